@@ -1,0 +1,343 @@
+//! `events`: look at events, bring them back, take them out.
+
+use super::output::{self, line, shortened, table};
+use super::{Failure, Place, clock, work};
+use crate::clock as time;
+use crate::config::reader::parse_duration;
+use crate::providers::Reason;
+use crate::queue::process;
+use crate::store::envelope::Source;
+use crate::store::events::{self, Event, Filter, Status};
+use crate::store::reader::Reader;
+use crate::store::rejections::{self, Rejection};
+use crate::store::{Store, StoreError};
+use anyhow::{Context, bail};
+use base64::Engine;
+use clap::Args;
+use serde_json::{Value, json};
+use std::io::{self, Write};
+
+#[derive(Debug, clap::Subcommand)]
+pub enum Command {
+    /// Events, the newest first
+    List(List),
+    /// One event with its trail, or the bytes as they came
+    Show(Show),
+    /// Bring events back: failed ones get new attempts, waiting ones are due now
+    Retry(Retry),
+    /// Events with headers and body, a JSON line each
+    Export(Export),
+    /// Deliveries that were refused, why, and what to check
+    Rejected(Rejected),
+}
+
+/// Which events.
+#[derive(Debug, Clone, Args)]
+struct Which {
+    /// Only events in this status
+    #[arg(long, value_enum)]
+    status: Option<Status>,
+    /// Only events of this source: shopify, easypost or keycloak
+    #[arg(long)]
+    source: Option<Source>,
+    /// Only this topic; * stands for anything: 'orders/*'
+    #[arg(long)]
+    topic: Option<String>,
+    /// Only events received since: a time such as 2026-11-23T20:30:00Z, or as long ago as 2h or 3d
+    #[arg(long, value_parser = since)]
+    since: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct List {
+    #[command(flatten)]
+    which: Which,
+    /// At most so many
+    #[arg(long, default_value_t = 50)]
+    limit: u32,
+    /// A JSON line each
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct Show {
+    /// The event's number
+    id: i64,
+    /// Write the body to standard output, byte for byte, and nothing else
+    #[arg(long, conflicts_with = "json")]
+    body: bool,
+    /// One JSON document
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct Retry {
+    /// The events' numbers; completed ones are worked again too
+    #[arg(required_unless_present_any = ["status", "source", "topic", "since"])]
+    ids: Vec<i64>,
+    /// Without numbers: all events that fit, failed ones unless --status says otherwise
+    #[command(flatten)]
+    which: Which,
+    /// At most so many, the newest
+    #[arg(long)]
+    limit: Option<u32>,
+    /// A JSON line each
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct Export {
+    #[command(flatten)]
+    which: Which,
+    /// At most so many, the newest
+    #[arg(long)]
+    limit: Option<u32>,
+}
+
+#[derive(Debug, Args)]
+pub struct Rejected {
+    /// At most so many
+    #[arg(long, default_value_t = 20)]
+    limit: u32,
+    /// A JSON line each
+    #[arg(long)]
+    json: bool,
+}
+
+/// Events read in one short transaction while paging: a long one would keep the WAL from shrinking.
+const PAGE: u32 = 500;
+
+pub fn run(place: &Place, command: Command) -> Result<(), Failure> {
+    Ok(match command {
+        Command::List(arguments) => list(&place.reader()?, &arguments),
+        Command::Show(arguments) => show(&place.reader()?, &arguments),
+        Command::Retry(arguments) => retry(place, &arguments),
+        Command::Export(arguments) => export(&place.reader()?, &arguments),
+        Command::Rejected(arguments) => rejected(&place.reader()?, &arguments),
+    }?)
+}
+
+impl Which {
+    fn filter(&self) -> Filter {
+        Filter { status: self.status, source: self.source, topic: self.topic.clone(), since: self.since.clone() }
+    }
+}
+
+fn since(text: &str) -> Result<String, String> {
+    if let Ok(at) = time::parse(text) {
+        return Ok(time::text(at));
+    }
+    let back = text.strip_suffix('d').and_then(|days| days.parse::<u64>().ok()).map(|days| format!("{}h", days * 24));
+    let back = parse_duration(back.as_deref().unwrap_or(text))
+        .ok_or("write a time such as 2026-11-23T20:30:00Z, or how long ago: 30m, 2h, 3d")?;
+    Ok(time::text(clock().now().checked_sub(back).map_err(|error| error.to_string())?))
+}
+
+/// Calls `each` for every event that fits, newest first, a page at a time.
+fn pages(
+    reader: &Reader,
+    filter: &Filter,
+    limit: Option<u32>,
+    mut each: impl FnMut(Event) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    let mut left = limit.unwrap_or(u32::MAX);
+    let mut before = None;
+    while left > 0 {
+        let page = reader.read(|connection| events::list(connection, filter, before, left.min(PAGE)))?;
+        let full = page.len() as u32 == left.min(PAGE);
+        left -= page.len() as u32;
+        before = page.last().map(|event| event.id);
+        page.into_iter().try_for_each(&mut each)?;
+        if !full {
+            break;
+        }
+    }
+    Ok(())
+}
+
+fn list(reader: &Reader, arguments: &List) -> anyhow::Result<()> {
+    let filter = arguments.which.filter();
+    if arguments.json {
+        return pages(reader, &filter, Some(arguments.limit), |event| Ok(line(&serde_json::to_string(&event)?)?));
+    }
+    let mut rows = Vec::new();
+    pages(reader, &filter, Some(arguments.limit), |event| {
+        rows.push(event);
+        Ok(())
+    })?;
+    if rows.is_empty() {
+        line("No such events.")?;
+        return Ok(());
+    }
+    table(
+        &["ID", "RECEIVED", "SOURCE", "TOPIC", "SHOP", "STATUS", "ATTEMPTS", "ERROR OR NOTE"],
+        rows.into_iter().map(|event| {
+            let said = event.last_error.or(event.note).unwrap_or_default();
+            vec![
+                event.id.to_string().into(),
+                event.received_at.into(),
+                event.source.into(),
+                event.topic.into(),
+                event.shop_domain.into(),
+                output::status(&event.status),
+                format!("{} of {}", event.attempts, event.max_attempts).into(),
+                shortened(&said, 80).into(),
+            ]
+        }),
+    )?;
+    Ok(())
+}
+
+fn show(reader: &Reader, arguments: &Show) -> anyhow::Result<()> {
+    let id = arguments.id;
+    let (event, steps, payload) = reader.read(|connection| {
+        Ok((events::get(connection, id)?, events::steps(connection, id)?, events::payload(connection, id)?))
+    })?;
+    let event = event.with_context(|| format!("there is no event {id}; `novex-ingest events list` shows the newest"))?;
+    if arguments.body {
+        let payload = payload.with_context(|| format!("the payload of event {id} is gone: it was erased or pruned"))?;
+        io::stdout().write_all(&payload.body)?;
+        return Ok(());
+    }
+    if arguments.json {
+        let mut document = serde_json::to_value(&event)?;
+        document["steps"] = serde_json::to_value(&steps)?;
+        document["headers"] = payload.as_ref().map_or(Value::Null, |payload| headers(&payload.headers));
+        document["body_bytes"] = json!(payload.as_ref().map(|payload| payload.body.len()));
+        line(&document.to_string())?;
+        return Ok(());
+    }
+    let field = |name: &str, value: Option<String>| match value {
+        Some(value) => line(&format!("{name:<18} {value}")),
+        None => Ok(()),
+    };
+    field("event", Some(event.id.to_string()))?;
+    field("source", Some(event.source))?;
+    field("topic", Some(event.topic))?;
+    field("shop", Some(event.shop_domain).filter(|shop| !shop.is_empty()))?;
+    field("webhook id", Some(event.webhook_id))?;
+    field("provider event id", event.provider_event_id)?;
+    field("status", Some(event.status))?;
+    field("attempts", Some(format!("{} of {}", event.attempts, event.max_attempts)))?;
+    field("received at", Some(event.received_at))?;
+    field("triggered at", event.triggered_at)?;
+    field("next attempt at", event.next_attempt_at)?;
+    field("held by", event.locked_by)?;
+    field("lease until", event.lease_until)?;
+    field("finished at", event.completed_at)?;
+    field("error", event.last_error)?;
+    field("note", event.note)?;
+    field("same body as", event.same_body_as.map(|other| format!("event {other}")))?;
+    field("body", payload.map(|payload| format!("{} bytes (`novex-ingest events show {id} --body`)", payload.body.len())))?;
+    line("")?;
+    table(
+        &["AT", "STEP", "ATTEMPT", "WORKER", "MS", "ERROR"],
+        steps.into_iter().map(|step| {
+            let from = step.from_status.map_or(String::new(), |from| format!("{from} → "));
+            vec![
+                step.at.into(),
+                format!("{from}{}", step.to_status).into(),
+                step.attempt.to_string().into(),
+                step.worker.unwrap_or_default().into(),
+                step.duration_ms.map_or(String::new(), |ms| ms.to_string()).into(),
+                step.error.unwrap_or_default().into(),
+            ]
+        }),
+    )?;
+    Ok(())
+}
+
+fn retry(place: &Place, arguments: &Retry) -> anyhow::Result<()> {
+    let config = place.load()?;
+    let mut filter = arguments.which.filter();
+    if filter.status == Some(Status::Processing) {
+        bail!("events that are being worked cannot be brought back; they come back by themselves if their worker dies");
+    }
+    let mut ids = arguments.ids.clone();
+    let by_filter = ids.is_empty();
+    if by_filter {
+        filter.status = filter.status.or(Some(Status::Failed));
+        pages(&Reader::open(&config.store.path, 1)?, &filter, arguments.limit, |event| {
+            ids.push(event.id);
+            Ok(())
+        })?;
+    } else if !config.store.path.exists() {
+        return Err(StoreError::Missing { path: config.store.path }.into());
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let retried = runtime.block_on(async {
+        let store = Store::open(&work::store_options(&config), clock())?;
+        let mut retried = Vec::new();
+        for page in ids.chunks(PAGE as usize) {
+            retried.extend(store.retry(page.to_vec(), config.worker.max_attempts, process::current().worker).await?);
+        }
+        store.writer.close().await;
+        Ok::<_, StoreError>(retried)
+    })?;
+    for event in &retried {
+        let (id, was) = (event.event_id, event.was);
+        line(&if arguments.json {
+            json!({"event_id": id, "was": was, "status": "received"}).to_string()
+        } else {
+            format!("event {id} was {was} and is due now")
+        })?;
+    }
+    let left = ids.len() - retried.len();
+    if left > 0 && !by_filter {
+        bail!("{left} of {} events do not exist or are being worked, and were left alone", ids.len());
+    }
+    if ids.is_empty() && !arguments.json {
+        line("No such events.")?;
+    }
+    Ok(())
+}
+
+fn export(reader: &Reader, arguments: &Export) -> anyhow::Result<()> {
+    pages(reader, &arguments.which.filter(), arguments.limit, |event| {
+        let payload = reader.read(|connection| events::payload(connection, event.id))?;
+        let mut document = serde_json::to_value(&event)?;
+        if let Some(payload) = payload {
+            document["headers"] = headers(&payload.headers);
+            // Base64, not text: a body is any bytes, and comes out as it went in.
+            document["body_base64"] = base64::engine::general_purpose::STANDARD.encode(&payload.body).into();
+        }
+        Ok(line(&document.to_string())?)
+    })
+}
+
+fn rejected(reader: &Reader, arguments: &Rejected) -> anyhow::Result<()> {
+    let rows = reader.read(|connection| rejections::list(connection, arguments.limit))?;
+    if arguments.json {
+        for row in &rows {
+            let mut document = serde_json::to_value(row)?;
+            document["what_to_check"] = what_to_check(row).into();
+            line(&document.to_string())?;
+        }
+        return Ok(());
+    }
+    if rows.is_empty() {
+        line("Nothing was refused.")?;
+    }
+    for row in &rows {
+        line(&format!("{}  {} {}  from {}", row.at, row.method, row.path, row.remote_addr))?;
+        line(&format!("    {} {}: {}", row.http_status, row.reason, row.detail.as_deref().unwrap_or("")))?;
+        line(&format!("    check: {}", what_to_check(row)))?;
+        let digest = row.body_sha256.as_deref().map_or(String::new(), |digest| format!(", sha256 {digest}"));
+        line(&format!("    headers: {}; body: {} bytes{digest}", row.header_names, row.body_bytes))?;
+        if row.unrecorded > 0 {
+            line(&format!("    and {} more refusals before it, too many at once to note", row.unrecorded))?;
+        }
+    }
+    Ok(())
+}
+
+fn what_to_check(row: &Rejection) -> &'static str {
+    Reason::ALL.into_iter().find(|reason| reason.as_str() == row.reason).map_or("", Reason::what_to_check)
+}
+
+fn headers(stored: &str) -> Value {
+    serde_json::from_str(stored).unwrap_or(Value::Null)
+}

@@ -1,0 +1,152 @@
+//! The command line, one file a command. What it prints for people may change; `--json` is a contract.
+
+mod check;
+mod events;
+mod output;
+mod send;
+mod serve;
+mod shell;
+mod stats;
+mod work;
+
+use crate::clock::Clock;
+use crate::config::{Config, INSTALLED, dev};
+use crate::store::reader::Reader;
+use clap::{Args, Parser, Subcommand};
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// Takes in webhooks, stores each one durably and once, and works them into the ERP's tables.
+#[derive(Debug, Parser)]
+#[command(name = "novex-ingest", version, arg_required_else_help = true, after_help = AFTER_HELP)]
+pub struct Cli {
+    #[command(flatten)]
+    place: Place,
+    #[command(subcommand)]
+    command: Command,
+}
+
+const AFTER_HELP: &str = "\
+Exit status: 0 done, 1 it failed (one line on standard error says why and what to do), 2 wrong usage.
+The queue with sqlite3: sqlite3 -readonly /var/lib/novex-ingest/events.db 'SELECT * FROM queue'";
+
+/// Which configuration is meant.
+#[derive(Debug, Clone, Args)]
+struct Place {
+    /// The configuration; without it /etc/novex-ingest/config.toml, or ./var/config.toml where that is not installed
+    #[arg(long, global = true, value_name = "FILE", env = "NOVEX_CONFIG")]
+    config: Option<PathBuf>,
+    /// Use ./var: 127.0.0.1:8443, a self-signed certificate and generated secrets, made when missing
+    #[arg(long, global = true, conflicts_with = "config")]
+    dev: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// The daemon: receives, stores and works events until SIGTERM
+    #[command(after_long_help = serve::HELP)]
+    Serve,
+    /// One more worker process on the same database
+    Work(work::Arguments),
+    /// Look at events, bring them back, take them out
+    #[command(subcommand)]
+    Events(events::Command),
+    /// Counts by status and source, the oldest pending event, rates
+    Stats(stats::Arguments),
+    /// Sign and send a test event to the running daemon, and print its answer
+    Send(send::Arguments),
+    /// Look at the configuration
+    #[command(subcommand)]
+    Config(check::Command),
+    /// Print shell completions
+    Completions(shell::Completions),
+    /// Print the manual page, or write one for every command
+    Man(shell::Man),
+}
+
+/// Why a command ends with another status than 0.
+#[derive(Debug)]
+pub enum Failure {
+    /// Status 2: the command was called wrongly.
+    Usage(String),
+    /// Status 1: it was called rightly and did not work.
+    Failed(anyhow::Error),
+}
+
+impl<E: Into<anyhow::Error>> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
+impl Failure {
+    /// True when the reader of standard output went away.
+    #[must_use]
+    pub fn is_broken_pipe(&self) -> bool {
+        let Self::Failed(error) = self else { return false };
+        error
+            .chain()
+            .filter_map(|cause| cause.downcast_ref::<io::Error>())
+            .any(|cause| cause.kind() == io::ErrorKind::BrokenPipe)
+    }
+}
+
+impl Cli {
+    /// Runs the command.
+    ///
+    /// # Errors
+    /// A [`Failure`], which decides the exit status.
+    pub fn run(self) -> Result<(), Failure> {
+        let place = self.place;
+        match self.command {
+            Command::Serve => serve::run(&place),
+            Command::Work(arguments) => work::run(&place, &arguments),
+            Command::Events(command) => events::run(&place, command),
+            Command::Stats(arguments) => stats::run(&place, &arguments),
+            Command::Send(arguments) => send::run(&place, &arguments),
+            Command::Config(command) => check::run(&place, &command),
+            Command::Completions(arguments) => shell::completions(&arguments),
+            Command::Man(arguments) => shell::man(&arguments),
+        }
+    }
+}
+
+impl Place {
+    /// The configuration's path; `--dev` makes it when it is missing.
+    fn path(&self) -> io::Result<PathBuf> {
+        if let Some(path) = &self.config {
+            return Ok(path.clone());
+        }
+        let checkout = Path::new(dev::DIRECTORY).join("config.toml");
+        if self.dev {
+            return dev::prepare();
+        }
+        Ok(if !Path::new(INSTALLED).exists() && checkout.exists() { checkout } else { INSTALLED.into() })
+    }
+
+    fn load(&self) -> anyhow::Result<Config> {
+        let path = self.path().map_err(|error| anyhow::anyhow!("./{} cannot be made: {error}", dev::DIRECTORY))?;
+        Ok(Config::load(&path)?)
+    }
+
+    /// For commands that only read; works while the daemon runs, and while it does not.
+    fn reader(&self) -> anyhow::Result<Reader> {
+        Ok(Reader::open(&self.load()?.store.path, 1)?)
+    }
+}
+
+/// The clock of commands.
+fn clock() -> Clock {
+    Clock::system()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_definitions_hold_together() {
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,91 @@
+//! Printing for people: tables, and colour only where a person looks.
+
+use anstream::stdout;
+use anstyle::{AnsiColor, Style};
+use std::io::{self, Write};
+use unicode_width::UnicodeWidthStr;
+
+/// One cell: its text, and how it looks on a terminal.
+pub struct Cell {
+    text: String,
+    style: Style,
+}
+
+impl<T: Into<String>> From<T> for Cell {
+    fn from(text: T) -> Self {
+        Self { text: text.into(), style: Style::new() }
+    }
+}
+
+/// Columns as wide as their widest cell, two spaces apart, without lines: it can be cut and searched.
+pub fn table(header: &[&str], rows: impl IntoIterator<Item = Vec<Cell>>) -> io::Result<()> {
+    let bold = Style::new().bold();
+    let header = header.iter().map(|name| Cell { text: (*name).to_owned(), style: bold }).collect();
+    let rows: Vec<Vec<Cell>> = std::iter::once(header).chain(rows).collect();
+    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let width = |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.text.width()).max();
+    let widths: Vec<usize> = (0..columns).map(|column| width(column).unwrap_or(0)).collect();
+    // anstream takes the colours out when this is no terminal, and when NO_COLOR is set.
+    let mut out = stdout().lock();
+    for row in &rows {
+        for (index, (cell, width)) in row.iter().zip(&widths).enumerate() {
+            let style = cell.style;
+            write!(out, "{style}{}{style:#}", cell.text)?;
+            if index + 1 < row.len() {
+                write!(out, "{:1$}", "", width - cell.text.width() + 2)?;
+            }
+        }
+        writeln!(out)?;
+    }
+    Ok(())
+}
+
+/// A status in its colour.
+pub fn status(status: &str) -> Cell {
+    let colour = match status {
+        "completed" => AnsiColor::Green,
+        "failed" => AnsiColor::Red,
+        "processing" => AnsiColor::Cyan,
+        _ => AnsiColor::Yellow,
+    };
+    Cell { text: status.to_owned(), style: Style::new().fg_color(Some(colour.into())) }
+}
+
+/// `text`, at most `chars` long.
+pub fn shortened(text: &str, chars: usize) -> String {
+    if text.chars().count() <= chars {
+        return text.to_owned();
+    }
+    text.chars().take(chars.saturating_sub(1)).chain(['…']).collect()
+}
+
+/// A number of bytes for people.
+pub fn bytes(bytes: u64) -> String {
+    const UNITS: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];
+    if bytes < 1024 {
+        return format!("{bytes} B");
+    }
+    let mut tenths = u128::from(bytes) * 10 / 1024;
+    let mut unit = 0;
+    while tenths >= 10_240 && unit + 1 < UNITS.len() {
+        tenths /= 1024;
+        unit += 1;
+    }
+    format!("{}.{} {}", tenths / 10, tenths % 10, UNITS[unit])
+}
+
+/// A time span for people, in its two largest units.
+pub fn span(seconds: u64) -> String {
+    let (days, hours, minutes) = (seconds / 86_400, seconds / 3600 % 24, seconds / 60 % 60);
+    match () {
+        () if days > 0 => format!("{days} d {hours} h"),
+        () if hours > 0 => format!("{hours} h {minutes} min"),
+        () if minutes > 0 => format!("{minutes} min {} s", seconds % 60),
+        () => format!("{seconds} s"),
+    }
+}
+
+/// Writes a line to standard output; a closed pipe is an error here and success in `main`.
+pub fn line(text: &str) -> io::Result<()> {
+    writeln!(stdout().lock(), "{text}")
+}

@@ -1,0 +1,116 @@
+//! `serve`: everything together, until SIGTERM.
+
+use super::{Failure, Place, clock, work};
+use crate::config::{Config, dev};
+use crate::handlers::Routes;
+use crate::logging;
+use crate::providers::{Providers, easypost::EasyPost, keycloak::Keycloak, shopify::Shopify};
+use crate::queue::process;
+use crate::server::{Shared, listener, tls};
+use crate::store::Store;
+use anyhow::Context;
+use std::sync::Arc;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use tracing::{info, warn};
+
+pub const HELP: &str = "\
+Addresses to enter at the providers (HTTPS, by default port 8443):
+  Shopify   https://HOST:8443/api/webhooks/shopify/TOPIC     TOPIC such as orders/create
+  EasyPost  https://HOST:8443/api/webhooks/easypost
+  Keycloak  https://HOST:8443/api/keycloak/events            with Authorization: Bearer SECRET
+  GET https://HOST:8443/healthz answers 200 while events can be stored.
+
+When it is ready it prints one line on standard output: novex-ingest ready https://ADDRESS:PORT
+SIGTERM ends it: no new connections, requests in flight are answered, handlers finish, claims are given back.
+SIGHUP reads the certificate again.";
+
+pub fn run(place: &Place) -> Result<(), Failure> {
+    let config = place.load()?;
+    logging::start(&config.log);
+    for warning in &config.warnings {
+        warn!("{warning}");
+    }
+    raise_file_limit();
+    let runtime = tokio::runtime::Runtime::new().context("the runtime cannot be started")?;
+    Ok(runtime.block_on(serve(config, place.dev))?)
+}
+
+async fn serve(config: Config, is_dev: bool) -> anyhow::Result<()> {
+    // Signals first: one that comes while the database opens must not end the process half-way.
+    let (stop, stopped) = watch::channel(false);
+    let (hang_up, hung_up) = watch::channel(0_u64);
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut hangup = signal(SignalKind::hangup())?;
+
+    if let Some(directory) = config.store.path.parent().filter(|_| is_dev) {
+        std::fs::create_dir_all(directory)?;
+    }
+    let store = Store::open(&work::store_options(&config), clock())?;
+    let certificate = tls::Holder::load(&config.tls)?;
+    let listener = listener::bind(config.server.listen).with_context(|| {
+        format!(
+            "{} cannot be listened on; is another novex-ingest running, or another program on this port? \
+             `ss -ltnp` shows it",
+            config.server.listen
+        )
+    })?;
+    let address = listener.local_addr()?;
+    let shared =
+        Arc::new(Shared::new(config.server.clone(), providers(&config), store.clone(), config.worker.max_attempts));
+
+    let watcher = tokio::spawn(certificate.clone().watch(hung_up));
+    let receiving = tokio::spawn(listener::run(listener, certificate, shared, stopped.clone()));
+    let working = config.worker.in_serve.then(|| {
+        let worker = work::worker(&config, store.clone(), process::current(), Routes::standard());
+        tokio::spawn(worker.run(stopped))
+    });
+
+    info!(%address, database = %config.store.path.display(), "ready");
+    super::output::line(&format!("novex-ingest ready https://{address}"))?;
+    if is_dev {
+        info!("try it: novex-ingest send shopify orders/create, then: sqlite3 {} 'SELECT * FROM deliveries'", config.store.path.display());
+        info!("the development shop is {}, its secret in ./{}/secrets/shopify", dev::SHOP, dev::DIRECTORY);
+    }
+    // Without a service manager there is nobody to tell, and nothing wrong.
+    let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
+
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => break,
+            _ = interrupt.recv() => break,
+            _ = hangup.recv() => hang_up.send_modify(|count| *count += 1),
+        }
+    }
+    info!("stopping: no new connections; requests in flight are answered, handlers finish");
+    let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
+    stop.send_replace(true);
+    receiving.await.context("the listener panicked")?;
+    if let Some(working) = working {
+        working.await.context("the worker panicked")?;
+    }
+    watcher.abort();
+    store.writer.close().await;
+    info!("stopped");
+    Ok(())
+}
+
+fn providers(config: &Config) -> Providers {
+    Providers {
+        shopify: (!config.shopify.is_empty())
+            .then(|| Shopify::new(config.shopify.iter().map(|shop| (shop.domain.clone(), shop.secrets.clone())))),
+        easypost: config.easypost.as_ref().map(|easypost| EasyPost::new(easypost.secrets.clone(), easypost.tolerance)),
+        keycloak: config.keycloak.as_ref().map(|keycloak| Keycloak::new(keycloak.secrets.clone())),
+    }
+}
+
+/// Every connection is a file; the usual soft limit of 1,024 is below `server.max_connections` and the database's own.
+fn raise_file_limit() {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    if let Err(error) = setrlimit(Resource::Nofile, limit) {
+        warn!("the limit on open files stays as it is: {error}");
+    }
+}

@@ -1,0 +1,81 @@
+//! `work`: one more worker process on the same database, or what is due and no more.
+
+use super::{Failure, Place, clock};
+use crate::config::Config;
+use crate::handlers::Routes;
+use crate::logging;
+use crate::queue::{Backoff, Worker, WorkerOptions, process};
+use crate::store::claims::Holder;
+use crate::store::{Store, StoreOptions};
+use anyhow::Context;
+use clap::Args;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use tracing::info;
+
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// Work what is due now, then exit: for cron
+    #[arg(long)]
+    once: bool,
+}
+
+pub fn run(place: &Place, arguments: &Arguments) -> Result<(), Failure> {
+    let config = place.load()?;
+    logging::start(&config.log);
+    let runtime = tokio::runtime::Runtime::new().context("the runtime cannot be started")?;
+    Ok(runtime.block_on(work(config, arguments.once))?)
+}
+
+async fn work(config: Config, once: bool) -> anyhow::Result<()> {
+    let (stop, stopped) = watch::channel(false);
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        stop.send_replace(true);
+    });
+    let store = Store::open(&store_options(&config), clock())?;
+    let worker = worker(&config, store.clone(), process::current(), Routes::standard());
+    let result = if once {
+        let made = worker.drain(stopped).await;
+        made.map(|attempts| info!(attempts, "worked what was due"))
+    } else {
+        info!(database = %config.store.path.display(), "working");
+        let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
+        worker.run(stopped).await;
+        Ok(())
+    };
+    store.writer.close().await;
+    Ok(result?)
+}
+
+/// The store as the configuration has it.
+pub fn store_options(config: &Config) -> StoreOptions {
+    let size = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
+    StoreOptions {
+        path: config.store.path.clone(),
+        busy_timeout: config.store.busy_timeout,
+        queue_max: size(config.store.queue),
+        batch_max: size(config.store.batch),
+        wal_bytes: config.store.wal_bytes,
+        free_bytes_min: config.store.min_free_bytes,
+        readers: u32::try_from(config.store.readers).unwrap_or(u32::MAX),
+    }
+}
+
+/// A worker as the configuration has it.
+pub fn worker(config: &Config, store: Store, holder: Holder, routes: Routes) -> Worker {
+    let options = WorkerOptions {
+        batch: config.worker.batch,
+        concurrency: usize::try_from(config.worker.concurrency).unwrap_or(usize::MAX),
+        lease: config.worker.lease,
+        poll: config.worker.poll,
+        grace: config.worker.grace,
+    };
+    let backoff = Backoff::new(config.worker.backoff_base, config.worker.backoff_max);
+    Worker::new(store, routes, holder, backoff, options)
+}

@@ -1,0 +1,62 @@
+//! The configuration, in steps: text → [`reader`] (typed values, every mistake noted with its line) → [`Config`] (checked,
+//! secrets loaded). `config check` and `serve` take the same steps, so what passes the one starts the other.
+
+pub mod dev;
+pub mod mistake;
+pub mod reader;
+pub mod sections;
+pub mod secrets;
+
+pub use mistake::{Mistake, Mistakes};
+
+use reader::Document;
+use std::path::{Path, PathBuf};
+
+/// Where the package puts it.
+pub const INSTALLED: &str = "/etc/novex-ingest/config.toml";
+
+/// Everything that `serve` needs, checked.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The file it came from.
+    pub path: PathBuf,
+    pub server: sections::Server,
+    pub tls: sections::Tls,
+    pub store: sections::Store,
+    pub worker: sections::Worker,
+    pub shopify: Vec<sections::Shop>,
+    pub easypost: Option<sections::EasyPost>,
+    pub keycloak: Option<sections::Keycloak>,
+    pub log: sections::Log,
+    /// What works but deserves a look: told at start and by `config check`.
+    pub warnings: Vec<String>,
+}
+
+impl Config {
+    /// Reads and checks a file.
+    ///
+    /// # Errors
+    /// All mistakes in it, each with its line and its mend.
+    pub fn load(path: &Path) -> Result<Self, Mistakes> {
+        let text = std::fs::read_to_string(path).map_err(|error| {
+            let mend = match error.kind() {
+                std::io::ErrorKind::NotFound => {
+                    "Name the file with --config FILE, or run from a checkout with --dev."
+                }
+                std::io::ErrorKind::PermissionDenied => "Run this as root or as the user novex-ingest.",
+                _ => "The file must be readable UTF-8 text.",
+            };
+            Mistakes::single(path, format!("cannot be read: {error}"), mend)
+        })?;
+        Self::parse(path, &text)
+    }
+
+    /// Checks the text of a file; `path` is for messages and for secrets with a relative path.
+    ///
+    /// # Errors
+    /// All mistakes in it, each with its line and its mend.
+    pub fn parse(path: &Path, text: &str) -> Result<Self, Mistakes> {
+        let document = Document::parse(path, text);
+        sections::read(document, path)
+    }
+}

@@ -1,0 +1,388 @@
+//! The sections of the configuration: every key, its default and what it may be.
+
+use super::reader::{At, Document, Table};
+use super::{Config, Mistakes, secrets};
+use crate::secret::Secret;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+const SECOND: Duration = Duration::from_secs(1);
+const HOUR: Duration = Duration::from_secs(3600);
+const DAY: Duration = Duration::from_secs(86_400);
+
+/// The public listener and its limits.
+#[derive(Debug, Clone)]
+pub struct Server {
+    pub listen: SocketAddr,
+    /// Largest body of a delivery; refused while it streams in.
+    pub max_body_bytes: u64,
+    /// Bodies of all requests in flight together: bounds the memory.
+    pub max_buffered_bytes: u64,
+    pub max_connections: u64,
+    pub max_connections_per_address: u64,
+    /// Requests that are being answered at once.
+    pub max_requests: u64,
+    pub max_header_bytes: u64,
+    pub max_headers: u64,
+    /// HTTP/2: requests at once on one connection.
+    pub max_streams: u64,
+    /// HTTP/2: streams a client may reset before they are answered, until the connection is closed.
+    pub max_stream_resets: u64,
+    pub handshake_timeout: Duration,
+    /// From a request's first byte to the end of its headers.
+    pub header_timeout: Duration,
+    /// From the end of the headers to the end of the body.
+    pub body_timeout: Duration,
+    /// A connection without a request is closed after this.
+    pub idle_timeout: Duration,
+    /// From a body's last byte to the answer: Shopify waits 5 s in all.
+    pub answer_timeout: Duration,
+    /// How long requests in flight may take when the daemon stops.
+    pub shutdown_timeout: Duration,
+}
+
+/// The certificate: files, or a self-signed pair in the state directory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Tls {
+    Files { certificate: PathBuf, private_key: PathBuf },
+    SelfSigned { directory: PathBuf },
+}
+
+/// The database.
+#[derive(Debug, Clone)]
+pub struct Store {
+    pub path: PathBuf,
+    pub busy_timeout: Duration,
+    pub queue: u64,
+    pub batch: u64,
+    pub wal_bytes: u64,
+    pub min_free_bytes: u64,
+    pub readers: u64,
+}
+
+/// The queue's workers.
+#[derive(Debug, Clone)]
+pub struct Worker {
+    /// False: `serve` only receives, and `work` does the work.
+    pub in_serve: bool,
+    pub max_attempts: u32,
+    pub backoff_base: Duration,
+    pub backoff_max: Duration,
+    /// How long a claim stands unrenewed, and how long a handler may run.
+    pub lease: Duration,
+    pub batch: u32,
+    pub concurrency: u64,
+    pub poll: Duration,
+    pub grace: Duration,
+}
+
+/// A Shopify shop that may send.
+#[derive(Debug, Clone)]
+pub struct Shop {
+    pub domain: String,
+    pub secrets: Vec<Secret>,
+}
+
+/// EasyPost's webhook.
+#[derive(Debug, Clone)]
+pub struct EasyPost {
+    pub secrets: Vec<Secret>,
+    pub tolerance: Duration,
+}
+
+/// Keycloak's listener.
+#[derive(Debug, Clone)]
+pub struct Keycloak {
+    pub secrets: Vec<Secret>,
+}
+
+/// The log on standard error.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Log {
+    pub json: bool,
+    /// error, warn, info, debug or trace.
+    pub level: String,
+}
+
+/// Reads all sections.
+pub(super) fn read(mut document: Document<'_>, path: &Path) -> Result<Config, Mistakes> {
+    let mut reading = Reading { path, warnings: Vec::new() };
+    let root = document.root();
+    let server = server(root.table("server"));
+    let store = store(root.table("store"));
+    let config = Config {
+        path: path.to_owned(),
+        tls: reading.tls(root.table("tls"), &store),
+        worker: worker(root.table("worker")),
+        shopify: reading.shopify(root.table("shopify")),
+        easypost: reading.easypost(root.table("easypost")),
+        keycloak: reading.keycloak(root.table("keycloak")),
+        log: log(root.table("log")),
+        server,
+        store,
+        warnings: Vec::new(),
+    };
+    for later in ["sps", "destinations"] {
+        if root.ignore(later) {
+            reading.warnings.push(format!("[{later}] is understood by a later version; this one leaves it aside"));
+        }
+    }
+    if config.shopify.is_empty() && config.easypost.is_none() && config.keycloak.is_none() {
+        reading.warnings.push("no provider is configured: every delivery is answered 503".to_owned());
+    }
+    root.end_here();
+    document.finish(Config { warnings: reading.warnings, ..config })
+}
+
+fn server(mut table: Table<'_>) -> Server {
+    let any = 1..=1_000_000;
+    let server = Server {
+        listen: table.parsed("listen", SocketAddr::from(([0, 0, 0, 0], 8443)), "0.0.0.0:8443"),
+        max_body_bytes: table.number("max_body_bytes", 16 << 20, 1..=1 << 30),
+        max_buffered_bytes: table.number("max_buffered_bytes", 256 << 20, 1 << 20..=1 << 40),
+        max_connections: table.number("max_connections", 1024, any.clone()),
+        max_connections_per_address: table.number("max_connections_per_address", 256, any.clone()),
+        max_requests: table.number("max_requests", 512, any.clone()),
+        max_header_bytes: table.number("max_header_bytes", 16 << 10, 8 << 10..=1 << 20),
+        max_headers: table.number("max_headers", 100, 10..=1000),
+        max_streams: table.number("max_streams", 100, 1..=10_000),
+        max_stream_resets: table.number("max_stream_resets", 20, 1..=10_000),
+        handshake_timeout: table.duration("handshake_timeout", 10 * SECOND, SECOND / 10..=HOUR),
+        header_timeout: table.duration("header_timeout", 10 * SECOND, SECOND / 10..=HOUR),
+        body_timeout: table.duration("body_timeout", 15 * SECOND, SECOND / 10..=HOUR),
+        idle_timeout: table.duration("idle_timeout", 75 * SECOND, SECOND / 10..=DAY),
+        answer_timeout: table.duration("answer_timeout", SECOND * 9 / 2, SECOND / 10..=HOUR),
+        shutdown_timeout: table.duration("shutdown_timeout", 10 * SECOND, Duration::ZERO..=HOUR),
+    };
+    table.end();
+    server
+}
+
+fn store(mut table: Table<'_>) -> Store {
+    let path = table.text("path").map_or_else(|| "/var/lib/novex-ingest/events.db".into(), |path| path.value.into());
+    let store = Store {
+        path,
+        busy_timeout: table.duration("busy_timeout", 4 * SECOND, SECOND / 10..=HOUR),
+        queue: table.number("queue", 1024, 1..=1_000_000),
+        batch: table.number("batch", 256, 1..=10_000),
+        wal_bytes: table.number("wal_bytes", 32 << 20, 1 << 20..=1 << 34),
+        min_free_bytes: table.number("min_free_bytes", 64 << 20, 0..=1 << 50),
+        readers: table.number("readers", 4, 1..=64),
+    };
+    table.end();
+    store
+}
+
+fn worker(mut table: Table<'_>) -> Worker {
+    let small = |number: u64| u32::try_from(number).unwrap_or(u32::MAX);
+    let worker = Worker {
+        in_serve: table.flag("in_serve", true),
+        max_attempts: small(table.number("max_attempts", 8, 1..=100)),
+        backoff_base: table.duration("backoff_base", 15 * SECOND, SECOND / 1000..=DAY),
+        backoff_max: table.duration("backoff_max", 6 * HOUR, SECOND / 1000..=30 * DAY),
+        lease: table.duration("lease", 300 * SECOND, SECOND..=DAY),
+        batch: small(table.number("batch", 32, 1..=10_000)),
+        concurrency: table.number("concurrency", 4, 1..=256),
+        poll: table.duration("poll", SECOND, SECOND / 100..=HOUR),
+        grace: table.duration("grace", 20 * SECOND, Duration::ZERO..=HOUR),
+    };
+    if worker.backoff_base > worker.backoff_max {
+        table.mistake("backoff_base is longer than backoff_max", "Make backoff_max at least as long.");
+    }
+    table.end();
+    worker
+}
+
+fn log(mut table: Table<'_>) -> Log {
+    let mut one_of = |key: &str, default: &str, all: &[&str]| -> String {
+        let Some(text) = table.text(key) else { return default.to_owned() };
+        if all.contains(&text.value.as_str()) {
+            return text.value;
+        }
+        table.mistake_at(&text, format!("{:?} is not known", text.value), format!("Use one of {}.", all.join(", ")));
+        default.to_owned()
+    };
+    let log = Log {
+        json: one_of("format", "text", &["text", "json"]) == "json",
+        level: one_of("level", "info", &["error", "warn", "info", "debug", "trace"]),
+    };
+    table.end();
+    log
+}
+
+/// What the sections with files need beside their table.
+struct Reading<'p> {
+    path: &'p Path,
+    warnings: Vec<String>,
+}
+
+impl Reading<'_> {
+    fn tls(&self, mut table: Table<'_>, store: &Store) -> Tls {
+        let mut file = |key| table.text(key).map(|text| self.path.parent().unwrap_or(Path::new("")).join(text.value));
+        let (certificate, private_key) = (file("certificate"), file("private_key"));
+        let directory = store.path.parent().unwrap_or(Path::new("")).join("tls");
+        let tls = match (certificate, private_key) {
+            (Some(certificate), Some(private_key)) => Tls::Files { certificate, private_key },
+            (None, None) => Tls::SelfSigned { directory },
+            _ => {
+                table.mistake(
+                    "has only one of certificate and private_key",
+                    "Name both files, or neither for a self-signed pair.",
+                );
+                Tls::SelfSigned { directory }
+            }
+        };
+        table.end();
+        tls
+    }
+
+    fn shopify(&mut self, mut table: Table<'_>) -> Vec<Shop> {
+        let mut shops: Vec<Shop> = Vec::new();
+        for mut entry in table.tables("shops") {
+            let domain = entry.text("domain");
+            let secrets = self.secrets(&mut entry);
+            match domain {
+                None => entry.mistake("has no domain", "Add domain = \"NAME.myshopify.com\"."),
+                Some(domain) => {
+                    let name = domain.value.to_ascii_lowercase();
+                    if let Some(mend) = wrong_domain(&name) {
+                        entry.mistake_at(&domain, format!("{name:?} is not a shop's domain"), mend);
+                    }
+                    if shops.iter().any(|shop| shop.domain == name) {
+                        let mend = "Put all its secrets into one [[shopify.shops]].";
+                        entry.mistake_at(&domain, format!("{name} is there twice"), mend);
+                    }
+                    shops.push(Shop { domain: name, secrets });
+                }
+            }
+            entry.end();
+        }
+        table.end();
+        shops
+    }
+
+    fn easypost(&mut self, mut table: Table<'_>) -> Option<EasyPost> {
+        let present = table.present();
+        let secrets = if present { self.secrets(&mut table) } else { Vec::new() };
+        let tolerance = table.duration("tolerance", 300 * SECOND, SECOND..=DAY);
+        table.end();
+        present.then_some(EasyPost { secrets, tolerance })
+    }
+
+    fn keycloak(&mut self, mut table: Table<'_>) -> Option<Keycloak> {
+        let present = table.present();
+        let secrets = if present { self.secrets(&mut table) } else { Vec::new() };
+        table.end();
+        present.then_some(Keycloak { secrets })
+    }
+
+    fn secrets(&mut self, table: &mut Table<'_>) -> Vec<Secret> {
+        let references: Vec<At<String>> = table.texts("secrets");
+        if references.is_empty() {
+            table.mistake("has no secrets", "Add secrets = [\"file:/etc/novex-ingest/secrets/NAME\"].");
+        }
+        let mut loaded = Vec::new();
+        for reference in references {
+            match secrets::load(&reference.value, self.path) {
+                Ok(secret) => {
+                    self.warnings.extend(secret.warning);
+                    loaded.push(secret.secret);
+                }
+                Err((problem, mend)) => table.mistake_at(&reference, problem, mend),
+            }
+        }
+        loaded
+    }
+}
+
+fn wrong_domain(name: &str) -> Option<&'static str> {
+    if name.contains("://") || name.contains('/') {
+        return Some("Write the domain alone, without https:// and path.");
+    }
+    let fits = name.contains('.') && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-".contains(&byte));
+    (!fits).then_some("Write it as Shopify sends it in X-Shopify-Shop-Domain: NAME.myshopify.com.")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mistakes(text: &str) -> String {
+        Config::parse(Path::new("c.toml"), text).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn an_empty_file_is_all_defaults() {
+        let config = Config::parse(Path::new("c.toml"), "").unwrap();
+        assert_eq!(config.server.listen.to_string(), "0.0.0.0:8443");
+        assert_eq!(config.server.max_body_bytes, 16_777_216);
+        assert_eq!(config.worker.max_attempts, 8);
+        assert_eq!(config.store.path, Path::new("/var/lib/novex-ingest/events.db"));
+        assert_eq!(config.tls, Tls::SelfSigned { directory: "/var/lib/novex-ingest/tls".into() });
+    }
+
+    #[test]
+    fn every_mistake_at_once_with_its_line() {
+        let all = mistakes(
+            "[server]\nlisten = \"nowhere\"\nmax_boddy_bytes = 1\n\n[worker]\nmax_attempts = 0\nlease = \"fast\"\n\
+             [tls]\ncertificate = \"a\"\n[[shopify.shops]]\ndomain = \"https://x.myshopify.com\"\n\
+             secrets = [\"hunter2\", \"file:/nonexistent/secret\"]\n[keycloak]\n",
+        );
+        for expected in [
+            "c.toml:2: server.listen: \"nowhere\" is not understood",
+            "c.toml:3: server.max_boddy_bytes: is not a known key. Did you mean server.max_body_bytes?",
+            "c.toml:6: worker.max_attempts: is out of range",
+            "c.toml:7: worker.lease: \"fast\" is not a duration",
+            "c.toml:8: tls: has only one of certificate and private_key",
+            "c.toml:11: shopify.shops.domain: \"https://x.myshopify.com\" is not a shop's domain",
+            "c.toml:12: shopify.shops.secrets: is not a reference to a secret",
+            "c.toml:12: shopify.shops.secrets: the secret's file /nonexistent/secret cannot be read",
+            "c.toml:13: keycloak: has no secrets",
+        ] {
+            assert!(all.contains(expected), "{expected}\nis not in\n{all}");
+        }
+        assert!(!all.contains("hunter2"), "a secret in the wrong place is not printed");
+    }
+
+    #[test]
+    fn what_is_not_toml_has_a_line_too() {
+        let all = mistakes("[server]\nlisten = \n[worker]\nmax_attempts = 0\n");
+        assert!(all.contains("c.toml:2"), "{all}");
+        assert!(all.contains("c.toml:4: worker.max_attempts"), "{all}");
+    }
+
+    #[test]
+    fn the_shipped_file_names_every_key_and_its_default() {
+        let shipped = include_str!("../../packaging/config.toml");
+        let uncommented: String = shipped
+            .lines()
+            .map(|line| line.strip_prefix("#").filter(|rest| !rest.starts_with(' ')).unwrap_or(line))
+            .fold(String::new(), |text, line| text + line + "\n");
+        let mut document = Document::parse(Path::new("c.toml"), &uncommented);
+        let root = document.root();
+        let mut reading = Reading { path: Path::new("c.toml"), warnings: Vec::new() };
+        server(root.table("server"));
+        let store = store(root.table("store"));
+        reading.tls(root.table("tls"), &store);
+        worker(root.table("worker"));
+        reading.shopify(root.table("shopify"));
+        reading.easypost(root.table("easypost"));
+        reading.keycloak(root.table("keycloak"));
+        log(root.table("log"));
+        root.end_here();
+        let known = document.known_keys();
+        assert!(known.len() > 40, "{known:?}");
+        for key in known {
+            let name = key.rsplit('.').next().unwrap();
+            let there = shipped.lines().any(|line| {
+                let line = line.trim_start_matches('#').trim_start();
+                line.starts_with(&format!("{name} =")) || line.contains(&format!("{name}]"))
+            });
+            assert!(there, "packaging/config.toml does not name {key}");
+        }
+        let mistakes = document.finish(()).map_or_else(|mistakes| mistakes.to_string(), |()| String::new());
+        let odd: Vec<&str> = mistakes.lines().filter(|line| !line.contains("secret")).collect();
+        assert!(odd.is_empty(), "packaging/config.toml: {odd:?}");
+    }
+}

@@ -1,0 +1,50 @@
+//! `GET /healthz`: whether an event could be stored now, found out by storing something.
+
+use crate::clock;
+use crate::store::writer::Kind;
+use crate::store::{Store, StoreError};
+use std::time::{Duration, Instant};
+use tokio::sync::Mutex;
+use tokio::time::timeout;
+
+/// Answers younger than this are given again, so that a flood of questions costs one write in this time.
+const FRESH: Duration = Duration::from_millis(500);
+
+/// The last finding. The lock is held while the probe writes: whoever asks meanwhile gets its result.
+pub struct Health {
+    store: Store,
+    patience: Duration,
+    last: Mutex<Option<(Instant, Result<(), StoreError>)>>,
+}
+
+impl Health {
+    #[must_use]
+    pub fn new(store: Store, patience: Duration) -> Self {
+        Self { store, patience, last: Mutex::new(None) }
+    }
+
+    /// Writes a row, synced like any event's.
+    ///
+    /// # Errors
+    /// Why nothing can be stored now.
+    pub async fn check(&self) -> Result<(), StoreError> {
+        let mut last = self.last.lock().await;
+        if let Some((at, finding)) = &*last
+            && at.elapsed() < FRESH
+        {
+            return finding.clone();
+        }
+        let now = clock::text(self.store.clock.now());
+        let probe = self.store.writer.submit(Kind::Intake, move |connection| {
+            connection
+                .prepare_cached("INSERT INTO write_probe VALUES (1, ?1) ON CONFLICT DO UPDATE SET at = ?1")?
+                .execute([now])?;
+            Ok(())
+        });
+        let finding = timeout(self.patience, probe)
+            .await
+            .unwrap_or_else(|_late| Err(StoreError::Busy { seconds: self.patience.as_secs() }));
+        *last = Some((Instant::now(), finding.clone()));
+        finding
+    }
+}

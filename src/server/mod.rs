@@ -1,0 +1,58 @@
+//! The public listener: TCP, TLS, HTTP, and every limit on them.
+//!
+//! - [`listener`] accepts, counts connections and drains them at the end; [`connection`] is the life of one.
+//! - [`service`] is one request, from its route to its answer; its module doc lists the routes.
+//! - [`body`] reads a body within its limits; [`answer`] writes every answer there is.
+//! - [`tls`] holds the certificate and reads it again; [`health`] and [`rejected`] are what their names say.
+//!
+//! Every limit is a field of [`crate::config::sections::Server`]. Over a limit the answer is fast and nothing grows.
+
+pub mod activity;
+pub mod answer;
+pub mod body;
+pub mod connection;
+pub mod health;
+pub mod listener;
+pub mod rejected;
+pub mod service;
+pub mod tls;
+
+use crate::config::sections::Server as Limits;
+use crate::providers::Providers;
+use crate::store::Store;
+use std::sync::Arc;
+use tokio::sync::Semaphore;
+
+/// What every connection and request shares.
+pub struct Shared {
+    pub limits: Limits,
+    pub providers: Providers,
+    pub store: Store,
+    /// `worker.max_attempts`, written with each event.
+    pub max_attempts: u32,
+    pub health: health::Health,
+    pub rejected: rejected::Recorder,
+    /// A permit a request in flight.
+    pub requests: Arc<Semaphore>,
+    /// A permit a KiB of body in memory.
+    pub buffers: Arc<Semaphore>,
+}
+
+impl Shared {
+    #[must_use]
+    pub fn new(limits: Limits, providers: Providers, store: Store, max_attempts: u32) -> Self {
+        let permits = |number: u64| {
+            Arc::new(Semaphore::new(usize::try_from(number).unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS)))
+        };
+        Self {
+            requests: permits(limits.max_requests),
+            buffers: permits(limits.max_buffered_bytes / body::PERMIT_BYTES),
+            health: health::Health::new(store.clone(), limits.answer_timeout),
+            rejected: rejected::Recorder::new(store.clone()),
+            limits,
+            providers,
+            store,
+            max_attempts,
+        }
+    }
+}

@@ -1,0 +1,253 @@
+//! The certificate: loaded, made, and read again while connections go on.
+//!
+//! A new pair serves the handshakes that begin after it was read; connections that stand keep what they have. A pair that
+//! cannot be used is complained about and the old one stays: renewal tools replace the two files one after the other, so
+//! for a moment they do not fit together.
+
+use crate::config::sections::Tls;
+use anyhow::{Context, bail};
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
+use rustls::{ServerConfig, version};
+use std::fs::{self, OpenOptions};
+use std::io::Write;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, RwLock};
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio_rustls::TlsAcceptor;
+use tracing::{error, info};
+
+/// How often the files are looked at. Looking, not inotify: it works for symbolic links and network file systems too.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
+
+/// The pair in use. Cheap to clone; clones share it.
+#[derive(Clone)]
+pub struct Holder(Arc<Inner>);
+
+struct Inner {
+    files: Files,
+    current: RwLock<Arc<CertifiedKey>>,
+}
+
+/// Where the pair is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Files {
+    pub certificate: PathBuf,
+    pub private_key: PathBuf,
+}
+
+impl std::fmt::Debug for Holder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.files.fmt(f)
+    }
+}
+
+impl ResolvesServerCert for Holder {
+    fn resolve(&self, _hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        Some(self.current())
+    }
+}
+
+impl Holder {
+    /// Loads the configured pair; a self-signed one is made if there is none yet.
+    ///
+    /// # Errors
+    /// When the files cannot be read or made, or do not fit together.
+    pub fn load(tls: &Tls) -> anyhow::Result<Self> {
+        let files = files(tls);
+        if let Tls::SelfSigned { directory } = tls
+            && !files.certificate.exists()
+        {
+            make_self_signed(directory, &files)?;
+        }
+        let current = RwLock::new(Arc::new(read(&files)?));
+        Ok(Self(Arc::new(Inner { files, current })))
+    }
+
+    /// Reads the files again; the old pair stays when the new one cannot be used.
+    pub fn reload(&self) {
+        match read(&self.0.files) {
+            Ok(pair) => {
+                let pair = Arc::new(pair);
+                let old = std::mem::replace(
+                    &mut *self.0.current.write().expect("nothing panics while it holds the pair"),
+                    pair.clone(),
+                );
+                if old.cert != pair.cert {
+                    info!("the certificate {} was read again and serves from now on", self.0.files.certificate.display());
+                }
+            }
+            Err(error) => error!("the new certificate is not used, the old one stays: {error:#}"),
+        }
+    }
+
+    /// Reloads whenever a file changes or `hangup` does, until the task is aborted.
+    pub async fn watch(self, mut hangup: watch::Receiver<u64>) {
+        let mut seen = self.0.files.state();
+        loop {
+            tokio::select! {
+                () = tokio::time::sleep(LOOK_EVERY) => {
+                    let now = self.0.files.state();
+                    if now != seen {
+                        seen = now;
+                        self.reload();
+                    }
+                }
+                changed = hangup.changed() => {
+                    if changed.is_err() {
+                        return;
+                    }
+                    self.reload();
+                }
+            }
+        }
+    }
+
+    fn current(&self) -> Arc<CertifiedKey> {
+        self.0.current.read().expect("nothing panics while it holds the pair").clone()
+    }
+}
+
+impl Files {
+    /// What changes when a file is written or replaced: inode, size and time of both.
+    fn state(&self) -> [Option<(u64, u64, i64, i64)>; 2] {
+        [&self.certificate, &self.private_key].map(|path| {
+            let data = fs::metadata(path).ok()?;
+            Some((data.ino(), data.len(), data.mtime(), data.mtime_nsec()))
+        })
+    }
+}
+
+/// The files of the configured pair.
+#[must_use]
+pub fn files(tls: &Tls) -> Files {
+    match tls {
+        Tls::Files { certificate, private_key } => {
+            Files { certificate: certificate.clone(), private_key: private_key.clone() }
+        }
+        Tls::SelfSigned { directory } => Files {
+            certificate: directory.join("self-signed.pem"),
+            private_key: directory.join("self-signed.key"),
+        },
+    }
+}
+
+/// The certificates of a file, the server's own first.
+///
+/// # Errors
+/// When it cannot be read or holds none.
+pub fn certificates(path: &Path) -> anyhow::Result<Vec<CertificateDer<'static>>> {
+    let chain: Vec<_> = CertificateDer::pem_file_iter(path)
+        .and_then(Iterator::collect)
+        .with_context(|| format!("the certificate {} cannot be read", path.display()))?;
+    if chain.is_empty() {
+        bail!("{} holds no certificate: it must be PEM, with the whole chain", path.display());
+    }
+    Ok(chain)
+}
+
+fn read(files: &Files) -> anyhow::Result<CertifiedKey> {
+    let chain = certificates(&files.certificate)?;
+    let key = PrivateKeyDer::from_pem_file(&files.private_key)
+        .with_context(|| format!("the private key {} cannot be read", files.private_key.display()))?;
+    let pair = CertifiedKey::from_der(chain, key, &provider()).with_context(|| {
+        format!(
+            "{} and {} are not a pair: the key must be the certificate's own",
+            files.certificate.display(),
+            files.private_key.display()
+        )
+    })?;
+    Ok(pair)
+}
+
+/// Makes the pair that serves until a real one is configured, for this box's names, for ten years.
+fn make_self_signed(directory: &Path, files: &Files) -> anyhow::Result<()> {
+    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    let mut names = vec!["localhost".to_owned(), "127.0.0.1".to_owned(), "::1".to_owned()];
+    if host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-.".contains(&byte)) && !names.contains(&host) {
+        names.push(host);
+    }
+    let mut parameters = rcgen::CertificateParams::new(names)?;
+    parameters.distinguished_name.push(rcgen::DnType::CommonName, "novex-ingest, self-signed");
+    let year = crate::clock::Clock::system().now().to_zoned_datetime(jiff::tz::TimeZone::UTC).year();
+    parameters.not_before = rcgen::date_time_ymd(i32::from(year) - 1, 1, 1);
+    parameters.not_after = rcgen::date_time_ymd(i32::from(year) + 10, 1, 1);
+    let key = rcgen::KeyPair::generate()?;
+    let certificate = parameters.self_signed(&key)?;
+    fs::create_dir_all(directory).with_context(|| format!("{} cannot be made", directory.display()))?;
+    // The key first: whoever finds the certificate finds its key too.
+    write(&files.private_key, key.serialize_pem().as_bytes(), 0o600)?;
+    write(&files.certificate, certificate.pem().as_bytes(), 0o644)?;
+    info!("made the self-signed certificate {}", files.certificate.display());
+    Ok(())
+}
+
+fn write(path: &Path, bytes: &[u8], mode: u32) -> anyhow::Result<()> {
+    OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(mode)
+        .open(path)
+        .and_then(|mut file| file.write_all(bytes))
+        .with_context(|| format!("{} cannot be written", path.display()))
+}
+
+/// The cryptography that TLS uses here.
+#[must_use]
+pub fn provider() -> CryptoProvider {
+    rustls::crypto::ring::default_provider()
+}
+
+/// TLS 1.2 and 1.3, HTTP/2 before HTTP/1.1.
+pub(super) fn acceptor(holder: &Holder) -> TlsAcceptor {
+    let mut config = ServerConfig::builder_with_provider(Arc::new(provider()))
+        .with_protocol_versions(&[&version::TLS13, &version::TLS12])
+        .expect("ring knows both versions")
+        .with_no_client_auth()
+        .with_cert_resolver(Arc::new(holder.clone()));
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    TlsAcceptor::from(Arc::new(config))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn self_signed() -> (tempfile::TempDir, Tls) {
+        let directory = tempfile::tempdir().unwrap();
+        let tls = Tls::SelfSigned { directory: directory.path().join("tls") };
+        (directory, tls)
+    }
+
+    #[test]
+    fn a_self_signed_pair_is_made_once() {
+        let (_directory, tls) = self_signed();
+        let first = Holder::load(&tls).unwrap().current();
+        let second = Holder::load(&tls).unwrap().current();
+        assert_eq!(first.cert, second.cert);
+        let mode = fs::metadata(files(&tls).private_key).unwrap().mode();
+        assert_eq!(mode & 0o777, 0o600);
+    }
+
+    #[test]
+    fn a_broken_new_pair_keeps_the_old_one() {
+        let (_directory, tls) = self_signed();
+        let holder = Holder::load(&tls).unwrap();
+        let before = holder.current();
+        let (_other_directory, other) = self_signed();
+        let other_pair = Holder::load(&other).unwrap().current();
+        // The certificate is replaced, its key not yet.
+        fs::copy(files(&other).certificate, files(&tls).certificate).unwrap();
+        holder.reload();
+        assert_eq!(holder.current().cert, before.cert);
+        fs::copy(files(&other).private_key, files(&tls).private_key).unwrap();
+        holder.reload();
+        assert_eq!(holder.current().cert, other_pair.cert);
+    }
+}

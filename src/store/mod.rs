@@ -1,0 +1,92 @@
+//! The one SQLite file: event store, queue and ERP tables. The only module with SQL connections.
+//!
+//! - [`open`] makes connections and is the only code that does; [`migrate`] brings a file to this version's schema.
+//! - [`writer`] owns the one connection that writes, in one thread, and commits what has gathered as one transaction.
+//! - [`receive`], [`claims`], [`rejections`] and [`sales_orders`] are the statements that write; they take a transaction.
+//! - [`reader`] is the read-only pool, [`events`] and [`stats`] are its queries: they page by key and count nothing.
+//!
+//! Nothing here knows HTTP, and nothing here decides what an event means.
+
+pub mod claims;
+pub mod envelope;
+pub mod error;
+pub mod events;
+pub mod migrate;
+pub mod open;
+pub mod reader;
+pub mod receive;
+pub mod rejections;
+pub mod sales_orders;
+pub mod stats;
+pub mod writer;
+
+pub use error::StoreError;
+
+use crate::clock::Clock;
+use reader::Reader;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use writer::{Writer, WriterOptions};
+
+/// How a store is opened.
+#[derive(Debug, Clone)]
+pub struct StoreOptions {
+    pub path: PathBuf,
+    /// How long a write waits for somebody else's lock before it is given up.
+    pub busy_timeout: Duration,
+    /// Most jobs that wait for the writer; one more is refused at once.
+    pub queue_max: usize,
+    /// Most jobs in one transaction: bounds how long one commit holds the lock.
+    pub batch_max: usize,
+    /// The WAL is copied back into the database when it is larger than this.
+    pub wal_bytes: u64,
+    /// Less free space than this on the file's disk, and nothing new is taken.
+    pub free_bytes_min: u64,
+    /// Connections for reading.
+    pub readers: u32,
+}
+
+impl StoreOptions {
+    /// The defaults, for the file at `path`.
+    #[must_use]
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self {
+            path: path.into(),
+            busy_timeout: Duration::from_secs(4),
+            queue_max: 1024,
+            batch_max: 256,
+            wal_bytes: 32 << 20,
+            free_bytes_min: 64 << 20,
+            readers: 4,
+        }
+    }
+}
+
+/// An open database: a writer and readers. Dropping the last clone of the writer ends its thread.
+#[derive(Clone)]
+pub struct Store {
+    pub writer: Writer,
+    pub reader: Reader,
+    pub clock: Clock,
+    path: PathBuf,
+}
+
+impl Store {
+    /// Opens the file, creating it or bringing it up to date, and starts the writer.
+    ///
+    /// # Errors
+    /// When the file cannot be opened or written, is not ours, or is from a newer version.
+    pub fn open(options: &StoreOptions, clock: Clock) -> Result<Self, StoreError> {
+        let mut connection = open::for_writing(&options.path, options.busy_timeout)?;
+        migrate::run(&mut connection, &options.path)?;
+        let checkpointer = open::for_writing(&options.path, options.busy_timeout)?;
+        let writer = Writer::start(connection, checkpointer, WriterOptions::from(options))?;
+        let reader = Reader::open(&options.path, options.readers)?;
+        Ok(Self { writer, reader, clock, path: options.path.clone() })
+    }
+
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
