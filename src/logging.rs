@@ -9,20 +9,25 @@ use std::fmt;
 use std::io::IsTerminal;
 use tracing::{Event, Level, Subscriber, error};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::FmtContext;
 use tracing_subscriber::fmt::format::{self, Format, FormatEvent, FormatFields, Writer};
-use tracing_subscriber::fmt::{FmtContext};
 use tracing_subscriber::registry::LookupSpan;
 
 /// Starts logging for this process.
 pub fn start(log: &Log) {
-    let filter = EnvFilter::new(format!("{level},novex_ingest={level},rustls=warn,hyper=warn,h2=warn", level = log.level));
+    let filter =
+        EnvFilter::new(format!("{level},novex_ingest={level},rustls=warn,hyper=warn,h2=warn", level = log.level));
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     if log.json {
         builder.json().flatten_event(true).with_current_span(false).with_target(false).init();
     } else if std::env::var_os("JOURNAL_STREAM").is_some() && !std::io::stderr().is_terminal() {
-        builder.with_ansi(false).event_format(Journal(format::format().without_time().with_level(false).with_target(false))).init();
+        builder
+            .with_ansi(false)
+            .event_format(Journal(format::format().without_time().with_level(false).with_target(false)))
+            .init();
     } else {
-        let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+        let colour =
+            std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
         builder.with_ansi(colour).with_target(false).init();
     }
     std::panic::set_hook(Box::new(|panic| {

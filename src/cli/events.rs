@@ -196,7 +196,8 @@ fn show(reader: &Reader, arguments: &Show) -> anyhow::Result<()> {
     let (event, steps, payload) = reader.read(|connection| {
         Ok((events::get(connection, id)?, events::steps(connection, id)?, events::payload(connection, id)?))
     })?;
-    let event = event.with_context(|| format!("there is no event {id}; `novex-ingest events list` shows the newest"))?;
+    let event =
+        event.with_context(|| format!("there is no event {id}; `novex-ingest events list` shows the newest"))?;
     if arguments.body {
         let payload = payload.with_context(|| format!("the payload of event {id} is gone: it was erased or pruned"))?;
         io::stdout().write_all(&payload.body)?;
@@ -231,7 +232,10 @@ fn show(reader: &Reader, arguments: &Show) -> anyhow::Result<()> {
     field("error", event.last_error)?;
     field("note", event.note)?;
     field("same body as", event.same_body_as.map(|other| format!("event {other}")))?;
-    field("body", payload.map(|payload| format!("{} bytes (`novex-ingest events show {id} --body`)", payload.body.len())))?;
+    field(
+        "body",
+        payload.map(|payload| format!("{} bytes (`novex-ingest events show {id} --body`)", payload.body.len())),
+    )?;
     line("")?;
     table(
         &["AT", "STEP", "ATTEMPT", "WORKER", "MS", "ERROR"],

@@ -70,7 +70,10 @@ async fn serve(config: Config, is_dev: bool) -> anyhow::Result<()> {
     info!(%address, database = %config.store.path.display(), "ready");
     super::output::line(&format!("novex-ingest ready https://{address}"))?;
     if is_dev {
-        info!("try it: novex-ingest send shopify orders/create, then: sqlite3 {} 'SELECT * FROM deliveries'", config.store.path.display());
+        info!(
+            "try it: novex-ingest send shopify orders/create, then: sqlite3 {} 'SELECT * FROM deliveries'",
+            config.store.path.display()
+        );
         info!("the development shop is {}, its secret in ./{}/secrets/shopify", dev::SHOP, dev::DIRECTORY);
     }
     // Without a service manager there is nobody to tell, and nothing wrong.

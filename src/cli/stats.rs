@@ -28,9 +28,10 @@ fn print(stats: &Stats) -> std::io::Result<()> {
     }
     table(
         &["SOURCE", "STATUS", "EVENTS"],
-        stats.counts.iter().map(|count| {
-            vec![count.source.clone().into(), status(&count.status), count.events.to_string().into()]
-        }),
+        stats
+            .counts
+            .iter()
+            .map(|count| vec![count.source.clone().into(), status(&count.status), count.events.to_string().into()]),
     )?;
     let oldest = stats.oldest_pending_seconds.map_or_else(|| "none".to_owned(), |seconds| span(seconds) + " old");
     line(&format!("\noldest pending   {oldest}"))?;
@@ -38,11 +39,7 @@ fn print(stats: &Stats) -> std::io::Result<()> {
         let Rates { received, completed, failed, retried } = rates;
         line(&format!("{name:<16} {received} received, {completed} completed, {failed} failed, {retried} retried"))?;
     }
-    line(&format!(
-        "database         {}, {} of it free",
-        bytes(stats.database_bytes),
-        bytes(stats.free_bytes_inside)
-    ))?;
+    line(&format!("database         {}, {} of it free", bytes(stats.database_bytes), bytes(stats.free_bytes_inside)))?;
     if let Some(at) = &stats.rejected_last {
         line(&format!("last refused     {at} (`novex-ingest events rejected` says why)"))?;
     }

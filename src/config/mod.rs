@@ -4,8 +4,8 @@
 pub mod dev;
 pub mod mistake;
 pub mod reader;
-pub mod sections;
 pub mod secrets;
+pub mod sections;
 
 pub use mistake::{Mistake, Mistakes};
 
@@ -40,9 +40,7 @@ impl Config {
     pub fn load(path: &Path) -> Result<Self, Mistakes> {
         let text = std::fs::read_to_string(path).map_err(|error| {
             let mend = match error.kind() {
-                std::io::ErrorKind::NotFound => {
-                    "Name the file with --config FILE, or run from a checkout with --dev."
-                }
+                std::io::ErrorKind::NotFound => "Name the file with --config FILE, or run from a checkout with --dev.",
                 std::io::ErrorKind::PermissionDenied => "Run this as root or as the user novex-ingest.",
                 _ => "The file must be readable UTF-8 text.",
             };

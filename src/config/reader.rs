@@ -197,7 +197,11 @@ impl<'t> Table<'t> {
     pub fn parsed<T: std::str::FromStr>(&mut self, key: &str, default: T, example: &str) -> T {
         let Some(text) = self.text(key) else { return default };
         text.value.parse().unwrap_or_else(|_| {
-            self.mistake_at(&text, format!("{:?} is not understood", text.value), format!("Write it like {example:?}."));
+            self.mistake_at(
+                &text,
+                format!("{:?} is not understood", text.value),
+                format!("Write it like {example:?}."),
+            );
             default
         })
     }

@@ -98,7 +98,8 @@ mod tests {
 
     #[test]
     fn money_is_exact_or_refused() {
-        let order = json!({"a": "404.95", "b": "-0.10", "c": "12", "d": null, "e": "1e3", "f": "1,50", "g": ".5", "h": ""});
+        let order =
+            json!({"a": "404.95", "b": "-0.10", "c": "12", "d": null, "e": "1e3", "f": "1,50", "g": ".5", "h": ""});
         let read = |field| money(&order, field);
         assert_eq!(read("a").unwrap().as_deref(), Some("404.95"));
         assert_eq!(read("b").unwrap().as_deref(), Some("-0.10"));

@@ -25,9 +25,8 @@ fn order(body: &Value, event: &Event<'_>) -> Result<SalesOrder, Trouble> {
     let order_id = integer(body, "id").ok_or_else(|| Trouble::Permanent("the order has no id".to_owned()))?;
     let created_at = time(body, "created_at")?;
     // Without its own time an order is as old as the event: better placed by that than dropped.
-    let updated_at = time(body, "updated_at")?
-        .or_else(|| created_at.clone())
-        .unwrap_or_else(|| clock::text(event.received_at));
+    let updated_at =
+        time(body, "updated_at")?.or_else(|| created_at.clone()).unwrap_or_else(|| clock::text(event.received_at));
     Ok(SalesOrder {
         order_id,
         name: text(body, "name"),

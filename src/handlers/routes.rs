@@ -1,8 +1,8 @@
 //! Which handler an event goes to: the whole table.
 
+use super::Handler;
 use super::orders::Orders;
 use super::unhandled::Unhandled;
-use super::Handler;
 
 /// Source, topic, handler; the first row that fits is taken.
 type Route = (&'static str, &'static str, &'static dyn Handler);

@@ -252,7 +252,13 @@ mod tests {
 
     #[test]
     fn times_in_every_form_seen() {
-        for text in [SENT, "Tue, 19 Aug 2025 20:37:09 +0000", "Tue, 19 Aug 2025 20:37:09 GMT", "2025-08-19T20:37:09Z", "1755635829"] {
+        for text in [
+            SENT,
+            "Tue, 19 Aug 2025 20:37:09 +0000",
+            "Tue, 19 Aug 2025 20:37:09 GMT",
+            "2025-08-19T20:37:09Z",
+            "1755635829",
+        ] {
             assert_eq!(parse_timestamp(text).map(Timestamp::as_second), Some(1_755_635_829), "{text}");
         }
     }

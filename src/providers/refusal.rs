@@ -104,22 +104,42 @@ impl Reason {
             Self::SignatureMissing => {
                 "The request is not signed. EasyPost: set a webhook secret at the webhook. Otherwise it is likely a stranger."
             }
-            Self::SignatureMalformed => "The signature is not in the provider's form: likely not the provider, or a proxy cut it.",
+            Self::SignatureMalformed => {
+                "The signature is not in the provider's form: likely not the provider, or a proxy cut it."
+            }
             Self::SignatureMismatch => {
                 "The secret does not fit: it was rotated (keep both in `secrets` for an hour), it is another app's \
                  (hooks made in Shopify's admin pages sign with the store's own secret), or a proxy changes the body."
             }
-            Self::UnknownShop => "No [[shopify.shops]] has this domain: add the shop with its secret, or remove the webhook at Shopify.",
-            Self::TimestampOutOfRange => "The signed time is too far from this box's clock: check `timedatectl`; or it is a replay.",
+            Self::UnknownShop => {
+                "No [[shopify.shops]] has this domain: add the shop with its secret, or remove the webhook at Shopify."
+            }
+            Self::TimestampOutOfRange => {
+                "The signed time is too far from this box's clock: check `timedatectl`; or it is a replay."
+            }
             Self::BearerMissing => "No `Authorization: Bearer` came: enter the token at Keycloak's listener.",
-            Self::BearerMismatch => "The bearer token is not the configured one: compare the secret's file with Keycloak's listener.",
-            Self::NotConfigured => "This provider has no secrets in the configuration: add them, then run `novex-ingest config check`.",
+            Self::BearerMismatch => {
+                "The bearer token is not the configured one: compare the secret's file with Keycloak's listener."
+            }
+            Self::NotConfigured => {
+                "This provider has no secrets in the configuration: add them, then run `novex-ingest config check`."
+            }
             Self::BodyTooLarge => "The body is over server.max_body_bytes: raise it if the sender is genuine.",
-            Self::BodyTooSlow => "The body did not arrive within server.body_timeout: a slow network, or a hostile client.",
-            Self::BodyBroken => "The connection ended or its framing broke before the body was whole; the provider sends it again.",
-            Self::HeadersTooLarge => "The headers are over server.max_header_bytes or server.max_headers: a proxy may add many.",
-            Self::UnknownPath => "The address entered at the provider has a path that does not exist here: see `novex-ingest serve --help`.",
-            Self::WrongMethod => "Deliveries are POST requests: a browser or a monitor asked, or the provider is set to another method.",
+            Self::BodyTooSlow => {
+                "The body did not arrive within server.body_timeout: a slow network, or a hostile client."
+            }
+            Self::BodyBroken => {
+                "The connection ended or its framing broke before the body was whole; the provider sends it again."
+            }
+            Self::HeadersTooLarge => {
+                "The headers are over server.max_header_bytes or server.max_headers: a proxy may add many."
+            }
+            Self::UnknownPath => {
+                "The address entered at the provider has a path that does not exist here: see `novex-ingest serve --help`."
+            }
+            Self::WrongMethod => {
+                "Deliveries are POST requests: a browser or a monitor asked, or the provider is set to another method."
+            }
         }
     }
 }

@@ -65,7 +65,10 @@ impl Shopify {
         let authentic = match (known, tag, proof) {
             (None, _, _) => return Err(Refusal::new(Reason::UnknownShop, format!("no shop {domain:?} is configured"))),
             (_, None, _) => {
-                return Err(Refusal::new(Reason::SignatureMalformed, "X-Shopify-Hmac-Sha256 is not base64 of 32 bytes"));
+                return Err(Refusal::new(
+                    Reason::SignatureMalformed,
+                    "X-Shopify-Hmac-Sha256 is not base64 of 32 bytes",
+                ));
             }
             (_, _, Err(_)) => {
                 let detail = format!("none of the {} secrets of {domain} gives the signature", secrets.len());
@@ -73,8 +76,9 @@ impl Shopify {
             }
             (Some(_), Some(_), Ok(authentic)) => authentic,
         };
-        let topic = name(delivery.topic)
-            .ok_or_else(|| Refusal::new(Reason::HeaderMalformed, "the path has no topic after /api/webhooks/shopify/"))?;
+        let topic = name(delivery.topic).ok_or_else(|| {
+            Refusal::new(Reason::HeaderMalformed, "the path has no topic after /api/webhooks/shopify/")
+        })?;
         if let Some(stated) = header("topic")?
             && stated != topic
         {

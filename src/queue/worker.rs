@@ -69,12 +69,8 @@ impl Worker {
 
     /// Works until `stop` turns true, then lets handlers finish and gives back what was not begun.
     pub async fn run(self, mut stop: watch::Receiver<bool>) {
-        let keeper = tokio::spawn(keeper::run(
-            self.store.clone(),
-            self.holder.clone(),
-            self.held.clone(),
-            self.options.lease,
-        ));
+        let keeper =
+            tokio::spawn(keeper::run(self.store.clone(), self.holder.clone(), self.held.clone(), self.options.lease));
         let mut attempts = JoinSet::new();
         let batch = self.options.batch.max(1) as usize;
         while !*stop.borrow() {
@@ -109,12 +105,8 @@ impl Worker {
     /// When nothing can be claimed.
     pub async fn drain(self, stop: watch::Receiver<bool>) -> Result<u64, StoreError> {
         keeper::rescue(&self.store, &self.holder).await?;
-        let keeper = tokio::spawn(keeper::run(
-            self.store.clone(),
-            self.holder.clone(),
-            self.held.clone(),
-            self.options.lease,
-        ));
+        let keeper =
+            tokio::spawn(keeper::run(self.store.clone(), self.holder.clone(), self.held.clone(), self.options.lease));
         let mut made = 0;
         let result = loop {
             if *stop.borrow() {
@@ -200,7 +192,10 @@ impl Worker {
                     );
                 }
                 Err(StoreError::ShuttingDown) => {
-                    return error!(event = claim.event_id, "not finished: the store is closed; it is rescued at the next start");
+                    return error!(
+                        event = claim.event_id,
+                        "not finished: the store is closed; it is rescued at the next start"
+                    );
                 }
                 // The database refuses this very change: written again it would be refused again.
                 Err(error @ (StoreError::Sqlite(_) | StoreError::Panicked)) if changes(&outcome) => {
@@ -257,7 +252,9 @@ fn report(claim: &Claim, outcome: &Outcome, ran: Duration) {
     let (event, attempt, ran_ms) = (claim.event_id, claim.attempt, ran.as_millis());
     match outcome {
         Outcome::Completed { .. } => debug!(event, attempt, ran_ms, "completed"),
-        Outcome::Failed { error } => error!(event, attempt, "failed for good: {error}. `novex-ingest events show {event}`"),
+        Outcome::Failed { error } => {
+            error!(event, attempt, "failed for good: {error}. `novex-ingest events show {event}`")
+        }
         Outcome::Again { error, .. } if attempt >= claim.max_attempts => {
             error!(event, attempt, "failed, that was the last attempt: {error}. `novex-ingest events retry {event}`");
         }

@@ -35,7 +35,12 @@ pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
 }
 
 /// Accepts until `stop` turns true, then waits for the connections to end, at most `server.shutdown_timeout`.
-pub async fn run(listener: TcpListener, certificate: tls::Holder, shared: Arc<Shared>, mut stop: watch::Receiver<bool>) {
+pub async fn run(
+    listener: TcpListener,
+    certificate: tls::Holder,
+    shared: Arc<Shared>,
+    mut stop: watch::Receiver<bool>,
+) {
     let acceptor = tls::acceptor(&certificate);
     let counts = Counts::new(&shared);
     // Every connection holds a sender; when the last is dropped, all have ended.

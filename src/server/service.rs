@@ -11,10 +11,10 @@
 //! A delivery's way: a place among the requests in flight, the route, the headers' limits, the body within its limits,
 //! the provider's verification, the store; the answer waits for the commit.
 
+use super::Shared;
 use super::answer::{self, Answer};
 use super::body::{self, NoBody};
 use super::rejected::Refused;
-use super::Shared;
 use crate::providers::{Endpoint, Reason, Refusal};
 use crate::store::StoreError;
 use hyper::body::Incoming;

@@ -79,7 +79,10 @@ impl Holder {
                     pair.clone(),
                 );
                 if old.cert != pair.cert {
-                    info!("the certificate {} was read again and serves from now on", self.0.files.certificate.display());
+                    info!(
+                        "the certificate {} was read again and serves from now on",
+                        self.0.files.certificate.display()
+                    );
                 }
             }
             Err(error) => error!("the new certificate is not used, the old one stays: {error:#}"),
@@ -130,10 +133,9 @@ pub fn files(tls: &Tls) -> Files {
         Tls::Files { certificate, private_key } => {
             Files { certificate: certificate.clone(), private_key: private_key.clone() }
         }
-        Tls::SelfSigned { directory } => Files {
-            certificate: directory.join("self-signed.pem"),
-            private_key: directory.join("self-signed.key"),
-        },
+        Tls::SelfSigned { directory } => {
+            Files { certificate: directory.join("self-signed.pem"), private_key: directory.join("self-signed.key") }
+        }
     }
 }
 

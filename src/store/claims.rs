@@ -175,7 +175,9 @@ impl Store {
                        AND (lease_until IS NULL OR lease_until < ?1) \
                        AND NOT (locked_by = ?2 AND coalesce(locked_process, '') = ?3)";
         // A look on a reading connection first: an idle worker takes no write lock.
-        let any = self.reader.read(|connection| Ok(connection.prepare_cached(expired)?.exists(params![cut, rescuer.worker, rescuer.process])?))?;
+        let any = self.reader.read(|connection| {
+            Ok(connection.prepare_cached(expired)?.exists(params![cut, rescuer.worker, rescuer.process])?)
+        })?;
         if !any {
             return Ok(Vec::new());
         }
@@ -239,23 +241,20 @@ fn claim(
                           ORDER BY next_attempt_at, id LIMIT ?5) \
              RETURNING id, source, shop_domain, topic, webhook_id, attempts, max_attempts, claims, received_at",
         )?
-        .query_map(
-            params![holder.worker, holder.process, at, clock::text(clock::after(now, lease)), limit],
-            |row| {
-                Ok(Claim {
-                    event_id: row.get(0)?,
-                    source: row.get(1)?,
-                    shop_domain: row.get(2)?,
-                    topic: row.get(3)?,
-                    webhook_id: row.get(4)?,
-                    attempt: row.get(5)?,
-                    max_attempts: row.get(6)?,
-                    claim: row.get(7)?,
-                    received_at: clock::parse(&row.get::<_, String>(8)?).unwrap_or(now),
-                    holder: holder.clone(),
-                })
-            },
-        )?
+        .query_map(params![holder.worker, holder.process, at, clock::text(clock::after(now, lease)), limit], |row| {
+            Ok(Claim {
+                event_id: row.get(0)?,
+                source: row.get(1)?,
+                shop_domain: row.get(2)?,
+                topic: row.get(3)?,
+                webhook_id: row.get(4)?,
+                attempt: row.get(5)?,
+                max_attempts: row.get(6)?,
+                claim: row.get(7)?,
+                received_at: clock::parse(&row.get::<_, String>(8)?).unwrap_or(now),
+                holder: holder.clone(),
+            })
+        })?
         .collect::<Result<Vec<_>, _>>()?;
     // SQLite returns the rows in any order.
     claims.sort_by_key(|claim| claim.event_id);

@@ -17,26 +17,40 @@ pub enum StoreError {
          database; it goes on by itself then"
     )]
     DiskFull { detail: String },
-    #[error("more is waiting to be stored than the disk keeps up with. Nothing was stored; senders are asked to send again")]
+    #[error(
+        "more is waiting to be stored than the disk keeps up with. Nothing was stored; senders are asked to send again"
+    )]
     Overloaded,
     #[error("the store is shutting down. Nothing was stored; senders are asked to send again")]
     ShuttingDown,
-    #[error("{path} is from a newer version of novex-ingest (schema {found}, this version knows up to {known}). \
-             It was not touched. Install that version again, or restore a backup made by this one")]
+    #[error(
+        "{path} is from a newer version of novex-ingest (schema {found}, this version knows up to {known}). \
+             It was not touched. Install that version again, or restore a backup made by this one"
+    )]
     Newer { path: PathBuf, found: i64, known: i64 },
-    #[error("{path} is an SQLite database of another program (application id {found:#x}). It was not touched. \
-             Set store.path to another file")]
+    #[error(
+        "{path} is an SQLite database of another program (application id {found:#x}). It was not touched. \
+             Set store.path to another file"
+    )]
     Foreign { path: PathBuf, found: i64 },
-    #[error("{path}: there is no database yet. `novex-ingest serve` makes it; with another configuration name it by --config")]
+    #[error(
+        "{path}: there is no database yet. `novex-ingest serve` makes it; with another configuration name it by --config"
+    )]
     Missing { path: PathBuf },
     #[error("{path}: {source}. Check that the directory exists and belongs to the user that runs novex-ingest")]
     Open { path: PathBuf, source: Arc<rusqlite::Error> },
-    #[error("the disk of the database failed: {0}. What was acknowledged before is safe if the disk is; nothing new is \
-             taken until a write succeeds. Look at `dmesg` and the disk's health")]
+    #[error(
+        "the disk of the database failed: {0}. What was acknowledged before is safe if the disk is; nothing new is \
+             taken until a write succeeds. Look at `dmesg` and the disk's health"
+    )]
     Disk(Arc<rusqlite::Error>),
-    #[error("the claim on event {event_id} was lost: another worker has taken it over, and this one's result was not written")]
+    #[error(
+        "the claim on event {event_id} was lost: another worker has taken it over, and this one's result was not written"
+    )]
     ClaimLost { event_id: i64 },
-    #[error("a fault in novex-ingest itself: it panicked while writing this; the log has the place. Nothing of it was written")]
+    #[error(
+        "a fault in novex-ingest itself: it panicked while writing this; the log has the place. Nothing of it was written"
+    )]
     Panicked,
     #[error("no reader was free for 5 s: too much is read at once")]
     NoReader,
@@ -49,9 +63,9 @@ impl From<rusqlite::Error> for StoreError {
         match error.sqlite_error_code() {
             Some(ErrorCode::DiskFull) => Self::DiskFull { detail: error.to_string() },
             Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::Busy { seconds: 0 },
-            Some(ErrorCode::SystemIoFailure | ErrorCode::DatabaseCorrupt | ErrorCode::ReadOnly | ErrorCode::CannotOpen) => {
-                Self::Disk(Arc::new(error))
-            }
+            Some(
+                ErrorCode::SystemIoFailure | ErrorCode::DatabaseCorrupt | ErrorCode::ReadOnly | ErrorCode::CannotOpen,
+            ) => Self::Disk(Arc::new(error)),
             _ => Self::Sqlite(Arc::new(error)),
         }
     }

@@ -76,12 +76,7 @@ fn insert(
 }
 
 /// The id is here already: the same bytes are a retry, other bytes are kept beside the first.
-fn repeated(
-    connection: &Connection,
-    delivery: &Verified,
-    digest: &[u8; 32],
-    at: &str,
-) -> Result<Receipt, StoreError> {
+fn repeated(connection: &Connection, delivery: &Verified, digest: &[u8; 32], at: &str) -> Result<Receipt, StoreError> {
     let envelope = delivery.envelope();
     let (event_id, same): (i64, bool) = connection
         .prepare_cached(

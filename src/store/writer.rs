@@ -93,11 +93,7 @@ impl Writer {
     ///
     /// # Errors
     /// When a thread cannot be started.
-    pub fn start(
-        connection: Connection,
-        checkpointer: Connection,
-        options: WriterOptions,
-    ) -> Result<Self, StoreError> {
+    pub fn start(connection: Connection, checkpointer: Connection, options: WriterOptions) -> Result<Self, StoreError> {
         let (jobs, receiver) = channel(options.queue_max);
         let work_arrived = Arc::new(Notify::new());
         let checkpoints = start_checkpointer(checkpointer);

@@ -2,4 +2,20 @@
 //!
 //! One binary, because it links once. Each file is a theme.
 
+/// House rules that the compiler does not keep: imports go one way, who may open connections, documents are complete.
+mod architecture;
+/// Every command, for people and with `--json`; the configuration's mistakes; exit statuses.
+mod cli;
+/// kill -9, a lock held by somebody else, a full disk: nothing acknowledged is lost.
+mod crash;
+/// Every limit on connections, headers and bodies, and what hostile clients get.
+mod limits;
+/// Workers: claims, deaths, retries, the schedule, and the state machine against a model.
+mod queue;
+/// Deliveries: the matrix of signatures and bodies, duplicates, conflicts, refusals.
+mod receive;
+/// Real payloads from a directory that NOVEX_SAMPLES names.
+mod samples;
+/// The certificate: self-signed, reloaded, broken; protocol versions.
+mod tls;
 mod util;
