@@ -147,8 +147,9 @@ fn pages(
     let mut before = None;
     while left > 0 {
         let page = reader.read(|connection| events::list(connection, filter, before, left.min(PAGE)))?;
-        let full = page.len() as u32 == left.min(PAGE);
-        left -= page.len() as u32;
+        let read = u32::try_from(page.len()).unwrap_or(u32::MAX);
+        let full = read == left.min(PAGE);
+        left = left.saturating_sub(read);
         before = page.last().map(|event| event.id);
         page.into_iter().try_for_each(&mut each)?;
         if !full {

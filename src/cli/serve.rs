@@ -38,8 +38,8 @@ pub fn run(place: &Place) -> Result<(), Failure> {
 
 async fn serve(config: Config, is_dev: bool) -> anyhow::Result<()> {
     // Signals first: one that comes while the database opens must not end the process half-way.
-    let (stop, stopped) = watch::channel(false);
-    let (hang_up, hung_up) = watch::channel(0_u64);
+    let (stop, stopping) = watch::channel(false);
+    let (reload, reloads) = watch::channel(0_u64);
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut hangup = signal(SignalKind::hangup())?;
@@ -60,11 +60,11 @@ async fn serve(config: Config, is_dev: bool) -> anyhow::Result<()> {
     let shared =
         Arc::new(Shared::new(config.server.clone(), providers(&config), store.clone(), config.worker.max_attempts));
 
-    let watcher = tokio::spawn(certificate.clone().watch(hung_up));
-    let receiving = tokio::spawn(listener::run(listener, certificate, shared, stopped.clone()));
+    let watcher = tokio::spawn(certificate.clone().watch(reloads));
+    let receiving = tokio::spawn(listener::run(listener, certificate, shared, stopping.clone()));
     let working = config.worker.in_serve.then(|| {
         let worker = work::worker(&config, store.clone(), process::current(), Routes::standard());
-        tokio::spawn(worker.run(stopped))
+        tokio::spawn(worker.run(stopping))
     });
 
     info!(%address, database = %config.store.path.display(), "ready");
@@ -83,7 +83,7 @@ async fn serve(config: Config, is_dev: bool) -> anyhow::Result<()> {
         tokio::select! {
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
-            _ = hangup.recv() => hang_up.send_modify(|count| *count += 1),
+            _ = hangup.recv() => reload.send_modify(|count| *count += 1),
         }
     }
     info!("stopping: no new connections; requests in flight are answered, handlers finish");
@@ -103,7 +103,7 @@ fn providers(config: &Config) -> Providers {
     Providers {
         shopify: (!config.shopify.is_empty())
             .then(|| Shopify::new(config.shopify.iter().map(|shop| (shop.domain.clone(), shop.secrets.clone())))),
-        easypost: config.easypost.as_ref().map(|easypost| EasyPost::new(easypost.secrets.clone(), easypost.tolerance)),
+        easypost: config.easypost.as_ref().map(|easypost| EasyPost::new(&easypost.secrets, easypost.tolerance)),
         keycloak: config.keycloak.as_ref().map(|keycloak| Keycloak::new(keycloak.secrets.clone())),
     }
 }

@@ -116,6 +116,7 @@ impl<'t> Table<'t> {
     }
 
     /// A table inside.
+    #[must_use]
     pub fn table(&mut self, key: &str) -> Self {
         let path = self.join(key);
         let (at, entries) = match self.take(key) {
@@ -333,9 +334,9 @@ pub fn parse_duration(text: &str) -> Option<Duration> {
 fn show(duration: Duration) -> String {
     let ms = duration.as_millis();
     match () {
-        () if ms % 3_600_000 == 0 && ms > 0 => format!("{}h", ms / 3_600_000),
-        () if ms % 60_000 == 0 && ms > 0 => format!("{}m", ms / 60_000),
-        () if ms % 1000 == 0 => format!("{}s", ms / 1000),
+        () if ms.is_multiple_of(3_600_000) && ms > 0 => format!("{}h", ms / 3_600_000),
+        () if ms.is_multiple_of(60_000) && ms > 0 => format!("{}m", ms / 60_000),
+        () if ms.is_multiple_of(1000) => format!("{}s", ms / 1000),
         () => format!("{ms}ms"),
     }
 }

@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 const SECOND: Duration = Duration::from_secs(1);
-const HOUR: Duration = Duration::from_secs(3600);
-const DAY: Duration = Duration::from_secs(86_400);
+const HOUR: Duration = Duration::from_hours(1);
+const DAY: Duration = Duration::from_hours(24);
 
 /// The public listener and its limits.
 #[derive(Debug, Clone)]
@@ -377,7 +377,9 @@ mod tests {
             let name = key.rsplit('.').next().unwrap();
             let there = shipped.lines().any(|line| {
                 let line = line.trim_start_matches('#').trim_start();
-                line.starts_with(&format!("{name} =")) || line.contains(&format!("{name}]"))
+                line.starts_with(&format!("{name} ="))
+                    || line.contains(&format!("{name}]"))
+                    || line.contains(&format!("[{name}."))
             });
             assert!(there, "packaging/config.toml does not name {key}");
         }

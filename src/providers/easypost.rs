@@ -45,7 +45,7 @@ struct Event<'a> {
 impl EasyPost {
     /// `tolerance`: how far the second scheme's timestamp may be from this box's clock, to either side.
     #[must_use]
-    pub fn new(secrets: Vec<Secret>, tolerance: Duration) -> Self {
+    pub fn new(secrets: &[Secret], tolerance: Duration) -> Self {
         Self { secrets: secrets.iter().map(normalized).collect(), tolerance }
     }
 
@@ -179,8 +179,8 @@ mod tests {
             .iter()
             .map(|(name, value)| (name.parse::<HeaderName>().unwrap(), HeaderValue::from_str(value).unwrap()))
             .collect();
-        let received_at = parse_timestamp(SENT).unwrap() + Duration::from_secs(60);
-        EasyPost::new(vec![secret()], Duration::from_secs(300))
+        let received_at = parse_timestamp(SENT).unwrap() + Duration::from_mins(1);
+        EasyPost::new(&[secret()], Duration::from_mins(5))
             .verify(Delivery { topic: "", headers: &headers, body: &Bytes::from_static(BODY), received_at })
             .map_err(|refusal| refusal.reason)
     }

@@ -46,7 +46,7 @@ mod tests {
 
     #[test]
     fn the_default_schedule() {
-        let backoff = Backoff::new(Duration::from_secs(15), Duration::from_secs(6 * 3600)).with_seed(1);
+        let backoff = Backoff::new(Duration::from_secs(15), Duration::from_hours(6)).with_seed(1);
         for (attempt, seconds) in (1..).zip([15.0, 60.0, 240.0, 960.0, 3840.0, 15360.0, 21600.0, 21600.0]) {
             for _ in 0..100 {
                 let wait = backoff.after(attempt).as_secs_f64();

@@ -26,10 +26,10 @@ pub fn is_dead(holder: &Holder, me: &Holder) -> bool {
     if their_host != my_host {
         return false;
     }
-    let now = || pid.parse().ok().and_then(token);
+    let living = || pid.parse().ok().and_then(token);
     let (Some(theirs), Some(mine)) = (Token::parse(&holder.process), Token::parse(&me.process)) else {
         // A claim that somebody wrote by hand: the pid is all there is to go by.
-        return now().is_none();
+        return living().is_none();
     };
     if theirs.boot != mine.boot {
         return true;
@@ -37,7 +37,7 @@ pub fn is_dead(holder: &Holder, me: &Holder) -> bool {
     if theirs.namespace != mine.namespace {
         return false;
     }
-    now().is_none_or(|now| now != holder.process)
+    living().is_none_or(|process| process != holder.process)
 }
 
 /// `boot/namespace/start` of a living process; `None` when there is none with this pid, or only its remains.
@@ -50,12 +50,12 @@ fn token(pid: u32) -> Option<String> {
         return None;
     }
     // starttime is field 22 of proc(5), and state was field 3.
-    let start = fields.nth(18)?;
+    let began = fields.nth(18)?;
     let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
     let namespace = fs::read_link("/proc/self/ns/pid").ok()?;
     let namespace = namespace.to_string_lossy();
     let namespace = namespace.trim_start_matches("pid:[").trim_end_matches(']');
-    Some(format!("{}/{namespace}/{start}", boot.trim()))
+    Some(format!("{}/{namespace}/{began}", boot.trim()))
 }
 
 struct Token<'a> {

@@ -37,7 +37,7 @@ impl Default for WorkerOptions {
         Self {
             batch: 32,
             concurrency: 4,
-            lease: Duration::from_secs(300),
+            lease: Duration::from_mins(5),
             poll: Duration::from_secs(1),
             grace: Duration::from_secs(20),
         }
@@ -253,7 +253,7 @@ fn report(claim: &Claim, outcome: &Outcome, ran: Duration) {
     match outcome {
         Outcome::Completed { .. } => debug!(event, attempt, ran_ms, "completed"),
         Outcome::Failed { error } => {
-            error!(event, attempt, "failed for good: {error}. `novex-ingest events show {event}`")
+            error!(event, attempt, "failed for good: {error}. `novex-ingest events show {event}`");
         }
         Outcome::Again { error, .. } if attempt >= claim.max_attempts => {
             error!(event, attempt, "failed, that was the last attempt: {error}. `novex-ingest events retry {event}`");

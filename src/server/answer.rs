@@ -81,7 +81,7 @@ pub fn healthy() -> Answer {
 
 /// A whole HTTP/1.1 answer for a connection that hyper has given up: the client took too long over its headers.
 pub const HEADERS_TOO_SLOW: &[u8] = b"HTTP/1.1 408 Request Timeout\r\ncontent-type: application/json\r\n\
-    content-length: 36\r\nconnection: close\r\n\r\n{\"error\":\"the headers took too long\"}";
+    content-length: 37\r\nconnection: close\r\n\r\n{\"error\":\"the headers took too long\"}";
 
 #[cfg(test)]
 mod tests {

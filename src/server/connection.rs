@@ -63,9 +63,9 @@ pub async fn serve(
     let activity = Activity::new(!http2);
     let stream = TokioIo::new(Watched::new(stream, activity.clone()));
     if http2 {
-        serve_http2(stream, from, mode, activity, shared, stop).await;
+        Box::pin(serve_http2(stream, from, mode, activity, shared, stop)).await;
     } else {
-        serve_http1(stream, from, mode, activity, shared, stop).await;
+        Box::pin(serve_http1(stream, from, mode, activity, shared, stop)).await;
     }
 }
 
@@ -119,7 +119,7 @@ async fn serve_http1(
     }
     let _ = timeout(LINGER, async {
         stream.shutdown().await?;
-        let mut rest = [0; 16 << 10];
+        let mut rest = vec![0; 16 << 10];
         while stream.read(&mut rest).await? > 0 {}
         std::io::Result::Ok(())
     })

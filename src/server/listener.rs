@@ -63,7 +63,8 @@ pub async fn run(
         let _ = tcp.set_nodelay(true);
         let (acceptor, shared, stop, alive) = (acceptor.clone(), shared.clone(), stop.clone(), alive.clone());
         tokio::spawn(async move {
-            connection::serve(tcp, from, acceptor, mode, shared, stop).await;
+            // Boxed: the future of a connection is large, and the task is moved around.
+            Box::pin(connection::serve(tcp, from, acceptor, mode, shared, stop)).await;
             drop((place, alive));
         });
     }
@@ -75,19 +76,21 @@ pub async fn run(
     }
 }
 
+type ByAddress = Arc<Mutex<HashMap<IpAddr, u64>>>;
+
 /// How many connections there are, in all and by address.
 #[derive(Clone)]
 struct Counts {
     all: Arc<Semaphore>,
     refused: Arc<Semaphore>,
-    by_address: Arc<Mutex<HashMap<IpAddr, u64>>>,
+    by_address: ByAddress,
     max_by_address: u64,
 }
 
 /// A connection's place in the counts, given back when it goes.
 struct Place {
     _permit: tokio::sync::OwnedSemaphorePermit,
-    counted: Option<(Arc<Mutex<HashMap<IpAddr, u64>>>, IpAddr)>,
+    counted: Option<(ByAddress, IpAddr)>,
 }
 
 impl Drop for Place {

@@ -21,6 +21,7 @@ const STATEMENTS: usize = 64;
 /// [`StoreError::Open`] when the file or its directory cannot be used.
 pub fn for_writing(path: &Path, busy_timeout: Duration) -> Result<Connection, StoreError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    #[expect(clippy::disallowed_methods, reason = "this is the place that opens")]
     let connection = Connection::open_with_flags(path, flags).map_err(|source| failed(path, source))?;
     let configure = || {
         connection.busy_timeout(busy_timeout)?;
@@ -51,6 +52,7 @@ pub fn for_reading(path: &Path) -> Result<Connection, StoreError> {
         return Err(StoreError::Missing { path: path.to_owned() });
     }
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    #[expect(clippy::disallowed_methods, reason = "this is the place that opens")]
     let connection = Connection::open_with_flags(path, flags).map_err(|source| failed(path, source))?;
     prepare_reader(&connection).map_err(|source| failed(path, source))?;
     Ok(connection)

@@ -67,8 +67,8 @@ pub fn read(connection: &Connection, now: Timestamp) -> Result<Stats, StoreError
             .and_then(|text| clock::parse(text).ok())
             .map(|at| clock::between(at, now).as_secs()),
         oldest_pending_at: oldest,
-        last_hour: rates(connection, now, Duration::from_secs(3600))?,
-        last_day: rates(connection, now, Duration::from_secs(86_400))?,
+        last_hour: rates(connection, now, Duration::from_hours(1))?,
+        last_day: rates(connection, now, Duration::from_hours(24))?,
         database_bytes: page * pragma("page_count")?,
         free_bytes_inside: page * pragma("freelist_count")?,
         rejected_last: connection.query_row("SELECT max(at) FROM rejected_requests", [], |row| row.get(0))?,

@@ -32,7 +32,7 @@ const HARD_FACTOR: u64 = 2;
 const HELD_FACTOR: u64 = 8;
 /// How often the free space of the disk is looked at, and a held WAL is complained about.
 const SPACE_CHECK: Duration = Duration::from_secs(1);
-const HELD_WARNING: Duration = Duration::from_secs(60);
+const HELD_WARNING: Duration = Duration::from_mins(1);
 
 /// The part of [`StoreOptions`] that the writer follows.
 #[derive(Debug, Clone)]
@@ -128,7 +128,7 @@ impl Writer {
         kind: Kind,
         work: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<Pending<T>, StoreError> {
-        let (job, pending) = Call::new(kind, work);
+        let (job, pending) = Call::boxed(kind, work);
         self.jobs.try_send(Message::Job(job)).map_err(|error| match error {
             tokio::sync::mpsc::error::TrySendError::Full(_) => StoreError::Overloaded,
             tokio::sync::mpsc::error::TrySendError::Closed(_) => StoreError::ShuttingDown,
@@ -145,7 +145,7 @@ impl Writer {
         kind: Kind,
         work: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let (job, pending) = Call::new(kind, work);
+        let (job, pending) = Call::boxed(kind, work);
         self.jobs.send(Message::Job(job)).await.map_err(|_| StoreError::ShuttingDown)?;
         pending.committed().await
     }
@@ -206,7 +206,7 @@ struct Call<T, F> {
 }
 
 impl<T: Send + 'static, F: FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static> Call<T, F> {
-    fn new(kind: Kind, work: F) -> (Box<dyn Job>, Pending<T>) {
+    fn boxed(kind: Kind, work: F) -> (Box<dyn Job>, Pending<T>) {
         let (reply, pending) = oneshot::channel();
         (Box::new(Self { kind, work: Some(work), result: None, reply: Some(reply) }), Pending(pending))
     }
