@@ -1,7 +1,7 @@
 //! `config check`: the steps of `serve` up to the point where it would begin.
 
 use super::{Failure, Place, output};
-use crate::config::Config;
+use crate::config::{Config, Secrets};
 use crate::server::tls;
 use crate::store::{StoreError, open};
 use clap::Subcommand;
@@ -17,7 +17,7 @@ pub enum Command {
 
 pub fn run(place: &Place, command: &Command) -> Result<(), Failure> {
     let Command::Check = command;
-    let config = place.load()?;
+    let config = place.load(Secrets::Load)?;
     let mut warnings = config.warnings.clone();
     let problems = dry_run(&config, &mut warnings);
     for warning in &warnings {

@@ -10,7 +10,7 @@ mod stats;
 mod work;
 
 use crate::clock::Clock;
-use crate::config::{Config, INSTALLED, dev};
+use crate::config::{Config, INSTALLED, Secrets, dev};
 use crate::store::reader::Reader;
 use clap::{Args, Parser, Subcommand};
 use std::io;
@@ -124,14 +124,14 @@ impl Place {
         Ok(if !Path::new(INSTALLED).exists() && checkout.exists() { checkout } else { INSTALLED.into() })
     }
 
-    fn load(&self) -> anyhow::Result<Config> {
+    fn load(&self, secrets: Secrets) -> anyhow::Result<Config> {
         let path = self.path().map_err(|error| anyhow::anyhow!("./{} cannot be made: {error}", dev::DIRECTORY))?;
-        Ok(Config::load(&path)?)
+        Ok(Config::load(&path, secrets)?)
     }
 
     /// For commands that only read; works while the daemon runs, and while it does not.
     fn reader(&self) -> anyhow::Result<Reader> {
-        Ok(Reader::open(&self.load()?.store.path, 1)?)
+        Ok(Reader::open(&self.load(Secrets::LeaveAside)?.store.path, 1)?)
     }
 }
 

@@ -1,7 +1,7 @@
 //! `send`: what a provider does, towards the daemon of this box: sign a body, deliver it, print the answer.
 
 use super::{Failure, Place, output};
-use crate::config::Config;
+use crate::config::{Config, Secrets};
 use crate::providers::{easypost, shopify};
 use crate::secret::Secret;
 use crate::server::tls;
@@ -47,7 +47,7 @@ pub struct Arguments {
 }
 
 pub fn run(place: &Place, arguments: &Arguments) -> Result<(), Failure> {
-    let config = place.load()?;
+    let config = place.load(Secrets::Load)?;
     let request = request(&config, arguments)?;
     let to = arguments.to.unwrap_or_else(|| reachable(config.server.listen));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;

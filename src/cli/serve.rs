@@ -1,7 +1,7 @@
 //! `serve`: everything together, until SIGTERM.
 
 use super::{Failure, Place, clock, work};
-use crate::config::{Config, dev};
+use crate::config::{Config, Secrets, dev};
 use crate::handlers::Routes;
 use crate::logging;
 use crate::providers::{Providers, easypost::EasyPost, keycloak::Keycloak, shopify::Shopify};
@@ -12,6 +12,7 @@ use anyhow::Context;
 use std::sync::Arc;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 use tracing::{info, warn};
 
 pub const HELP: &str = "\
@@ -26,7 +27,7 @@ SIGTERM ends it: no new connections, requests in flight are answered, handlers f
 SIGHUP reads the certificate again.";
 
 pub fn run(place: &Place) -> Result<(), Failure> {
-    let config = place.load()?;
+    let config = place.load(Secrets::Load)?;
     logging::start(&config.log);
     for warning in &config.warnings {
         warn!("{warning}");
@@ -61,8 +62,8 @@ async fn serve(config: Config, is_dev: bool) -> anyhow::Result<()> {
         Arc::new(Shared::new(config.server.clone(), providers(&config), store.clone(), config.worker.max_attempts));
 
     let watcher = tokio::spawn(certificate.clone().watch(reloads));
-    let receiving = tokio::spawn(listener::run(listener, certificate, shared, stopping.clone()));
-    let working = config.worker.in_serve.then(|| {
+    let mut receiving = tokio::spawn(listener::run(listener, certificate, shared, stopping.clone()));
+    let mut working = config.worker.in_serve.then(|| {
         let worker = work::worker(&config, store.clone(), process::current(), Routes::standard());
         tokio::spawn(worker.run(stopping))
     });
@@ -84,6 +85,11 @@ async fn serve(config: Config, is_dev: bool) -> anyhow::Result<()> {
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
             _ = hangup.recv() => reload.send_modify(|count| *count += 1),
+            // None of these ends before it is told to. If one does, a new process is the best that can be had: nothing
+            // acknowledged is lost by it, and the service manager starts it at once.
+            () = store.writer.ended() => anyhow::bail!("the store's writer has ended: a fault in novex-ingest itself"),
+            _ = &mut receiving => anyhow::bail!("the listener has ended: a fault in novex-ingest itself"),
+            () = ended(&mut working) => anyhow::bail!("the worker has ended: a fault in novex-ingest itself"),
         }
     }
     info!("stopping: no new connections; requests in flight are answered, handlers finish");
@@ -97,6 +103,14 @@ async fn serve(config: Config, is_dev: bool) -> anyhow::Result<()> {
     store.writer.close().await;
     info!("stopped");
     Ok(())
+}
+
+/// When the task has ended; never, if there is none.
+async fn ended(task: &mut Option<JoinHandle<()>>) {
+    match task {
+        Some(task) => drop(task.await),
+        None => std::future::pending().await,
+    }
 }
 
 fn providers(config: &Config) -> Providers {

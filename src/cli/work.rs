@@ -1,7 +1,7 @@
 //! `work`: one more worker process on the same database, or what is due and no more.
 
 use super::{Failure, Place, clock};
-use crate::config::Config;
+use crate::config::{Config, Secrets};
 use crate::handlers::Routes;
 use crate::logging;
 use crate::queue::{Backoff, Worker, WorkerOptions, process};
@@ -21,7 +21,7 @@ pub struct Arguments {
 }
 
 pub fn run(place: &Place, arguments: &Arguments) -> Result<(), Failure> {
-    let config = place.load()?;
+    let config = place.load(Secrets::LeaveAside)?;
     logging::start(&config.log);
     let runtime = tokio::runtime::Runtime::new().context("the runtime cannot be started")?;
     Ok(runtime.block_on(work(config, arguments.once))?)

@@ -16,7 +16,7 @@ const CONFIG: &str = r#"# Made by `novex-ingest serve --dev`. Edit it as you lik
 listen = "127.0.0.1:8443"
 
 [store]
-path = "var/events.db"
+path = "events.db"
 
 [[shopify.shops]]
 domain = "acme-foods.myshopify.com"

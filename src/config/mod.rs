@@ -32,12 +32,20 @@ pub struct Config {
     pub warnings: Vec<String>,
 }
 
+/// Whether a command needs the secrets. One that only looks does not, and must work where they cannot be read: systemd
+/// shows its credentials to the service alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Secrets {
+    Load,
+    LeaveAside,
+}
+
 impl Config {
     /// Reads and checks a file.
     ///
     /// # Errors
     /// All mistakes in it, each with its line and its mend.
-    pub fn load(path: &Path) -> Result<Self, Mistakes> {
+    pub fn load(path: &Path, secrets: Secrets) -> Result<Self, Mistakes> {
         let text = std::fs::read_to_string(path).map_err(|error| {
             let mend = match error.kind() {
                 std::io::ErrorKind::NotFound => "Name the file with --config FILE, or run from a checkout with --dev.",
@@ -46,15 +54,15 @@ impl Config {
             };
             Mistakes::single(path, format!("cannot be read: {error}"), mend)
         })?;
-        Self::parse(path, &text)
+        Self::parse(path, &text, secrets)
     }
 
     /// Checks the text of a file; `path` is for messages and for secrets with a relative path.
     ///
     /// # Errors
     /// All mistakes in it, each with its line and its mend.
-    pub fn parse(path: &Path, text: &str) -> Result<Self, Mistakes> {
+    pub fn parse(path: &Path, text: &str, secrets: Secrets) -> Result<Self, Mistakes> {
         let document = Document::parse(path, text);
-        sections::read(document, path)
+        sections::read(document, path, secrets)
     }
 }

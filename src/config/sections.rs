@@ -1,12 +1,14 @@
 //! The sections of the configuration: every key, its default and what it may be.
 
 use super::reader::{At, Document, Table};
-use super::{Config, Mistakes, secrets};
+use super::{Config, Mistakes, Secrets, secrets};
 use crate::secret::Secret;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+/// Where the package keeps the database.
+const DATABASE: &str = "/var/lib/novex-ingest/events.db";
 const SECOND: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_hours(1);
 const DAY: Duration = Duration::from_hours(24);
@@ -106,11 +108,11 @@ pub struct Log {
 }
 
 /// Reads all sections.
-pub(super) fn read(mut document: Document<'_>, path: &Path) -> Result<Config, Mistakes> {
-    let mut reading = Reading { path, warnings: Vec::new() };
+pub(super) fn read(mut document: Document<'_>, path: &Path, secrets: Secrets) -> Result<Config, Mistakes> {
+    let mut reading = Reading { path, secrets, warnings: Vec::new() };
     let root = document.root();
     let server = server(root.table("server"));
-    let store = store(root.table("store"));
+    let store = store(root.table("store"), path);
     let config = Config {
         path: path.to_owned(),
         tls: reading.tls(root.table("tls"), &store),
@@ -159,8 +161,8 @@ fn server(mut table: Table<'_>) -> Server {
     server
 }
 
-fn store(mut table: Table<'_>) -> Store {
-    let path = table.text("path").map_or_else(|| "/var/lib/novex-ingest/events.db".into(), |path| path.value.into());
+fn store(mut table: Table<'_>, config: &Path) -> Store {
+    let path = table.text("path").map_or_else(|| DATABASE.into(), |path| beside(config, &path.value));
     let store = Store {
         path,
         busy_timeout: table.duration("busy_timeout", 4 * SECOND, SECOND / 10..=HOUR),
@@ -214,12 +216,13 @@ fn log(mut table: Table<'_>) -> Log {
 /// What the sections with files need beside their table.
 struct Reading<'p> {
     path: &'p Path,
+    secrets: Secrets,
     warnings: Vec<String>,
 }
 
 impl Reading<'_> {
     fn tls(&self, mut table: Table<'_>, store: &Store) -> Tls {
-        let mut file = |key| table.text(key).map(|text| self.path.parent().unwrap_or(Path::new("")).join(text.value));
+        let mut file = |key| table.text(key).map(|text| beside(self.path, &text.value));
         let (certificate, private_key) = (file("certificate"), file("private_key"));
         let directory = store.path.parent().unwrap_or(Path::new("")).join("tls");
         let tls = match (certificate, private_key) {
@@ -283,17 +286,22 @@ impl Reading<'_> {
             table.mistake("has no secrets", "Add secrets = [\"file:/etc/novex-ingest/secrets/NAME\"].");
         }
         let mut loaded = Vec::new();
-        for reference in references {
+        for reference in references.iter().filter(|_| self.secrets == Secrets::Load) {
             match secrets::load(&reference.value, self.path) {
                 Ok(secret) => {
                     self.warnings.extend(secret.warning);
                     loaded.push(secret.secret);
                 }
-                Err((problem, mend)) => table.mistake_at(&reference, problem, mend),
+                Err((problem, mend)) => table.mistake_at(reference, problem, mend),
             }
         }
         loaded
     }
+}
+
+/// A relative path starts at the configuration's directory, whatever directory a command is run in.
+fn beside(config: &Path, path: &str) -> PathBuf {
+    config.parent().unwrap_or(Path::new("")).join(path)
 }
 
 fn wrong_domain(name: &str) -> Option<&'static str> {
@@ -309,12 +317,12 @@ mod tests {
     use super::*;
 
     fn mistakes(text: &str) -> String {
-        Config::parse(Path::new("c.toml"), text).unwrap_err().to_string()
+        Config::parse(Path::new("c.toml"), text, Secrets::Load).unwrap_err().to_string()
     }
 
     #[test]
     fn an_empty_file_is_all_defaults() {
-        let config = Config::parse(Path::new("c.toml"), "").unwrap();
+        let config = Config::parse(Path::new("c.toml"), "", Secrets::Load).unwrap();
         assert_eq!(config.server.listen.to_string(), "0.0.0.0:8443");
         assert_eq!(config.server.max_body_bytes, 16_777_216);
         assert_eq!(config.worker.max_attempts, 8);
@@ -361,9 +369,9 @@ mod tests {
             .fold(String::new(), |text, line| text + line + "\n");
         let mut document = Document::parse(Path::new("c.toml"), &uncommented);
         let root = document.root();
-        let mut reading = Reading { path: Path::new("c.toml"), warnings: Vec::new() };
+        let mut reading = Reading { path: Path::new("c.toml"), secrets: Secrets::Load, warnings: Vec::new() };
         server(root.table("server"));
-        let store = store(root.table("store"));
+        let store = store(root.table("store"), Path::new("c.toml"));
         reading.tls(root.table("tls"), &store);
         worker(root.table("worker"));
         reading.shopify(root.table("shopify"));

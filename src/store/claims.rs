@@ -147,7 +147,7 @@ impl Store {
     pub async fn rescue_dead(&self, dead: &Holder, rescuer: &Holder) -> Result<Vec<i64>, StoreError> {
         let (dead, rescuer, now) = (dead.clone(), rescuer.clone(), self.clock.now());
         self.writer
-            .submit(Kind::Intake, move |connection| {
+            .submit(Kind::Requeue, move |connection| {
                 let why = format!("{} died while it held this event; its claim was taken over", dead.worker);
                 let held = connection
                     .prepare_cached(
@@ -183,7 +183,7 @@ impl Store {
         }
         let rescuer = rescuer.clone();
         self.writer
-            .submit(Kind::Intake, move |connection| {
+            .submit(Kind::Requeue, move |connection| {
                 let held = connection
                     .prepare_cached(expired)?
                     .query_map(params![cut, rescuer.worker, rescuer.process], orphan)?
@@ -214,7 +214,7 @@ impl Store {
     pub async fn retry(&self, ids: Vec<i64>, attempts: u32, by: String) -> Result<Vec<Retried>, StoreError> {
         let now = clock::text(self.clock.now());
         self.writer
-            .submit(Kind::Intake, move |connection| {
+            .submit(Kind::Requeue, move |connection| {
                 let mut retried = Vec::new();
                 for id in ids {
                     retried.extend(retry(connection, id, attempts, &by, &now)?);

@@ -71,7 +71,9 @@ pub struct Writer {
 pub enum Kind {
     /// Stores something new: refused when the disk is nearly full, and wakes the workers when it is committed.
     Intake,
-    /// Moves what is there already: goes on to the last byte, so that work can be finished.
+    /// Makes what is there already due again, and wakes the workers too.
+    Requeue,
+    /// Moves what is there already. Like [`Kind::Requeue`] it goes on to the last byte, so that work can be finished.
     Upkeep,
 }
 
@@ -98,10 +100,7 @@ impl Writer {
         let work_arrived = Arc::new(Notify::new());
         let checkpoints = start_checkpointer(checkpointer);
         let page_bytes = connection.pragma_query_value(None, "page_size", |row| row.get(0))?;
-        connection.wal_hook(Some(|_, pages| {
-            WAL_PAGES.set(u64::try_from(pages).unwrap_or(0));
-            Ok(())
-        }));
+        note_wal_pages(&connection);
         let state = State {
             connection,
             receiver,
@@ -166,6 +165,11 @@ impl Writer {
     #[must_use]
     pub fn work_arrived(&self) -> &Notify {
         &self.work_arrived
+    }
+
+    /// Waits until the writing thread has ended. It ends when it is told to; before that, only by a fault of its own.
+    pub async fn ended(&self) {
+        self.jobs.closed().await;
     }
 
     /// Commits what was handed over before, refuses what comes after, empties the WAL and closes the file.
@@ -250,6 +254,13 @@ thread_local! {
     static WAL_PAGES: Cell<u64> = const { Cell::new(0) };
 }
 
+fn note_wal_pages(connection: &Connection) {
+    connection.wal_hook(Some(|_, pages| {
+        WAL_PAGES.set(u64::try_from(pages).unwrap_or(0));
+        Ok(())
+    }));
+}
+
 struct State {
     connection: Connection,
     receiver: Receiver<Message>,
@@ -305,7 +316,7 @@ impl State {
         if let Err(error) = &outcome {
             error!(jobs = batch.len(), "nothing of this transaction was stored: {error}");
         }
-        let arrived = outcome.is_ok() && batch.iter().any(|job| job.kind() == Kind::Intake);
+        let arrived = outcome.is_ok() && batch.iter().any(|job| job.kind() != Kind::Upkeep);
         for job in batch.drain(..) {
             job.answer(outcome.as_ref().err());
         }
@@ -395,7 +406,10 @@ impl State {
     /// in the file.
     fn reopen(&mut self) {
         match open::for_writing(&self.options.path, self.options.busy_timeout) {
-            Ok(connection) => self.connection = connection,
+            Ok(connection) => {
+                note_wal_pages(&connection);
+                self.connection = connection;
+            }
             Err(error) => error!("the database cannot be opened again: {error}"),
         }
     }
