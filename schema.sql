@@ -10,12 +10,12 @@ CREATE TABLE webhook_events (
   -- body (webhook_payloads) never. Once a row is here, the provider has been or may be told 200.
   id                INTEGER PRIMARY KEY AUTOINCREMENT, -- grows, with gaps; never used again, even after
                                              -- pruning: it is the ERP's idempotency key
-  source            TEXT NOT NULL,           -- shopify | easypost | keycloak | sps
+  source            TEXT NOT NULL,           -- who sent it: shopify | easypost | keycloak | sps
   shop_domain       TEXT NOT NULL,           -- Shopify: x.myshopify.com; SPS: the directory; others: ''
   topic             TEXT NOT NULL,           -- what happened, in the provider's words: orders/create, tracker.updated
   webhook_id        TEXT NOT NULL,           -- the provider's id of this delivery; the same on its retries
   status            TEXT NOT NULL DEFAULT 'received'
-                    CHECK (status IN ('received', 'processing', 'completed', 'failed')),
+                    CHECK (status IN ('received', 'processing', 'completed', 'failed')), -- see `events show` for the trail
   attempts          INTEGER NOT NULL DEFAULT 0,  -- claims that counted; a graceful release gives its own back
   max_attempts      INTEGER NOT NULL DEFAULT 8,  -- at this many the event fails; `events retry` raises it
   claims            INTEGER NOT NULL DEFAULT 0,  -- claims ever made, never lowered: tells one claim from the next
@@ -43,7 +43,7 @@ CREATE INDEX webhook_events_failed ON webhook_events (id) WHERE status = 'failed
 
 CREATE TABLE webhook_payloads (
   -- What came over the wire, written once with its event and never changed.
-  event_id  INTEGER PRIMARY KEY REFERENCES webhook_events (id) ON DELETE CASCADE,
+  event_id  INTEGER PRIMARY KEY REFERENCES webhook_events (id) ON DELETE CASCADE, -- whose payload it is
   headers   TEXT NOT NULL,  -- JSON object, names in lower case, credentials left out
   body      BLOB NOT NULL,  -- the exact bytes: sqlite3 events.db "SELECT writefile('body.json', body) FROM webhook_payloads WHERE event_id = 17"
   body_hash INTEGER NOT NULL -- first 8 bytes of the body's SHA-256: finds the same body under another webhook_id
@@ -52,11 +52,11 @@ CREATE INDEX webhook_payloads_by_hash ON webhook_payloads (body_hash);
 
 CREATE TABLE webhook_event_log (
   -- Every change of status of every event, written in the transaction that made it.
-  id          INTEGER PRIMARY KEY,
-  event_id    INTEGER NOT NULL REFERENCES webhook_events (id) ON DELETE CASCADE,
-  at          TEXT NOT NULL,
+  id          INTEGER PRIMARY KEY,  -- in the order the changes were made
+  event_id    INTEGER NOT NULL REFERENCES webhook_events (id) ON DELETE CASCADE, -- whose change it is
+  at          TEXT NOT NULL,     -- when it was made
   from_status TEXT,              -- NULL: the event arrived
-  to_status   TEXT NOT NULL,
+  to_status   TEXT NOT NULL,     -- the status since then
   attempt     INTEGER NOT NULL,  -- the attempt it belongs to; 0 before the first
   worker      TEXT,              -- hostname:pid of who did it
   duration_ms INTEGER,           -- how long the attempt ran; NULL where nothing ran
@@ -66,11 +66,11 @@ CREATE INDEX webhook_event_log_by_event ON webhook_event_log (event_id);
 
 CREATE TABLE webhook_conflicts (
   -- A delivery that repeats a webhook_id with other bytes. The first one stays as it was; this one is kept beside it.
-  id          INTEGER PRIMARY KEY,
+  id          INTEGER PRIMARY KEY, -- in the order they came
   event_id    INTEGER NOT NULL REFERENCES webhook_events (id) ON DELETE CASCADE, -- the event whose webhook_id it repeats
-  at          TEXT NOT NULL,
-  headers     TEXT NOT NULL,
-  body        BLOB NOT NULL,
+  at          TEXT NOT NULL,     -- when it came
+  headers     TEXT NOT NULL,     -- its headers, as in webhook_payloads
+  body        BLOB NOT NULL,     -- its exact bytes
   body_sha256 TEXT NOT NULL,     -- lower-case hex
   UNIQUE (event_id, body_sha256) -- the same other bytes again are nothing new
 ) STRICT;
@@ -78,11 +78,11 @@ CREATE TABLE webhook_conflicts (
 CREATE TABLE rejected_requests (
   -- The last refused deliveries, a ring of 1,000 rows: for the question "why does the provider get a 401?".
   -- `novex-ingest events rejected` prints them with what to check. No body and no secret is kept.
-  id           INTEGER PRIMARY KEY AUTOINCREMENT,
-  at           TEXT NOT NULL,
+  id           INTEGER PRIMARY KEY AUTOINCREMENT, -- grows; the row 1,000 before the newest is dropped
+  at           TEXT NOT NULL,    -- when it came
   remote_addr  TEXT NOT NULL,    -- address it came from
-  method       TEXT NOT NULL,
-  path         TEXT NOT NULL,
+  method       TEXT NOT NULL,    -- POST, if it was a delivery at all
+  path         TEXT NOT NULL,    -- which address it was sent to
   http_status  INTEGER NOT NULL, -- what it was answered
   reason       TEXT NOT NULL,    -- signature_mismatch, unknown_shop, body_too_large, …
   detail       TEXT,             -- what exactly, for the reason
@@ -94,19 +94,19 @@ CREATE TABLE rejected_requests (
 
 CREATE TABLE event_counts (
   -- How many events there are, by source and status, kept by the triggers below: reading it is instant at any size.
-  source TEXT NOT NULL,
-  status TEXT NOT NULL,
-  events INTEGER NOT NULL,
+  source TEXT NOT NULL,    -- as in webhook_events
+  status TEXT NOT NULL,    -- as in webhook_events
+  events INTEGER NOT NULL, -- how many there are now
   PRIMARY KEY (source, status)
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE event_counts_by_hour (
   -- What happened in each hour, kept by the triggers below; read it as throughput_by_hour.
   hour      TEXT NOT NULL,              -- 2026-11-23T20
-  source    TEXT NOT NULL,
+  source    TEXT NOT NULL,              -- as in webhook_events
   received  INTEGER NOT NULL DEFAULT 0, -- events that arrived
-  completed INTEGER NOT NULL DEFAULT 0,
-  failed    INTEGER NOT NULL DEFAULT 0,
+  completed INTEGER NOT NULL DEFAULT 0, -- events that were completed in it
+  failed    INTEGER NOT NULL DEFAULT 0, -- events that failed for good in it
   retried   INTEGER NOT NULL DEFAULT 0, -- attempts that did not complete their event and left it to be tried again
   PRIMARY KEY (hour, source)
 ) STRICT, WITHOUT ROWID;
@@ -143,8 +143,8 @@ END;
 
 CREATE TABLE write_probe (
   -- GET /healthz writes here, so that it says 200 only when an event could be stored too.
-  id INTEGER PRIMARY KEY CHECK (id = 1),
-  at TEXT NOT NULL
+  id INTEGER PRIMARY KEY CHECK (id = 1), -- one row, written over and over
+  at TEXT NOT NULL                       -- when a write succeeded last
 ) STRICT;
 
 -- Views for people -----------------------------------------------------------------------------------------------
@@ -191,41 +191,41 @@ CREATE VIEW conflicts AS
 
 CREATE TABLE sales_orders (
   -- A Shopify order as its newest event left it. Money is exact decimal text in `currency`, as Shopify wrote it.
-  shop_domain        TEXT NOT NULL,
+  shop_domain        TEXT NOT NULL,    -- whose order it is: numbers are unique within a shop
   order_id           INTEGER NOT NULL, -- Shopify's number, 64 bit
   name               TEXT,             -- what people call it: #1001
   currency           TEXT,             -- ISO 4217
   total              TEXT,             -- total_price
-  subtotal           TEXT,
-  total_tax          TEXT,
-  total_discounts    TEXT,
-  financial_status   TEXT,
-  fulfillment_status TEXT,
-  po_number          TEXT,
-  customer_id        INTEGER,
-  email              TEXT,
+  subtotal           TEXT,             -- subtotal_price: the lines less discounts, before tax and shipping
+  total_tax          TEXT,             -- all taxes together
+  total_discounts    TEXT,             -- all discounts together
+  financial_status   TEXT,             -- pending, authorized, paid, refunded …
+  fulfillment_status TEXT,             -- NULL: nothing shipped yet; partial, fulfilled …
+  po_number          TEXT,             -- the buyer's purchase order number, where one was given
+  customer_id        INTEGER,          -- Shopify's number of the customer
+  email              TEXT,             -- the customer's address for this order
   test               INTEGER NOT NULL DEFAULT 0 CHECK (test IN (0, 1)), -- 1: a test order, not to be shipped
-  created_at         TEXT,
+  created_at         TEXT,             -- when the order was placed
   updated_at         TEXT NOT NULL,    -- decides which event is newer, whatever order they arrive in
-  cancelled_at       TEXT,
+  cancelled_at       TEXT,             -- when it was cancelled; NULL: it was not
   event_id           INTEGER NOT NULL, -- the event that wrote this row last
   PRIMARY KEY (shop_domain, order_id)
 ) STRICT;
 
 CREATE TABLE sales_order_lines (
   -- The lines of a sales order, in the order's own sequence.
-  shop_domain    TEXT NOT NULL,
-  order_id       INTEGER NOT NULL,
+  shop_domain    TEXT NOT NULL,    -- with order_id: the order it belongs to
+  order_id       INTEGER NOT NULL, -- as in sales_orders
   line_id        INTEGER NOT NULL, -- Shopify's number, 64 bit
   position       INTEGER NOT NULL, -- 1, 2, 3 … as on the order
-  sku            TEXT,
+  sku            TEXT,             -- the seller's own item number
   product_id     INTEGER,          -- NULL: a custom line without a product
-  variant_id     INTEGER,
-  title          TEXT,
-  variant_title  TEXT,
-  quantity       INTEGER NOT NULL,
+  variant_id     INTEGER,          -- the size, flavour or case of the product
+  title          TEXT,             -- the product's name when it was ordered
+  variant_title  TEXT,             -- the variant's name when it was ordered
+  quantity       INTEGER NOT NULL, -- units ordered
   price          TEXT,             -- of one unit, exact decimal text in the order's currency
-  total_discount TEXT,
+  total_discount TEXT,             -- taken off this line, in the order's currency
   PRIMARY KEY (shop_domain, order_id, line_id),
   FOREIGN KEY (shop_domain, order_id) REFERENCES sales_orders (shop_domain, order_id) ON DELETE CASCADE
 ) STRICT;
