@@ -14,8 +14,8 @@ CREATE TABLE webhook_events (
   shop_domain       TEXT NOT NULL,           -- Shopify: x.myshopify.com; SPS: the directory; others: ''
   topic             TEXT NOT NULL,           -- what happened, in the provider's words: orders/create, tracker.updated
   webhook_id        TEXT NOT NULL,           -- the provider's id of this delivery; the same on its retries
-  status            TEXT NOT NULL DEFAULT 'received'
-                    CHECK (status IN ('received', 'processing', 'completed', 'failed')), -- see `events show` for the trail
+  status            TEXT NOT NULL DEFAULT 'received' -- received → processing → completed or failed
+                    CHECK (status IN ('received', 'processing', 'completed', 'failed')),
   attempts          INTEGER NOT NULL DEFAULT 0,  -- claims that counted; a graceful release gives its own back
   max_attempts      INTEGER NOT NULL DEFAULT 8,  -- at this many the event fails; `events retry` raises it
   claims            INTEGER NOT NULL DEFAULT 0,  -- claims ever made, never lowered: tells one claim from the next

@@ -33,8 +33,7 @@ pub fn run(place: &Place) -> Result<(), Failure> {
         warn!("{warning}");
     }
     raise_file_limit();
-    let runtime = tokio::runtime::Runtime::new().context("the runtime cannot be started")?;
-    Ok(runtime.block_on(serve(config, place.dev))?)
+    Ok(work::on_runtime(serve(config, place.dev))?)
 }
 
 async fn serve(config: Config, is_dev: bool) -> anyhow::Result<()> {

@@ -23,8 +23,16 @@ pub struct Arguments {
 pub fn run(place: &Place, arguments: &Arguments) -> Result<(), Failure> {
     let config = place.load(Secrets::LeaveAside)?;
     logging::start(&config.log);
+    Ok(on_runtime(work(config, arguments.once))?)
+}
+
+/// Runs a daemon's main task to its end.
+pub fn on_runtime(main: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Runtime::new().context("the runtime cannot be started")?;
-    Ok(runtime.block_on(work(config, arguments.once))?)
+    let result = runtime.block_on(main);
+    // A handler that hangs must not keep the process: its event was given back.
+    runtime.shutdown_background();
+    result
 }
 
 async fn work(config: Config, once: bool) -> anyhow::Result<()> {
