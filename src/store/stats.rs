@@ -48,12 +48,13 @@ pub fn read(connection: &Connection, now: Timestamp) -> Result<Stats, StoreError
     let counts = statement
         .query_map([], |row| Ok(Count { source: row.get(0)?, status: row.get(1)?, events: row.get(2)? }))?
         .collect::<Result<_, _>>()?;
-    // Ids grow with arrival. Both minima are read off partial indexes, so they cost what is pending and no more.
+    // Ids grow with arrival. The indexes are named because SQLite would rather walk the table from its first row, and
+    // the first rows are the oldest: finished long ago.
     let oldest: Option<String> = connection
         .prepare_cached(
             "SELECT received_at FROM webhook_events WHERE id = (SELECT min(id) FROM (\
-             SELECT min(id) AS id FROM webhook_events WHERE status = 'received' \
-             UNION ALL SELECT min(id) FROM webhook_events WHERE status = 'processing'))",
+             SELECT min(id) AS id FROM webhook_events INDEXED BY webhook_events_due WHERE status = 'received' \
+             UNION ALL SELECT min(id) FROM webhook_events INDEXED BY webhook_events_held WHERE status = 'processing'))",
         )?
         .query_row([], |row| row.get(0))
         .optional()?;
