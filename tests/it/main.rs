@@ -4,6 +4,8 @@
 
 /// House rules that the compiler does not keep: imports go one way, who may open connections, documents are complete.
 mod architecture;
+/// Attempts through the library: the schedule, troubles of every kind, the fence.
+mod attempts;
 /// Every command, for people and with `--json`; the configuration's mistakes; exit statuses.
 mod cli;
 /// kill -9, a lock held by somebody else, a full disk: nothing acknowledged is lost.
