@@ -12,7 +12,9 @@ mod cli;
 mod crash;
 /// Every limit on connections, headers and bodies, and what hostile clients get.
 mod limits;
-/// Workers: claims, deaths, retries, the schedule, and the state machine against a model.
+/// The queue's state machine against a model of it.
+mod model;
+/// Workers as processes: claims, deaths, takeovers.
 mod queue;
 /// Deliveries: the matrix of signatures and bodies, duplicates, conflicts, refusals.
 mod receive;

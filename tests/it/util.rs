@@ -285,7 +285,8 @@ impl Request {
         (head + "\r\n").into_bytes()
     }
 
-    fn written(&self) -> Vec<u8> {
+    /// The request's bytes.
+    pub fn written(&self) -> Vec<u8> {
         let mut bytes = self.head();
         match self.chunk {
             None => bytes.extend_from_slice(&self.body),
