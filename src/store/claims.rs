@@ -24,7 +24,7 @@ use std::time::Duration;
 pub struct Holder {
     /// `hostname:pid`.
     pub worker: String,
-    /// Tells this process from a later one with the same pid; see [`crate::queue::process`].
+    /// Tells this process from a later one with the same pid. The store compares it and does not look into it.
     pub process: String,
 }
 
