@@ -82,6 +82,7 @@ fn every_acknowledged_delivery_survives_kill_9() {
 /// kill -9 leaves the page cache, so it cannot show a missing fsync; the system calls can.
 #[test]
 fn the_wal_is_synced_before_a_200_is_written() {
+    const DELIVERIES: usize = 5;
     let home = Home::new("[worker]\nin_serve = false");
     let trace = home.path("trace");
     let mut command = Command::new("strace");
@@ -106,7 +107,6 @@ fn the_wal_is_synced_before_a_200_is_written() {
     }
     let daemon = home.serve_by(command);
     let mut connection = daemon.connect();
-    const DELIVERIES: usize = 5;
     for id in 1..=DELIVERIES as u64 {
         assert_eq!(connection.request(&shopify(&format!("w{id}"), &order(id))).status, 200);
     }

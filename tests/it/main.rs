@@ -14,6 +14,8 @@ mod crash;
 mod limits;
 /// The queue's state machine against a model of it.
 mod model;
+/// Who else uses the file, the directory and the queue: other processes, a reading shell, a holder that wakes up late.
+mod neighbours;
 /// Workers as processes: claims, deaths, takeovers.
 mod queue;
 /// Deliveries: the matrix of signatures and bodies, duplicates, conflicts, refusals.

@@ -119,6 +119,7 @@ async fn run(steps: Vec<Step>) -> Result<(), TestCaseError> {
     Ok(())
 }
 
+#[expect(clippy::too_many_lines, reason = "one arm a step: it is read side by side with the steps")]
 async fn apply(bench: &Bench, model: &mut Model, step: &Step) -> Result<(), TestCaseError> {
     match *step {
         Step::Receive => {
@@ -202,14 +203,18 @@ async fn apply(bench: &Bench, model: &mut Model, step: &Step) -> Result<(), Test
             let mut rescued = rescued;
             rescued.sort_unstable();
             prop_assert_eq!(&rescued, &expected);
-            expected.into_iter().for_each(|id| model.orphan(id));
+            for id in expected {
+                model.orphan(id);
+            }
         }
         Step::RescueDead { dead, by } => {
             let mut rescued = bench.store.rescue_dead(&holder(HOLDERS[dead]), &holder(HOLDERS[by])).await.unwrap();
             rescued.sort_unstable();
             let expected = model.held_by(HOLDERS[dead]);
             prop_assert_eq!(&rescued, &expected);
-            expected.into_iter().for_each(|id| model.orphan(id));
+            for id in expected {
+                model.orphan(id);
+            }
         }
         Step::Retry { event } if !model.events.is_empty() => {
             let id = *model.events.keys().nth(event % model.events.len()).unwrap();

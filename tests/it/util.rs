@@ -26,7 +26,7 @@ pub const OTHER_SECRET: &str = "shopify-secret-of-other";
 pub const EASYPOST_SECRET: &str = "s\u{e9}cret";
 pub const KEYCLOAK_SECRET: &str = "keycloak-bearer-token";
 /// A bound for waiting on something that will happen: long, because reaching it is a failure and never a success.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A directory with configuration and secrets, where daemons, workers and commands run.
 pub struct Home {
@@ -198,12 +198,6 @@ impl Drop for Daemon<'_> {
 }
 
 impl Daemon<'_> {
-    /// SIGKILL, and waits until it is gone.
-    pub fn kill(mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
-    }
-
     pub fn signal(&self, name: &str) {
         signal(self.child.id(), name);
     }
@@ -273,16 +267,15 @@ impl Request {
         self
     }
 
+    /// The request without its body.
     pub fn head(&self) -> Vec<u8> {
-        let mut head = format!("{} {} HTTP/1.1\r\nhost: localhost\r\n", self.method, self.path);
-        for (name, value) in &self.headers {
-            head += &format!("{name}: {value}\r\n");
-        }
-        match self.chunk {
-            Some(_) => head += "transfer-encoding: chunked\r\n",
-            None => head += &format!("content-length: {}\r\n", self.body.len()),
-        }
-        (head + "\r\n").into_bytes()
+        let mut lines = vec![format!("{} {} HTTP/1.1", self.method, self.path), "host: localhost".to_owned()];
+        lines.extend(self.headers.iter().map(|(name, value)| format!("{name}: {value}")));
+        lines.push(match self.chunk {
+            Some(_) => "transfer-encoding: chunked".to_owned(),
+            None => format!("content-length: {}", self.body.len()),
+        });
+        (lines.join("\r\n") + "\r\n\r\n").into_bytes()
     }
 
     /// The request's bytes.
