@@ -125,6 +125,10 @@ fn providers(config: &Config) -> Providers {
 fn raise_file_limit() {
     use rustix::process::{Resource, getrlimit, setrlimit};
     let mut limit = getrlimit(Resource::Nofile);
+    if limit.current == limit.maximum {
+        // As the service's unit sets it, which also forbids the call.
+        return;
+    }
     limit.current = limit.maximum;
     if let Err(error) = setrlimit(Resource::Nofile, limit) {
         warn!("the limit on open files stays as it is: {error}");
