@@ -5,6 +5,13 @@
 //! A closed loop over keep-alive connections: signed Shopify deliveries with unique ids and bodies. Client and server share
 //! the machine's cores, so figures are comparable only within one run. The database lies under `target/`, on its disk.
 
+#![expect(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "figures for people, from counts far below 2^52"
+)]
+
 use base64::Engine;
 use bytes::Bytes;
 use clap::Parser;
@@ -102,22 +109,18 @@ impl Server {
             worker.unwrap_or(false)
         );
         std::fs::write(directory.join("config.toml"), text).unwrap();
-        let mut command = match worker {
-            None => {
-                // The null server needs a pair: the daemon's own, made by starting it once.
-                let made = Self::start(binary, directory, Some(false));
-                let Self { mut child, .. } = made;
-                child.kill().unwrap();
-                child.wait().unwrap();
-                let mut command = Command::new(std::env::current_exe().unwrap());
-                command.arg("--null").arg(directory);
-                command
-            }
-            Some(_) => {
-                let mut command = Command::new(binary);
-                command.arg("--config").arg(directory.join("config.toml")).arg("serve");
-                command
-            }
+        let mut command = if worker.is_some() {
+            let mut command = Command::new(binary);
+            command.arg("--config").arg(directory.join("config.toml")).arg("serve");
+            command
+        } else {
+            // The null server needs a pair: the daemon's own, made by starting it once.
+            let Self { mut child, .. } = Self::start(binary, directory, Some(false));
+            child.kill().unwrap();
+            child.wait().unwrap();
+            let mut command = Command::new(std::env::current_exe().unwrap());
+            command.arg("--null").arg(directory);
+            command
         };
         let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
         let mut line = String::new();

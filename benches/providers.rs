@@ -2,6 +2,8 @@
 //!
 //! `cargo bench --bench providers`
 
+#![expect(clippy::cast_precision_loss, reason = "figures for people, from counts far below 2^52")]
+
 use base64::Engine;
 use bytes::Bytes;
 use hyper::HeaderMap;

@@ -68,5 +68,5 @@ fn dry_run(config: &Config, warnings: &mut Vec<String>) -> Vec<String> {
 
 fn database(path: &Path) -> Result<(), StoreError> {
     let connection: Connection = open::for_reading(path)?;
-    crate::store::migrate::check(&connection, path)
+    crate::store::migrate::version(&connection, path).map(drop)
 }

@@ -36,8 +36,9 @@ struct Place {
     /// The configuration; without it /etc/novex-ingest/config.toml, or ./var/config.toml where that is not installed
     #[arg(long, global = true, value_name = "FILE", env = "NOVEX_CONFIG")]
     config: Option<PathBuf>,
-    /// Use ./var: 127.0.0.1:8443, a self-signed certificate and generated secrets, made when missing
-    #[arg(long, global = true, conflicts_with = "config")]
+    /// Use ./var, whatever --config says: 127.0.0.1:8443, a self-signed certificate and generated secrets, made when
+    /// missing
+    #[arg(long, global = true)]
     dev: bool,
 }
 
@@ -114,13 +115,13 @@ impl Cli {
 impl Place {
     /// The configuration's path; `--dev` makes it when it is missing.
     fn path(&self) -> io::Result<PathBuf> {
+        if self.dev {
+            return dev::prepare();
+        }
         if let Some(path) = &self.config {
             return Ok(path.clone());
         }
         let checkout = Path::new(dev::DIRECTORY).join("config.toml");
-        if self.dev {
-            return dev::prepare();
-        }
         Ok(if !Path::new(INSTALLED).exists() && checkout.exists() { checkout } else { INSTALLED.into() })
     }
 

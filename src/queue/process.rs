@@ -4,6 +4,8 @@
 //! start time of the process: together they name one process for good.
 
 use crate::store::claims::Holder;
+use rustix::io::Errno;
+use rustix::process::{Pid, test_kill_process};
 use std::fs;
 
 /// This process.
@@ -12,13 +14,17 @@ pub fn current() -> Holder {
     let name = rustix::system::uname();
     let host = name.nodename().to_string_lossy().into_owned();
     let pid = std::process::id();
-    Holder { worker: format!("{host}:{pid}"), process: token(pid).unwrap_or_else(|| "unknown".to_owned()) }
+    let process = if let State::Living(token) = state(pid) { token } else { "unknown".to_owned() };
+    Holder { worker: format!("{host}:{pid}"), process }
 }
 
 /// True when the holder's process is certainly gone. A holder on another host, or in another pid namespace, cannot be
 /// seen from here: its lease decides.
 #[must_use]
 pub fn is_dead(holder: &Holder, me: &Holder) -> bool {
+    if holder == me {
+        return false;
+    }
     let (Some((their_host, pid)), Some((my_host, _))) = (holder.worker.rsplit_once(':'), me.worker.rsplit_once(':'))
     else {
         return false;
@@ -26,10 +32,10 @@ pub fn is_dead(holder: &Holder, me: &Holder) -> bool {
     if their_host != my_host {
         return false;
     }
-    let living = || pid.parse().ok().and_then(token);
+    let Ok(pid) = pid.parse::<u32>() else { return false };
     let (Some(theirs), Some(mine)) = (Token::parse(&holder.process), Token::parse(&me.process)) else {
         // A claim that somebody wrote by hand: the pid is all there is to go by.
-        return living().is_none();
+        return !exists(pid);
     };
     if theirs.boot != mine.boot {
         return true;
@@ -37,25 +43,46 @@ pub fn is_dead(holder: &Holder, me: &Holder) -> bool {
     if theirs.namespace != mine.namespace {
         return false;
     }
-    living().is_none_or(|process| process != holder.process)
+    match state(pid) {
+        State::Gone => true,
+        State::Living(token) => token != holder.process,
+        // Another user's process that /proc does not show, as under ProtectProc=invisible: its lease decides.
+        State::Hidden => !exists(pid),
+    }
 }
 
-/// `boot/namespace/start` of a living process; `None` when there is none with this pid, or only its remains.
-fn token(pid: u32) -> Option<String> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+/// What /proc shows of a process.
+enum State {
+    /// Only its remains.
+    Gone,
+    /// `boot/namespace/start`.
+    Living(String),
+    /// Nothing: there is none, or it is not ours to see.
+    Hidden,
+}
+
+fn state(pid: u32) -> State {
+    let Ok(stat) = fs::read_to_string(format!("/proc/{pid}/stat")) else { return State::Hidden };
     // The command's name stands in parentheses and may hold anything, so fields are counted from the last one.
-    let mut fields = stat.rsplit_once(')')?.1.split_ascii_whitespace();
-    let state = fields.next()?;
-    if matches!(state, "Z" | "X") {
-        return None;
+    let mut fields = stat.rsplit_once(')').map_or("", |(_, rest)| rest).split_ascii_whitespace();
+    if matches!(fields.next(), Some("Z" | "X")) {
+        return State::Gone;
     }
-    // starttime is field 22 of proc(5), and state was field 3.
-    let began = fields.nth(18)?;
-    let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
-    let namespace = fs::read_link("/proc/self/ns/pid").ok()?;
+    // starttime is field 22 of proc(5), and the state was field 3.
+    let began = fields.nth(18);
+    let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok();
+    let namespace = fs::read_link("/proc/self/ns/pid").ok();
+    let (Some(began), Some(boot), Some(namespace)) = (began, boot, namespace) else { return State::Hidden };
     let namespace = namespace.to_string_lossy();
     let namespace = namespace.trim_start_matches("pid:[").trim_end_matches(']');
-    Some(format!("{}/{namespace}/{began}", boot.trim()))
+    State::Living(format!("{}/{namespace}/{began}", boot.trim()))
+}
+
+/// Whether a process has this pid, ours to see or not.
+fn exists(pid: u32) -> bool {
+    let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) else { return false };
+    // EPERM says that it is there and is somebody else's.
+    test_kill_process(pid) != Err(Errno::SRCH)
 }
 
 struct Token<'a> {
@@ -77,6 +104,11 @@ mod tests {
 
     fn me() -> Holder {
         current()
+    }
+
+    fn token(pid: u32) -> String {
+        let State::Living(token) = state(pid) else { panic!("{pid} lives") };
+        token
     }
 
     #[test]
@@ -110,7 +142,7 @@ mod tests {
     fn a_killed_child_is_dead_even_before_it_is_reaped() {
         let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
         let host = me().worker.rsplit_once(':').unwrap().0.to_owned();
-        let holder = Holder { worker: format!("{host}:{}", child.id()), process: token(child.id()).unwrap() };
+        let holder = Holder { worker: format!("{host}:{}", child.id()), process: token(child.id()) };
         assert!(!is_dead(&holder, &me()));
         child.kill().unwrap();
         while !is_dead(&holder, &me()) {

@@ -48,6 +48,9 @@ impl Default for WorkerOptions {
 const REWRITE_MIN: Duration = Duration::from_millis(100);
 const REWRITE_MAX: Duration = Duration::from_secs(5);
 
+/// The wait before claiming again after it failed, whatever the poll is set to.
+const RECLAIM: Duration = Duration::from_secs(1);
+
 /// One worker of the queue. Cheap to clone.
 #[derive(Clone)]
 pub struct Worker {
@@ -85,7 +88,10 @@ impl Worker {
                             attempts.spawn(self.clone().attempt(claim));
                         }
                     }
-                    Err(error) => error!("no events can be claimed, they wait: {error}"),
+                    Err(error) => {
+                        error!("no events can be claimed, they wait: {error}");
+                        wait = wait.min(RECLAIM);
+                    }
                 }
             }
             tokio::select! {
@@ -99,23 +105,29 @@ impl Worker {
         keeper.abort();
     }
 
-    /// Works what is due until nothing is, or `stop` turns true; gives how many attempts were made.
+    /// Works what is due until nothing is, or `stop` turns true; gives how many attempts were begun.
     ///
     /// # Errors
     /// When nothing can be claimed.
-    pub async fn drain(self, stop: watch::Receiver<bool>) -> Result<u64, StoreError> {
+    pub async fn drain(self, mut stop: watch::Receiver<bool>) -> Result<u64, StoreError> {
         keeper::rescue(&self.store, &self.holder).await?;
         let keeper =
             tokio::spawn(keeper::run(self.store.clone(), self.holder.clone(), self.held.clone(), self.options.lease));
         let mut made = 0;
         let result = loop {
-            if *stop.borrow() {
-                break Ok(made);
-            }
-            match self.once().await {
-                Ok(0) => break Ok(made),
-                Ok(attempts) => made += attempts,
+            let mut attempts = match self.begin().await {
+                Ok(attempts) if attempts.is_empty() => break Ok(made),
+                Ok(attempts) => attempts,
                 Err(error) => break Err(error),
+            };
+            made += attempts.len() as u64;
+            let stopped = tokio::select! {
+                () = async { while attempts.join_next().await.is_some() {} } => false,
+                _ = stop.wait_for(|stop| *stop) => true,
+            };
+            if stopped || *stop.borrow() {
+                self.finish_all(attempts).await;
+                break Ok(made);
             }
         };
         keeper.abort();
@@ -127,11 +139,16 @@ impl Worker {
     /// # Errors
     /// When nothing can be claimed.
     pub async fn once(&self) -> Result<u64, StoreError> {
-        let (claims, _) = self.claim(self.options.batch.max(1) as usize).await?;
-        let made = claims.len() as u64;
-        let mut attempts: JoinSet<()> = claims.into_iter().map(|claim| self.clone().attempt(claim)).collect();
+        let mut attempts = self.begin().await?;
+        let made = attempts.len() as u64;
         while attempts.join_next().await.is_some() {}
         Ok(made)
+    }
+
+    /// Claims one batch and begins its attempts.
+    async fn begin(&self) -> Result<JoinSet<()>, StoreError> {
+        let (claims, _) = self.claim(self.options.batch.max(1) as usize).await?;
+        Ok(claims.into_iter().map(|claim| self.clone().attempt(claim)).collect())
     }
 
     /// Claims up to `limit` events, and says how long it is until the next one is due if there were fewer.

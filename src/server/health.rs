@@ -41,9 +41,8 @@ impl Health {
                 .execute([now])?;
             Ok(())
         });
-        let finding = timeout(self.patience, probe)
-            .await
-            .unwrap_or_else(|_late| Err(StoreError::Busy { seconds: self.patience.as_secs() }));
+        let finding =
+            timeout(self.patience, probe).await.unwrap_or_else(|_late| Err(StoreError::Busy { waited: self.patience }));
         *last = Some((Instant::now(), finding.clone()));
         finding
     }

@@ -116,7 +116,7 @@ async fn deliver(endpoint: &Endpoint, head: &Parts, incoming: Incoming, from: Ip
     let stored = match shared.store.receive(delivery, shared.max_attempts) {
         Ok(pending) => timeout(shared.limits.answer_timeout, pending.committed()).await.unwrap_or_else(|_late| {
             // Dropped: the writer leaves it out if it has not begun it. If it has, the sender's retry is a duplicate.
-            Err(StoreError::Busy { seconds: shared.limits.answer_timeout.as_secs() })
+            Err(StoreError::Busy { waited: shared.limits.answer_timeout })
         }),
         Err(error) => Err(error),
     };

@@ -3,15 +3,16 @@
 use rusqlite::ErrorCode;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Why the store did not do something. Cloneable, because one failed commit answers many deliveries.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum StoreError {
     #[error(
-        "another program has kept the database locked for {seconds} s. Nothing was stored; senders are asked to send \
+        "another program has kept the database locked for {waited:?}. Nothing was stored; senders are asked to send \
          again. Close any sqlite3 shell with an open transaction (BEGIN without COMMIT) on this file"
     )]
-    Busy { seconds: u64 },
+    Busy { waited: Duration },
     #[error(
         "the disk is full: {detail}. Nothing was stored; senders are asked to send again. Free space on the disk of the \
          database; it goes on by itself then"
@@ -37,8 +38,10 @@ pub enum StoreError {
         "{path}: there is no database yet. `novex-ingest serve` makes it; with another configuration name it by --config"
     )]
     Missing { path: PathBuf },
-    #[error("{path}: {source}. Check that the directory exists and belongs to the user that runs novex-ingest")]
-    Open { path: PathBuf, source: Arc<rusqlite::Error> },
+    #[error("{path} is no SQLite database. It was not touched. Set store.path to another file, or restore a backup")]
+    NotADatabase { path: PathBuf },
+    #[error("{path}: {cause}. Check that the directory exists and belongs to the user that runs novex-ingest")]
+    Open { path: PathBuf, cause: Arc<rusqlite::Error> },
     #[error(
         "the disk of the database failed: {0}. What was acknowledged before is safe if the disk is; nothing new is \
              taken until a write succeeds. Look at `dmesg` and the disk's health"
@@ -62,7 +65,7 @@ impl From<rusqlite::Error> for StoreError {
     fn from(error: rusqlite::Error) -> Self {
         match error.sqlite_error_code() {
             Some(ErrorCode::DiskFull) => Self::DiskFull { detail: error.to_string() },
-            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::Busy { seconds: 0 },
+            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::Busy { waited: Duration::ZERO },
             Some(
                 ErrorCode::SystemIoFailure | ErrorCode::DatabaseCorrupt | ErrorCode::ReadOnly | ErrorCode::CannotOpen,
             ) => Self::Disk(Arc::new(error)),

@@ -18,12 +18,12 @@ pub const VERSION: i64 = 1;
 /// # Errors
 /// [`StoreError::Newer`] and [`StoreError::Foreign`] leave the file as it is.
 pub fn run(connection: &mut Connection, path: &Path) -> Result<(), StoreError> {
-    if look(connection, path)? == Some(VERSION) {
+    if version(connection, path)? == Some(VERSION) {
         return Ok(());
     }
     // Immediate: two processes that start at once take turns, and the second finds the work done.
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    match look(&transaction, path)? {
+    match version(&transaction, path)? {
         None => {
             transaction.execute_batch(SCHEMA)?;
             transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
@@ -40,19 +40,18 @@ pub fn run(connection: &mut Connection, path: &Path) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Whether [`run`] would take this file, without touching it.
+/// The version of a file; `None` when it is empty. It only reads.
 ///
 /// # Errors
-/// [`StoreError::Newer`] and [`StoreError::Foreign`].
-pub fn check(connection: &Connection, path: &Path) -> Result<(), StoreError> {
-    look(connection, path).map(drop)
-}
-
-/// The version of a file; `None` when it is empty.
-fn look(connection: &Connection, path: &Path) -> Result<Option<i64>, StoreError> {
-    let application_id: i64 = connection.pragma_query_value(None, "application_id", |row| row.get(0))?;
-    let found: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
-    let objects: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+/// [`StoreError::Newer`] and [`StoreError::Foreign`] for a file that [`run`] would not take.
+pub fn version(connection: &Connection, path: &Path) -> Result<Option<i64>, StoreError> {
+    // One statement is one snapshot: another process may be making the schema at this moment.
+    let (application_id, found, objects): (i64, i64, i64) = connection.query_row(
+        "SELECT application_id, user_version, (SELECT count(*) FROM sqlite_schema) \
+         FROM pragma_application_id, pragma_user_version",
+        [],
+        |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
+    )?;
     if application_id == 0 && found == 0 && objects == 0 {
         Ok(None)
     } else if application_id != APPLICATION_ID {

@@ -1,8 +1,8 @@
 //! Opening the file. Nothing else in the project opens it, not even to look: closing a second descriptor of a file drops
 //! the POSIX locks that SQLite holds on it in this process (sqlite.org/howtocorrupt.html, section 2.2).
 
-use super::StoreError;
-use rusqlite::{Connection, OpenFlags};
+use super::{StoreError, migrate};
+use rusqlite::{Connection, ErrorCode, OpenFlags};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,22 +12,34 @@ const PAGE_BYTES: u32 = 8192;
 /// Page cache of the writing connection, in KiB; holds the upper index pages of some ten million events.
 const WRITER_CACHE_KIB: u32 = 65_536;
 const READER_CACHE_KIB: u32 = 8_192;
+/// How long a read waits for a lock; in WAL it hardly ever meets one.
+const READER_PATIENCE: Duration = Duration::from_secs(5);
 /// Prepared statements kept per connection; more than the project has.
 const STATEMENTS: usize = 64;
 
-/// A connection that may write: WAL, every commit synced.
+/// A connection that may write: WAL, every commit synced. A file that is not ours is looked at and left as it is.
 ///
 /// # Errors
+/// [`StoreError::Foreign`], [`StoreError::Newer`] and [`StoreError::NotADatabase`] for a file that is not ours to use,
 /// [`StoreError::Open`] when the file or its directory cannot be used.
 pub fn for_writing(path: &Path, busy_timeout: Duration) -> Result<Connection, StoreError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     #[expect(clippy::disallowed_methods, reason = "this is the place that opens")]
-    let connection = Connection::open_with_flags(path, flags).map_err(|source| failed(path, source))?;
+    let connection = Connection::open_with_flags(path, flags).map_err(|cause| failed(path, cause, busy_timeout))?;
+    connection.busy_timeout(busy_timeout)?;
+    let is_new = migrate::version(&connection, path)
+        .map_err(|error| match error {
+            StoreError::Sqlite(cause) | StoreError::Disk(cause) => failed_by(path, cause, busy_timeout),
+            other => other,
+        })?
+        .is_none();
     let configure = || {
-        connection.busy_timeout(busy_timeout)?;
-        // These two take effect only while the file is empty, and cannot be changed later.
-        connection.pragma_update(None, "page_size", PAGE_BYTES)?;
-        connection.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
+        if is_new {
+            // These two take effect only while the file is empty, and cannot be changed later. On a file with content
+            // they would still take the write lock.
+            connection.pragma_update(None, "page_size", PAGE_BYTES)?;
+            connection.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
+        }
         connection.pragma_update(None, "journal_mode", "WAL")?;
         // A commit returns when the WAL is on the disk: 200 means that a power cut loses nothing.
         connection.pragma_update(None, "synchronous", "FULL")?;
@@ -38,7 +50,7 @@ pub fn for_writing(path: &Path, busy_timeout: Duration) -> Result<Connection, St
         connection.pragma_update(None, "cache_size", -i64::from(WRITER_CACHE_KIB))?;
         connection.pragma_update(None, "temp_store", "MEMORY")
     };
-    configure().map_err(|source| failed(path, source))?;
+    configure().map_err(|cause| failed(path, cause, busy_timeout))?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
     Ok(connection)
 }
@@ -53,20 +65,29 @@ pub fn for_reading(path: &Path) -> Result<Connection, StoreError> {
     }
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     #[expect(clippy::disallowed_methods, reason = "this is the place that opens")]
-    let connection = Connection::open_with_flags(path, flags).map_err(|source| failed(path, source))?;
-    prepare_reader(&connection).map_err(|source| failed(path, source))?;
+    let connection = Connection::open_with_flags(path, flags).map_err(|cause| failed(path, cause, READER_PATIENCE))?;
+    prepare_reader(&connection).map_err(|cause| failed(path, cause, READER_PATIENCE))?;
     Ok(connection)
 }
 
 /// The settings of a reading connection, for the pool too.
 pub(super) fn prepare_reader(connection: &Connection) -> rusqlite::Result<()> {
-    connection.busy_timeout(Duration::from_secs(5))?;
+    connection.busy_timeout(READER_PATIENCE)?;
     connection.pragma_update(None, "query_only", true)?;
     connection.pragma_update(None, "cache_size", -i64::from(READER_CACHE_KIB))?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
     Ok(())
 }
 
-fn failed(path: &Path, source: rusqlite::Error) -> StoreError {
-    StoreError::Open { path: path.to_owned(), source: Arc::new(source) }
+fn failed(path: &Path, cause: rusqlite::Error, waited: Duration) -> StoreError {
+    failed_by(path, Arc::new(cause), waited)
+}
+
+fn failed_by(path: &Path, cause: Arc<rusqlite::Error>, waited: Duration) -> StoreError {
+    let path = path.to_owned();
+    match cause.sqlite_error_code() {
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => StoreError::Busy { waited },
+        Some(ErrorCode::NotADatabase) => StoreError::NotADatabase { path },
+        _ => StoreError::Open { path, cause },
+    }
 }

@@ -295,7 +295,10 @@ impl State {
             self.work(&mut batch);
             self.keep_wal_small();
         }
-        // Nobody else may be using the file at this moment; if somebody is, the WAL stays and is read at the next start.
+        // Only if nobody else uses the file at this moment: waiting for a reader, a checkpoint of this kind would hold the
+        // write lock all the while, and deliveries to another process would be refused. Otherwise the WAL stays, and is
+        // read at the next start.
+        let _ = self.connection.busy_timeout(Duration::ZERO);
         let _ = self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
     }
 
@@ -355,7 +358,7 @@ impl State {
 
     fn explain(&self, error: rusqlite::Error) -> StoreError {
         match StoreError::from(error) {
-            StoreError::Busy { .. } => StoreError::Busy { seconds: self.options.busy_timeout.as_secs() },
+            StoreError::Busy { .. } => StoreError::Busy { waited: self.options.busy_timeout },
             other => other,
         }
     }

@@ -54,6 +54,10 @@ fn imports_go_one_way() {
         ("src/server/", &["server", "providers", "store", "config::sections", "clock"]),
     ];
     for (name, text) in sources("src") {
+        assert!(
+            !text.contains("super::super::") || text.contains("#[cfg(test)]"),
+            "{name} names a module by a way around"
+        );
         let Some((_, allowed)) = allowed.iter().find(|(place, _)| name.starts_with(place)) else { continue };
         for import in imports(&text) {
             let fits = |prefix: &&str| import == **prefix || import.starts_with(&format!("{prefix}::"));
@@ -113,7 +117,7 @@ fn every_file_says_what_it_is_and_stays_small() {
     for (name, text) in [sources("src"), sources("tests"), sources("benches")].concat() {
         assert!(text.starts_with("//!"), "{name} does not begin with its doc");
         let lines = text.lines().count();
-        assert!(lines <= 520, "{name} has {lines} lines: split it by responsibility");
+        assert!(lines < 500, "{name} has {lines} lines: split it by responsibility");
         for left_over in ["TODO", "FIXME", "todo!(", "unimplemented!(", "dbg!("] {
             assert!(!text.contains(left_over) || name.ends_with("architecture.rs"), "{name} has {left_over}");
         }

@@ -88,6 +88,8 @@ fn the_wal_is_synced_before_a_200_is_written() {
     let mut command = Command::new("strace");
     command
         .args([
+            // As a grandchild: the daemon is our child then, and a signal to it reaches it and not the tracer.
+            "-D",
             "-f",
             "-yy",
             "-s",
@@ -112,13 +114,18 @@ fn the_wal_is_synced_before_a_200_is_written() {
     }
     let socket = format!("->127.0.0.1:{}", connection.stream.sock.local_addr().unwrap().port());
     drop(connection);
-    // The traced child is strace's, so it is told by name; strace ends with it.
-    crate::util::signal(pid_of_child(daemon.child.id()), "TERM");
-    let mut daemon = daemon;
-    daemon.child.wait().unwrap();
+    let pid = daemon.child.id().to_string();
+    daemon.stop();
 
     // In the order of the trace: bytes from the client, a write to the WAL, its sync's return, bytes to the client.
-    let trace = std::fs::read_to_string(trace).unwrap();
+    let trace = loop {
+        let text = std::fs::read_to_string(&trace).unwrap();
+        // The tracer ends after the daemon, and this is its last line.
+        if text.lines().any(|line| line.starts_with(&pid) && line.ends_with("+++ exited with 0 +++")) {
+            break text;
+        }
+        std::thread::yield_now();
+    };
     let (mut written, mut synced, mut acknowledged) = (false, false, 0);
     let mut syncing = None;
     for line in trace.lines() {
@@ -152,11 +159,6 @@ fn the_wal_is_synced_before_a_200_is_written() {
 
 fn is_write(call: &str) -> bool {
     ["write(", "writev(", "sendto(", "sendmsg("].iter().any(|name| call.starts_with(name))
-}
-
-fn pid_of_child(parent: u32) -> u32 {
-    let children = std::fs::read_to_string(format!("/proc/{parent}/task/{parent}/children")).unwrap();
-    children.split_whitespace().next().unwrap().parse().unwrap()
 }
 
 /// A sqlite3 shell with an open write transaction, as an operator leaves it.
@@ -261,17 +263,26 @@ fn a_nearly_full_disk_takes_nothing_new_and_finishes_what_is_there() {
     home.wait_for("SELECT status FROM webhook_events", "completed");
 }
 
+/// A file system of its own, unmounted when it goes.
+struct Disk(std::path::PathBuf);
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg(&self.0).output();
+    }
+}
+
 #[test]
 fn a_full_disk_is_503_and_goes_on_when_there_is_room() {
     let home = Home::new("");
-    let disk = home.path("disk");
-    std::fs::create_dir(&disk).unwrap();
-    let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", "size=6m", "tmpfs"]).arg(&disk).output();
+    let disk = Disk(home.path("disk"));
+    std::fs::create_dir(&disk.0).unwrap();
+    let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", "size=6m", "tmpfs"]).arg(&disk.0).output();
     if !mounted.is_ok_and(|output| output.status.success()) {
         println!("skipped: a file system of its own cannot be mounted here (that needs root)");
         return;
     }
-    let db = disk.join("events.db");
+    let db = disk.0.join("events.db");
     home.configure(&format!("[store]\npath = {db:?}\nmin_free_bytes = 0"));
     let daemon = home.serve();
     let body = vec![b' '; 100_000];
@@ -291,7 +302,7 @@ fn a_full_disk_is_503_and_goes_on_when_there_is_room() {
     }
     println!("{} acknowledged before the disk was full", acknowledged.len());
     assert!(!acknowledged.is_empty());
-    let grown = Command::new("mount").args(["-o", "remount,size=64m"]).arg(&disk).status().unwrap();
+    let grown = Command::new("mount").args(["-o", "remount,size=64m"]).arg(&disk.0).status().unwrap();
     assert!(grown.success());
     let start = Instant::now();
     while daemon.deliver("after", &order(1)).status != 200 {
@@ -303,7 +314,6 @@ fn a_full_disk_is_503_and_goes_on_when_there_is_room() {
     for id in acknowledged {
         assert!(stored.lines().any(|line| line == format!("w{id}")), "w{id} got 200 and is not there");
     }
-    assert!(Command::new("umount").arg(&disk).status().unwrap().success());
 }
 
 #[test]

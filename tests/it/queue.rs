@@ -62,6 +62,11 @@ fn two_thousand_events_survive_workers_that_are_killed_at_random() {
     let claims = home.count("SELECT count(*) FROM webhook_event_log WHERE to_status = 'processing'");
     assert_eq!(home.count("SELECT count(*) FROM webhook_event_log WHERE from_status = 'processing'"), claims);
     assert_eq!(home.count("SELECT sum(claims) FROM webhook_events"), claims);
+    // … and in every trail each step begins where the one before it ended.
+    let broken = "SELECT count(*) FROM (SELECT to_status, lead(from_status) OVER w AS next, lead(id) OVER w AS following \
+                  FROM webhook_event_log WINDOW w AS (PARTITION BY event_id ORDER BY id)) \
+                  WHERE following IS NOT NULL AND to_status IS NOT next";
+    assert_eq!(home.count(broken), 0);
     let taken_over = home.count("SELECT count(*) FROM webhook_event_log WHERE error LIKE '%died while it held%'");
     println!("{taken_over} takeovers");
     assert!(taken_over > 0, "no worker died while it held an event");
