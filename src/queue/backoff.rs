@@ -8,7 +8,7 @@ const FACTOR: u32 = 4;
 /// A wait is this share shorter or longer, so that a thousand events that failed together do not come back together.
 const JITTER: f64 = 0.2;
 
-/// Waits that grow by [`FACTOR`] from `base` to `max`. With the defaults: 15 s, 1 min, 4 min, 16 min, 64 min, 4 h 16 min,
+/// Waits that grow by `FACTOR` from `base` to `max`. With the defaults: 15 s, 1 min, 4 min, 16 min, 64 min, 4 h 16 min,
 /// 6 h, each ± 20 %: eight attempts over some twelve hours, so an ERP that is down overnight still gets its events.
 #[derive(Debug, Clone)]
 pub struct Backoff {

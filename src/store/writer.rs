@@ -10,7 +10,7 @@
 //! # The WAL
 //! A commit appends to the WAL; a checkpoint copies the WAL into the database, after which the next commit starts the WAL
 //! anew. Checkpoints run after the answers are out. Above [`StoreOptions::wal_bytes`] a second thread copies while
-//! commits go on; because commits go on, it never reaches the end, so above [`HARD_FACTOR`] times as much the writer
+//! commits go on; because commits go on, it never reaches the end, so above `HARD_FACTOR` times as much the writer
 //! itself copies the small rest between two batches. A reader that holds an old snapshot stops both: that is logged.
 
 use super::{StoreError, StoreOptions, open};
