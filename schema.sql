@@ -187,45 +187,757 @@ CREATE VIEW conflicts AS
     FROM webhook_conflicts c JOIN webhook_events e ON e.id = c.event_id JOIN webhook_payloads p ON p.event_id = e.id
    ORDER BY c.id DESC;
 
+CREATE TABLE event_subjects (
+  -- What each worked event is about, to find it by (`novex-ingest events search`) and to erase it by.
+  kind        TEXT NOT NULL,    -- order, customer, product, fulfillment, fulfillment_order, return, refund, tracker, tracking_code …
+  key         TEXT NOT NULL,    -- its number or code
+  shop_domain TEXT NOT NULL,    -- the event's shop; '' where the source knows no shops
+  event_id    INTEGER NOT NULL REFERENCES webhook_events (id) ON DELETE CASCADE, -- the event
+  PRIMARY KEY (key, kind, shop_domain, event_id)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX event_subjects_by_event ON event_subjects (event_id);
+
 -- The ERP's tables -----------------------------------------------------------------------------------------------
+--
+-- What events mean, whatever order they came in: a column holds what the newest event says that states it (`version`). Children
+-- that come before their parent are here already, and join it by its number when it comes. A column that is not known is NULL.
 
 CREATE TABLE sales_orders (
-  -- A Shopify order as its newest event left it. Money is exact decimal text in `currency`, as Shopify wrote it.
-  shop_domain        TEXT NOT NULL,    -- whose order it is: numbers are unique within a shop
-  order_id           INTEGER NOT NULL, -- Shopify's number, 64 bit
-  name               TEXT,             -- what people call it: #1001
-  currency           TEXT,             -- ISO 4217
-  total              TEXT,             -- total_price
-  subtotal           TEXT,             -- subtotal_price: the lines less discounts, before tax and shipping
-  total_tax          TEXT,             -- all taxes together
-  total_discounts    TEXT,             -- all discounts together
-  financial_status   TEXT,             -- pending, authorized, paid, refunded …
-  fulfillment_status TEXT,             -- NULL: nothing shipped yet; partial, fulfilled …
-  po_number          TEXT,             -- the buyer's purchase order number, where one was given
-  customer_id        INTEGER,          -- Shopify's number of the customer
-  email              TEXT,             -- the customer's address for this order
-  test               INTEGER NOT NULL DEFAULT 0 CHECK (test IN (0, 1)), -- 1: a test order, not to be shipped
-  created_at         TEXT,             -- when the order was placed
-  updated_at         TEXT NOT NULL,    -- decides which event is newer, whatever order they arrive in
-  cancelled_at       TEXT,             -- when it was cancelled; NULL: it was not
-  event_id           INTEGER NOT NULL, -- the event that wrote this row last
+  -- A Shopify order. Money is exact decimal text in `currency`, as Shopify wrote it. The newest `updated_at` stays, in
+  -- whatever order events come; the customer's data is erased when Shopify asks for it.
+  shop_domain          TEXT NOT NULL,    -- whose it is: Shopify's numbers are unique within a shop
+  order_id             INTEGER NOT NULL, -- Shopify's number, 64 bit
+  name                 TEXT,             -- what people call it: #1001
+  currency             TEXT,             -- ISO 4217, of all amounts here
+  presentment_currency TEXT,             -- what the customer paid in
+  total                TEXT,             -- total_price: as ordered
+  current_total        TEXT,             -- current_total_price: after edits, refunds and removals
+  subtotal             TEXT,             -- subtotal_price: the lines less discounts, before tax and shipping
+  total_tax            TEXT,             -- all taxes together
+  total_discounts      TEXT,             -- all discounts together
+  total_shipping       TEXT,             -- all shipping lines together
+  total_outstanding    TEXT,             -- what is not paid yet
+  taxes_included       INTEGER,          -- 1: prices include tax
+  financial_status     TEXT,             -- pending, authorized, paid, refunded …
+  fulfillment_status   TEXT,             -- NULL: nothing shipped yet; partial, fulfilled …
+  po_number            TEXT,             -- the buyer's purchase order number, where one was given
+  customer_id          INTEGER,          -- Shopify's number of the customer
+  email                TEXT,             -- the customer's address for this order
+  phone                TEXT,             -- the customer's phone for this order
+  note                 TEXT,             -- what the customer or the merchant noted
+  tags                 TEXT,             -- as at Shopify, separated by commas
+  source_name          TEXT,             -- web, pos, an app's name …
+  location_id          INTEGER,          -- where it was placed or is to be fulfilled, if one was named
+  total_weight         INTEGER,          -- grams
+  test                 INTEGER,          -- 1: a test order, not to be shipped
+  cancel_reason        TEXT,             -- customer, fraud, inventory, declined, other
+  created_at           TEXT,             -- when the order was placed
+  processed_at         TEXT,             -- when it counts as placed: imports set it back
+  updated_at           TEXT,             -- as Shopify has it
+  cancelled_at         TEXT,             -- when it was cancelled; NULL: it was not
+  closed_at            TEXT,             -- when it was closed; NULL: open
+  deleted_at           TEXT,             -- when it was deleted at Shopify; no later update brings it back
+  version              TEXT NOT NULL,    -- as of which event: its own time, when it was sent, its bytes; the greater wins
+  earlier              TEXT,             -- JSON: columns the newest event did not state, each with the version it is as of
+  event_id             INTEGER NOT NULL, -- the event that wrote this row last
   PRIMARY KEY (shop_domain, order_id)
 ) STRICT;
 
 CREATE TABLE sales_order_lines (
   -- The lines of a sales order, in the order's own sequence.
-  shop_domain    TEXT NOT NULL,    -- with order_id: the order it belongs to
-  order_id       INTEGER NOT NULL, -- as in sales_orders
-  line_id        INTEGER NOT NULL, -- Shopify's number, 64 bit
-  position       INTEGER NOT NULL, -- 1, 2, 3 … as on the order
-  sku            TEXT,             -- the seller's own item number
-  product_id     INTEGER,          -- NULL: a custom line without a product
-  variant_id     INTEGER,          -- the size, flavour or case of the product
-  title          TEXT,             -- the product's name when it was ordered
-  variant_title  TEXT,             -- the variant's name when it was ordered
-  quantity       INTEGER NOT NULL, -- units ordered
-  price          TEXT,             -- of one unit, exact decimal text in the order's currency
-  total_discount TEXT,             -- taken off this line, in the order's currency
-  PRIMARY KEY (shop_domain, order_id, line_id),
-  FOREIGN KEY (shop_domain, order_id) REFERENCES sales_orders (shop_domain, order_id) ON DELETE CASCADE
+  shop_domain          TEXT NOT NULL,    -- with order_id: the order it belongs to
+  order_id             INTEGER NOT NULL, -- as in sales_orders
+  line_id              INTEGER NOT NULL, -- Shopify's number, 64 bit
+  position             INTEGER NOT NULL, -- 1, 2, 3 … as on the order
+  sku                  TEXT,             -- the seller's own item number
+  product_id           INTEGER,          -- NULL: a custom line without a product
+  variant_id           INTEGER,          -- the size, flavour or case of the product
+  title                TEXT,             -- the product's name when it was ordered
+  variant_title        TEXT,             -- the variant's name when it was ordered
+  vendor               TEXT,             -- the product's vendor
+  quantity             INTEGER NOT NULL, -- units ordered
+  current_quantity     INTEGER,          -- units left after edits, refunds and removals
+  fulfillable_quantity INTEGER,          -- units not shipped yet
+  fulfillment_status   TEXT,             -- NULL, partial or fulfilled
+  price                TEXT,             -- of one unit, exact decimal text in the order's currency
+  total_discount       TEXT,             -- taken off this line, in the order's currency
+  grams                INTEGER,          -- weight of one unit
+  requires_shipping    INTEGER,          -- 0: nothing to ship
+  taxable              INTEGER,          -- 0: free of tax
+  gift_card            INTEGER,          -- 1: a gift card
+  properties           TEXT,             -- JSON: what the customer chose or wrote for this line
+  item                 TEXT,             -- the ERP's item by shopify_product_mappings, kept by triggers; NULL: not mapped, see unmapped_lines
+  item_quantity        TEXT,             -- quantity in the ERP's unit, by the mapping's factor; exact decimal text
+  PRIMARY KEY (shop_domain, order_id, line_id)
 ) STRICT;
+
+CREATE TABLE sales_order_addresses (
+  -- Where a sales order is shipped and billed to.
+  shop_domain   TEXT NOT NULL,    -- with order_id: the order it belongs to
+  order_id      INTEGER NOT NULL, -- as in sales_orders
+  kind          TEXT NOT NULL,    -- shipping or billing
+  first_name    TEXT,             -- as the customer wrote it
+  last_name     TEXT,             -- as the customer wrote it
+  company       TEXT,             -- as the customer wrote it
+  address1      TEXT,             -- street and number
+  address2      TEXT,             -- apartment, floor …
+  city          TEXT,             -- town
+  province      TEXT,             -- state or region, by name
+  province_code TEXT,             -- state or region, by code
+  zip           TEXT,             -- postal code
+  country       TEXT,             -- by name
+  country_code  TEXT,             -- ISO 3166, two letters
+  phone         TEXT,             -- as the customer wrote it
+  PRIMARY KEY (shop_domain, order_id, kind)
+) STRICT;
+
+CREATE TABLE sales_order_taxes (
+  -- Every tax on a sales order: on its lines, on its shipping, and their sum.
+  shop_domain TEXT NOT NULL,    -- with order_id: the order it belongs to
+  order_id    INTEGER NOT NULL, -- as in sales_orders
+  position    INTEGER NOT NULL, -- 1, 2, 3 … through the whole order
+  scope       TEXT NOT NULL,    -- order, line or shipping
+  line_id     INTEGER,          -- the line or shipping line it is on; NULL: the order
+  title       TEXT,             -- what the tax is called
+  rate        TEXT,             -- 0.08 is 8 %; exact decimal text
+  price       TEXT,             -- amount in the order's currency
+  PRIMARY KEY (shop_domain, order_id, position)
+) STRICT;
+
+CREATE TABLE sales_order_discounts (
+  -- Every discount on a sales order: codes that were entered, what was applied, and how much of it fell on which line.
+  shop_domain TEXT NOT NULL,    -- with order_id: the order it belongs to
+  order_id    INTEGER NOT NULL, -- as in sales_orders
+  position    INTEGER NOT NULL, -- 1, 2, 3 … through the whole order
+  scope       TEXT NOT NULL,    -- code, application, line or shipping
+  line_id     INTEGER,          -- the line or shipping line it fell on; NULL: the order
+  code        TEXT,             -- what the customer entered
+  title       TEXT,             -- what the discount is called
+  type        TEXT,             -- as Shopify calls it: percentage, fixed_amount, automatic, manual …
+  value       TEXT,             -- percent or amount, by value_type
+  value_type  TEXT,             -- percentage or fixed_amount
+  amount      TEXT,             -- taken off, in the order's currency
+  PRIMARY KEY (shop_domain, order_id, position)
+) STRICT;
+
+CREATE TABLE sales_order_shipping_lines (
+  -- How a sales order is to be shipped, and what that costs.
+  shop_domain      TEXT NOT NULL,    -- with order_id: the order it belongs to
+  order_id         INTEGER NOT NULL, -- as in sales_orders
+  line_id          INTEGER NOT NULL, -- Shopify's number
+  position         INTEGER NOT NULL, -- 1, 2, 3 … as on the order
+  title            TEXT,             -- what the customer chose
+  code             TEXT,             -- the rate's code
+  source           TEXT,             -- who made the rate
+  carrier          TEXT,             -- carrier_identifier
+  price            TEXT,             -- before discounts, in the order's currency
+  discounted_price TEXT,             -- after discounts
+  PRIMARY KEY (shop_domain, order_id, line_id)
+) STRICT;
+
+CREATE TABLE sales_order_edits (
+  -- A change to an order after it was placed (orders/edited). The order itself comes with its next update.
+  shop_domain  TEXT NOT NULL,    -- whose it is: Shopify's numbers are unique within a shop
+  edit_id      INTEGER NOT NULL, -- Shopify's number
+  order_id     INTEGER,          -- as in sales_orders
+  staff_note   TEXT,             -- why
+  user_id      INTEGER,          -- who, by Shopify's number
+  app_id       INTEGER,          -- which app
+  created_at   TEXT,             -- when it was begun
+  committed_at TEXT,             -- when it took effect
+  version      TEXT NOT NULL,    -- as of which event: its own time, when it was sent, its bytes; the greater wins
+  earlier      TEXT,             -- JSON: columns the newest event did not state, each with the version it is as of
+  event_id     INTEGER NOT NULL, -- the event that wrote this row last
+  PRIMARY KEY (shop_domain, edit_id)
+) STRICT;
+
+CREATE TABLE sales_order_edit_lines (
+  -- What an edit added to or took from the lines of its order.
+  shop_domain TEXT NOT NULL,    -- with edit_id: the edit it belongs to
+  edit_id     INTEGER NOT NULL, -- as in sales_order_edits
+  line_id     INTEGER NOT NULL, -- as in sales_order_lines
+  change      TEXT NOT NULL,    -- added or removed
+  quantity    INTEGER,          -- how many units
+  PRIMARY KEY (shop_domain, edit_id, line_id, change)
+) STRICT;
+
+CREATE TABLE order_transactions (
+  -- A movement of money on an order: authorization, sale, capture, refund, void.
+  shop_domain    TEXT NOT NULL,    -- whose it is: Shopify's numbers are unique within a shop
+  transaction_id INTEGER NOT NULL, -- Shopify's number
+  order_id       INTEGER,          -- as in sales_orders; the order may come later
+  parent_id      INTEGER,          -- the transaction it follows on
+  kind           TEXT,             -- authorization, sale, capture, refund, void
+  status         TEXT,             -- success, pending, failure, error
+  gateway        TEXT,             -- who moves the money
+  amount         TEXT,             -- exact decimal text
+  currency       TEXT,             -- ISO 4217
+  test           INTEGER,          -- 1: no real money
+  error_code     TEXT,             -- why it failed
+  created_at     TEXT,             -- when it was made
+  processed_at   TEXT,             -- when it took effect
+  version        TEXT NOT NULL,    -- as of which event: its own time, when it was sent, its bytes; the greater wins
+  earlier        TEXT,             -- JSON: columns the newest event did not state, each with the version it is as of
+  event_id       INTEGER NOT NULL, -- the event that wrote this row last
+  PRIMARY KEY (shop_domain, transaction_id)
+) STRICT;
+
+CREATE TABLE refunds (
+  -- Money or goods given back on an order.
+  shop_domain  TEXT NOT NULL,    -- whose it is: Shopify's numbers are unique within a shop
+  refund_id    INTEGER NOT NULL, -- Shopify's number
+  order_id     INTEGER,          -- as in sales_orders; the order may come later
+  note         TEXT,             -- why
+  restock      INTEGER,          -- 1: goods go back into stock
+  user_id      INTEGER,          -- who, by Shopify's number
+  return_id    INTEGER,          -- the return it belongs to
+  created_at   TEXT,             -- when it was made
+  processed_at TEXT,             -- when it took effect
+  version      TEXT NOT NULL,    -- as of which event: its own time, when it was sent, its bytes; the greater wins
+  earlier      TEXT,             -- JSON: columns the newest event did not state, each with the version it is as of
+  event_id     INTEGER NOT NULL, -- the event that wrote this row last
+  PRIMARY KEY (shop_domain, refund_id)
+) STRICT;
+
+CREATE TABLE refund_lines (
+  -- Which lines a refund gives back, and how many units.
+  shop_domain    TEXT NOT NULL,    -- with refund_id: the refund it belongs to
+  refund_id      INTEGER NOT NULL, -- as in refunds
+  refund_line_id INTEGER NOT NULL, -- Shopify's number
+  line_id        INTEGER,          -- as in sales_order_lines
+  quantity       INTEGER,          -- units given back
+  restock_type   TEXT,             -- no_restock, cancel, return, legacy_restock
+  location_id    INTEGER,          -- where the goods go
+  subtotal       TEXT,             -- exact decimal text in the order's currency
+  total_tax      TEXT,             -- the tax on it
+  PRIMARY KEY (shop_domain, refund_id, refund_line_id)
+) STRICT;
+
+CREATE TABLE fulfillments (
+  -- A package or delivery that left for the customer, as Shopify knows it.
+  shop_domain      TEXT NOT NULL,    -- whose it is: Shopify's numbers are unique within a shop
+  fulfillment_id   INTEGER NOT NULL, -- Shopify's number
+  order_id         INTEGER,          -- as in sales_orders; the order may come later
+  name             TEXT,             -- #1001.1
+  status           TEXT,             -- pending, open, success, cancelled, error, failure
+  shipment_status  TEXT,             -- confirmed, in_transit, delivered …
+  service          TEXT,             -- who fulfils: manual or a service's name
+  location_id      INTEGER,          -- where it left from
+  tracking_company TEXT,             -- the carrier
+  created_at       TEXT,             -- when it was made
+  updated_at       TEXT,             -- as Shopify has it
+  version          TEXT NOT NULL,    -- as of which event: its own time, when it was sent, its bytes; the greater wins
+  earlier          TEXT,             -- JSON: columns the newest event did not state, each with the version it is as of
+  event_id         INTEGER NOT NULL, -- the event that wrote this row last
+  PRIMARY KEY (shop_domain, fulfillment_id)
+) STRICT;
+
+CREATE TABLE fulfillment_lines (
+  -- Which lines a fulfillment carries.
+  shop_domain    TEXT NOT NULL,    -- with fulfillment_id: the fulfillment it belongs to
+  fulfillment_id INTEGER NOT NULL, -- as in fulfillments
+  line_id        INTEGER NOT NULL, -- as in sales_order_lines
+  sku            TEXT,             -- as on the order
+  quantity       INTEGER,          -- units in it
+  PRIMARY KEY (shop_domain, fulfillment_id, line_id)
+) STRICT;
+
+CREATE TABLE fulfillment_tracking_numbers (
+  -- The carrier's numbers of a fulfillment. Shipments find their order by these.
+  shop_domain    TEXT NOT NULL,    -- with fulfillment_id: the fulfillment it belongs to
+  fulfillment_id INTEGER NOT NULL, -- as in fulfillments
+  position       INTEGER NOT NULL, -- 1, 2, 3 … a box each
+  number         TEXT NOT NULL,    -- the carrier's tracking code
+  url            TEXT,             -- where the customer can follow it
+  PRIMARY KEY (shop_domain, fulfillment_id, position)
+) STRICT;
+
+CREATE TABLE fulfillment_events (
+  -- A step of a fulfillment on its way, as a carrier or app told Shopify.
+  shop_domain           TEXT NOT NULL,    -- whose it is: Shopify's numbers are unique within a shop
+  fulfillment_event_id  INTEGER NOT NULL, -- Shopify's number
+  fulfillment_id        INTEGER,          -- as in fulfillments
+  order_id              INTEGER,          -- as in sales_orders
+  status                TEXT,             -- label_printed, in_transit, out_for_delivery, delivered, failure …
+  message               TEXT,             -- in words
+  happened_at           TEXT,             -- when it happened
+  estimated_delivery_at TEXT,             -- when it should arrive
+  city                  TEXT,             -- where
+  province              TEXT,             -- where
+  zip                   TEXT,             -- where
+  country               TEXT,             -- where
+  created_at            TEXT,             -- when it was told
+  updated_at            TEXT,             -- as Shopify has it
+  deleted_at            TEXT,             -- when it was taken back
+  version               TEXT NOT NULL,    -- as of which event: its own time, when it was sent, its bytes; the greater wins
+  earlier               TEXT,             -- JSON: columns the newest event did not state, each with the version it is as of
+  event_id              INTEGER NOT NULL, -- the event that wrote this row last
+  PRIMARY KEY (shop_domain, fulfillment_event_id)
+) STRICT;
+
+CREATE TABLE fulfillment_orders (
+  -- The work of fulfilling an order from one location: what waits, is on hold, was moved or cancelled. Its events state only
+  -- what they change and carry no time of their own: when Shopify sent them decides.
+  shop_domain          TEXT NOT NULL,    -- whose it is: Shopify's numbers are unique within a shop
+  fulfillment_order_id INTEGER NOT NULL, -- Shopify's number
+  order_id             INTEGER,          -- as in sales_orders, where an event named it
+  status               TEXT,             -- open, in_progress, on_hold, scheduled, cancelled, incomplete, closed
+  request_status       TEXT,             -- unsubmitted, submitted, accepted, rejected, cancellation_requested …
+  location_id          INTEGER,          -- where it is to be fulfilled
+  fulfill_at           TEXT,             -- not before this
+  fulfill_by           TEXT,             -- not after this
+  delivery_method      TEXT,             -- shipping, pickup, local …
+  message              TEXT,             -- what the merchant or the service said last
+  replaced_by          INTEGER,          -- the fulfillment order that took its place
+  split_from           INTEGER,          -- the fulfillment order it was split from or moved from
+  last_topic           TEXT,             -- the event that the row is as of
+  changed_at           TEXT,             -- when that event was sent
+  version              TEXT NOT NULL,    -- as of which event: its own time, when it was sent, its bytes; the greater wins
+  earlier              TEXT,             -- JSON: columns the newest event did not state, each with the version it is as of
+  event_id             INTEGER NOT NULL, -- the event that wrote this row last
+  PRIMARY KEY (shop_domain, fulfillment_order_id)
+) STRICT;
+
+CREATE TABLE fulfillment_holds (
+  -- Why a fulfillment order must wait.
+  shop_domain          TEXT NOT NULL,    -- whose it is: Shopify's numbers are unique within a shop
+  hold_id              INTEGER NOT NULL, -- Shopify's number
+  fulfillment_order_id INTEGER,          -- as in fulfillment_orders
+  reason               TEXT,             -- awaiting_payment, inventory_out_of_stock, incorrect_address, other …
+  reason_notes         TEXT,             -- in words
+  handle               TEXT,             -- the app's own name for it
+  held_at              TEXT,             -- when it was told
+  released_at          TEXT,             -- when it ended; NULL: it still holds
+  version              TEXT NOT NULL,    -- as of which event: its own time, when it was sent, its bytes; the greater wins
+  earlier              TEXT,             -- JSON: columns the newest event did not state, each with the version it is as of
+  event_id             INTEGER NOT NULL, -- the event that wrote this row last
+  PRIMARY KEY (shop_domain, hold_id)
+) STRICT;
+
+CREATE TABLE returns (
+  -- Goods that a customer wants to send back. Its events carry no time of their own: when Shopify sent them decides.
+  shop_domain        TEXT NOT NULL,    -- whose it is: Shopify's numbers are unique within a shop
+  return_id          INTEGER NOT NULL, -- Shopify's number
+  order_id           INTEGER,          -- as in sales_orders; the order may come later
+  name               TEXT,             -- #1001-R1
+  status             TEXT,             -- requested, open, closed, declined, canceled
+  total_return_lines INTEGER,          -- units to come back
+  decline_reason     TEXT,             -- why it was declined
+  decline_note       TEXT,             -- in words
+  last_topic         TEXT,             -- the event that the row is as of
+  changed_at         TEXT,             -- when that event was sent
+  version            TEXT NOT NULL,    -- as of which event: its own time, when it was sent, its bytes; the greater wins
+  earlier            TEXT,             -- JSON: columns the newest event did not state, each with the version it is as of
+  event_id           INTEGER NOT NULL, -- the event that wrote this row last
+  PRIMARY KEY (shop_domain, return_id)
+) STRICT;
+
+CREATE TABLE return_lines (
+  -- Which goods a return brings back.
+  shop_domain    TEXT NOT NULL,    -- with return_id: the return it belongs to
+  return_id      INTEGER NOT NULL, -- as in returns
+  return_line_id INTEGER NOT NULL, -- Shopify's number
+  line_id        INTEGER,          -- as in sales_order_lines, where it was named
+  quantity       INTEGER,          -- units
+  reason         TEXT,             -- size_too_small, unwanted, defective …
+  note           TEXT,             -- in words
+  PRIMARY KEY (shop_domain, return_id, return_line_id)
+) STRICT;
+
+CREATE TABLE customers (
+  -- A Shopify customer. Erased when Shopify asks for it.
+  shop_domain        TEXT NOT NULL,    -- whose it is: Shopify's numbers are unique within a shop
+  customer_id        INTEGER NOT NULL, -- Shopify's number
+  email              TEXT,             -- address
+  phone              TEXT,             -- number
+  first_name         TEXT,             -- name
+  last_name          TEXT,             -- name
+  state              TEXT,             -- disabled, invited, enabled, declined
+  note               TEXT,             -- what the merchant noted
+  tags               TEXT,             -- as at Shopify, separated by commas
+  currency           TEXT,             -- ISO 4217
+  tax_exempt         INTEGER,          -- 1: pays no tax
+  verified_email     INTEGER,          -- 1: the address was confirmed
+  default_address_id INTEGER,          -- as in customer_addresses
+  merged_into        INTEGER,          -- the customer that took this one's place
+  created_at         TEXT,             -- when it was made
+  updated_at         TEXT,             -- as Shopify has it
+  deleted_at         TEXT,             -- when it was deleted at Shopify; no later update brings it back
+  version            TEXT NOT NULL,    -- as of which event: its own time, when it was sent, its bytes; the greater wins
+  earlier            TEXT,             -- JSON: columns the newest event did not state, each with the version it is as of
+  event_id           INTEGER NOT NULL, -- the event that wrote this row last
+  PRIMARY KEY (shop_domain, customer_id)
+) STRICT;
+
+CREATE TABLE customer_addresses (
+  -- The addresses a customer has entered.
+  shop_domain   TEXT NOT NULL,    -- with customer_id: whose address it is
+  customer_id   INTEGER NOT NULL, -- as in customers
+  address_id    INTEGER NOT NULL, -- Shopify's number
+  position      INTEGER NOT NULL, -- 1, 2, 3 … as listed
+  first_name    TEXT,             -- name
+  last_name     TEXT,             -- name
+  company       TEXT,             -- company
+  address1      TEXT,             -- street and number
+  address2      TEXT,             -- apartment, floor …
+  city          TEXT,             -- town
+  province      TEXT,             -- state or region, by name
+  province_code TEXT,             -- state or region, by code
+  zip           TEXT,             -- postal code
+  country       TEXT,             -- by name
+  country_code  TEXT,             -- ISO 3166, two letters
+  phone         TEXT,             -- number
+  is_default    INTEGER,          -- 1: the one used first
+  PRIMARY KEY (shop_domain, customer_id, address_id)
+) STRICT;
+
+CREATE TABLE products (
+  -- A product at Shopify.
+  shop_domain  TEXT NOT NULL,    -- whose it is: Shopify's numbers are unique within a shop
+  product_id   INTEGER NOT NULL, -- Shopify's number
+  title        TEXT,             -- name
+  handle       TEXT,             -- its name in addresses
+  vendor       TEXT,             -- who makes it
+  product_type TEXT,             -- as the merchant sorts it
+  status       TEXT,             -- active, draft, archived
+  tags         TEXT,             -- separated by commas
+  published_at TEXT,             -- on sale since; NULL: not on sale
+  created_at   TEXT,             -- when it was made
+  updated_at   TEXT,             -- as Shopify has it
+  deleted_at   TEXT,             -- when it was deleted at Shopify; no later update brings it back
+  version      TEXT NOT NULL,    -- as of which event: its own time, when it was sent, its bytes; the greater wins
+  earlier      TEXT,             -- JSON: columns the newest event did not state, each with the version it is as of
+  event_id     INTEGER NOT NULL, -- the event that wrote this row last
+  PRIMARY KEY (shop_domain, product_id)
+) STRICT;
+
+CREATE TABLE product_variants (
+  -- What can be ordered of a product: a size, a flavour, a case.
+  shop_domain       TEXT NOT NULL,    -- with product_id: the product it belongs to
+  product_id        INTEGER NOT NULL, -- as in products
+  variant_id        INTEGER NOT NULL, -- Shopify's number
+  position          INTEGER NOT NULL, -- 1, 2, 3 … as listed
+  title             TEXT,             -- name
+  sku               TEXT,             -- the seller's own item number
+  barcode           TEXT,             -- GTIN, UPC, EAN …
+  price             TEXT,             -- in the shop's currency
+  compare_at_price  TEXT,             -- the price before a reduction
+  option1           TEXT,             -- size, flavour …
+  option2           TEXT,             -- size, flavour …
+  option3           TEXT,             -- size, flavour …
+  taxable           INTEGER,          -- 0: free of tax
+  inventory_item_id INTEGER,          -- as in inventory_items
+  inventory_policy  TEXT,             -- deny or continue: sold when out of stock?
+  updated_at        TEXT,             -- as Shopify has it
+  PRIMARY KEY (shop_domain, product_id, variant_id)
+) STRICT;
+
+CREATE TABLE inventory_items (
+  -- What is stocked: the goods behind a variant.
+  shop_domain            TEXT NOT NULL,    -- whose it is: Shopify's numbers are unique within a shop
+  inventory_item_id      INTEGER NOT NULL, -- Shopify's number
+  sku                    TEXT,             -- the seller's own item number
+  cost                   TEXT,             -- of one unit, in the shop's currency
+  tracked                INTEGER,          -- 1: its quantity is kept
+  requires_shipping      INTEGER,          -- 0: nothing to ship
+  country_of_origin      TEXT,             -- ISO 3166, two letters
+  province_of_origin     TEXT,             -- code
+  harmonized_system_code TEXT,             -- for customs
+  weight                 TEXT,             -- exact decimal text
+  weight_unit            TEXT,             -- g, kg, oz, lb
+  created_at             TEXT,             -- when it was made
+  updated_at             TEXT,             -- as Shopify has it
+  deleted_at             TEXT,             -- when it was deleted at Shopify; no later update brings it back
+  version                TEXT NOT NULL,    -- as of which event: its own time, when it was sent, its bytes; the greater wins
+  earlier                TEXT,             -- JSON: columns the newest event did not state, each with the version it is as of
+  event_id               INTEGER NOT NULL, -- the event that wrote this row last
+  PRIMARY KEY (shop_domain, inventory_item_id)
+) STRICT;
+
+CREATE TABLE inventory_levels (
+  -- How much of an inventory item a location has.
+  shop_domain       TEXT NOT NULL,    -- whose it is: Shopify's numbers are unique within a shop
+  inventory_item_id INTEGER NOT NULL, -- as in inventory_items
+  location_id       INTEGER NOT NULL, -- as in locations
+  available         INTEGER,          -- units; NULL: not kept
+  connected         INTEGER,          -- 0: the location stocks it no more
+  updated_at        TEXT,             -- as Shopify has it
+  version           TEXT NOT NULL,    -- as of which event: its own time, when it was sent, its bytes; the greater wins
+  earlier           TEXT,             -- JSON: columns the newest event did not state, each with the version it is as of
+  event_id          INTEGER NOT NULL, -- the event that wrote this row last
+  PRIMARY KEY (shop_domain, inventory_item_id, location_id)
+) STRICT;
+
+CREATE TABLE locations (
+  -- A place that stocks or ships.
+  shop_domain   TEXT NOT NULL,    -- whose it is: Shopify's numbers are unique within a shop
+  location_id   INTEGER NOT NULL, -- Shopify's number
+  name          TEXT,             -- name
+  active        INTEGER,          -- 0: out of use
+  address1      TEXT,             -- street and number
+  address2      TEXT,             -- more of it
+  city          TEXT,             -- town
+  province_code TEXT,             -- state or region
+  zip           TEXT,             -- postal code
+  country_code  TEXT,             -- ISO 3166, two letters
+  phone         TEXT,             -- number
+  created_at    TEXT,             -- when it was made
+  updated_at    TEXT,             -- as Shopify has it
+  deleted_at    TEXT,             -- when it was deleted at Shopify
+  version       TEXT NOT NULL,    -- as of which event: its own time, when it was sent, its bytes; the greater wins
+  earlier       TEXT,             -- JSON: columns the newest event did not state, each with the version it is as of
+  event_id      INTEGER NOT NULL, -- the event that wrote this row last
+  PRIMARY KEY (shop_domain, location_id)
+) STRICT;
+
+CREATE TABLE shops (
+  -- A Shopify shop.
+  shop_domain         TEXT NOT NULL,    -- x.myshopify.com
+  shop_id             INTEGER,          -- Shopify's number
+  name                TEXT,             -- name
+  email               TEXT,             -- the shop's own address
+  currency            TEXT,             -- ISO 4217
+  timezone            TEXT,             -- IANA name
+  plan_name           TEXT,             -- Shopify plan
+  country_code        TEXT,             -- ISO 3166, two letters
+  primary_location_id INTEGER,          -- as in locations
+  updated_at          TEXT,             -- as Shopify has it
+  uninstalled_at      TEXT,             -- when the app was taken out of the shop; its events stop then
+  version             TEXT NOT NULL,    -- as of which event: its own time, when it was sent, its bytes; the greater wins
+  earlier             TEXT,             -- JSON: columns the newest event did not state, each with the version it is as of
+  event_id            INTEGER NOT NULL, -- the event that wrote this row last
+  PRIMARY KEY (shop_domain)
+) STRICT;
+
+CREATE TABLE shipments (
+  -- A package that a carrier moves, as EasyPost's tracker tells it. The tracker's own time decides what is newer.
+  mode              TEXT NOT NULL,    -- production or test: nothing of the one is ever mixed with the other
+  tracker_id        TEXT NOT NULL,    -- EasyPost's id, trk_…: carriers use tracking codes again
+  tracking_code     TEXT,             -- the carrier's number
+  carrier           TEXT,             -- USPS, UPS, FedEx …
+  status            TEXT,             -- pre_transit, in_transit, out_for_delivery, delivered, return_to_sender, failure …
+  status_detail     TEXT,             -- more exactly
+  shipment_id       TEXT,             -- EasyPost's shipment, shp_…, when the label was bought there
+  est_delivery_date TEXT,             -- when it should arrive
+  signed_by         TEXT,             -- who took it
+  weight_oz         TEXT,             -- ounces, exact decimal text
+  service           TEXT,             -- the carrier's service
+  is_return         INTEGER,          -- 1: on its way back
+  finalized         INTEGER,          -- 1: nothing more will come
+  public_url        TEXT,             -- where anybody can follow it
+  created_at        TEXT,             -- when the tracker was made
+  updated_at        TEXT,             -- as EasyPost has it
+  shop_domain       TEXT,             -- the sales order it carries, found by triggers; NULL: not known (yet)
+  order_id          INTEGER,          -- as in sales_orders
+  linked_by         TEXT,             -- tracking_code or reference: how the order was found
+  version           TEXT NOT NULL,    -- as of which event: its own time, when it was sent, its bytes; the greater wins
+  earlier           TEXT,             -- JSON: columns the newest event did not state, each with the version it is as of
+  event_id          INTEGER NOT NULL, -- the event that wrote this row last
+  PRIMARY KEY (mode, tracker_id)
+) STRICT;
+
+CREATE TABLE tracking_events (
+  -- Every scan of a package. A later event may leave out earlier scans: they stay.
+  mode          TEXT NOT NULL,    -- production or test: nothing of the one is ever mixed with the other
+  tracker_id    TEXT NOT NULL,    -- as in shipments
+  at            TEXT NOT NULL,    -- when it happened, UTC if the place is not known
+  status        TEXT NOT NULL,    -- as in shipments
+  status_detail TEXT NOT NULL,    -- more exactly; '' if not told
+  message       TEXT NOT NULL,    -- the carrier's words
+  city          TEXT NOT NULL,    -- where; '' if not told
+  state         TEXT NOT NULL,    -- where; '' if not told
+  zip           TEXT NOT NULL,    -- where; '' if not told
+  country       TEXT NOT NULL,    -- where; '' if not told
+  source        TEXT NOT NULL,    -- who told it; '' if not told
+  event_id      INTEGER NOT NULL, -- the event that brought it first
+  PRIMARY KEY (mode, tracker_id, at, status, status_detail, message, city, state, zip, country, source)
+) STRICT;
+
+CREATE TABLE easypost_objects (
+  -- Everything of EasyPost that is no tracker: shipments, batches, scan forms, refunds, reports, insurances, payments, claims.
+  mode          TEXT NOT NULL,    -- production or test: nothing of the one is ever mixed with the other
+  id            TEXT NOT NULL,    -- EasyPost's id: shp_…, batch_…, sf_…, rfnd_…, ins_… …
+  object        TEXT,             -- Shipment, Batch, ScanForm, Refund …
+  status        TEXT,             -- status or state, in its own words
+  reference     TEXT,             -- what the ERP called it when it was made
+  tracking_code TEXT,             -- the carrier's number
+  carrier       TEXT,             -- USPS, UPS, FedEx …
+  shipment_id   TEXT,             -- the shipment it is about
+  batch_id      TEXT,             -- the batch it is part of
+  batch_status  TEXT,             -- how the batch got on with it
+  batch_message TEXT,             -- what went wrong with it in the batch
+  message       TEXT,             -- what EasyPost said
+  amount        TEXT,             -- exact decimal text
+  currency      TEXT,             -- ISO 4217
+  url           TEXT,             -- the form, label or report
+  size          INTEGER,          -- how many shipments it holds
+  last_topic    TEXT,             -- the event that the row is as of
+  created_at    TEXT,             -- when it was made
+  updated_at    TEXT,             -- as EasyPost has it
+  version       TEXT NOT NULL,    -- as of which event: its own time, when it was sent, its bytes; the greater wins
+  earlier       TEXT,             -- JSON: columns the newest event did not state, each with the version it is as of
+  event_id      INTEGER NOT NULL, -- the event that wrote this row last
+  PRIMARY KEY (mode, id)
+) STRICT;
+
+-- What finds what: children by their parents, lines by their goods, shipments by their order.
+CREATE INDEX sales_orders_by_name ON sales_orders (name);
+CREATE INDEX sales_orders_by_customer ON sales_orders (shop_domain, customer_id);
+CREATE INDEX sales_order_lines_by_variant ON sales_order_lines (shop_domain, variant_id);
+CREATE INDEX sales_order_lines_by_sku ON sales_order_lines (shop_domain, sku);
+CREATE INDEX sales_order_lines_unmapped ON sales_order_lines (shop_domain, order_id) WHERE item IS NULL;
+CREATE INDEX order_transactions_by_order ON order_transactions (shop_domain, order_id);
+CREATE INDEX refunds_by_order ON refunds (shop_domain, order_id);
+CREATE INDEX fulfillments_by_order ON fulfillments (shop_domain, order_id);
+CREATE INDEX fulfillment_tracking_by_number ON fulfillment_tracking_numbers (number);
+CREATE INDEX fulfillment_holds_by_fulfillment_order ON fulfillment_holds (shop_domain, fulfillment_order_id);
+CREATE INDEX shipments_by_tracking_code ON shipments (tracking_code);
+CREATE INDEX shipments_by_shipment ON shipments (shipment_id);
+CREATE INDEX shipments_by_order ON shipments (shop_domain, order_id);
+CREATE INDEX easypost_objects_by_tracking_code ON easypost_objects (tracking_code);
+CREATE INDEX easypost_objects_by_reference ON easypost_objects (reference);
+
+-- Mappings: the ERP's item of what Shopify sells ------------------------------------------------------------------
+
+CREATE TABLE shopify_product_mappings (
+  -- What a Shopify variant, or everything with an SKU, is in the ERP. `novex-ingest mappings` keeps it; rows may be changed by
+  -- hand too. Orders that came before a mapping are completed by it: the triggers below.
+  id          INTEGER PRIMARY KEY,       -- no meaning
+  shop_domain TEXT NOT NULL,             -- which shop
+  variant_id  INTEGER,                   -- Shopify's number of the variant; it goes before an SKU
+  sku         TEXT,                      -- or the SKU on the line; exactly one of the two is set
+  item        TEXT NOT NULL CHECK (item <> ''), -- the ERP's item number
+  factor      TEXT NOT NULL DEFAULT '1'  -- ERP units in one unit at Shopify: '12' for a case that the ERP counts in pieces
+              CHECK (factor GLOB '[0-9]*' AND factor NOT GLOB '*[^0-9.]*' AND CAST(factor AS REAL) > 0),
+  note        TEXT,                      -- for people
+  created_at  TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now')), -- when it was added
+  CHECK ((variant_id IS NULL) <> (sku IS NULL))
+) STRICT;
+CREATE UNIQUE INDEX shopify_product_mappings_by_variant ON shopify_product_mappings (shop_domain, variant_id) WHERE variant_id IS NOT NULL;
+CREATE UNIQUE INDEX shopify_product_mappings_by_sku ON shopify_product_mappings (shop_domain, sku) WHERE sku IS NOT NULL;
+
+CREATE VIEW sales_order_line_mappings AS
+  -- Which mapping fits each line: the variant's before the SKU's.
+  SELECT l.shop_domain, l.order_id, l.line_id, coalesce(v.id, s.id) AS mapping_id, coalesce(v.item, s.item) AS item,
+         coalesce(v.factor, s.factor) AS factor, l.quantity
+    FROM sales_order_lines l
+    LEFT JOIN shopify_product_mappings v ON v.shop_domain = l.shop_domain AND v.variant_id = l.variant_id
+    LEFT JOIN shopify_product_mappings s ON s.shop_domain = l.shop_domain AND s.sku = l.sku;
+
+CREATE TRIGGER sales_order_lines_mapped AFTER INSERT ON sales_order_lines BEGIN
+  UPDATE sales_order_lines SET (item, item_quantity) = (
+      SELECT m.item, CASE WHEN m.factor NOT GLOB '*.*' THEN CAST(m.quantity * CAST(m.factor AS INTEGER) AS TEXT)
+                          WHEN m.factor IS NOT NULL THEN format('%.15g', m.quantity * CAST(m.factor AS REAL)) END
+        FROM sales_order_line_mappings m
+       WHERE m.shop_domain = sales_order_lines.shop_domain AND m.order_id = sales_order_lines.order_id
+         AND m.line_id = sales_order_lines.line_id)
+   WHERE shop_domain = NEW.shop_domain AND order_id = NEW.order_id AND line_id = NEW.line_id;
+END;
+CREATE TRIGGER shopify_product_mappings_added AFTER INSERT ON shopify_product_mappings BEGIN
+  UPDATE sales_order_lines SET (item, item_quantity) = (
+      SELECT m.item, CASE WHEN m.factor NOT GLOB '*.*' THEN CAST(m.quantity * CAST(m.factor AS INTEGER) AS TEXT)
+                          WHEN m.factor IS NOT NULL THEN format('%.15g', m.quantity * CAST(m.factor AS REAL)) END
+        FROM sales_order_line_mappings m
+       WHERE m.shop_domain = sales_order_lines.shop_domain AND m.order_id = sales_order_lines.order_id
+         AND m.line_id = sales_order_lines.line_id)
+   WHERE shop_domain = NEW.shop_domain AND (variant_id = NEW.variant_id OR sku = NEW.sku);
+END;
+CREATE TRIGGER shopify_product_mappings_removed AFTER DELETE ON shopify_product_mappings BEGIN
+  UPDATE sales_order_lines SET (item, item_quantity) = (
+      SELECT m.item, CASE WHEN m.factor NOT GLOB '*.*' THEN CAST(m.quantity * CAST(m.factor AS INTEGER) AS TEXT)
+                          WHEN m.factor IS NOT NULL THEN format('%.15g', m.quantity * CAST(m.factor AS REAL)) END
+        FROM sales_order_line_mappings m
+       WHERE m.shop_domain = sales_order_lines.shop_domain AND m.order_id = sales_order_lines.order_id
+         AND m.line_id = sales_order_lines.line_id)
+   WHERE shop_domain = OLD.shop_domain AND (variant_id = OLD.variant_id OR sku = OLD.sku);
+END;
+CREATE TRIGGER shopify_product_mappings_changed AFTER UPDATE ON shopify_product_mappings BEGIN
+  UPDATE sales_order_lines SET (item, item_quantity) = (
+      SELECT m.item, CASE WHEN m.factor NOT GLOB '*.*' THEN CAST(m.quantity * CAST(m.factor AS INTEGER) AS TEXT)
+                          WHEN m.factor IS NOT NULL THEN format('%.15g', m.quantity * CAST(m.factor AS REAL)) END
+        FROM sales_order_line_mappings m
+       WHERE m.shop_domain = sales_order_lines.shop_domain AND m.order_id = sales_order_lines.order_id
+         AND m.line_id = sales_order_lines.line_id)
+   WHERE shop_domain IN (OLD.shop_domain, NEW.shop_domain)
+     AND (variant_id IN (OLD.variant_id, NEW.variant_id) OR sku IN (OLD.sku, NEW.sku));
+END;
+
+CREATE VIEW unmapped_lines AS
+  -- What was sold and has no item in the ERP: `novex-ingest mappings add` completes these orders.
+  SELECT l.shop_domain, l.sku, l.variant_id, min(title) AS title, min(variant_title) AS variant_title,
+         count(*) AS lines, count(DISTINCT l.order_id) AS orders, min(o.name) AS first_order
+    FROM sales_order_lines l LEFT JOIN sales_orders o ON o.shop_domain = l.shop_domain AND o.order_id = l.order_id
+   WHERE l.item IS NULL AND o.deleted_at IS NULL
+   GROUP BY l.shop_domain, l.sku, l.variant_id;
+
+-- Which order a shipment carries -----------------------------------------------------------------------------------
+
+CREATE VIEW shipment_orders AS
+  -- The order of each production shipment: by a fulfillment's tracking number, else by the order's name that EasyPost was given as
+  -- reference. A code that a carrier used again belongs to the newest order.
+  SELECT s.mode, s.tracker_id,
+         (SELECT json_array(f.shop_domain, f.order_id, 'tracking_code')
+            FROM fulfillment_tracking_numbers n JOIN fulfillments f USING (shop_domain, fulfillment_id)
+           WHERE n.number = s.tracking_code AND f.order_id IS NOT NULL ORDER BY f.created_at DESC, f.order_id DESC, f.shop_domain LIMIT 1) AS by_code,
+         (SELECT json_array(o.shop_domain, o.order_id, 'reference')
+            FROM easypost_objects e JOIN sales_orders o ON o.name IN (e.reference, '#' || e.reference)
+           WHERE e.mode = s.mode AND e.tracking_code = s.tracking_code ORDER BY o.created_at DESC, o.order_id DESC, o.shop_domain LIMIT 1) AS by_reference
+    FROM shipments s WHERE s.mode = 'production';
+
+CREATE TRIGGER shipments_linked AFTER INSERT ON shipments BEGIN
+  UPDATE shipments SET (shop_domain, order_id, linked_by) = (
+      SELECT coalesce(by_code, by_reference) ->> 0, coalesce(by_code, by_reference) ->> 1, coalesce(by_code, by_reference) ->> 2
+        FROM shipment_orders o WHERE o.mode = shipments.mode AND o.tracker_id = shipments.tracker_id)
+   WHERE mode = NEW.mode AND tracker_id = NEW.tracker_id;
+END;
+CREATE TRIGGER shipments_relinked AFTER UPDATE OF tracking_code ON shipments BEGIN
+  UPDATE shipments SET (shop_domain, order_id, linked_by) = (
+      SELECT coalesce(by_code, by_reference) ->> 0, coalesce(by_code, by_reference) ->> 1, coalesce(by_code, by_reference) ->> 2
+        FROM shipment_orders o WHERE o.mode = shipments.mode AND o.tracker_id = shipments.tracker_id)
+   WHERE mode = NEW.mode AND tracker_id = NEW.tracker_id;
+END;
+CREATE TRIGGER fulfillment_tracking_numbers_linked AFTER INSERT ON fulfillment_tracking_numbers BEGIN
+  UPDATE shipments SET (shop_domain, order_id, linked_by) = (
+      SELECT coalesce(by_code, by_reference) ->> 0, coalesce(by_code, by_reference) ->> 1, coalesce(by_code, by_reference) ->> 2
+        FROM shipment_orders o WHERE o.mode = shipments.mode AND o.tracker_id = shipments.tracker_id)
+   WHERE tracking_code = NEW.number;
+END;
+CREATE TRIGGER fulfillment_tracking_numbers_unlinked AFTER DELETE ON fulfillment_tracking_numbers BEGIN
+  UPDATE shipments SET (shop_domain, order_id, linked_by) = (
+      SELECT coalesce(by_code, by_reference) ->> 0, coalesce(by_code, by_reference) ->> 1, coalesce(by_code, by_reference) ->> 2
+        FROM shipment_orders o WHERE o.mode = shipments.mode AND o.tracker_id = shipments.tracker_id)
+   WHERE tracking_code = OLD.number;
+END;
+CREATE TRIGGER fulfillments_linked AFTER UPDATE OF order_id, created_at ON fulfillments BEGIN
+  UPDATE shipments SET (shop_domain, order_id, linked_by) = (
+      SELECT coalesce(by_code, by_reference) ->> 0, coalesce(by_code, by_reference) ->> 1, coalesce(by_code, by_reference) ->> 2
+        FROM shipment_orders o WHERE o.mode = shipments.mode AND o.tracker_id = shipments.tracker_id)
+   WHERE tracking_code IN (SELECT number FROM fulfillment_tracking_numbers n
+      WHERE n.shop_domain = NEW.shop_domain AND n.fulfillment_id = NEW.fulfillment_id);
+END;
+CREATE TRIGGER easypost_objects_linked AFTER INSERT ON easypost_objects WHEN NEW.reference IS NOT NULL BEGIN
+  UPDATE shipments SET (shop_domain, order_id, linked_by) = (
+      SELECT coalesce(by_code, by_reference) ->> 0, coalesce(by_code, by_reference) ->> 1, coalesce(by_code, by_reference) ->> 2
+        FROM shipment_orders o WHERE o.mode = shipments.mode AND o.tracker_id = shipments.tracker_id)
+   WHERE tracking_code = NEW.tracking_code;
+END;
+CREATE TRIGGER easypost_objects_relinked AFTER UPDATE OF reference, tracking_code ON easypost_objects BEGIN
+  UPDATE shipments SET (shop_domain, order_id, linked_by) = (
+      SELECT coalesce(by_code, by_reference) ->> 0, coalesce(by_code, by_reference) ->> 1, coalesce(by_code, by_reference) ->> 2
+        FROM shipment_orders o WHERE o.mode = shipments.mode AND o.tracker_id = shipments.tracker_id)
+   WHERE tracking_code IN (OLD.tracking_code, NEW.tracking_code);
+END;
+CREATE TRIGGER sales_orders_linked AFTER INSERT ON sales_orders BEGIN
+  UPDATE shipments SET (shop_domain, order_id, linked_by) = (
+      SELECT coalesce(by_code, by_reference) ->> 0, coalesce(by_code, by_reference) ->> 1, coalesce(by_code, by_reference) ->> 2
+        FROM shipment_orders o WHERE o.mode = shipments.mode AND o.tracker_id = shipments.tracker_id)
+   WHERE tracking_code IN (SELECT e.tracking_code FROM easypost_objects e
+      WHERE e.reference IN (NEW.name, ltrim(NEW.name, '#')));
+END;
+CREATE TRIGGER sales_orders_relinked AFTER UPDATE OF name, created_at ON sales_orders BEGIN
+  UPDATE shipments SET (shop_domain, order_id, linked_by) = (
+      SELECT coalesce(by_code, by_reference) ->> 0, coalesce(by_code, by_reference) ->> 1, coalesce(by_code, by_reference) ->> 2
+        FROM shipment_orders o WHERE o.mode = shipments.mode AND o.tracker_id = shipments.tracker_id)
+   WHERE tracking_code IN (SELECT e.tracking_code FROM easypost_objects e
+      WHERE e.reference IN (NEW.name, ltrim(NEW.name, '#')));
+END;

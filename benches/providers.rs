@@ -8,7 +8,7 @@ use base64::Engine;
 use bytes::Bytes;
 use hyper::HeaderMap;
 use novex_ingest::clock::Timestamp;
-use novex_ingest::handlers::{Event, Handler, orders::Orders};
+use novex_ingest::handlers::{Event, Handler, shopify::orders::Orders};
 use novex_ingest::proof;
 use novex_ingest::providers::{
     Endpoint, Providers, easypost, easypost::EasyPost, keycloak::Keycloak, shopify::Shopify,
@@ -52,6 +52,8 @@ fn main() {
             shop_domain: SHOP,
             topic: "orders/create",
             received_at: Timestamp::UNIX_EPOCH,
+            triggered_at: None,
+            body_hash: 0,
             body: &body,
         };
         report("plan order", body.len(), || drop(black_box(Orders.plan(&event).unwrap())));

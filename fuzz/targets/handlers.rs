@@ -17,6 +17,8 @@ fuzz_target!(|input: &[u8]| -> Corpus {
         shop_domain: "acme-foods.myshopify.com",
         topic,
         received_at: Timestamp::UNIX_EPOCH,
+        triggered_at: None,
+        body_hash: 0,
         body: &input[end + 1..],
     };
     // Whatever it says is right, as long as it says something.

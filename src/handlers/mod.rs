@@ -1,17 +1,20 @@
 //! What events mean. A handler takes an event and says what is to be written, or why it cannot: it computes, and nothing
 //! else. Its changes are applied in the transaction that completes the event (`store::claims`).
 //!
-//! Where an event goes is one table, in [`routes`].
+//! Where an event goes is one table, in [`routes`]; one folder a provider, one file a family of topics.
 
+pub mod easypost;
+pub mod fields;
 pub mod json;
-pub mod orders;
+pub mod keycloak;
 pub mod routes;
+pub mod shopify;
 pub mod unhandled;
 
 pub use routes::Routes;
 
-use crate::clock::Timestamp;
-use crate::store::claims::Change;
+use crate::clock::{self, Timestamp};
+use crate::store::changes::{Change, Subject};
 
 /// An event as its handler sees it.
 #[derive(Debug, Clone, Copy)]
@@ -22,16 +25,47 @@ pub struct Event<'a> {
     pub topic: &'a str,
     /// When its delivery arrived.
     pub received_at: Timestamp,
+    /// When the provider says it happened, as the provider wrote it.
+    pub triggered_at: Option<&'a str>,
+    /// Tells this body from another one.
+    pub body_hash: i64,
     /// The bytes as they came.
     pub body: &'a [u8],
+}
+
+impl Event<'_> {
+    /// When the provider sent it; when it arrived, if the provider does not say.
+    #[must_use]
+    pub fn sent_at(&self) -> Timestamp {
+        self.triggered_at.and_then(|text| clock::parse(text).ok()).unwrap_or(self.received_at)
+    }
+
+    /// As of when what this event states is: by the entity's own time where it has one, then by when it was sent; two events
+    /// that are alike in both are put in an order by their bytes, so that it does not depend on which arrives first.
+    #[must_use]
+    pub fn version(&self, own_time: Option<&str>) -> String {
+        let sent = self.sent_at();
+        let own = own_time.map_or_else(|| clock::text(sent), str::to_owned);
+        format!("{own} {sent:.9} {:016x}", self.body_hash)
+    }
 }
 
 /// What completing the event writes.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Done {
     pub changes: Vec<Change>,
+    /// What the event is about, to find it by and to erase it by.
+    pub subjects: Vec<Subject>,
     /// For people: shown with the event.
     pub note: Option<String>,
+}
+
+impl Done {
+    /// Nothing to write, with a word on why.
+    #[must_use]
+    pub fn note(text: impl Into<String>) -> Self {
+        Self { note: Some(text.into()), ..Self::default() }
+    }
 }
 
 /// Why the event is not completed by this attempt. The text is for the person at the box and holds no customer's data.

@@ -8,6 +8,6 @@ pub struct Unhandled;
 impl Handler for Unhandled {
     fn plan(&self, event: &Event<'_>) -> Result<Done, Trouble> {
         let note = format!("stored only: nothing handles {} {}", event.source, event.topic);
-        Ok(Done { changes: Vec::new(), note: Some(note) })
+        Ok(Done::note(note))
     }
 }

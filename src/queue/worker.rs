@@ -255,10 +255,12 @@ fn plan(routes: &Routes, store: &Store, claim: &Claim) -> Result<Outcome, Troubl
         shop_domain: &claim.shop_domain,
         topic: &claim.topic,
         received_at: claim.received_at,
+        triggered_at: claim.triggered_at.as_deref(),
+        body_hash: payload.body_hash,
         body: &payload.body,
     };
     let done = routes.find(&claim.source, &claim.topic).plan(&event)?;
-    Ok(Outcome::Completed { changes: done.changes, note: done.note })
+    Ok(Outcome::Completed { changes: done.changes, subjects: done.subjects, note: done.note })
 }
 
 fn changes(outcome: &Outcome) -> bool {

@@ -11,7 +11,7 @@
 //! out of `processing` that a holder takes are fenced: they touch the row only while this very claim still holds it. Zero
 //! rows is [`StoreError::ClaimLost`], and the savepoint around the job takes the holder's effects back.
 
-use super::sales_orders::{self, SalesOrder};
+use super::changes::{self, Change, Subject};
 use super::writer::Kind;
 use super::{Store, StoreError};
 use crate::clock::{self, Timestamp};
@@ -42,20 +42,16 @@ pub struct Claim {
     /// Which claim of the event this is; never the same twice.
     pub claim: i64,
     pub received_at: Timestamp,
+    /// When the provider says it happened, as the provider wrote it.
+    pub triggered_at: Option<String>,
     pub holder: Holder,
-}
-
-/// What a handler wants written when it completes its event.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Change {
-    SalesOrder(Box<SalesOrder>),
 }
 
 /// How an attempt ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
     /// The changes and the status are committed together.
-    Completed { changes: Vec<Change>, note: Option<String> },
+    Completed { changes: Vec<Change>, subjects: Vec<Subject>, note: Option<String> },
     /// To be tried again at `at`, unless this was the last attempt.
     Again { error: String, at: Timestamp },
     /// No further attempt can help.
@@ -239,7 +235,7 @@ fn claim(
              next_attempt_at = NULL, locked_by = ?1, locked_process = ?2, locked_at = ?3, lease_until = ?4 \
              WHERE id IN (SELECT id FROM webhook_events WHERE status = 'received' AND next_attempt_at <= ?3 \
                           ORDER BY next_attempt_at, id LIMIT ?5) \
-             RETURNING id, source, shop_domain, topic, webhook_id, attempts, max_attempts, claims, received_at",
+             RETURNING id, source, shop_domain, topic, webhook_id, attempts, max_attempts, claims, received_at, triggered_at",
         )?
         .query_map(params![holder.worker, holder.process, at, clock::text(clock::after(now, lease)), limit], |row| {
             Ok(Claim {
@@ -252,6 +248,7 @@ fn claim(
                 max_attempts: row.get(6)?,
                 claim: row.get(7)?,
                 received_at: clock::parse(&row.get::<_, String>(8)?).unwrap_or(now),
+                triggered_at: row.get(9)?,
                 holder: holder.clone(),
             })
         })?
@@ -305,12 +302,8 @@ fn finish(
     if rows == 0 {
         return Err(StoreError::ClaimLost { event_id: claim.event_id });
     }
-    if let Outcome::Completed { changes, .. } = outcome {
-        for change in changes {
-            match change {
-                Change::SalesOrder(order) => sales_orders::apply(connection, claim, order)?,
-            }
-        }
+    if let Outcome::Completed { changes, subjects, .. } = outcome {
+        changes::apply(connection, claim, changes, subjects)?;
     }
     let said = match outcome {
         Outcome::Released => Some("released: the worker stopped before it had an outcome; the attempt does not count"),

@@ -83,6 +83,8 @@ pub struct Payload {
     /// JSON object.
     pub headers: String,
     pub body: Vec<u8>,
+    /// The first 8 bytes of the body's SHA-256.
+    pub body_hash: i64,
 }
 
 const COLUMNS: &str = "id, source, shop_domain, topic, webhook_id, status, attempts, max_attempts, next_attempt_at, \
@@ -192,8 +194,8 @@ pub fn steps(connection: &Connection, id: i64) -> Result<Vec<Step>, StoreError> 
 /// When the query fails.
 pub fn payload(connection: &Connection, id: i64) -> Result<Option<Payload>, StoreError> {
     Ok(connection
-        .prepare_cached("SELECT headers, body FROM webhook_payloads WHERE event_id = ?")?
-        .query_row([id], |row| Ok(Payload { headers: row.get(0)?, body: row.get(1)? }))
+        .prepare_cached("SELECT headers, body, body_hash FROM webhook_payloads WHERE event_id = ?")?
+        .query_row([id], |row| Ok(Payload { headers: row.get(0)?, body: row.get(1)?, body_hash: row.get(2)? }))
         .optional()?)
 }
 

@@ -2,22 +2,25 @@
 //!
 //! - [`open`] makes connections and is the only code that does; [`migrate`] brings a file to this version's schema.
 //! - [`writer`] owns the one connection that writes, in one thread, and commits what has gathered as one transaction.
-//! - [`receive`], [`claims`], [`rejections`] and [`sales_orders`] are the statements that write; they take a transaction.
+//! - [`receive`], [`claims`] and [`rejections`] are the statements that write; they take a transaction. What completing an
+//!   event writes is in [`changes`]: the ERP's tables ([`tables`]) by way of [`projection`].
 //! - [`reader`] is the read-only pool, [`events`] and [`stats`] are its queries: they page by key and count nothing.
 //!
 //! Nothing here knows HTTP, and nothing here decides what an event means.
 
+pub mod changes;
 pub mod claims;
 pub mod envelope;
 pub mod error;
 pub mod events;
 pub mod migrate;
 pub mod open;
+pub mod projection;
 pub mod reader;
 pub mod receive;
 pub mod rejections;
-pub mod sales_orders;
 pub mod stats;
+pub mod tables;
 pub mod writer;
 
 pub use error::StoreError;

@@ -15,7 +15,7 @@ const READER_CACHE_KIB: u32 = 8_192;
 /// How long a read waits for a lock; in WAL it hardly ever meets one.
 const READER_PATIENCE: Duration = Duration::from_secs(5);
 /// Prepared statements kept per connection; more than the project has.
-const STATEMENTS: usize = 64;
+const STATEMENTS: usize = 256;
 
 /// A connection that may write: WAL, every commit synced. A file that is not ours is looked at and left as it is.
 ///

@@ -49,7 +49,7 @@ fn imports_go_one_way() {
         ("src/proof.rs", &["secret"]),
         ("src/store/", &["store", "clock", "proof"]),
         ("src/providers/", &["providers", "store::envelope", "proof", "secret", "clock"]),
-        ("src/handlers/", &["handlers", "store::claims", "store::sales_orders", "clock"]),
+        ("src/handlers/", &["handlers", "store::changes", "store::projection", "store::tables", "clock"]),
         ("src/queue/", &["queue", "handlers", "store", "clock"]),
         ("src/server/", &["server", "providers", "store", "config::sections", "clock"]),
     ];

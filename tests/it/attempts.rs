@@ -8,8 +8,10 @@ use novex_ingest::handlers::{Done, Event, Handler, Routes, Trouble};
 use novex_ingest::providers::{Endpoint, Providers, shopify::Shopify};
 use novex_ingest::queue::{Backoff, Worker, WorkerOptions};
 use novex_ingest::secret::Secret;
-use novex_ingest::store::claims::{Change, Claim, Holder, Outcome};
-use novex_ingest::store::sales_orders::SalesOrder;
+use novex_ingest::store::changes::Change;
+use novex_ingest::store::claims::{Claim, Holder, Outcome};
+use novex_ingest::store::projection::{Cell, List, Row};
+use novex_ingest::store::tables::SALES_ORDERS;
 use novex_ingest::store::{Store, StoreError, StoreOptions};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -138,26 +140,34 @@ async fn every_trouble_has_its_own_end() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_change_that_the_database_refuses_is_an_attempt_and_leaves_nothing() {
     static BROKEN: By = By(|_| {
-        let line = novex_ingest::store::sales_orders::SalesOrderLine { line_id: 1, ..Default::default() };
-        // The same line twice: the second breaks the primary key, after the order has been written.
-        let order = SalesOrder {
-            order_id: 7,
-            updated_at: "x".into(),
-            lines: vec![line.clone(), line],
-            ..SalesOrder::default()
-        };
-        Ok(Done { changes: vec![Change::SalesOrder(Box::new(order))], note: None })
+        let Change::Row(mut row) = sales_order(7, "x", "#7") else { unreachable!("it is a row") };
+        // A line without a quantity: refused after the order has been written.
+        let rows = vec![vec![Cell::Integer(1), Cell::Integer(1), Cell::Null]];
+        row.lists.push(List { table: "sales_order_lines", columns: vec!["line_id", "position", "quantity"], rows });
+        Ok(Done { changes: vec![Change::Row(row)], ..Done::default() })
     });
     let bench = Bench::new();
     bench.receive("w", 8).await;
     bench.worker(&BROKEN).once().await.unwrap();
-    assert!(bench.sql("SELECT last_error FROM webhook_events").contains("UNIQUE constraint failed"));
+    assert!(bench.sql("SELECT last_error FROM webhook_events").contains("NOT NULL constraint failed"));
     assert_eq!(bench.sql("SELECT status, (SELECT count(*) FROM sales_orders) FROM webhook_events"), "received|0");
 }
 
-fn completed(order_id: i64) -> Arc<Outcome> {
-    let order = SalesOrder { order_id, updated_at: text(Timestamp::UNIX_EPOCH), ..SalesOrder::default() };
-    Arc::new(Outcome::Completed { changes: vec![Change::SalesOrder(Box::new(order))], note: None })
+/// A change that writes this order.
+pub fn sales_order(order_id: i64, version: &str, name: &str) -> Change {
+    Change::Row(Row {
+        table: SALES_ORDERS,
+        key: vec![SHOP.into(), order_id.into()],
+        version: version.to_owned(),
+        columns: vec![("name", name.into()), ("updated_at", version.into())],
+        lists: Vec::new(),
+    })
+}
+
+/// An outcome that writes this order.
+pub fn completed(order_id: i64) -> Arc<Outcome> {
+    let changes = vec![sales_order(order_id, &text(Timestamp::UNIX_EPOCH), "#1")];
+    Arc::new(Outcome::Completed { changes, subjects: Vec::new(), note: None })
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -214,8 +224,7 @@ async fn an_older_event_never_overwrites_a_newer_order() {
         let minute = 30 - NEXT.fetch_add(1, Ordering::SeqCst);
         let updated_at =
             text(after("2026-01-01T00:00:00Z".parse().unwrap(), Duration::from_secs(u64::from(minute) * 60)));
-        let order = SalesOrder { order_id: 1, name: Some(minute.to_string()), updated_at, ..SalesOrder::default() };
-        Ok(Done { changes: vec![Change::SalesOrder(Box::new(order))], note: None })
+        Ok(Done { changes: vec![sales_order(1, &updated_at, &minute.to_string())], ..Done::default() })
     });
     let bench = Bench::new();
     let worker = bench.worker(&ORDERS);

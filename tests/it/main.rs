@@ -10,12 +10,16 @@ mod attempts;
 mod cli;
 /// kill -9, a lock held by somebody else, a full disk: nothing acknowledged is lost.
 mod crash;
+/// What each topic writes, row by row.
+mod golden;
 /// Every limit on connections, headers and bodies, and what hostile clients get.
 mod limits;
 /// The queue's state machine against a model of it.
 mod model;
 /// Who else uses the file, the directory and the queue: other processes, a reading shell, a holder that wakes up late.
 mod neighbours;
+/// The ERP's tables do not depend on the order of events, nor on how often each comes.
+mod projection;
 /// Workers as processes: claims, deaths, takeovers.
 mod queue;
 /// Deliveries: the matrix of signatures and bodies, duplicates, conflicts, refusals.

@@ -1,11 +1,10 @@
 //! The queue's state machine against a model of it: random claims, deaths, lease ends, retries, and outcomes that come
 //! late. Never do two holders commit one claim; whatever happened, every event comes to an end.
 
-use crate::attempts::{Bench, holder};
+use crate::attempts::{Bench, completed, holder};
 use novex_ingest::clock::{after, text};
 use novex_ingest::store::StoreError;
-use novex_ingest::store::claims::{Change, Claim, Outcome};
-use novex_ingest::store::sales_orders::SalesOrder;
+use novex_ingest::store::claims::{Claim, Outcome};
 use proptest::prelude::*;
 use proptest::sample::Index;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
@@ -242,14 +241,13 @@ impl Model {
         let now = text(bench.clock.now());
         let later = after(bench.clock.now(), BACKOFF);
         self.next_order += 1;
-        let order = SalesOrder { order_id: self.next_order, updated_at: now.clone(), ..SalesOrder::default() };
         let outcome = match end {
-            End::Completed => Outcome::Completed { changes: vec![Change::SalesOrder(Box::new(order))], note: None },
-            End::Again => Outcome::Again { error: "again".into(), at: later },
-            End::Failed => Outcome::Failed { error: "never".into() },
-            End::Released => Outcome::Released,
+            End::Completed => completed(self.next_order),
+            End::Again => Arc::new(Outcome::Again { error: "again".into(), at: later }),
+            End::Failed => Arc::new(Outcome::Failed { error: "never".into() }),
+            End::Released => Arc::new(Outcome::Released),
         };
-        let result = bench.store.finish(claim, &Arc::new(outcome), Duration::ZERO).await;
+        let result = bench.store.finish(claim, &outcome, Duration::ZERO).await;
         if !self.holds(claim) {
             assert!(
                 matches!(result, Err(StoreError::ClaimLost { event_id }) if event_id == claim.event_id),

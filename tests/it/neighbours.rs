@@ -1,12 +1,11 @@
 //! Who else uses the file, the directory and the queue: several processes that begin at once, a shell that reads for long,
 //! another program's database, a directory that cannot be written, a holder that wakes up late.
 
-use crate::attempts::{Bench, holder};
+use crate::attempts::{Bench, holder, sales_order};
 use crate::util::{BIN, Home, order};
 use novex_ingest::handlers::{Done, Event, Handler, Routes, Trouble};
 use novex_ingest::queue::{Backoff, Worker, WorkerOptions, process};
-use novex_ingest::store::claims::{Change, Holder};
-use novex_ingest::store::sales_orders::SalesOrder;
+use novex_ingest::store::claims::Holder;
 use std::fs;
 use std::io::{Read, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -165,8 +164,7 @@ fn worker(bench: &Bench, by: Holder, handler: &'static dyn Handler) -> Worker {
 }
 
 fn writes_order(order_id: i64) -> Done {
-    let order = SalesOrder { order_id, updated_at: "2026-01-01T00:00:00.000Z".into(), ..SalesOrder::default() };
-    Done { changes: vec![Change::SalesOrder(Box::new(order))], note: None }
+    Done { changes: vec![sales_order(order_id, "2026-01-01T00:00:00.000Z", "#1")], ..Done::default() }
 }
 
 /// Sleeps through its lease the first time, and has another result than whoever took over.

@@ -1,0 +1,77 @@
+//! What a handler wants written when its event is completed, and the writing of it, in the completing transaction.
+
+use super::StoreError;
+use super::claims::Claim;
+use super::projection::{self, Row, Scan};
+use rusqlite::{Connection, params};
+
+/// One change to the ERP's tables.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Change {
+    /// What the event states about an entity.
+    Row(Row),
+    /// A fact that only adds up.
+    Scan(Scan),
+}
+
+/// Something that an event is about: `order` 820982911946154508.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Subject {
+    /// `order`, `customer`, `tracking_code` …
+    pub kind: &'static str,
+    pub key: String,
+}
+
+/// A subject's number or code.
+#[derive(Debug)]
+pub struct Key(String);
+
+impl From<i64> for Key {
+    fn from(number: i64) -> Self {
+        Self(number.to_string())
+    }
+}
+
+impl From<String> for Key {
+    fn from(code: String) -> Self {
+        Self(code)
+    }
+}
+
+impl From<&str> for Key {
+    fn from(code: &str) -> Self {
+        Self(code.to_owned())
+    }
+}
+
+impl Subject {
+    #[must_use]
+    pub fn new(kind: &'static str, key: impl Into<Key>) -> Self {
+        Self { kind, key: key.into().0 }
+    }
+}
+
+/// Writes what completing the event writes.
+///
+/// # Errors
+/// When a statement fails.
+pub fn apply(
+    connection: &Connection,
+    claim: &Claim,
+    changes: &[Change],
+    subjects: &[Subject],
+) -> Result<(), StoreError> {
+    for change in changes {
+        match change {
+            Change::Row(row) => projection::merge(connection, claim.event_id, row)?,
+            Change::Scan(scan) => projection::add(connection, claim.event_id, scan)?,
+        }
+    }
+    let mut statement = connection.prepare_cached(
+        "INSERT INTO event_subjects (kind, key, shop_domain, event_id) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
+    )?;
+    for subject in subjects {
+        statement.execute(params![subject.kind, subject.key, claim.shop_domain, claim.event_id])?;
+    }
+    Ok(())
+}

@@ -1,0 +1,233 @@
+//! The ERP's tables do not depend on the order of events, nor on how often each comes.
+
+use crate::attempts::Bench;
+use crate::golden::{Told, bodies, complete, dump};
+use novex_ingest::handlers::Done;
+use novex_ingest::store::changes::Change;
+use novex_ingest::store::projection::{Cell, List, Row};
+use novex_ingest::store::tables::SALES_ORDERS;
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+/// What the same events in two orders left, compared without the column that tells which event wrote a row last.
+async fn same_rows(first: Vec<Done>, second: Vec<Done>) -> (String, String) {
+    let mut left = Vec::new();
+    for (story, shop) in [(first, "shop.myshopify.com"), (second, "shop.myshopify.com")] {
+        let bench = Bench::new();
+        bench.sql(
+            "INSERT INTO webhook_events (id, source, shop_domain, topic, webhook_id, next_attempt_at, received_at) \
+             VALUES (1, 'shopify', '', '', '', '', '')",
+        );
+        complete(&bench, shop, story).await;
+        left.push(dump(&bench, "1"));
+        bench.store.writer.close().await;
+    }
+    let second = left.pop().unwrap();
+    (left.pop().unwrap(), second)
+}
+
+/// A permutation in which some come twice.
+fn shuffled<T: Clone + std::fmt::Debug + 'static>(all: &[T]) -> impl Strategy<Value = Vec<T>> + use<T> {
+    let all = all.to_vec();
+    let twice = prop::collection::vec(any::<bool>(), all.len());
+    twice.prop_flat_map(move |twice| {
+        let again = all.iter().zip(twice).filter(|(_, twice)| *twice).map(|(one, _)| one.clone());
+        Just(all.iter().cloned().chain(again).collect::<Vec<T>>()).prop_shuffle()
+    })
+}
+
+fn row(version: u8, states: u8) -> Done {
+    const COLUMNS: [&str; 5] = ["name", "currency", "total", "note", "deleted_at"];
+    let has = |place: usize| states & (1 << place) != 0;
+    let columns = COLUMNS.into_iter().enumerate().filter(|(place, _)| has(*place));
+    let cell =
+        |place: usize| if version.is_multiple_of(3) { Cell::Null } else { format!("{place} as of {version}").into() };
+    let lists = has(5).then(|| List {
+        table: "sales_order_lines",
+        columns: vec!["line_id", "position", "quantity"],
+        rows: (0..i64::from(version % 3))
+            .map(|line| vec![line.into(), (line + 1).into(), version.into_cell()])
+            .collect(),
+    });
+    let row = Row {
+        table: SALES_ORDERS,
+        key: vec!["shop.myshopify.com".into(), Cell::Integer(7)],
+        version: format!("{version:03}"),
+        columns: columns.map(|(place, name)| (name, cell(place))).collect(),
+        lists: lists.into_iter().collect(),
+    };
+    Done { changes: vec![Change::Row(row)], ..Done::default() }
+}
+
+trait IntoCell {
+    fn into_cell(self) -> Cell;
+}
+
+impl IntoCell for u8 {
+    fn into_cell(self) -> Cell {
+        Cell::Integer(self.into())
+    }
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Any columns may be missing from any event: each column ends as of the newest event that stated it.
+    #[test]
+    fn partial_rows_merge_to_the_same_in_any_order(
+        (story, other) in prop::collection::vec(any::<u8>(), 1..8).prop_flat_map(|states| {
+            let rows: Vec<Done> = (1..).zip(states).map(|(version, states)| row(version, states)).collect();
+            (Just(rows.clone()), shuffled(&rows))
+        })
+    ) {
+        let (first, second) = runtime().block_on(same_rows(story, other));
+        prop_assert_eq!(first, second);
+    }
+}
+
+/// The fixtures of one order and its goods, each as sent at its own time.
+fn story() -> Vec<Told> {
+    let mut told: Vec<Told> = bodies().into_iter().map(|(_, told)| told).collect();
+    // One more order update, with the little that `include_fields` leaves, and the same second as the payment.
+    let partial =
+        json!({"id": 5_820_982_911_946_154_508_i64, "updated_at": "2026-11-23T15:30:05-05:00", "tags": "rush"});
+    told.push(Told {
+        body: serde_json::to_vec(&partial).unwrap(),
+        ..told.iter().find(|one| one.topic == "orders/paid").unwrap().clone()
+    });
+    for (minute, one) in told.iter_mut().enumerate() {
+        one.triggered_at = format!("2026-11-24T22:{minute:02}:00.000{minute:03}Z");
+    }
+    told
+}
+
+fn planned(told: &[Told]) -> Vec<Done> {
+    told.iter().map(|one| one.plan("shop.myshopify.com").unwrap()).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn an_orders_true_events_end_in_the_same_rows_in_any_order(other in shuffled(&story())) {
+        let (first, second) = runtime().block_on(same_rows(planned(&story()), planned(&other)));
+        prop_assert_eq!(first, second);
+    }
+
+    /// Unknown fields, missing fields, other types, new values: a handler may refuse a body, and never panics.
+    #[test]
+    fn no_change_to_a_body_panics(
+        which in 0..bodies().len(), cut in any::<prop::sample::Index>(), by in prop_oneof![
+            Just(Value::Null), Just(json!("")), Just(json!(-1)), Just(json!(1.5)), Just(json!([])), Just(json!({"new": "shape"})),
+            Just(json!(["x"])), Just(json!(true)), Just(json!("gid://shopify/New/x")),
+        ],
+    ) {
+        let (_, mut told) = bodies().swap_remove(which);
+        let mut body: Value = serde_json::from_slice(&told.body).unwrap();
+        let mut places = 0;
+        visit(&mut body, &mut |_| places += 1);
+        let (wanted, mut place) = (cut.index(places), 0);
+        visit(&mut body, &mut |value| {
+            if place == wanted {
+                *value = by.clone();
+            }
+            place += 1;
+        });
+        told.body = serde_json::to_vec(&body).unwrap();
+        let _ = told.plan("shop.myshopify.com");
+    }
+}
+
+fn visit(value: &mut Value, each: &mut dyn FnMut(&mut Value)) {
+    each(value);
+    match value {
+        Value::Array(list) => list.iter_mut().for_each(|item| visit(item, each)),
+        Value::Object(map) => map.values_mut().for_each(|item| visit(item, each)),
+        _ => {}
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_late_update_does_not_bring_a_deleted_order_back() {
+    let bench = Bench::new();
+    bench.sql(
+        "INSERT INTO webhook_events (id, source, shop_domain, topic, webhook_id, next_attempt_at, received_at) \
+         VALUES (1, 'shopify', '', '', '', '', '')",
+    );
+    let all = bodies();
+    let of = |topic: &str, at: &str| {
+        let mut told = all.iter().find(|(_, told)| told.topic == topic).unwrap().1.clone();
+        told.triggered_at = at.to_owned();
+        told.plan("shop.myshopify.com").unwrap()
+    };
+    let story = vec![of("orders/delete", "2026-11-25T00:00:00Z"), of("orders/updated", "2026-11-24T00:00:00Z")];
+    complete(&bench, "shop.myshopify.com", story).await;
+    let found = bench.sql("SELECT deleted_at, name FROM sales_orders");
+    assert_eq!(found, "2026-11-25T00:00:00.000Z|#1001", "deleted, and what it was is known");
+}
+
+/// A child that comes before its parent is kept and joined; a shipment finds its order by code or by reference, whichever of
+/// the two comes first; nothing of the test mode is linked.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_shipment_finds_its_order_whichever_comes_first() {
+    let all = bodies();
+    let plan = |topic: &str| all.iter().find(|(_, told)| told.topic == topic).unwrap().1.plan("s").unwrap();
+    let linked = "SELECT coalesce(order_id, ''), coalesce(linked_by, '') FROM shipments";
+    for (story, by) in [
+        (["tracker.updated", "fulfillments/create"], "tracking_code"),
+        (["fulfillments/create", "tracker.updated"], "tracking_code"),
+        (["tracker.updated", "orders/fulfilled"], "tracking_code"),
+    ] {
+        let bench = Bench::new();
+        complete(&bench, "s", Vec::new()).await;
+        complete_all(&bench, story.map(plan).to_vec()).await;
+        assert_eq!(bench.sql(linked), format!("5820982911946154508|{by}"), "{story:?}");
+    }
+    for story in [
+        ["tracker.updated", "shipment.purchased", "orders/create"],
+        ["orders/create", "tracker.updated", "shipment.purchased"],
+        ["shipment.purchased", "orders/create", "tracker.updated"],
+    ] {
+        let bench = Bench::new();
+        complete_all(&bench, story.map(plan).to_vec()).await;
+        assert_eq!(bench.sql(linked), "5820982911946154508|reference", "{story:?}");
+    }
+    let bench = Bench::new();
+    complete_all(&bench, ["tracker.created", "fulfillments/create"].map(plan).to_vec()).await;
+    assert_eq!(bench.sql("SELECT mode, order_id IS NULL FROM shipments"), "test|1");
+}
+
+async fn complete_all(bench: &Bench, story: Vec<Done>) {
+    bench.sql(
+        "INSERT INTO webhook_events (id, source, shop_domain, topic, webhook_id, next_attempt_at, received_at) \
+         VALUES (1, 'shopify', '', '', '', '', '')",
+    );
+    complete(bench, "s", story).await;
+}
+
+/// The mapping completes orders that came before it, the variant's goes before the SKU's, and taking it away shows again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mapping_completes_the_orders_that_waited_for_it() {
+    let bench = Bench::new();
+    let order = bodies().into_iter().find(|(_, told)| told.topic == "orders/create").unwrap().1.plan("s").unwrap();
+    complete_all(&bench, vec![order]).await;
+    assert_eq!(bench.sql("SELECT sku, lines FROM unmapped_lines WHERE sku IS NOT NULL"), "GRANOLA-12|1");
+    let items = "SELECT item, item_quantity FROM sales_order_lines WHERE sku = 'GRANOLA-12'";
+    bench.sql(
+        "INSERT INTO shopify_product_mappings (shop_domain, sku, item, factor) VALUES ('s', 'GRANOLA-12', 'G-1', '12')",
+    );
+    assert_eq!(bench.sql(items), "G-1|24");
+    bench.sql(
+        "INSERT INTO shopify_product_mappings (shop_domain, variant_id, item) VALUES ('s', 43212345678901234, 'G-12')",
+    );
+    assert_eq!(bench.sql(items), "G-12|2");
+    bench.sql("DELETE FROM shopify_product_mappings WHERE variant_id IS NOT NULL");
+    bench.sql("UPDATE shopify_product_mappings SET factor = '0.25'");
+    assert_eq!(bench.sql(items), "G-1|0.5");
+    bench.sql("DELETE FROM shopify_product_mappings");
+    assert_eq!(bench.sql(items), "|");
+}
