@@ -187,6 +187,74 @@ CREATE VIEW conflicts AS
     FROM webhook_conflicts c JOIN webhook_events e ON e.id = c.event_id JOIN webhook_payloads p ON p.event_id = e.id
    ORDER BY c.id DESC;
 
+-- The audit trail ---------------------------------------------------------------------------------------------------
+
+CREATE TABLE system_log (
+  -- What happened in Keycloak: who signed in, who failed to, who changed what. Rows are only added: triggers refuse anything else,
+  -- and each row's hash covers the row before, so that what gets past them shows. `novex-ingest audit verify` checks the chain.
+  id            INTEGER PRIMARY KEY,  -- 1, 2, 3 … without a gap
+  event_id      INTEGER NOT NULL UNIQUE, -- the event that brought it; its number stays when the event is pruned
+  at            TEXT NOT NULL,        -- when it happened, by Keycloak's clock
+  type          TEXT NOT NULL,        -- LOGIN, LOGIN_ERROR, LOGOUT …; of an admin's doing USER-CREATE, CLIENT-UPDATE …
+  realm         TEXT,                 -- the realm's name, or its id where the name is not told
+  user_id       TEXT,                 -- who, by Keycloak's id
+  username      TEXT,                 -- who, by name
+  client_id     TEXT,                 -- with which application
+  ip_address    TEXT,                 -- from where
+  session_id    TEXT,                 -- in which session
+  operation     TEXT,                 -- of an admin's doing: CREATE, UPDATE, DELETE, ACTION
+  resource      TEXT,                 -- … on what: USER, CLIENT, REALM_ROLE …
+  resource_path TEXT,                 -- … on which one: users/d0c1b2a3-…
+  result        TEXT NOT NULL CHECK (result IN ('ok', 'error')), -- whether it came to pass
+  error         TEXT,                 -- why not: invalid_user_credentials …
+  details       TEXT,                 -- JSON: what else Keycloak told
+  prev_hash     TEXT NOT NULL,        -- the hash of the row before; 64 zeros for the first
+  hash          TEXT NOT NULL         -- SHA-256 over prev_hash and the columns above, see src/store/system_log.rs
+) STRICT;
+CREATE INDEX system_log_by_time ON system_log (at);
+CREATE INDEX system_log_login_errors_by_user ON system_log (coalesce(username, user_id), at) WHERE type = 'LOGIN_ERROR';
+CREATE INDEX system_log_login_errors_by_address ON system_log (ip_address, at) WHERE type = 'LOGIN_ERROR';
+
+CREATE TABLE system_log_anchors (
+  -- Where old rows of system_log were cut off, and who signed that off. What stays begins with the hash kept here.
+  id            INTEGER PRIMARY KEY, -- in the order of the cuts
+  at            TEXT NOT NULL,       -- when it was cut
+  signed_off_by TEXT NOT NULL,       -- who did it: user@host
+  rows          INTEGER NOT NULL,    -- how many rows went
+  last_id       INTEGER NOT NULL,    -- the last row that went
+  last_hash     TEXT NOT NULL        -- and its hash
+) STRICT;
+
+CREATE TRIGGER system_log_is_not_changed BEFORE UPDATE ON system_log BEGIN
+  SELECT RAISE(ABORT, 'system_log is an audit trail: rows are never changed');
+END;
+CREATE TRIGGER system_log_is_not_deleted BEFORE DELETE ON system_log
+  WHEN OLD.id > (SELECT coalesce(max(last_id), 0) FROM system_log_anchors) BEGIN
+  SELECT RAISE(ABORT, 'system_log is an audit trail: rows go only by novex-ingest audit cut, which leaves an anchor');
+END;
+CREATE TRIGGER system_log_only_grows BEFORE INSERT ON system_log
+  WHEN NEW.id <> 1 + coalesce((SELECT max(id) FROM system_log), (SELECT max(last_id) FROM system_log_anchors), 0) BEGIN
+  SELECT RAISE(ABORT, 'system_log is an audit trail: a row goes behind the last one');
+END;
+CREATE TRIGGER system_log_anchors_are_not_changed BEFORE UPDATE ON system_log_anchors BEGIN
+  SELECT RAISE(ABORT, 'system_log_anchors is part of the audit trail: rows are never changed');
+END;
+CREATE TRIGGER system_log_anchors_are_not_deleted BEFORE DELETE ON system_log_anchors BEGIN
+  SELECT RAISE(ABORT, 'system_log_anchors is part of the audit trail: rows are never deleted');
+END;
+
+CREATE TABLE alerts (
+  -- What a person should look at: one row for one trouble, which grows while the trouble goes on.
+  id       INTEGER PRIMARY KEY, -- in the order they were raised
+  kind     TEXT NOT NULL,       -- login_errors_of_user, login_errors_from_address
+  subject  TEXT NOT NULL,       -- whom or what it is about
+  first_at TEXT NOT NULL,       -- when it was too much
+  last_at  TEXT NOT NULL,       -- when it happened last
+  count    INTEGER NOT NULL,    -- how often so far
+  message  TEXT NOT NULL        -- what happened and what to do
+) STRICT;
+CREATE INDEX alerts_by_subject ON alerts (kind, subject, last_at);
+
 CREATE TABLE event_subjects (
   -- What each worked event is about, to find it by (`novex-ingest events search`) and to erase it by.
   kind        TEXT NOT NULL,    -- order, customer, product, fulfillment, fulfillment_order, return, refund, tracker, tracking_code …

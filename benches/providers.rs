@@ -11,7 +11,10 @@ use novex_ingest::clock::Timestamp;
 use novex_ingest::handlers::{Event, Handler, shopify::orders::Orders};
 use novex_ingest::proof;
 use novex_ingest::providers::{
-    Endpoint, Providers, easypost, easypost::EasyPost, keycloak::Keycloak, shopify::Shopify,
+    Endpoint, Providers, easypost,
+    easypost::EasyPost,
+    keycloak::{Accept, Keycloak},
+    shopify::Shopify,
 };
 use novex_ingest::secret::Secret;
 use std::hint::black_box;
@@ -24,7 +27,7 @@ fn main() {
     let providers = Providers {
         shopify: Some(Shopify::new([(SHOP.to_owned(), vec![secret()])])),
         easypost: Some(EasyPost::new(&[secret()], Duration::from_mins(5))),
-        keycloak: Some(Keycloak::new(vec![secret()])),
+        keycloak: Some(Keycloak::new(vec![secret()], Accept::default())),
     };
     println!("{:<10} {:>8} {:>10} {:>8}", "what", "bytes", "µs", "MB/s");
     for size in [1_000, 6_000, 100_000] {

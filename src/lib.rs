@@ -9,11 +9,12 @@
 //! 5. [`handlers`]: what the event means becomes changes, committed with the event's `completed`.
 //!
 //! Imports go one way: `server → providers → store ← queue → handlers`. [`config`] and [`cli`] stand around them,
-//! [`clock`], [`proof`] and [`secret`] beneath.
+//! [`clock`], [`formats`], [`proof`] and [`secret`] beneath.
 
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod formats;
 pub mod handlers;
 pub mod logging;
 pub mod proof;

@@ -78,6 +78,24 @@ pub fn bearer<'s>(
     if bool::from(proved) { Ok(Authentic { body: body.clone() }) } else { Err(NotProved) }
 }
 
+/// Proves `body` by a user name and a secret that came beside it. Both are compared whatever the other gives; `user` may be
+/// `None` where any name will do.
+///
+/// # Errors
+/// [`NotProved`] when the name or the secret is another.
+pub fn basic<'s>(
+    secrets: impl IntoIterator<Item = &'s Secret>,
+    user: Option<&[u8]>,
+    (presented_user, presented): (&[u8], &[u8]),
+    body: &Bytes,
+) -> Result<Authentic, NotProved> {
+    use sha2::Digest;
+    let hash = |bytes: &[u8]| Sha256::digest(bytes);
+    let named = user.is_none_or(|user| bool::from(hash(user).as_slice().ct_eq(hash(presented_user).as_slice())));
+    let proved = bearer(secrets, presented, body);
+    if named { proved } else { Err(NotProved) }
+}
+
 /// The HMAC-SHA256 over `before` and `body`: what a sender puts into its header, and `novex-ingest send` too.
 #[must_use]
 pub fn mac(secret: &Secret, before: &[&[u8]], body: &[u8]) -> [u8; TAG_BYTES] {

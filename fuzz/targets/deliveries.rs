@@ -14,7 +14,7 @@ use libfuzzer_sys::{Corpus, fuzz_target};
 use novex_ingest::clock::Timestamp;
 use novex_ingest::proof;
 use novex_ingest::providers::easypost::{self, EasyPost};
-use novex_ingest::providers::keycloak::Keycloak;
+use novex_ingest::providers::keycloak::{Accept, Keycloak};
 use novex_ingest::providers::shopify::{self, Shopify};
 use novex_ingest::providers::{Endpoint, Providers};
 use novex_ingest::secret::Secret;
@@ -54,7 +54,7 @@ fuzz_target!(|input: &[u8]| -> Corpus {
     let providers = Providers {
         shopify: Some(Shopify::new([(SHOP.to_owned(), vec![secret.clone()])])),
         easypost: Some(EasyPost::new(std::slice::from_ref(&secret), Duration::from_mins(5))),
-        keycloak: Some(Keycloak::new(vec![secret.clone()])),
+        keycloak: Some(Keycloak::new(vec![secret.clone()], Accept { signature: true, basic: true, ..Accept::default() })),
     };
     match providers.verify(&endpoint, &headers, &body, Timestamp::UNIX_EPOCH) {
         Ok(verified) => {

@@ -127,7 +127,7 @@ impl Which {
     }
 }
 
-fn since(text: &str) -> Result<String, String> {
+pub(super) fn since(text: &str) -> Result<String, String> {
     if let Ok(at) = time::parse(text) {
         return Ok(time::text(at));
     }

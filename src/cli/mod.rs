@@ -1,5 +1,6 @@
 //! The command line, one file a command. What it prints for people may change; `--json` is a contract.
 
+mod audit;
 mod check;
 mod events;
 mod output;
@@ -59,6 +60,9 @@ enum Command {
     /// Look at the configuration
     #[command(subcommand)]
     Config(check::Command),
+    /// The audit trail of Keycloak: who signed in, who failed to, who changed what
+    #[command(subcommand)]
+    Audit(audit::Command),
     /// Print shell completions
     Completions(shell::Completions),
     /// Print the manual page, or write one for every command
@@ -106,6 +110,7 @@ impl Cli {
             Command::Stats(arguments) => stats::run(&place, &arguments),
             Command::Send(arguments) => send::run(&place, &arguments),
             Command::Config(command) => check::run(&place, &command),
+            Command::Audit(command) => audit::run(&place, &command),
             Command::Completions(arguments) => shell::completions(&arguments),
             Command::Man(arguments) => shell::man(&arguments),
         }

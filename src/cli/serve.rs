@@ -117,7 +117,10 @@ fn providers(config: &Config) -> Providers {
         shopify: (!config.shopify.is_empty())
             .then(|| Shopify::new(config.shopify.iter().map(|shop| (shop.domain.clone(), shop.secrets.clone())))),
         easypost: config.easypost.as_ref().map(|easypost| EasyPost::new(&easypost.secrets, easypost.tolerance)),
-        keycloak: config.keycloak.as_ref().map(|keycloak| Keycloak::new(keycloak.secrets.clone())),
+        keycloak: config
+            .keycloak
+            .as_ref()
+            .map(|keycloak| Keycloak::new(keycloak.secrets.clone(), keycloak.accept.clone())),
     }
 }
 

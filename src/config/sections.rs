@@ -2,7 +2,9 @@
 
 use super::reader::{At, Document, Table};
 use super::{Config, Mistakes, Secrets, secrets};
+use crate::providers::keycloak::Accept;
 use crate::secret::Secret;
+use crate::store::alerts::LoginErrors;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -97,6 +99,8 @@ pub struct EasyPost {
 #[derive(Debug, Clone)]
 pub struct Keycloak {
     pub secrets: Vec<Secret>,
+    pub accept: Accept,
+    pub login_errors: LoginErrors,
 }
 
 /// The log on standard error.
@@ -276,8 +280,30 @@ impl Reading<'_> {
     fn keycloak(&mut self, mut table: Table<'_>) -> Option<Keycloak> {
         let present = table.present();
         let secrets = if present { self.secrets(&mut table) } else { Vec::new() };
+        let mut accept = Accept::default();
+        let kinds = table.texts("accept");
+        if !kinds.is_empty() {
+            accept = Accept { bearer: false, ..accept };
+        }
+        for kind in &kinds {
+            match kind.value.as_str() {
+                "bearer" => accept.bearer = true,
+                "signature" => accept.signature = true,
+                "basic" => accept.basic = true,
+                other => {
+                    let mend = "Use some of \"bearer\", \"signature\", \"basic\".";
+                    table.mistake_at(kind, format!("{other:?} is not known"), mend);
+                }
+            }
+        }
+        accept.basic_user = table.text("basic_user").map(|user| user.value);
+        let usual = LoginErrors::default();
+        let login_errors = LoginErrors {
+            count: u32::try_from(table.number("login_errors", usual.count.into(), 1..=1_000_000)).unwrap_or(u32::MAX),
+            within: table.duration("login_errors_within", usual.within, SECOND..=30 * DAY),
+        };
         table.end();
-        present.then_some(Keycloak { secrets })
+        present.then_some(Keycloak { secrets, accept, login_errors })
     }
 
     fn secrets(&mut self, table: &mut Table<'_>) -> Vec<Secret> {

@@ -2,6 +2,7 @@
 
 use super::Handler;
 use super::easypost::{objects::Objects, trackers::Trackers};
+use super::keycloak::SystemLog;
 use super::shopify::catalogue::{INVENTORY_ITEM, Levels, PLACE, Products};
 use super::shopify::customers::{Customers, Merged};
 use super::shopify::fulfillment_orders::{FulfillmentOrders, Holds};
@@ -51,6 +52,7 @@ const STANDARD: &[Route] = &[
     ("shopify", "app/uninstalled", &Shops),
     ("easypost", "tracker.*", &Trackers),
     ("easypost", "*", &Objects),
+    ("keycloak", "*", &SystemLog),
 ];
 
 /// A table of routes.

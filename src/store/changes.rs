@@ -1,8 +1,10 @@
 //! What a handler wants written when its event is completed, and the writing of it, in the completing transaction.
 
 use super::StoreError;
+use super::alerts::LoginErrors;
 use super::claims::Claim;
 use super::projection::{self, Row, Scan};
+use super::system_log::{self, Entry};
 use rusqlite::{Connection, params};
 
 /// One change to the ERP's tables.
@@ -12,6 +14,8 @@ pub enum Change {
     Row(Row),
     /// A fact that only adds up.
     Scan(Scan),
+    /// A row of the audit trail.
+    SystemLog(Box<Entry>),
 }
 
 /// Something that an event is about: `order` 820982911946154508.
@@ -60,11 +64,13 @@ pub fn apply(
     claim: &Claim,
     changes: &[Change],
     subjects: &[Subject],
+    logins: &LoginErrors,
 ) -> Result<(), StoreError> {
     for change in changes {
         match change {
             Change::Row(row) => projection::merge(connection, claim.event_id, row)?,
             Change::Scan(scan) => projection::add(connection, claim.event_id, scan)?,
+            Change::SystemLog(entry) => system_log::append(connection, claim.event_id, entry, logins)?,
         }
     }
     let mut statement = connection.prepare_cached(

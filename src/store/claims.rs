@@ -11,6 +11,7 @@
 //! out of `processing` that a holder takes are fenced: they touch the row only while this very claim still holds it. Zero
 //! rows is [`StoreError::ClaimLost`], and the savepoint around the job takes the holder's effects back.
 
+use super::alerts::LoginErrors;
 use super::changes::{self, Change, Subject};
 use super::writer::Kind;
 use super::{Store, StoreError};
@@ -89,8 +90,10 @@ impl Store {
     /// # Errors
     /// [`StoreError::ClaimLost`] when somebody else holds the event by now: nothing of the outcome was written.
     pub async fn finish(&self, claim: &Claim, outcome: &Arc<Outcome>, ran: Duration) -> Result<(), StoreError> {
-        let (claim, outcome, now) = (claim.clone(), outcome.clone(), self.clock.now());
-        self.writer.submit(Kind::Upkeep, move |connection| finish(connection, &claim, &outcome, ran, now)).await
+        let (claim, outcome, now, logins) = (claim.clone(), outcome.clone(), self.clock.now(), self.login_errors);
+        self.writer
+            .submit(Kind::Upkeep, move |connection| finish(connection, &claim, &outcome, ran, now, &logins))
+            .await
     }
 
     /// Lets the leases of these claims run for `lease` from now; gives the events that are still held.
@@ -267,6 +270,7 @@ fn finish(
     outcome: &Outcome,
     ran: Duration,
     now: Timestamp,
+    logins: &LoginErrors,
 ) -> Result<(), StoreError> {
     let at = clock::text(now);
     let last = claim.attempt >= claim.max_attempts;
@@ -303,7 +307,7 @@ fn finish(
         return Err(StoreError::ClaimLost { event_id: claim.event_id });
     }
     if let Outcome::Completed { changes, subjects, .. } = outcome {
-        changes::apply(connection, claim, changes, subjects)?;
+        changes::apply(connection, claim, changes, subjects, logins)?;
     }
     let said = match outcome {
         Outcome::Released => Some("released: the worker stopped before it had an outcome; the attempt does not count"),

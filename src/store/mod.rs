@@ -3,11 +3,13 @@
 //! - [`open`] makes connections and is the only code that does; [`migrate`] brings a file to this version's schema.
 //! - [`writer`] owns the one connection that writes, in one thread, and commits what has gathered as one transaction.
 //! - [`receive`], [`claims`] and [`rejections`] are the statements that write; they take a transaction. What completing an
-//!   event writes is in [`changes`]: the ERP's tables ([`tables`]) by way of [`projection`].
+//!   event writes is in [`changes`]: the ERP's tables ([`tables`]) by way of [`projection`], the
+//!   audit trail [`system_log`] and its [`alerts`].
 //! - [`reader`] is the read-only pool, [`events`] and [`stats`] are its queries: they page by key and count nothing.
 //!
 //! Nothing here knows HTTP, and nothing here decides what an event means.
 
+pub mod alerts;
 pub mod changes;
 pub mod claims;
 pub mod envelope;
@@ -20,12 +22,14 @@ pub mod reader;
 pub mod receive;
 pub mod rejections;
 pub mod stats;
+pub mod system_log;
 pub mod tables;
 pub mod writer;
 
 pub use error::StoreError;
 
 use crate::clock::Clock;
+use alerts::LoginErrors;
 use reader::Reader;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -47,6 +51,8 @@ pub struct StoreOptions {
     pub free_bytes_min: u64,
     /// Connections for reading.
     pub readers: u32,
+    /// When failed logins raise an alert.
+    pub login_errors: LoginErrors,
 }
 
 impl StoreOptions {
@@ -61,6 +67,7 @@ impl StoreOptions {
             wal_bytes: 32 << 20,
             free_bytes_min: 64 << 20,
             readers: 4,
+            login_errors: LoginErrors::default(),
         }
     }
 }
@@ -71,6 +78,7 @@ pub struct Store {
     pub writer: Writer,
     pub reader: Reader,
     pub clock: Clock,
+    login_errors: LoginErrors,
     path: PathBuf,
 }
 
@@ -85,7 +93,7 @@ impl Store {
         let checkpointer = open::for_writing(&options.path, options.busy_timeout)?;
         let writer = Writer::start(connection, checkpointer, WriterOptions::from(options))?;
         let reader = Reader::open(&options.path, options.readers)?;
-        Ok(Self { writer, reader, clock, path: options.path.clone() })
+        Ok(Self { writer, reader, clock, login_errors: options.login_errors, path: options.path.clone() })
     }
 
     #[must_use]

@@ -8,6 +8,7 @@ use crate::util::SHOP;
 use novex_ingest::clock::Timestamp;
 use novex_ingest::handlers::{Done, Event, Routes, Trouble};
 use novex_ingest::store::StoreError;
+use novex_ingest::store::alerts::LoginErrors;
 use novex_ingest::store::changes;
 use novex_ingest::store::claims::{Claim, Holder};
 use novex_ingest::store::tables::ALL;
@@ -63,7 +64,9 @@ pub async fn complete(bench: &Bench, shop: &str, story: Vec<Done>) {
         .store
         .writer
         .submit(Kind::Upkeep, move |connection| {
-            story.iter().try_for_each(|done| changes::apply(connection, &claim, &done.changes, &done.subjects))
+            story.iter().try_for_each(|done| {
+                changes::apply(connection, &claim, &done.changes, &done.subjects, &LoginErrors::default())
+            })
         })
         .await
         .unwrap();
@@ -76,7 +79,7 @@ pub fn dump(bench: &Bench, condition: &str) -> String {
         let tables: BTreeSet<&str> = ALL
             .iter()
             .flat_map(|table| table.lists.iter().copied().chain([table.name]))
-            .chain(["tracking_events"])
+            .chain(["tracking_events", "system_log"])
             .collect();
         for table in tables {
             let columns: Vec<String> = connection
@@ -121,7 +124,12 @@ pub fn bodies() -> Vec<(PathBuf, Told)> {
         let (source, topic) = name.split_once('.').unwrap();
         let body = fs::read(&path).unwrap();
         let triggered_at = "2026-11-24T23:00:00.123456Z".to_owned();
-        let told = Told { source: source.into(), topic: topic.replacen('-', "/", 1), body, triggered_at };
+        let told = Told {
+            source: source.into(),
+            topic: if source == "shopify" { topic.replacen('-', "/", 1) } else { topic.into() },
+            body,
+            triggered_at,
+        };
         (path, told)
     });
     told.collect()

@@ -6,6 +6,8 @@
 mod architecture;
 /// Attempts through the library: the schedule, troubles of every kind, the fence.
 mod attempts;
+/// Keycloak's events and their trail: every listener's shape, tampering, cuts, alerts.
+mod audit;
 /// Every command, for people and with `--json`; the configuration's mistakes; exit statuses.
 mod cli;
 /// kill -9, a lock held by somebody else, a full disk: nothing acknowledged is lost.

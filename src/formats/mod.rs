@@ -1,0 +1,3 @@
+//! Foreign formats that more than one layer reads. Pure: bytes in, values out.
+
+pub mod keycloak;
