@@ -1,11 +1,10 @@
 //! `config check`: the steps of `serve` up to the point where it would begin.
 
 use super::{Failure, Place, output};
-use crate::config::{Config, Secrets};
+use crate::config::{Config, Mistake, Secrets};
 use crate::server::tls;
 use crate::store::{StoreError, open};
 use clap::Subcommand;
-use rusqlite::Connection;
 use std::io::ErrorKind;
 use std::path::Path;
 
@@ -17,36 +16,51 @@ pub enum Command {
 
 pub fn run(place: &Place, command: &Command) -> Result<(), Failure> {
     let Command::Check = command;
-    let config = place.load(Secrets::Load)?;
+    let path = place.config_path()?;
+    let (config, mut mistakes) = Config::survey(&path, &Config::text(&path)?, Secrets::Load);
     let mut warnings = config.warnings.clone();
-    let problems = dry_run(&config, &mut warnings);
+    // What could not be read was replaced by its default: trying that out would tell of something else.
+    let unread: Vec<String> = mistakes.list.iter().map(|mistake| mistake.key.clone()).collect();
+    let tried = dry_run(&config, &mut warnings);
+    mistakes.list.extend(tried.into_iter().filter(|mistake| !unread.contains(&mistake.key)));
+    mistakes.list.sort_by_key(|mistake| mistake.line);
     for warning in &warnings {
         output::line(&format!("warning: {warning}"))?;
     }
-    if problems.is_empty() {
+    if mistakes.list.is_empty() {
         output::line(&format!("{}: serve would start", config.path.display()))?;
         return Ok(());
     }
-    Err(Failure::Failed(anyhow::anyhow!("{}", problems.join("\n"))))
+    Err(mistakes.into())
 }
 
 /// What only trying shows. Nothing is created and nothing that runs is disturbed.
-fn dry_run(config: &Config, warnings: &mut Vec<String>) -> Vec<String> {
-    let mut problems = Vec::new();
-    let path = &config.store.path;
+fn dry_run(config: &Config, warnings: &mut Vec<String>) -> Vec<Mistake> {
+    let mut mistakes = Vec::new();
+    let mut wrong = |line: usize, key: &str, problem: String, mend: &str| {
+        mistakes.push(Mistake { line, key: key.to_owned(), problem, mend: mend.to_owned() });
+    };
+    let (path, line) = (&config.store.path, config.lines.store);
     let directory = path.parent().filter(|path| !path.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    if path.exists() {
-        problems.extend(database(path).err().map(|error| format!("store.path: {error}")));
+    if path.exists()
+        && let Err(error) = database(path)
+    {
+        // A store's error ends with its mend.
+        let text = error.to_string();
+        let (problem, mend) = text.split_once(". ").unwrap_or((&text, "See `novex-ingest serve --help`."));
+        wrong(line, "store.path", problem.to_owned(), mend);
     }
     if let Err(error) = rustix::fs::access(directory, rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK) {
-        problems.push(format!(
-            "store.path: {} cannot be written: {error}. Create it for the user novex-ingest, or run this as that user",
-            directory.display()
-        ));
+        let problem = format!("{} cannot be written: {error}", directory.display());
+        wrong(line, "store.path", problem, "Create it for the user novex-ingest, or run this as that user.");
     }
     let files = tls::files(&config.tls);
     if matches!(config.tls, crate::config::sections::Tls::Files { .. }) || files.certificate.exists() {
-        problems.extend(tls::Holder::load(&config.tls).err().map(|error| format!("tls: {error:#}")));
+        if let Err(error) = tls::Holder::load(&config.tls) {
+            let mend = "Name a PEM file with the whole chain and its key, readable by the user novex-ingest; or take both \
+                        keys out, and a self-signed pair is made.";
+            wrong(config.lines.certificate, "tls.certificate", format!("{error:#}"), mend);
+        }
     } else {
         warnings.push(format!("tls: serve will make a self-signed certificate, {}", files.certificate.display()));
     }
@@ -57,16 +71,29 @@ fn dry_run(config: &Config, warnings: &mut Vec<String>) -> Vec<String> {
             "server.listen: {} is in use: fine if that is the running novex-ingest, otherwise see `ss -ltnp`",
             config.server.listen
         )),
-        Err(error) => problems.push(format!(
-            "server.listen: {} cannot be listened on: {error}. Choose an address of this box, and a port over 1023 or \
-             the service's unit, which may use lower ones",
-            config.server.listen
-        )),
+        Err(error) => wrong(
+            config.lines.listen,
+            "server.listen",
+            format!("{} cannot be listened on: {error}", config.server.listen),
+            "Choose an address of this box, and a port over 1023 or the service's unit, which may use lower ones.",
+        ),
     }
-    problems
+    mistakes
 }
 
 fn database(path: &Path) -> Result<(), StoreError> {
-    let connection: Connection = open::for_reading(path)?;
-    crate::store::migrate::version(&connection, path).map(drop)
+    match open::for_reading(path) {
+        // An empty file is filled when serve starts.
+        Ok(_) | Err(StoreError::Missing { .. }) => {}
+        Err(error) => return Err(error),
+    }
+    for suffix in ["", "-wal", "-shm"] {
+        let mut name = path.as_os_str().to_owned();
+        name.push(suffix);
+        let file = Path::new(&name);
+        if file.exists() && rustix::fs::access(file, rustix::fs::Access::WRITE_OK).is_err() {
+            return Err(StoreError::ReadOnly { path: path.to_owned() });
+        }
+    }
+    Ok(())
 }

@@ -76,7 +76,8 @@ pub struct Show {
 #[derive(Debug, Args)]
 pub struct Retry {
     /// The events' numbers; completed ones are worked again too
-    #[arg(required_unless_present_any = ["status", "source", "topic", "since"])]
+    #[arg(required_unless_present_any = ["status", "source", "topic", "since"],
+          conflicts_with_all = ["status", "source", "topic", "since", "limit"])]
     ids: Vec<i64>,
     /// Without numbers: all events that fit, failed ones unless --status says otherwise
     #[command(flatten)]
@@ -96,10 +97,25 @@ pub struct Export {
     /// At most so many, the newest
     #[arg(long)]
     limit: Option<u32>,
+    /// A JSON line each, as always
+    #[arg(long)]
+    json: bool,
 }
 
 #[derive(Debug, Args)]
 pub struct Rejected {
+    /// Only those answered with this HTTP status: 401
+    #[arg(long)]
+    status: Option<u16>,
+    /// Only those sent to this source's address: shopify, easypost or keycloak
+    #[arg(long)]
+    source: Option<Source>,
+    /// Only those sent to this topic's address; * stands for anything: 'orders/*'
+    #[arg(long)]
+    topic: Option<String>,
+    /// Only since: a time such as 2026-11-23T20:30:00Z, or as long ago as 2h or 3d
+    #[arg(long, value_parser = since)]
+    since: Option<String>,
     /// At most so many
     #[arg(long, default_value_t = 20)]
     limit: u32,
@@ -131,7 +147,8 @@ pub(super) fn since(text: &str) -> Result<String, String> {
     if let Ok(at) = time::parse(text) {
         return Ok(time::text(at));
     }
-    let back = text.strip_suffix('d').and_then(|days| days.parse::<u64>().ok()).map(|days| format!("{}h", days * 24));
+    let days = text.strip_suffix('d').and_then(|days| days.parse::<u64>().ok());
+    let back = days.and_then(|days| days.checked_mul(24)).map(|hours| format!("{hours}h"));
     let back = parse_duration(back.as_deref().unwrap_or(text))
         .ok_or("write a time such as 2026-11-23T20:30:00Z, or how long ago: 30m, 2h, 3d")?;
     Ok(time::text(clock().now().checked_sub(back).map_err(|error| error.to_string())?))
@@ -315,7 +332,16 @@ fn export(reader: &Reader, arguments: &Export) -> anyhow::Result<()> {
 }
 
 fn rejected(reader: &Reader, arguments: &Rejected) -> anyhow::Result<()> {
-    let rows = reader.read(|connection| rejections::list(connection, arguments.limit))?;
+    let path = match (&arguments.topic, arguments.source) {
+        (Some(topic), None | Some(Source::Shopify)) => Some(format!("/api/webhooks/shopify/{topic}")),
+        // Only Shopify's addresses have a topic.
+        (Some(_), Some(_)) => Some(String::new()),
+        (None, Some(Source::Keycloak)) => Some("/api/keycloak/*".to_owned()),
+        (None, Some(source)) => Some(format!("/api/webhooks/{}*", source.as_str())),
+        (None, None) => None,
+    };
+    let filter = rejections::Filter { http_status: arguments.status, path, since: arguments.since.clone() };
+    let rows = reader.read(|connection| rejections::list(connection, &filter, arguments.limit))?;
     if arguments.json {
         for row in &rows {
             let mut document = serde_json::to_value(row)?;

@@ -131,8 +131,11 @@ impl Place {
     }
 
     fn load(&self, secrets: Secrets) -> anyhow::Result<Config> {
-        let path = self.path().map_err(|error| anyhow::anyhow!("./{} cannot be made: {error}", dev::DIRECTORY))?;
-        Ok(Config::load(&path, secrets)?)
+        Ok(Config::load(&self.config_path()?, secrets)?)
+    }
+
+    fn config_path(&self) -> anyhow::Result<PathBuf> {
+        self.path().map_err(|error| anyhow::anyhow!("./{} cannot be made: {error}", dev::DIRECTORY))
     }
 
     /// For commands that only read; works while the daemon runs, and while it does not.

@@ -47,7 +47,7 @@ async fn serve(config: Config, is_dev: bool) -> anyhow::Result<()> {
     if let Some(directory) = config.store.path.parent().filter(|_| is_dev) {
         std::fs::create_dir_all(directory)?;
     }
-    let store = Store::open(&work::store_options(&config), clock())?;
+    // What can be refused first, so that a failed start leaves no database behind that belongs to the wrong user.
     let certificate = tls::Holder::load(&config.tls)?;
     let listener = listener::bind(config.server.listen).with_context(|| {
         format!(
@@ -57,6 +57,7 @@ async fn serve(config: Config, is_dev: bool) -> anyhow::Result<()> {
         )
     })?;
     let address = listener.local_addr()?;
+    let store = Store::open(&work::store_options(&config), clock())?;
     let shared =
         Arc::new(Shared::new(config.server.clone(), providers(&config), store.clone(), config.worker.max_attempts));
 
@@ -68,7 +69,8 @@ async fn serve(config: Config, is_dev: bool) -> anyhow::Result<()> {
     });
 
     info!(%address, database = %config.store.path.display(), "ready");
-    super::output::line(&format!("novex-ingest ready https://{address}"))?;
+    // Whoever started it may not read on; that is no reason to stop.
+    let _ = super::output::line(&format!("novex-ingest ready https://{address}"));
     if is_dev {
         info!(
             "try it: novex-ingest send shopify orders/create, then: sqlite3 {} 'SELECT * FROM deliveries'",
@@ -86,7 +88,12 @@ async fn serve(config: Config, is_dev: bool) -> anyhow::Result<()> {
             _ = hangup.recv() => reload.send_modify(|count| *count += 1),
             // None of these ends before it is told to. If one does, a new process is the best that can be had: nothing
             // acknowledged is lost by it, and the service manager starts it at once.
-            () = store.writer.ended() => anyhow::bail!("the store's writer has ended: a fault in novex-ingest itself"),
+            () = store.writer.ended() => {
+                // Whoever waits is told 503 first.
+                stop.send_replace(true);
+                let _ = receiving.await;
+                anyhow::bail!("nothing can be stored any more, the log says why; this process ends, so that a new one begins")
+            }
             _ = &mut receiving => anyhow::bail!("the listener has ended: a fault in novex-ingest itself"),
             () = ended(&mut working) => anyhow::bail!("the worker has ended: a fault in novex-ingest itself"),
         }

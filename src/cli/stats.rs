@@ -4,6 +4,7 @@ use super::output::{bytes, line, span, status, table};
 use super::{Failure, Place, clock};
 use crate::store::stats::{self, Rates, Stats};
 use clap::Args;
+use std::time::Duration;
 
 #[derive(Debug, Args)]
 pub struct Arguments {
@@ -35,9 +36,14 @@ fn print(stats: &Stats) -> std::io::Result<()> {
     )?;
     let oldest = stats.oldest_pending_seconds.map_or_else(|| "none".to_owned(), |seconds| span(seconds) + " old");
     line(&format!("\noldest pending   {oldest}"))?;
-    for (name, rates) in [("last hour", stats.last_hour), ("last day", stats.last_day)] {
+    for (rates, hours) in [(stats.last_hour, 1), (stats.last_day, 24)] {
+        // Kept by the hour, so it begins with one.
+        let since = crate::clock::parse(&stats.at).ok().and_then(|at| at.checked_sub(Duration::from_hours(hours)).ok());
+        let since = since.map_or(String::new(), |at| crate::clock::text(at)[..13].replace('T', " "));
         let Rates { received, completed, failed, retried } = rates;
-        line(&format!("{name:<16} {received} received, {completed} completed, {failed} failed, {retried} retried"))?;
+        line(&format!(
+            "since {since}h {received} received, {completed} completed, {failed} failed, {retried} retried"
+        ))?;
     }
     line(&format!("database         {}, {} of it free", bytes(stats.database_bytes), bytes(stats.free_bytes_inside)))?;
     if let Some(at) = &stats.rejected_last {

@@ -6,7 +6,7 @@ use crate::handlers::Routes;
 use crate::logging;
 use crate::queue::{Backoff, Worker, WorkerOptions, process};
 use crate::store::claims::Holder;
-use crate::store::{Store, StoreOptions};
+use crate::store::{Store, StoreError, StoreOptions};
 use anyhow::Context;
 use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
@@ -46,6 +46,9 @@ async fn work(config: Config, once: bool) -> anyhow::Result<()> {
         }
         stop.send_replace(true);
     });
+    if !config.store.path.exists() {
+        return Err(StoreError::Missing { path: config.store.path }.into());
+    }
     let store = Store::open(&store_options(&config), clock())?;
     let worker = worker(&config, store.clone(), process::current(), Routes::standard());
     let result = if once {

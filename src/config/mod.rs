@@ -30,6 +30,16 @@ pub struct Config {
     pub log: sections::Log,
     /// What works but deserves a look: told at start and by `config check`.
     pub warnings: Vec<String>,
+    /// Where in the file the things stand that only trying shows to be wrong; 0 where the default holds.
+    pub lines: Lines,
+}
+
+/// Lines of some keys.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Lines {
+    pub listen: usize,
+    pub store: usize,
+    pub certificate: usize,
 }
 
 /// Whether a command needs the secrets. One that only looks does not, and must work where they cannot be read: systemd
@@ -46,15 +56,22 @@ impl Config {
     /// # Errors
     /// All mistakes in it, each with its line and its mend.
     pub fn load(path: &Path, secrets: Secrets) -> Result<Self, Mistakes> {
-        let text = std::fs::read_to_string(path).map_err(|error| {
+        Self::parse(path, &Self::text(path)?, secrets)
+    }
+
+    /// The text of a file.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn text(path: &Path) -> Result<String, Mistakes> {
+        std::fs::read_to_string(path).map_err(|error| {
             let mend = match error.kind() {
                 std::io::ErrorKind::NotFound => "Name the file with --config FILE, or run from a checkout with --dev.",
                 std::io::ErrorKind::PermissionDenied => "Run this as root or as the user novex-ingest.",
                 _ => "The file must be readable UTF-8 text.",
             };
             Mistakes::single(path, format!("cannot be read: {error}"), mend)
-        })?;
-        Self::parse(path, &text, secrets)
+        })
     }
 
     /// Checks the text of a file; `path` is for messages and for secrets with a relative path.
@@ -62,7 +79,13 @@ impl Config {
     /// # Errors
     /// All mistakes in it, each with its line and its mend.
     pub fn parse(path: &Path, text: &str, secrets: Secrets) -> Result<Self, Mistakes> {
-        let document = Document::parse(path, text);
-        sections::read(document, path, secrets)
+        let (config, mistakes) = Self::survey(path, text, secrets);
+        if mistakes.list.is_empty() { Ok(config) } else { Err(mistakes) }
+    }
+
+    /// The configuration as far as it can be read, the default in place of each mistake, and the mistakes.
+    #[must_use]
+    pub fn survey(path: &Path, text: &str, secrets: Secrets) -> (Self, Mistakes) {
+        sections::read(Document::parse(path, text), path, secrets)
     }
 }

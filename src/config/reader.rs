@@ -25,8 +25,12 @@ struct Notes {
 }
 
 impl Notes {
+    fn line(&self, at: &Range<usize>) -> usize {
+        self.line_starts.partition_point(|start| *start <= at.start)
+    }
+
     fn add(&self, at: &Range<usize>, key: &str, problem: impl Into<String>, mend: impl Into<String>) {
-        let line = self.line_starts.partition_point(|start| *start <= at.start);
+        let line = self.line(at);
         self.mistakes.borrow_mut().push(Mistake {
             line,
             key: key.to_owned(),
@@ -61,18 +65,13 @@ impl<'t> Document<'t> {
         &mut self.root
     }
 
-    /// Ends the reading: `value` if there was no mistake.
-    ///
-    /// # Errors
-    /// All mistakes, in the order of their lines.
-    pub fn finish<T>(self, value: T) -> Result<T, Mistakes> {
+    /// Ends the reading: all mistakes, in the order of their lines.
+    #[must_use]
+    pub fn finish(self) -> Mistakes {
         drop(self.root);
         let mut list = self.notes.mistakes.take();
-        if list.is_empty() {
-            return Ok(value);
-        }
         list.sort_by_key(|mistake| mistake.line);
-        Err(Mistakes { path: self.notes.path.clone(), list })
+        Mistakes { path: self.notes.path.clone(), list }
     }
 
     /// Every key that was asked for, for the test that keeps the documentation complete.
@@ -103,6 +102,13 @@ impl<'t> Table<'t> {
     #[must_use]
     pub fn present(&self) -> bool {
         self.entries.is_some()
+    }
+
+    /// The line of a key that was not asked for yet; 0 when it is not there.
+    #[must_use]
+    pub fn line(&self, key: &str) -> usize {
+        let entry = self.entries.as_ref().and_then(|entries| entries.iter().find(|(name, _)| name.get_ref() == key));
+        entry.map_or(0, |(name, _)| self.notes.line(&name.span()))
     }
 
     /// A mistake that concerns this table as a whole.

@@ -1,7 +1,7 @@
 //! The sections of the configuration: every key, its default and what it may be.
 
 use super::reader::{At, Document, Table};
-use super::{Config, Mistakes, Secrets, secrets};
+use super::{Config, Lines, Mistakes, Secrets, secrets};
 use crate::providers::keycloak::Accept;
 use crate::secret::Secret;
 use crate::store::alerts::LoginErrors;
@@ -27,6 +27,7 @@ pub struct Server {
     pub max_connections_per_address: u64,
     /// Requests that are being answered at once.
     pub max_requests: u64,
+    pub max_requests_per_address: u64,
     pub max_header_bytes: u64,
     pub max_headers: u64,
     /// HTTP/2: requests at once on one connection.
@@ -112,14 +113,21 @@ pub struct Log {
 }
 
 /// Reads all sections.
-pub(super) fn read(mut document: Document<'_>, path: &Path, secrets: Secrets) -> Result<Config, Mistakes> {
+pub(super) fn read(mut document: Document<'_>, path: &Path, secrets: Secrets) -> (Config, Mistakes) {
     let mut reading = Reading { path, secrets, warnings: Vec::new() };
     let root = document.root();
-    let server = server(root.table("server"));
-    let store = store(root.table("store"), path);
+    let (server_table, store_table, tls_table) = (root.table("server"), root.table("store"), root.table("tls"));
+    let lines = Lines {
+        listen: server_table.line("listen"),
+        store: store_table.line("path"),
+        certificate: tls_table.line("certificate"),
+    };
+    let server = server(server_table);
+    let store = store(store_table, path);
     let config = Config {
         path: path.to_owned(),
-        tls: reading.tls(root.table("tls"), &store),
+        lines,
+        tls: reading.tls(tls_table, &store),
         worker: worker(root.table("worker")),
         shopify: reading.shopify(root.table("shopify")),
         easypost: reading.easypost(root.table("easypost")),
@@ -138,7 +146,7 @@ pub(super) fn read(mut document: Document<'_>, path: &Path, secrets: Secrets) ->
         reading.warnings.push("no provider is configured: every delivery is answered 503".to_owned());
     }
     root.end_here();
-    document.finish(Config { warnings: reading.warnings, ..config })
+    (Config { warnings: reading.warnings, ..config }, document.finish())
 }
 
 fn server(mut table: Table<'_>) -> Server {
@@ -150,6 +158,7 @@ fn server(mut table: Table<'_>) -> Server {
         max_connections: table.number("max_connections", 1024, any.clone()),
         max_connections_per_address: table.number("max_connections_per_address", 256, any.clone()),
         max_requests: table.number("max_requests", 512, any.clone()),
+        max_requests_per_address: table.number("max_requests_per_address", 256, any.clone()),
         max_header_bytes: table.number("max_header_bytes", 16 << 10, 8 << 10..=1 << 20),
         max_headers: table.number("max_headers", 100, 10..=1000),
         max_streams: table.number("max_streams", 100, 1..=10_000),
@@ -161,6 +170,12 @@ fn server(mut table: Table<'_>) -> Server {
         answer_timeout: table.duration("answer_timeout", SECOND * 9 / 2, SECOND / 10..=HOUR),
         shutdown_timeout: table.duration("shutdown_timeout", 10 * SECOND, Duration::ZERO..=HOUR),
     };
+    if server.max_buffered_bytes < server.max_body_bytes {
+        table.mistake(
+            "max_buffered_bytes is less than max_body_bytes: a body of the allowed size would never find room",
+            "Make it several times as large.",
+        );
+    }
     table.end();
     server
 }
@@ -417,7 +432,7 @@ mod tests {
             });
             assert!(there, "packaging/config.toml does not name {key}");
         }
-        let mistakes = document.finish(()).map_or_else(|mistakes| mistakes.to_string(), |()| String::new());
+        let mistakes = document.finish().to_string();
         let odd: Vec<&str> = mistakes.lines().filter(|line| !line.contains("secret")).collect();
         assert!(odd.is_empty(), "packaging/config.toml: {odd:?}");
     }

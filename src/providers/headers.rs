@@ -4,8 +4,31 @@ use super::{Reason, Refusal};
 use hyper::HeaderMap;
 use serde_json::{Map, Value};
 
-/// Headers that carry credentials: checked where needed, never stored.
-const CREDENTIALS: [&str; 4] = ["authorization", "proxy-authorization", "cookie", "x-api-key"];
+/// Words in the names of headers that carry credentials, also those that a user makes up, such as EasyPost's custom headers:
+/// checked where needed, never stored.
+const CREDENTIALS: [&str; 16] = [
+    "apikey",
+    "auth",
+    "authentication",
+    "authorization",
+    "cookie",
+    "credential",
+    "credentials",
+    "jwt",
+    "key",
+    "passwd",
+    "password",
+    "secret",
+    "session",
+    "sessionid",
+    "token",
+    "xsrf",
+];
+
+fn is_credential(name: &str) -> bool {
+    name.split(['-', '_']).any(|word| CREDENTIALS.contains(&word))
+        || ["token", "secret", "password"].iter().any(|word| name.contains(word))
+}
 
 /// The one value of a header; `None` when it did not come.
 ///
@@ -27,7 +50,7 @@ pub fn single<'h>(headers: &'h HeaderMap, name: &str) -> Result<Option<&'h str>,
 #[must_use]
 pub fn to_json(headers: &HeaderMap) -> String {
     let mut object = Map::new();
-    for name in headers.keys().filter(|name| !CREDENTIALS.contains(&name.as_str())) {
+    for name in headers.keys().filter(|name| !is_credential(name.as_str())) {
         let mut values: Vec<Value> = headers
             .get_all(name)
             .iter()
@@ -47,8 +70,16 @@ mod tests {
     #[test]
     fn credentials_are_left_out() {
         let mut headers = HeaderMap::new();
-        for name in CREDENTIALS {
-            headers.insert(name, HeaderValue::from_static("hunter2"));
+        for name in [
+            "authorization",
+            "proxy-authorization",
+            "cookie",
+            "x-api-key",
+            "x-auth-token",
+            "x-webhooktoken",
+            "my_secret",
+        ] {
+            headers.insert(hyper::header::HeaderName::from_static(name), HeaderValue::from_static("hunter2"));
         }
         headers.append("x-a", HeaderValue::from_static("1"));
         headers.append("x-a", HeaderValue::from_static("2"));

@@ -55,6 +55,18 @@ impl Providers {
         }
     }
 
+    /// What the headers alone show to be wrong, so that a stranger's body is not waited for. Only where the proof does not
+    /// cover the body; and never where the answer would tell more than it does after the body.
+    ///
+    /// # Errors
+    /// The [`Refusal`] that [`Providers::verify`] would give.
+    pub fn precheck(&self, endpoint: &Endpoint, headers: &HeaderMap) -> Result<(), Refusal> {
+        match (endpoint, &self.keycloak) {
+            (Endpoint::Keycloak, Some(keycloak)) => keycloak.precheck(headers),
+            _ => Ok(()),
+        }
+    }
+
     /// Verifies a delivery by the rules of the provider that `endpoint` belongs to.
     ///
     /// # Errors
@@ -85,6 +97,21 @@ fn digest_id(body: &[u8]) -> String {
 /// Longest id, topic or shop name that is taken as it is. Real ones have 64 characters at most; the limit keeps index
 /// entries small.
 const NAME_BYTES_MAX: usize = 255;
+
+/// A header's value as a name in the database; `None` when it did not come or is empty.
+///
+/// # Errors
+/// When it is over-long or has control characters: cut down it would be another name.
+fn named<'t>(header: &str, value: Option<&'t str>) -> Result<Option<&'t str>, Refusal> {
+    match value.map(str::trim).filter(|text| !text.is_empty()) {
+        None => Ok(None),
+        Some(text) if name(text).is_some() => Ok(Some(text)),
+        Some(text) => {
+            let detail = format!("{header} has {} bytes or control characters; {NAME_BYTES_MAX} are taken", text.len());
+            Err(Refusal::new(Reason::HeaderMalformed, detail))
+        }
+    }
+}
 
 /// `text` if it can be a name in the database: not empty, not over-long, no control characters.
 fn name(text: &str) -> Option<&str> {

@@ -20,13 +20,15 @@ pub enum Reason {
     BodyTooSlow,
     BodyBroken,
     HeadersTooLarge,
+    HeadersTooSlow,
+    RequestMalformed,
     UnknownPath,
     WrongMethod,
 }
 
 impl Reason {
     /// Every reason, for documentation and tests.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 19] = [
         Self::HeaderMissing,
         Self::HeaderMalformed,
         Self::TopicMismatch,
@@ -42,6 +44,8 @@ impl Reason {
         Self::BodyTooSlow,
         Self::BodyBroken,
         Self::HeadersTooLarge,
+        Self::HeadersTooSlow,
+        Self::RequestMalformed,
         Self::UnknownPath,
         Self::WrongMethod,
     ];
@@ -65,6 +69,8 @@ impl Reason {
             Self::BodyTooSlow => "body_too_slow",
             Self::BodyBroken => "body_broken",
             Self::HeadersTooLarge => "headers_too_large",
+            Self::HeadersTooSlow => "headers_too_slow",
+            Self::RequestMalformed => "request_malformed",
             Self::UnknownPath => "unknown_path",
             Self::WrongMethod => "wrong_method",
         }
@@ -74,7 +80,11 @@ impl Reason {
     #[must_use]
     pub fn http_status(self) -> u16 {
         match self {
-            Self::HeaderMissing | Self::HeaderMalformed | Self::TopicMismatch | Self::BodyBroken => 400,
+            Self::HeaderMissing
+            | Self::HeaderMalformed
+            | Self::TopicMismatch
+            | Self::BodyBroken
+            | Self::RequestMalformed => 400,
             Self::SignatureMissing
             | Self::SignatureMalformed
             | Self::SignatureMismatch
@@ -84,7 +94,7 @@ impl Reason {
             | Self::BearerMismatch => 401,
             Self::UnknownPath => 404,
             Self::WrongMethod => 405,
-            Self::BodyTooSlow => 408,
+            Self::BodyTooSlow | Self::HeadersTooSlow => 408,
             Self::BodyTooLarge => 413,
             Self::HeadersTooLarge => 431,
             Self::NotConfigured => 503,
@@ -133,6 +143,12 @@ impl Reason {
             }
             Self::HeadersTooLarge => {
                 "The headers are over server.max_header_bytes or server.max_headers: a proxy may add many."
+            }
+            Self::HeadersTooSlow => {
+                "The headers did not arrive within server.header_timeout: a slow network, or a hostile client."
+            }
+            Self::RequestMalformed => {
+                "What came is not HTTP as it should be: likely a scanner, or a proxy that changes requests."
             }
             Self::UnknownPath => {
                 "The address entered at the provider has a path that does not exist here: see `novex-ingest serve --help`."

@@ -10,7 +10,7 @@
 //!   `orders/create`.
 //! - The newer event subscriptions send the same headers without `X-`.
 
-use super::{Delivery, Reason, Refusal, headers, name};
+use super::{Delivery, Reason, Refusal, headers, name, named};
 use crate::proof::{TAG_BYTES, hmac_sha256, mac};
 use crate::secret::Secret;
 use crate::store::envelope::{Envelope, Source, Verified};
@@ -43,10 +43,15 @@ impl Shopify {
     /// 401 for anything about the proof, 400 for a header that is missing, malformed or at odds with the path.
     pub fn verify(&self, delivery: Delivery<'_>) -> Result<Verified, Refusal> {
         let header = |suffix: &str| -> Result<Option<&str>, Refusal> {
-            Ok(match headers::single(delivery.headers, &format!("x-shopify-{suffix}"))? {
-                None => headers::single(delivery.headers, &format!("shopify-{suffix}"))?,
-                found => found,
-            })
+            let old = headers::single(delivery.headers, &format!("x-shopify-{suffix}"))?;
+            let new = headers::single(delivery.headers, &format!("shopify-{suffix}"))?;
+            match (old, new) {
+                (Some(old), Some(new)) if old != new => {
+                    let detail = format!("X-Shopify-{suffix} and Shopify-{suffix} say different things");
+                    Err(Refusal::new(Reason::HeaderMalformed, detail))
+                }
+                _ => Ok(old.or(new)),
+            }
         };
         let domain = header("shop-domain")?
             .ok_or_else(|| Refusal::new(Reason::HeaderMissing, "the header X-Shopify-Shop-Domain is missing"))?
@@ -76,7 +81,7 @@ impl Shopify {
             }
             (Some(_), Some(_), Ok(authentic)) => authentic,
         };
-        let topic = name(delivery.topic).ok_or_else(|| {
+        let topic = named("the topic in the path", Some(delivery.topic))?.ok_or_else(|| {
             Refusal::new(Reason::HeaderMalformed, "the path has no topic after /api/webhooks/shopify/")
         })?;
         if let Some(stated) = header("topic")?
@@ -85,8 +90,8 @@ impl Shopify {
             let detail = format!("the path says topic {topic:?}, the header X-Shopify-Topic says {stated:?}");
             return Err(Refusal::new(Reason::TopicMismatch, detail));
         }
-        let event_id = header("event-id")?.and_then(name);
-        let webhook_id = match (header("webhook-id")?.and_then(name), event_id) {
+        let event_id = named("X-Shopify-Event-Id", header("event-id")?)?;
+        let webhook_id = match (named("X-Shopify-Webhook-Id", header("webhook-id")?)?, event_id) {
             (Some(id), _) => id.to_owned(),
             // The shop is part of what makes an event unique, so it need not be repeated in its id.
             (None, Some(event)) => format!("event:{event}:{topic}:{}", header("name")?.unwrap_or("")),

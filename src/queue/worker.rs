@@ -48,6 +48,9 @@ impl Default for WorkerOptions {
 const REWRITE_MIN: Duration = Duration::from_millis(100);
 const REWRITE_MAX: Duration = Duration::from_secs(5);
 
+/// How long a worker that stops tries to give back what it holds.
+const RELEASE: Duration = Duration::from_secs(5);
+
 /// The wait before claiming again after it failed, whatever the poll is set to.
 const RECLAIM: Duration = Duration::from_secs(1);
 
@@ -168,13 +171,15 @@ impl Worker {
 
     /// One attempt, from its claim to its written outcome.
     async fn attempt(self, claim: Claim) {
-        let started = Instant::now();
-        let outcome = match self.slots.acquire().await {
-            Ok(_slot) => self.handle(&claim).await,
+        let (outcome, ran) = match self.slots.acquire().await {
+            Ok(_slot) => {
+                let started = Instant::now();
+                (self.handle(&claim).await, started.elapsed())
+            }
             // Closed: the worker was told to stop before this one began.
-            Err(_) => Outcome::Released,
+            Err(_) => (Outcome::Released, Duration::ZERO),
         };
-        self.write(&claim, outcome, started.elapsed()).await;
+        self.write(&claim, outcome, ran).await;
         self.held.remove(&claim);
     }
 
@@ -237,8 +242,13 @@ impl Worker {
         attempts.shutdown().await;
         let left = self.held.all();
         warn!(events = left.len(), "handlers ran on after worker.grace; their events are given back");
-        for claim in left {
-            self.write(&claim, Outcome::Released, Duration::ZERO).await;
+        // Once: who stops must stop. A claim that cannot be given back is taken over when its process is gone.
+        match tokio::time::timeout(RELEASE, self.store.release(left)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => warn!("their events are not given back but rescued at the next start: {error}"),
+            Err(_late) => {
+                warn!("their events are not given back but rescued at the next start: the database is locked");
+            }
         }
     }
 }

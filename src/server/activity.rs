@@ -7,6 +7,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 /// What a connection is doing now.
@@ -25,19 +26,20 @@ struct State {
     phase: Phase,
     since: Instant,
     answering: u32,
+    answered: u64,
     headers_follow: bool,
 }
 
 /// Shared by a connection's stream, its requests and its watch.
 #[derive(Debug, Clone)]
-pub struct Activity(Arc<Mutex<State>>);
+pub struct Activity(Arc<Mutex<State>>, Arc<Notify>);
 
 impl Activity {
     /// Idle from now. `headers_follow`: the next bytes on an idle connection begin a request.
     #[must_use]
     pub fn new(headers_follow: bool) -> Self {
-        let state = State { phase: Phase::Idle, since: Instant::now(), answering: 0, headers_follow };
-        Self(Arc::new(Mutex::new(state)))
+        let state = State { phase: Phase::Idle, since: Instant::now(), answering: 0, answered: 0, headers_follow };
+        Self(Arc::new(Mutex::new(state)), Arc::default())
     }
 
     /// What it is doing, and until when it may; `None` while answering.
@@ -61,11 +63,23 @@ impl Activity {
         Answering(self.clone())
     }
 
+    /// When it does something else than before: its deadline is another one then.
+    pub async fn changed(&self) {
+        self.1.notified().await;
+    }
+
+    /// Requests whose answers are made.
+    #[must_use]
+    pub fn answered(&self) -> u64 {
+        self.lock().answered
+    }
+
     fn bytes_came(&self) {
         let mut state = self.lock();
         if state.headers_follow && state.phase == Phase::Idle {
             state.phase = Phase::Headers;
             state.since = Instant::now();
+            self.1.notify_one();
         }
     }
 
@@ -82,6 +96,8 @@ impl Drop for Answering {
     fn drop(&mut self) {
         let mut state = self.0.lock();
         state.answering -= 1;
+        state.answered += 1;
+        self.0.1.notify_one();
         if state.answering == 0 {
             state.phase = Phase::Idle;
             state.since = Instant::now();
@@ -94,11 +110,29 @@ impl Drop for Answering {
 pub struct Watched<S> {
     stream: S,
     activity: Activity,
+    withheld: Option<u16>,
 }
 
 impl<S> Watched<S> {
     pub fn new(stream: S, activity: Activity) -> Self {
-        Self { stream, activity }
+        Self { stream, activity, withheld: None }
+    }
+
+    /// The status of an answer that hyper made by itself, for a request that it could not read. It was not sent: it has no
+    /// body, and ours say what is wrong.
+    #[must_use]
+    pub fn withheld(&self) -> Option<u16> {
+        self.withheld
+    }
+
+    /// The stream itself, for what is said after hyper has ended.
+    pub fn raw(&mut self) -> &mut S {
+        &mut self.stream
+    }
+
+    fn withhold(&mut self, bytes: &[u8]) -> bool {
+        self.withheld = self.withheld.or_else(|| hypers_own(bytes));
+        self.withheld.is_some()
     }
 }
 
@@ -115,6 +149,9 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        if self.withhold(bytes) {
+            return Poll::Ready(Ok(bytes.len()));
+        }
         Pin::new(&mut self.stream).poll_write(cx, bytes)
     }
 
@@ -131,10 +168,49 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
         cx: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        if slices.first().is_some_and(|first| self.withhold(first)) {
+            return Poll::Ready(Ok(slices.iter().map(|slice| slice.len()).sum()));
+        }
         Pin::new(&mut self.stream).poll_write_vectored(cx, slices)
     }
 
     fn is_write_vectored(&self) -> bool {
         self.stream.is_write_vectored()
+    }
+}
+
+/// The status of an HTTP/1 answer without a body that refuses a request: hyper makes these, we never do.
+fn hypers_own(bytes: &[u8]) -> Option<u16> {
+    let status: u16 = std::str::from_utf8(bytes.strip_prefix(b"HTTP/1.1 ")?.get(..3)?).ok()?.parse().ok()?;
+    if !(400..500).contains(&status) {
+        return None;
+    }
+    let end = bytes.windows(4).position(|part| part == b"\r\n\r\n")?;
+    let head = bytes[..end + 2].to_ascii_lowercase();
+    head.windows(21).any(|line| line == b"\r\ncontent-length: 0\r\n").then_some(status)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_an_empty_refusal_is_hypers_own() {
+        let own = |text: &str| hypers_own(text.as_bytes());
+        assert_eq!(
+            own(
+                "HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r\ncontent-length: 0\r\ndate: x\r\n\r\n"
+            ),
+            Some(431)
+        );
+        assert_eq!(own("HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n"), Some(400));
+        for other in [
+            "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n",
+            "HTTP/1.1 400 Bad Request\r\ncontent-type: application/json\r\ncontent-length: 20\r\n\r\n",
+            "HTTP/1.1 400 Bad Request",
+            "",
+        ] {
+            assert_eq!(own(other), None, "{other}");
+        }
     }
 }

@@ -5,7 +5,8 @@ use crate::store::StoreError;
 use crate::store::receive::Receipt;
 use bytes::Bytes;
 use http_body_util::Full;
-use hyper::header::{ALLOW, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use hyper::body::Body;
+use hyper::header::{ALLOW, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use hyper::{Response, StatusCode};
 
 /// All bodies are small and whole.
@@ -79,18 +80,25 @@ pub fn healthy() -> Answer {
     json(StatusCode::OK, r#"{"status":"ok"}"#.to_owned())
 }
 
-/// A whole HTTP/1.1 answer for a connection that hyper has given up: the client took too long over its headers.
-pub const HEADERS_TOO_SLOW: &[u8] = b"HTTP/1.1 408 Request Timeout\r\ncontent-type: application/json\r\n\
-    content-length: 37\r\nconnection: close\r\n\r\n{\"error\":\"the headers took too long\"}";
+/// The bytes of an HTTP/1.1 answer on a connection that hyper has given up: the request could not be read, or never came.
+#[must_use]
+pub fn last_words(refusal: &Refusal) -> Vec<u8> {
+    let status = StatusCode::from_u16(refusal.reason.http_status()).unwrap_or(StatusCode::BAD_REQUEST);
+    let body = serde_json::json!({ "error": refusal.public_text() }).to_string();
+    let (reason, length) = (status.canonical_reason().unwrap_or(""), body.len());
+    format!(
+        "HTTP/1.1 {} {reason}\r\ncontent-type: application/json\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}",
+        status.as_u16()
+    )
+    .into_bytes()
+}
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_handmade_answer_states_its_own_length() {
-        let text = std::str::from_utf8(HEADERS_TOO_SLOW).unwrap();
-        let (head, body) = text.split_once("\r\n\r\n").unwrap();
-        assert!(head.contains(&format!("content-length: {}\r\n", body.len())), "{}", body.len());
+/// An answer as HEAD gets it: the length of the body, and no body. HTTP/2 takes anything else for a fault.
+#[must_use]
+pub fn without_body(mut answer: Answer) -> Answer {
+    if let Some(length) = answer.body().size_hint().exact() {
+        answer.headers_mut().insert(CONTENT_LENGTH, length.into());
     }
+    *answer.body_mut() = Full::new(Bytes::new());
+    answer
 }

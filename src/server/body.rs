@@ -14,7 +14,8 @@ pub const PERMIT_BYTES: u64 = 1024;
 /// A body in memory, with its share of the budget.
 pub struct Whole {
     pub bytes: Bytes,
-    _share: Option<OwnedSemaphorePermit>,
+    /// Given back when it is dropped.
+    pub share: Option<OwnedSemaphorePermit>,
 }
 
 /// Why there is no body.
@@ -29,7 +30,7 @@ pub enum NoBody {
 ///
 /// # Errors
 /// [`NoBody`], at once when the stated length is over the limit, and as soon as the bytes that came are.
-pub async fn read(body: Incoming, shared: &Shared) -> Result<Whole, NoBody> {
+pub async fn read(body: &mut Incoming, shared: &Shared) -> Result<Whole, NoBody> {
     let max = shared.limits.max_body_bytes;
     if body.size_hint().lower() > max {
         return Err(too_large(max, Bytes::new()));
@@ -37,7 +38,7 @@ pub async fn read(body: Incoming, shared: &Shared) -> Result<Whole, NoBody> {
     let mut bytes = BytesMut::with_capacity(usize::try_from(body.size_hint().lower().min(64 << 10)).unwrap_or(0));
     let mut share = None;
     match timeout(shared.limits.body_timeout, collect(body, shared, &mut bytes, &mut share)).await {
-        Ok(Ok(())) => Ok(Whole { bytes: bytes.freeze(), _share: share }),
+        Ok(Ok(())) => Ok(Whole { bytes: bytes.freeze(), share }),
         Ok(Err(Stop::TooLarge)) => Err(too_large(max, bytes.freeze())),
         Ok(Err(Stop::NoMemory)) => Err(NoBody::NoMemory),
         Ok(Err(Stop::Broken(error))) => {
@@ -58,7 +59,7 @@ enum Stop {
 }
 
 async fn collect(
-    mut body: Incoming,
+    body: &mut Incoming,
     shared: &Shared,
     bytes: &mut BytesMut,
     share: &mut Option<OwnedSemaphorePermit>,

@@ -2,10 +2,12 @@
 
 use super::activity::{Activity, Phase, Watched};
 use super::answer::{self, Answer};
+use super::rejected::Refused;
 use super::{Shared, service};
-use hyper::Request;
+use crate::providers::{Reason, Refusal};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
+use hyper::{HeaderMap, Request};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use std::convert::Infallible;
 use std::future::poll_fn;
@@ -97,6 +99,7 @@ async fn serve_http1(
         let (_, deadline) = activity.deadline(limits);
         tokio::select! {
             result = poll_fn(|cx| connection.poll_without_shutdown(cx)) => break End::Of(result),
+            () = activity.changed() => {}
             () = wait_until(deadline, limits.header_timeout) => match activity.deadline(limits) {
                 (phase, Some(deadline)) if deadline <= Instant::now() => break End::TooSlow(phase),
                 _ => {}
@@ -108,14 +111,27 @@ async fn serve_http1(
         }
     };
     let mut stream = connection.into_parts().io.into_inner();
-    match ended {
-        End::Of(Ok(())) => {}
-        End::Of(Err(error)) => debug!(%from, "the connection ended: {error}"),
-        End::TooSlow(Phase::Headers) => {
-            debug!(%from, "the headers took too long");
-            let _ = stream.write_all(answer::HEADERS_TOO_SLOW).await;
+    let refusal = match &ended {
+        End::Of(Ok(())) => None,
+        End::Of(Err(error)) => {
+            debug!(%from, "the connection ended: {error}");
+            stream.withheld().map(|status| service::unreadable(status, &error.to_string()))
         }
-        End::TooSlow(_) => debug!(%from, "closed an idle connection"),
+        End::TooSlow(Phase::Headers) => {
+            let detail = format!("the headers took longer than {} ms", limits.header_timeout.as_millis());
+            Some(Refusal::new(Reason::HeadersTooSlow, detail))
+        }
+        End::TooSlow(_) => {
+            debug!(%from, "closed an idle connection");
+            None
+        }
+    };
+    if let Some(refusal) = refusal {
+        let headers = HeaderMap::new();
+        let request = Refused { from, method: "?", path: "?", headers: &headers, body: &[] };
+        shared.rejected.note(request, &refusal);
+        // Past `Watched`, which would take it for hyper's.
+        let _ = stream.raw().write_all(&answer::last_words(&refusal)).await;
     }
     let _ = timeout(LINGER, async {
         stream.shutdown().await?;
@@ -164,6 +180,13 @@ async fn serve_http2(
     loop {
         let (_, idle) = activity.deadline(limits);
         tokio::select! {
+            () = activity.changed() => {
+                // Refused once is enough said: on the next connection there may be a place.
+                if mode == Mode::Refuse && activity.answered() > 0 && last_call.is_none() {
+                    connection.as_mut().graceful_shutdown();
+                    last_call = Some(Instant::now() + GOAWAY_PATIENCE);
+                }
+            }
             result = connection.as_mut() => {
                 if let Err(error) = result {
                     debug!(%from, "the connection ended: {error}");

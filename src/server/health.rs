@@ -6,6 +6,7 @@ use crate::store::{Store, StoreError};
 use std::time::{Duration, Instant};
 use tokio::sync::Mutex;
 use tokio::time::timeout;
+use tracing::{error, info};
 
 /// Answers younger than this are given again, so that a flood of questions costs one write in this time.
 const FRESH: Duration = Duration::from_millis(500);
@@ -43,6 +44,13 @@ impl Health {
         });
         let finding =
             timeout(self.patience, probe).await.unwrap_or_else(|_late| Err(StoreError::Busy { waited: self.patience }));
+        // Told once for each finding, however often it is asked for.
+        let before = last.as_ref().map(|(_, before)| before.is_ok());
+        match &finding {
+            Err(reason) if before != Some(false) => error!("/healthz says 503: {reason}"),
+            Ok(()) if before == Some(false) => info!("/healthz says 200 again: events can be stored"),
+            _ => {}
+        }
         *last = Some((Instant::now(), finding.clone()));
         finding
     }

@@ -1,15 +1,15 @@
 //! Accepting connections, counting them, and letting them end.
 
+use super::by_address::ByAddress;
 use super::connection::{self, Mode};
 use super::{Shared, tls};
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
-use std::collections::HashMap;
 use std::io;
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
-use std::sync::{Arc, Mutex};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::time::timeout;
 use tracing::{error, info, warn};
 
@@ -76,36 +76,16 @@ pub async fn run(
     }
 }
 
-type ByAddress = Arc<Mutex<HashMap<IpAddr, u64>>>;
-
 /// How many connections there are, in all and by address.
 #[derive(Clone)]
 struct Counts {
     all: Arc<Semaphore>,
     refused: Arc<Semaphore>,
     by_address: ByAddress,
-    max_by_address: u64,
 }
 
-/// A connection's place in the counts, given back when it goes.
-struct Place {
-    _permit: tokio::sync::OwnedSemaphorePermit,
-    counted: Option<(ByAddress, IpAddr)>,
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        if let Some((counts, address)) = &self.counted {
-            let mut counts = counts.lock().expect("nothing panics while it holds the counts");
-            if let Some(count) = counts.get_mut(address) {
-                *count -= 1;
-                if *count == 0 {
-                    counts.remove(address);
-                }
-            }
-        }
-    }
-}
+/// A connection's places in the counts, given back when it goes.
+type Place = (OwnedSemaphorePermit, Option<super::by_address::Place>);
 
 impl Counts {
     fn new(shared: &Shared) -> Self {
@@ -113,53 +93,17 @@ impl Counts {
         Self {
             all: Arc::new(Semaphore::new(max)),
             refused: Arc::new(Semaphore::new(REFUSED_AT_ONCE)),
-            by_address: Arc::default(),
-            max_by_address: shared.limits.max_connections_per_address,
+            by_address: ByAddress::new(shared.limits.max_connections_per_address),
         }
     }
 
     fn admit(&self, from: IpAddr) -> Option<(Place, Mode)> {
-        let address = network(from);
+        if let Some(place) = self.by_address.enter(from)
+            && let Ok(permit) = self.all.clone().try_acquire_owned()
         {
-            let mut counts = self.by_address.lock().expect("nothing panics while it holds the counts");
-            let count = counts.entry(address).or_default();
-            if *count < self.max_by_address
-                && let Ok(permit) = self.all.clone().try_acquire_owned()
-            {
-                *count += 1;
-                let counted = Some((self.by_address.clone(), address));
-                return Some((Place { _permit: permit, counted }, Mode::Serve));
-            }
-            if *count == 0 {
-                counts.remove(&address);
-            }
+            return Some(((permit, Some(place)), Mode::Serve));
         }
         let permit = self.refused.clone().try_acquire_owned().ok()?;
-        Some((Place { _permit: permit, counted: None }, Mode::Refuse))
-    }
-}
-
-/// What counts as one address: with IPv6 a single host has a whole /64.
-fn network(address: IpAddr) -> IpAddr {
-    match address {
-        IpAddr::V4(_) => address,
-        IpAddr::V6(address) => {
-            let segments = address.segments();
-            Ipv6Addr::new(segments[0], segments[1], segments[2], segments[3], 0, 0, 0, 0).into()
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn one_ipv6_host_is_one_address() {
-        let one: IpAddr = "2001:db8:1:2:3:4:5:6".parse().unwrap();
-        let other: IpAddr = "2001:db8:1:2:ffff::1".parse().unwrap();
-        let far: IpAddr = "2001:db8:1:3::1".parse().unwrap();
-        assert_eq!(network(one), network(other));
-        assert_ne!(network(one), network(far));
+        Some(((permit, None), Mode::Refuse))
     }
 }

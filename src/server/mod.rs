@@ -2,6 +2,7 @@
 //!
 //! - [`listener`] accepts, counts connections and drains them at the end; [`connection`] is the life of one.
 //! - [`service`] is one request, from its route to its answer; its module doc lists the routes.
+//! - [`by_address`] counts what each address has, so that one host cannot take everybody's places.
 //! - [`body`] reads a body within its limits; [`answer`] writes every answer there is.
 //! - [`tls`] holds the certificate and reads it again; [`health`] and [`rejected`] are what their names say.
 //!
@@ -10,6 +11,7 @@
 pub mod activity;
 pub mod answer;
 pub mod body;
+pub mod by_address;
 pub mod connection;
 pub mod health;
 pub mod listener;
@@ -34,6 +36,7 @@ pub struct Shared {
     pub rejected: rejected::Recorder,
     /// A permit a request in flight.
     pub requests: Arc<Semaphore>,
+    pub requests_by_address: by_address::ByAddress,
     /// A permit a KiB of body in memory.
     pub buffers: Arc<Semaphore>,
 }
@@ -46,6 +49,7 @@ impl Shared {
         };
         Self {
             requests: permits(limits.max_requests),
+            requests_by_address: by_address::ByAddress::new(limits.max_requests_per_address),
             buffers: permits(limits.max_buffered_bytes / body::PERMIT_BYTES),
             health: health::Health::new(store.clone(), limits.answer_timeout),
             rejected: rejected::Recorder::new(store.clone()),

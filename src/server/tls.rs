@@ -181,7 +181,12 @@ fn make_self_signed(directory: &Path, files: &Files) -> anyhow::Result<()> {
     parameters.not_after = rcgen::date_time_ymd(i32::from(year) + 10, 1, 1);
     let key = rcgen::KeyPair::generate()?;
     let certificate = parameters.self_signed(&key)?;
-    fs::create_dir_all(directory).with_context(|| format!("{} cannot be made", directory.display()))?;
+    fs::create_dir_all(directory).with_context(|| {
+        format!(
+            "{} cannot be made; check that the directory above it exists and belongs to the user that runs novex-ingest",
+            directory.display()
+        )
+    })?;
     // The key first: whoever finds the certificate finds its key too.
     write(&files.private_key, key.serialize_pem().as_bytes(), 0o600)?;
     write(&files.certificate, certificate.pem().as_bytes(), 0o644)?;

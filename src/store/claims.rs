@@ -96,6 +96,25 @@ impl Store {
             .await
     }
 
+    /// Gives these claims back, as far as they are still held; their attempts do not count.
+    ///
+    /// # Errors
+    /// When the transaction fails; then none was given back.
+    pub async fn release(&self, claims: Vec<Claim>) -> Result<(), StoreError> {
+        let (now, logins) = (self.clock.now(), self.login_errors);
+        self.writer
+            .submit(Kind::Requeue, move |connection| {
+                for claim in &claims {
+                    match finish(connection, claim, &Outcome::Released, Duration::ZERO, now, &logins) {
+                        Ok(()) | Err(StoreError::ClaimLost { .. }) => {}
+                        Err(error) => return Err(error),
+                    }
+                }
+                Ok(())
+            })
+            .await
+    }
+
     /// Lets the leases of these claims run for `lease` from now; gives the events that are still held.
     ///
     /// # Errors

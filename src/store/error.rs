@@ -40,6 +40,16 @@ pub enum StoreError {
     Missing { path: PathBuf },
     #[error("{path} is no SQLite database. It was not touched. Set store.path to another file, or restore a backup")]
     NotADatabase { path: PathBuf },
+    #[error(
+        "{path} cannot be written by this user, so nothing can be stored. Give the file and those beside it (-wal, -shm) to \
+         the user that runs novex-ingest: chown novex-ingest: {path}*"
+    )]
+    ReadOnly { path: PathBuf },
+    #[error(
+        "{path} was deleted or replaced while it was open: what is stored now would be lost with the old file, so nothing \
+         more is taken. The daemon ends and starts again with the file that is there; stop it before you restore a backup"
+    )]
+    Replaced { path: PathBuf },
     #[error("{path}: {cause}. Check that the directory exists and belongs to the user that runs novex-ingest")]
     Open { path: PathBuf, cause: Arc<rusqlite::Error> },
     #[error(

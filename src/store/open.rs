@@ -27,6 +27,10 @@ pub fn for_writing(path: &Path, busy_timeout: Duration) -> Result<Connection, St
     #[expect(clippy::disallowed_methods, reason = "this is the place that opens")]
     let connection = Connection::open_with_flags(path, flags).map_err(|cause| failed(path, cause, busy_timeout))?;
     connection.busy_timeout(busy_timeout)?;
+    // SQLite opens a file that it may not write for reading, without a word.
+    if connection.is_readonly("main")? {
+        return Err(StoreError::ReadOnly { path: path.to_owned() });
+    }
     let is_new = migrate::version(&connection, path)
         .map_err(|error| match error {
             StoreError::Sqlite(cause) | StoreError::Disk(cause) => failed_by(path, cause, busy_timeout),
@@ -58,7 +62,8 @@ pub fn for_writing(path: &Path, busy_timeout: Duration) -> Result<Connection, St
 /// A connection that cannot write.
 ///
 /// # Errors
-/// [`StoreError::Missing`] when there is no file, [`StoreError::Open`] when it cannot be read.
+/// [`StoreError::Missing`] when there is no file or nothing in it, what [`migrate::version`] gives for one that is not ours,
+/// [`StoreError::Open`] when it cannot be read.
 pub fn for_reading(path: &Path) -> Result<Connection, StoreError> {
     if !path.exists() {
         return Err(StoreError::Missing { path: path.to_owned() });
@@ -67,6 +72,13 @@ pub fn for_reading(path: &Path) -> Result<Connection, StoreError> {
     #[expect(clippy::disallowed_methods, reason = "this is the place that opens")]
     let connection = Connection::open_with_flags(path, flags).map_err(|cause| failed(path, cause, READER_PATIENCE))?;
     prepare_reader(&connection).map_err(|cause| failed(path, cause, READER_PATIENCE))?;
+    let version = migrate::version(&connection, path).map_err(|error| match error {
+        StoreError::Sqlite(cause) | StoreError::Disk(cause) => failed_by(path, cause, READER_PATIENCE),
+        other => other,
+    })?;
+    if version.is_none() {
+        return Err(StoreError::Missing { path: path.to_owned() });
+    }
     Ok(connection)
 }
 

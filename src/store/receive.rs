@@ -19,14 +19,23 @@ pub struct Receipt {
 }
 
 impl Store {
-    /// Hands a delivery to the writer; the answer comes when it is on the disk.
+    /// Hands a delivery to the writer; the answer comes when it is on the disk. `hold` is dropped when the writer is done with
+    /// the delivery, also when nobody waits for the answer any more: whatever the body has a share of.
     ///
     /// # Errors
     /// [`StoreError::Overloaded`] at once when too many wait, otherwise what the commit gave.
-    pub fn receive(&self, delivery: Verified, max_attempts: u32) -> Result<Pending<Receipt>, StoreError> {
+    pub fn receive(
+        &self,
+        delivery: Verified,
+        max_attempts: u32,
+        hold: impl Send + 'static,
+    ) -> Result<Pending<Receipt>, StoreError> {
         // Hashed here, on the caller's thread: the writer is the one thread that everybody waits for.
         let digest: [u8; 32] = Sha256::digest(delivery.body()).into();
-        self.writer.try_submit(Kind::Intake, move |connection| insert(connection, &delivery, &digest, max_attempts))
+        self.writer.try_submit(Kind::Intake, move |connection| {
+            let _hold = hold;
+            insert(connection, &delivery, &digest, max_attempts)
+        })
     }
 }
 

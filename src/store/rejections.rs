@@ -29,14 +29,6 @@ impl Store {
     pub fn note_rejection(&self, rejection: Rejection) {
         self.writer.submit_unattended(Kind::Upkeep, move |connection| insert(connection, &rejection));
     }
-
-    /// The last refusals, the newest first.
-    ///
-    /// # Errors
-    /// When the file cannot be read.
-    pub fn rejections(&self, limit: u32) -> Result<Vec<Rejection>, StoreError> {
-        self.reader.read(|connection| list(connection, limit))
-    }
 }
 
 fn insert(connection: &Connection, rejection: &Rejection) -> Result<(), StoreError> {
@@ -64,16 +56,27 @@ fn insert(connection: &Connection, rejection: &Rejection) -> Result<(), StoreErr
     Ok(())
 }
 
+/// Which refusals; an empty filter means all.
+#[derive(Debug, Clone, Default)]
+pub struct Filter {
+    pub http_status: Option<u16>,
+    /// A glob over the path.
+    pub path: Option<String>,
+    /// [`crate::clock::text`]: this time or later.
+    pub since: Option<String>,
+}
+
 /// The last refusals, the newest first.
 ///
 /// # Errors
 /// When the query fails.
-pub fn list(connection: &Connection, limit: u32) -> Result<Vec<Rejection>, StoreError> {
+pub fn list(connection: &Connection, filter: &Filter, limit: u32) -> Result<Vec<Rejection>, StoreError> {
     let mut statement = connection.prepare_cached(
         "SELECT at, remote_addr, method, path, http_status, reason, detail, header_names, body_sha256, body_bytes, \
-         unrecorded FROM rejected_requests ORDER BY id DESC LIMIT ?",
+         unrecorded FROM rejected_requests WHERE (?1 IS NULL OR http_status = ?1) AND (?2 IS NULL OR path GLOB ?2) \
+         AND (?3 IS NULL OR at >= ?3) ORDER BY id DESC LIMIT ?4",
     )?;
-    let rows = statement.query_map([limit], |row| {
+    let rows = statement.query_map(params![filter.http_status, filter.path, filter.since, limit], |row| {
         Ok(Rejection {
             at: row.get(0)?,
             remote_addr: row.get(1)?,

@@ -101,7 +101,9 @@ impl Writer {
         let checkpoints = start_checkpointer(checkpointer);
         let page_bytes = connection.pragma_query_value(None, "page_size", |row| row.get(0))?;
         note_wal_pages(&connection);
+        let file = identity(&options.path);
         let state = State {
+            file,
             connection,
             receiver,
             work_arrived: work_arrived.clone(),
@@ -261,8 +263,16 @@ fn note_wal_pages(connection: &Connection) {
     }));
 }
 
+/// Device and inode.
+fn identity(path: &std::path::Path) -> Option<(u64, u64)> {
+    use std::os::unix::fs::MetadataExt;
+    std::fs::metadata(path).ok().map(|file| (file.dev(), file.ino()))
+}
+
 struct State {
     connection: Connection,
+    /// The file at the path when it was opened.
+    file: Option<(u64, u64)>,
     receiver: Receiver<Message>,
     work_arrived: Arc<Notify>,
     checkpoints: SyncSender<()>,
@@ -315,7 +325,7 @@ impl State {
         if batch.is_empty() {
             return;
         }
-        let outcome = self.transact(batch);
+        let outcome = self.transact(batch).and_then(|()| self.same_file());
         if let Err(error) = &outcome {
             error!(jobs = batch.len(), "nothing of this transaction was stored: {error}");
         }
@@ -326,8 +336,11 @@ impl State {
         if arrived {
             self.work_arrived.notify_one();
         }
-        if let Err(StoreError::Disk(_)) = outcome {
-            self.reopen();
+        match outcome {
+            Err(StoreError::Disk(_)) => self.reopen(),
+            // No new connection: only a new process has a reader, a checkpointer and a writer on one file.
+            Err(StoreError::Replaced { .. }) => self.receiver.close(),
+            _ => {}
         }
     }
 
@@ -361,6 +374,15 @@ impl State {
             StoreError::Busy { .. } => StoreError::Busy { waited: self.options.busy_timeout },
             other => other,
         }
+    }
+
+    /// Whether the path still leads to the file that is open: a commit into one that was deleted or moved away is lost with it.
+    /// It looks and opens nothing.
+    fn same_file(&self) -> Result<(), StoreError> {
+        if self.file.is_some() && identity(&self.options.path) != self.file {
+            return Err(StoreError::Replaced { path: self.options.path.clone() });
+        }
+        Ok(())
     }
 
     /// Looks at the disk at most once a second: `statvfs` costs less than a page, but not nothing.

@@ -47,7 +47,7 @@ impl Bench {
         let providers = Providers { shopify: Some(Shopify::new([(SHOP.to_owned(), secrets)])), ..Providers::default() };
         let endpoint = Endpoint::Shopify { topic: "orders/create".to_owned() };
         let delivery = providers.verify(&endpoint, &headers, &body, self.clock.now()).unwrap();
-        self.store.receive(delivery, max_attempts).unwrap().committed().await.unwrap().event_id
+        self.store.receive(delivery, max_attempts, ()).unwrap().committed().await.unwrap().event_id
     }
 
     pub fn sql(&self, query: &str) -> String {

@@ -313,3 +313,50 @@ fn a_checkout_runs_with_nothing_edited() {
     daemon.kill().unwrap();
     daemon.wait().unwrap();
 }
+
+#[test]
+fn every_mistake_is_shown_also_those_that_only_trying_shows() {
+    let home =
+        Home::new("[tls]\ncertificate = \"/nowhere/c.pem\"\nprivate_key = \"/nowhere/k.pem\"\n[worker]\nbatch = 0");
+    let output = home.run(&["config", "check"]);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let text = std::fs::read_to_string(home.config()).unwrap();
+    let line = |needle: &str| text.lines().position(|line| line.contains(needle)).unwrap() + 1;
+    for (key, needle) in [("tls.certificate", "certificate ="), ("worker.batch", "batch =")] {
+        assert!(said.contains(&format!("config.toml:{}: {key}: ", line(needle))), "{key}: {said}");
+    }
+}
+
+#[test]
+fn refusals_are_listed_by_time_source_topic_and_status() {
+    let home = Home::new("");
+    let daemon = home.serve();
+    daemon.request(&crate::util::shopify("w", b"{}").with("X-Shopify-Hmac-Sha256", "wrong"));
+    daemon.request(&crate::util::Request::post("/api/keycloak/events", b"{}"));
+    daemon.request(&crate::util::Request::new("GET", "/nowhere"));
+    home.wait_for("SELECT count(*) FROM rejected_requests", "3");
+    let count = |arguments: &[&str]| home.ok(&[&["events", "rejected", "--json"], arguments].concat()).lines().count();
+    assert_eq!(count(&["--since", "1h"]), 3);
+    assert_eq!(count(&["--since", "2100-01-01T00:00:00Z"]), 0);
+    assert_eq!(count(&["--source", "shopify"]), 1);
+    assert_eq!(count(&["--source", "keycloak"]), 1);
+    assert_eq!(count(&["--topic", "orders/*"]), 1);
+    assert_eq!(count(&["--status", "404"]), 1);
+    assert_eq!(count(&["--limit", "2"]), 2);
+    assert_eq!(home.run(&["events", "retry", "1", "--source", "shopify"]).status.code(), Some(2), "one or the other");
+}
+
+/// A file that is not ours, or from a newer version, is named as what it is also by commands that only look.
+#[test]
+fn commands_that_look_know_whose_database_it_is() {
+    let home = Home::new("");
+    home.sql("CREATE TABLE theirs (a)");
+    let said = String::from_utf8(home.run(&["stats"]).stderr).unwrap();
+    assert!(said.contains("another program"), "{said}");
+    std::fs::remove_file(home.db()).unwrap();
+    std::fs::write(home.db(), b"").unwrap();
+    let said = String::from_utf8(home.run(&["events", "list"]).stderr).unwrap();
+    assert!(said.contains("there is no database yet"), "{said}");
+    assert!(String::from_utf8(home.run(&["work", "--once"]).stderr).unwrap().len() < 2000);
+}

@@ -37,10 +37,14 @@ fn curl(daemon: &Daemon<'_>, arguments: &[&str], path: &str) -> (String, String)
 
 #[test]
 fn slow_headers_get_408_and_an_idle_connection_is_closed_without_a_word() {
-    let home = home("header_timeout = \"200ms\"\nidle_timeout = \"300ms\"");
-    let daemon = home.serve();
+    // The idle time is longer than the test may take: what ends the slow headers is their own time.
+    let slow = home("header_timeout = \"200ms\"\nidle_timeout = \"24h\"");
+    let daemon = slow.serve();
     let answer = say(&daemon, b"POST /api/webhooks/easypost HTTP/1.1\r\nhost: x\r\nx-slow");
     assert_eq!((answer.status, answer.header("connection")), (408, Some("close")));
+    slow.wait_for("SELECT reason FROM rejected_requests", "headers_too_slow");
+    let home = home("header_timeout = \"1h\"\nidle_timeout = \"300ms\"");
+    let daemon = home.serve();
     let mut idle = daemon.connect();
     assert!(idle.ends(), "nothing was asked, nothing is answered");
     let mut used = daemon.connect();
@@ -122,36 +126,108 @@ fn connections_over_the_limit_are_told_503() {
     }
 }
 
-#[test]
-fn requests_in_flight_and_bytes_in_memory_are_bounded() {
-    let home = home("max_requests = 2\nmax_buffered_bytes = 1048576");
-    let daemon = home.serve();
-    let half_sent = || {
-        let mut connection = daemon.connect();
-        let request = shopify("half", &order(1));
-        connection.send(&request.head()).unwrap();
-        connection.send(&request.body[..10]).unwrap();
-        (connection, request)
-    };
-    let mut halves = [half_sent(), half_sent()];
+/// A request whose body stops after some bytes.
+fn half_sent(daemon: &Daemon<'_>, id: &str, body: &[u8], sent: usize) -> (Connection, Request) {
+    let mut connection = daemon.connect();
+    let request = shopify(id, body);
+    connection.send(&request.head()).unwrap();
+    connection.send(&request.body[..sent]).unwrap();
+    (connection, request)
+}
+
+/// Delivers until the answer is 503 with this text: what is counted elsewhere cannot be seen from here but by that.
+fn until_refused(daemon: &Daemon<'_>, body: &[u8], text: &str) {
     let start = Instant::now();
     loop {
-        // The two are counted when their headers have been read, which nobody can see from here but by this.
-        let answer = daemon.deliver("over", &order(2));
+        let answer = daemon.deliver("over", body);
         if answer.status == 503 {
-            assert!(answer.header("retry-after").is_some() && answer.body.contains("overloaded"), "{answer:?}");
-            break;
+            assert!(answer.header("retry-after").is_some() && answer.body.contains(text), "{answer:?}");
+            return;
         }
         assert!(start.elapsed() < PATIENCE);
     }
-    for (connection, request) in &mut halves {
-        connection.send(&request.body[10..]).unwrap();
-        assert_eq!(connection.answer().unwrap().status, 200);
+}
+
+#[test]
+fn requests_in_flight_are_bounded_in_all_and_from_one_address() {
+    for (key, text) in [("max_requests", "overloaded"), ("max_requests_per_address", "from this address")] {
+        let home = home(&format!("{key} = 2"));
+        let daemon = home.serve();
+        let mut halves = ["a", "b"].map(|id| half_sent(&daemon, id, &order(1), 10));
+        until_refused(&daemon, &order(2), text);
+        assert_eq!(daemon.request(&Request::new("GET", "/healthz")).status, 200, "whoever watches the box is answered");
+        for (connection, request) in &mut halves {
+            connection.send(&request.body[10..]).unwrap();
+            assert_eq!(connection.answer().unwrap().status, 200);
+        }
+        assert_serves(&daemon, "after");
     }
-    let large = daemon.deliver("large", &vec![b'x'; 2 << 20]);
-    assert_eq!((large.status, large.body.contains("overloaded")), (503, true), "two MiB of the one there is");
-    assert_eq!(daemon.deliver("fits", &vec![b'x'; 1 << 19]).status, 200, "what was taken is given back");
-    assert_eq!(daemon.deliver("fits too", &vec![b'x'; 1 << 19]).status, 200);
+}
+
+#[test]
+fn bodies_in_memory_are_bounded() {
+    let home = home("max_body_bytes = 1048576\nmax_buffered_bytes = 1048576");
+    let daemon = home.serve();
+    let body = vec![b'x'; 700_000];
+    let (mut connection, request) = half_sent(&daemon, "half", &body, 600_000);
+    until_refused(&daemon, &body, "overloaded");
+    connection.send(&request.body[600_000..]).unwrap();
+    assert_eq!(connection.answer().unwrap().status, 200);
+    assert_eq!(daemon.deliver("fits", &body).status, 200, "what was taken is given back");
+}
+
+/// A bearer that is wrong is wrong before the body: a stranger's body is not waited for.
+#[test]
+fn a_body_is_not_waited_for_when_the_bearer_is_wrong() {
+    let home = home("");
+    let daemon = home.serve();
+    let request = Request { body: vec![b'x'; 100], ..Request::new("POST", "/api/keycloak/events") };
+    assert_eq!(say(&daemon, &request.with("Authorization", "Bearer wrong").head()).status, 401);
+}
+
+#[test]
+fn what_is_no_http_gets_its_answer_in_json_and_a_row() {
+    let home = home("max_header_bytes = 8192");
+    let daemon = home.serve();
+    for (request, status, reason) in [
+        (
+            "POST /healthz HTTP/1.1\r\nhost: x\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\n",
+            400,
+            "request_malformed",
+        ),
+        ("POST /healthz HTTP/1.1\r\nhost: x\r\ncontent-length: many\r\n\r\n", 400, "request_malformed"),
+        ("POST /healthz HTTP/1.1\r\nna me: x\r\n\r\n", 400, "request_malformed"),
+        ("nonsense\r\n\r\n", 400, "request_malformed"),
+        (&format!("GET /healthz HTTP/1.1\r\nx: {}\r\n\r\n", "x".repeat(9000)), 431, "headers_too_large"),
+    ] {
+        let answer = say(&daemon, request.as_bytes());
+        assert_eq!(answer.status, status, "{request}");
+        assert!(answer.json()["error"].as_str().unwrap().starts_with("the request cannot be read"), "{answer:?}");
+        home.wait_for(&format!("SELECT count(*) > 0 FROM rejected_requests WHERE reason = '{reason}'"), "1");
+    }
+    // An answer before the broken request is not touched by it.
+    let mut connection = daemon.connect();
+    let good = shopify("w", &order(1)).written();
+    connection.send(&[good.as_slice(), b"nonsense\r\n\r\n"].concat()).unwrap();
+    assert_eq!(connection.answer().unwrap().status, 200);
+    assert_eq!(connection.answer().unwrap().status, 400);
+}
+
+/// What HTTP/2 asks of an answer: none to HEAD, and none before the client has stopped sending, or curl does not show it.
+#[test]
+fn over_http_2_every_refusal_is_seen() {
+    let home = home("max_body_bytes = 1000");
+    let daemon = home.serve();
+    assert_eq!(curl(&daemon, &["--head"], "/healthz").0, "2 200");
+    assert_eq!(curl(&daemon, &["--head"], "/nowhere").0, "2 404");
+    let file = home.path("large");
+    std::fs::write(&file, vec![b'x'; 3 << 20]).unwrap();
+    let data = format!("@{}", file.display());
+    for _ in 0..5 {
+        assert_eq!(curl(&daemon, &["--data-binary", &data], "/api/webhooks/easypost").0, "2 413");
+        assert_eq!(curl(&daemon, &["--data-binary", &data], "/nowhere").0, "2 404");
+        assert_eq!(curl(&daemon, &["-X", "PUT", "--data-binary", &data], "/api/webhooks/easypost").0, "2 405");
+    }
 }
 
 #[test]

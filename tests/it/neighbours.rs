@@ -2,12 +2,12 @@
 //! another program's database, a directory that cannot be written, a holder that wakes up late.
 
 use crate::attempts::{Bench, holder, sales_order};
-use crate::util::{BIN, Home, order};
+use crate::util::{BIN, Home, order, signal};
 use novex_ingest::handlers::{Done, Event, Handler, Routes, Trouble};
 use novex_ingest::queue::{Backoff, Worker, WorkerOptions, process};
 use novex_ingest::store::claims::Holder;
 use std::fs;
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
@@ -22,12 +22,15 @@ fn processes_that_begin_at_once_make_the_database_once() {
         for file in ["events.db", "events.db-wal", "events.db-shm"] {
             let _ = fs::remove_file(home.path(file));
         }
-        let mut starting = home.command(&["work", "--once"]);
-        starting.stderr(Stdio::piped());
+        let mut starting = home.command(&["serve"]);
+        starting.stdout(Stdio::piped());
         let children: Vec<Child> = (0..6).map(|_| starting.spawn().unwrap()).collect();
-        for child in children {
-            let output = child.wait_with_output().unwrap();
-            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        for mut child in children {
+            let mut ready = String::new();
+            BufReader::new(child.stdout.take().unwrap()).read_line(&mut ready).unwrap();
+            assert!(ready.starts_with("novex-ingest ready"), "{ready:?}");
+            signal(child.id(), "TERM");
+            assert!(child.wait().unwrap().success());
         }
         assert_eq!(home.sql("PRAGMA user_version"), "1");
         home.assert_sound();
@@ -65,15 +68,77 @@ fn a_directory_that_cannot_be_written_is_named_with_the_mend() {
     assert_eq!(output.status.code(), Some(1), "{output:?}");
     let said = String::from_utf8(output.stderr).unwrap();
     let last = said.lines().last().unwrap();
-    let database = home.db().display().to_string();
-    assert!(last.contains(&database) && last.contains("belongs to the user that runs novex-ingest"), "{said}");
+    assert!(
+        last.contains(&directory.display().to_string().trim_end_matches('/').to_owned())
+            && last.contains("belongs to the user that runs novex-ingest"),
+        "{said}"
+    );
+}
+
+/// SQLite opens a file that it may not write for reading, and every delivery would be a 503 with a wrong reason.
+#[test]
+fn a_database_that_cannot_be_written_is_refused_at_once() {
+    if fs::metadata("/proc/self").unwrap().uid() != 0 {
+        println!("skipped: root is needed to be another user");
+        return;
+    }
+    let home = Home::new("");
+    home.serve().stop();
+    fs::set_permissions(home.path(""), fs::Permissions::from_mode(0o777)).unwrap();
+    fs::set_permissions(home.path("tls/self-signed.key"), fs::Permissions::from_mode(0o644)).unwrap();
+    fs::set_permissions(home.path("tls"), fs::Permissions::from_mode(0o755)).unwrap();
+    for arguments in [&["serve"][..], &["config", "check"], &["work", "--once"]] {
+        let mut command = Command::new("setpriv");
+        command.args(["--reuid=65534", "--regid=65534", "--clear-groups", BIN, "--config"]).arg(home.config());
+        let output = command.args(arguments).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}: {said}");
+        assert!(said.contains("cannot be written by this user") && said.contains("chown"), "{arguments:?}: {said}");
+    }
+}
+
+/// A commit into a file that was deleted or moved away is lost with it, so it is not acknowledged.
+#[test]
+fn a_database_that_was_replaced_is_never_acknowledged_into() {
+    let home = Home::new("");
+    let mut daemon = home.serve();
+    assert_eq!(daemon.deliver("w0", &order(1)).status, 200);
+    home.wait_until_worked();
+    fs::rename(home.db(), home.path("moved.db")).unwrap();
+    let answer = daemon.deliver("w1", &order(2));
+    assert_eq!(answer.status, 503, "{answer:?}");
+    assert_eq!(daemon.child.wait().unwrap().code(), Some(1), "it ends, so that the service manager starts it anew");
+    assert!(home.log().contains("was deleted or replaced while it was open"), "{}", home.log());
+}
+
+/// Who stops must stop, whoever holds the lock: the claims are rescued at the next start.
+#[test]
+fn a_lock_does_not_keep_a_stopped_daemon() {
+    let home = Home::new("[store]\npath = \"DB\"\nbusy_timeout = \"500ms\"\n[worker]\ngrace = \"100ms\"");
+    let daemon = home.serve();
+    for id in 1..50 {
+        daemon.deliver(&format!("w{id}"), &order(id));
+    }
+    home.wait_until_worked();
+    home.ok(&["events", "retry", "--status", "completed"]);
+    let mut shell =
+        Command::new("sqlite3").arg(home.db()).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    writeln!(shell.stdin.as_mut().unwrap(), ".timeout 60000\nBEGIN IMMEDIATE;\nSELECT 1;").unwrap();
+    let mut locked = [0; 2];
+    shell.stdout.as_mut().unwrap().read_exact(&mut locked).unwrap();
+    daemon.stop();
+    drop(shell.stdin.take());
+    shell.wait().unwrap();
+    let _daemon = home.serve();
+    home.wait_until_worked();
+    home.assert_sound();
 }
 
 /// An idle worker only reads, so nobody's lock can make it fail; nor does beginning or ending write anything.
 #[test]
 fn a_worker_with_nothing_to_do_needs_no_lock() {
     let home = Home::new("[store]\npath = \"DB\"\nbusy_timeout = \"300ms\"");
-    home.ok(&["work", "--once"]);
+    home.serve().stop();
     let mut shell =
         Command::new("sqlite3").arg(home.db()).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     writeln!(shell.stdin.as_mut().unwrap(), "BEGIN IMMEDIATE;\nSELECT 1;").unwrap();

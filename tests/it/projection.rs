@@ -89,9 +89,14 @@ proptest! {
     }
 }
 
+/// All fixtures but Keycloak's: a trail is in the order of arrival, whatever that is.
+fn of_the_tables() -> Vec<Told> {
+    bodies().into_iter().map(|(_, told)| told).filter(|told| told.source != "keycloak").collect()
+}
+
 /// The fixtures of one order and its goods, each as sent at its own time.
 fn story() -> Vec<Told> {
-    let mut told: Vec<Told> = bodies().into_iter().map(|(_, told)| told).collect();
+    let mut told = of_the_tables();
     // One more order update, with the little that `include_fields` leaves, and the same second as the payment.
     let partial =
         json!({"id": 5_820_982_911_946_154_508_i64, "updated_at": "2026-11-23T15:30:05-05:00", "tags": "rush"});
@@ -121,12 +126,12 @@ proptest! {
     /// Unknown fields, missing fields, other types, new values: a handler may refuse a body, and never panics.
     #[test]
     fn no_change_to_a_body_panics(
-        which in 0..bodies().len(), cut in any::<prop::sample::Index>(), by in prop_oneof![
+        which in 0..of_the_tables().len(), cut in any::<prop::sample::Index>(), by in prop_oneof![
             Just(Value::Null), Just(json!("")), Just(json!(-1)), Just(json!(1.5)), Just(json!([])), Just(json!({"new": "shape"})),
             Just(json!(["x"])), Just(json!(true)), Just(json!("gid://shopify/New/x")),
         ],
     ) {
-        let (_, mut told) = bodies().swap_remove(which);
+        let mut told = of_the_tables().swap_remove(which);
         let mut body: Value = serde_json::from_slice(&told.body).unwrap();
         let mut places = 0;
         visit(&mut body, &mut |_| places += 1);
