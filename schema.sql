@@ -147,10 +147,65 @@ CREATE TABLE write_probe (
   at TEXT NOT NULL                       -- when a write succeeded last
 ) STRICT;
 
+-- Handing on to destinations ----------------------------------------------------------------------------------------
+
+CREATE TABLE destination_deliveries (
+  -- One row for each event and destination that takes it, made in the transaction that completes the event. Delivered at least
+  -- once: the event's id is the key by which the other side takes it once.
+  id              INTEGER PRIMARY KEY AUTOINCREMENT, -- in the order of the events' completion
+  event_id        INTEGER NOT NULL REFERENCES webhook_events (id) ON DELETE CASCADE, -- what is handed on
+  destination     TEXT NOT NULL,               -- its name in the configuration
+  ordering_key    TEXT NOT NULL,               -- what two deliveries must not overtake each other for: shop and order; '' for nothing
+  status          TEXT NOT NULL DEFAULT 'pending' -- pending → delivering → delivered or failed
+                  CHECK (status IN ('pending', 'delivering', 'delivered', 'failed')),
+  attempts        INTEGER NOT NULL DEFAULT 0,  -- attempts that counted; one made only to see whether the destination is back does not
+  max_attempts    INTEGER NOT NULL,            -- at this many it fails; `events retry` gives new ones
+  claims          INTEGER NOT NULL DEFAULT 0,  -- claims ever made: tells one claim from the next
+  next_attempt_at TEXT,                        -- when it is due; only while pending
+  locked_by       TEXT,                        -- hostname:pid of who delivers it; only while delivering
+  locked_process  TEXT,                        -- boot id / pid namespace / start time of that process
+  lease_until     TEXT,                        -- the claim may be taken over after this
+  last_error      TEXT,                        -- why the last attempt did not deliver it
+  created_at      TEXT NOT NULL,               -- when the event was completed
+  finished_at     TEXT,                        -- when it was delivered or failed
+  UNIQUE (event_id, destination),
+  CHECK ((status = 'delivering') = (locked_by IS NOT NULL)),
+  CHECK ((status = 'pending') = (next_attempt_at IS NOT NULL))
+) STRICT;
+CREATE INDEX destination_deliveries_due ON destination_deliveries (destination, event_id) WHERE status = 'pending';
+CREATE INDEX destination_deliveries_held ON destination_deliveries (destination, ordering_key) WHERE status = 'delivering';
+CREATE INDEX destination_deliveries_in_order ON destination_deliveries (destination, ordering_key, event_id) WHERE status = 'pending';
+CREATE INDEX destination_deliveries_failed ON destination_deliveries (id) WHERE status = 'failed';
+
+CREATE TABLE destination_delivery_log (
+  -- Every attempt at every delivery.
+  id          INTEGER PRIMARY KEY, -- in the order they ended
+  delivery_id INTEGER NOT NULL REFERENCES destination_deliveries (id) ON DELETE CASCADE, -- which delivery
+  at          TEXT NOT NULL,       -- when it ended
+  to_status   TEXT NOT NULL,       -- the delivery's status since then
+  attempt     INTEGER NOT NULL,    -- which attempt
+  worker      TEXT,                -- hostname:pid of who made it
+  duration_ms INTEGER,             -- how long it took; NULL where nothing ran
+  error       TEXT                 -- why it was not delivered
+) STRICT;
+CREATE INDEX destination_delivery_log_by_delivery ON destination_delivery_log (delivery_id);
+
+CREATE TABLE destinations (
+  -- How each destination is doing; shared by all processes. `novex-ingest destinations list` shows it.
+  name            TEXT PRIMARY KEY,            -- as in the configuration
+  paused_at       TEXT,                        -- since when an operator holds it: `novex-ingest destinations pause`
+  failures        INTEGER NOT NULL DEFAULT 0,  -- one after another, until now
+  down_since      TEXT,                        -- it counts as down since then; NULL: it does not
+  rest_until      TEXT,                        -- nothing is tried before this; then one delivery, to see whether it is back
+  last_error      TEXT,                        -- why the last attempt failed
+  last_success_at TEXT                         -- when it took something last
+) STRICT;
+
 -- Views for people -----------------------------------------------------------------------------------------------
 
 CREATE VIEW queue AS
-  -- What is not finished yet, what is being worked first, then the next due: SELECT * FROM queue;
+  -- What is not finished yet, what is being worked first, then the next due: SELECT * FROM queue; what waits to be handed on is
+  -- in destination_queue.
   SELECT * FROM (
     SELECT id, source, topic, shop_domain, webhook_id, status, attempts || ' of ' || max_attempts AS attempts,
            'held by ' || locked_by || ' until ' || lease_until AS due, received_at, last_error
@@ -168,6 +223,22 @@ CREATE VIEW failures AS
   -- What failed for good, why and since when, newest first. `novex-ingest events retry ID` gives it another chance.
   SELECT id, source, topic, shop_domain, webhook_id, attempts, completed_at AS failed_at, last_error AS error, received_at
     FROM webhook_events WHERE status = 'failed' ORDER BY id DESC;
+
+CREATE VIEW destination_queue AS
+  -- What waits to be handed on, and why it waits, by destination in the order it will go.
+  SELECT d.destination, d.event_id, e.source, e.topic, d.ordering_key, d.status, d.attempts || ' of ' || d.max_attempts AS attempts,
+         CASE WHEN d.status = 'delivering' THEN 'held by ' || d.locked_by || ' until ' || d.lease_until
+              WHEN s.paused_at IS NOT NULL THEN 'paused by hand'
+              WHEN s.rest_until > strftime('%Y-%m-%dT%H:%M:%fZ', 'now') THEN 'the destination is down until ' || s.rest_until
+              WHEN d.next_attempt_at <= strftime('%Y-%m-%dT%H:%M:%fZ', 'now') THEN 'now'
+              ELSE d.next_attempt_at END AS due, d.last_error
+    FROM destination_deliveries d JOIN webhook_events e ON e.id = d.event_id LEFT JOIN destinations s ON s.name = d.destination
+   WHERE d.status IN ('pending', 'delivering') ORDER BY d.destination, d.event_id;
+
+CREATE VIEW destination_failures AS
+  -- What could not be handed on, newest first. `novex-ingest events retry ID` tries again.
+  SELECT d.event_id, d.destination, e.source, e.topic, d.attempts, d.finished_at AS failed_at, d.last_error AS error
+    FROM destination_deliveries d JOIN webhook_events e ON e.id = d.event_id WHERE d.status = 'failed' ORDER BY d.id DESC;
 
 CREATE VIEW deliveries AS
   -- The trail of each event: SELECT * FROM deliveries WHERE event_id = 17;

@@ -6,7 +6,8 @@
 //! 2. [`providers`]: the raw body and headers become a verified envelope, by way of [`proof`], or a refusal;
 //! 3. [`store`]: the envelope becomes a row, the commit is synced, the sender gets its 200;
 //! 4. [`queue`]: a worker claims the row;
-//! 5. [`handlers`]: what the event means becomes changes, committed with the event's `completed`.
+//! 5. [`handlers`]: what the event means becomes changes, committed with the event's `completed`;
+//! 6. [`destinations`]: it is handed on to the ERP.
 //!
 //! Imports go one way: `server → providers → store ← queue → handlers`. [`config`] and [`cli`] stand around them,
 //! [`clock`], [`formats`], [`proof`] and [`secret`] beneath.
@@ -14,6 +15,7 @@
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod destinations;
 pub mod formats;
 pub mod handlers;
 pub mod logging;

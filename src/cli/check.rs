@@ -64,6 +64,9 @@ fn dry_run(config: &Config, warnings: &mut Vec<String>) -> Vec<Mistake> {
     } else {
         warnings.push(format!("tls: serve will make a self-signed certificate, {}", files.certificate.display()));
     }
+    if let Err(error) = super::work::destinations(config) {
+        wrong(0, "destinations", format!("{error:#}"), "Name files that the user novex-ingest can read, in PEM.");
+    }
     match std::net::TcpListener::bind(config.server.listen) {
         Ok(_) => {}
         // The usual program on it is novex-ingest itself, checked while it runs.

@@ -7,6 +7,7 @@ use crate::config::Secrets;
 use crate::config::reader::parse_duration;
 use crate::providers::Reason;
 use crate::queue::process;
+use crate::store::destination_states;
 use crate::store::envelope::Source;
 use crate::store::events::{self, Event, Filter, Status};
 use crate::store::reader::Reader;
@@ -212,8 +213,13 @@ fn list(reader: &Reader, arguments: &List) -> anyhow::Result<()> {
 
 fn show(reader: &Reader, arguments: &Show) -> anyhow::Result<()> {
     let id = arguments.id;
-    let (event, steps, payload) = reader.read(|connection| {
-        Ok((events::get(connection, id)?, events::steps(connection, id)?, events::payload(connection, id)?))
+    let (event, steps, payload, deliveries) = reader.read(|connection| {
+        Ok((
+            events::get(connection, id)?,
+            events::steps(connection, id)?,
+            events::payload(connection, id)?,
+            destination_states::of_event(connection, id)?,
+        ))
     })?;
     let event =
         event.with_context(|| format!("there is no event {id}; `novex-ingest events list` shows the newest"))?;
@@ -225,6 +231,7 @@ fn show(reader: &Reader, arguments: &Show) -> anyhow::Result<()> {
     if arguments.json {
         let mut document = serde_json::to_value(&event)?;
         document["steps"] = serde_json::to_value(&steps)?;
+        document["deliveries"] = serde_json::to_value(&deliveries)?;
         document["headers"] = payload.as_ref().map_or(Value::Null, |payload| headers(&payload.headers));
         document["body_bytes"] = json!(payload.as_ref().map(|payload| payload.body.len()));
         line(&document.to_string())?;
@@ -270,6 +277,21 @@ fn show(reader: &Reader, arguments: &Show) -> anyhow::Result<()> {
             ]
         }),
     )?;
+    if !deliveries.is_empty() {
+        line("")?;
+        table(
+            &["DESTINATION", "STATUS", "ATTEMPTS", "DUE OR DONE", "ERROR"],
+            deliveries.into_iter().map(|delivery| {
+                vec![
+                    delivery.destination.into(),
+                    output::status(&delivery.status),
+                    format!("{} of {}", delivery.attempts, delivery.max_attempts).into(),
+                    delivery.next_attempt_at.or(delivery.finished_at).unwrap_or_default().into(),
+                    delivery.last_error.unwrap_or_default().into(),
+                ]
+            }),
+        )?;
+    }
     Ok(())
 }
 

@@ -2,6 +2,7 @@
 
 mod audit;
 mod check;
+mod destinations;
 mod events;
 mod output;
 mod send;
@@ -63,6 +64,9 @@ enum Command {
     /// The audit trail of Keycloak: who signed in, who failed to, who changed what
     #[command(subcommand)]
     Audit(audit::Command),
+    /// Where events are handed on to: list, test, hold, let go
+    #[command(subcommand)]
+    Destinations(destinations::Command),
     /// Print shell completions
     Completions(shell::Completions),
     /// Print the manual page, or write one for every command
@@ -111,6 +115,7 @@ impl Cli {
             Command::Send(arguments) => send::run(&place, &arguments),
             Command::Config(command) => check::run(&place, &command),
             Command::Audit(command) => audit::run(&place, &command),
+            Command::Destinations(command) => destinations::run(&place, &command),
             Command::Completions(arguments) => shell::completions(&arguments),
             Command::Man(arguments) => shell::man(&arguments),
         }

@@ -43,9 +43,9 @@ pub fn table(header: &[&str], rows: impl IntoIterator<Item = Vec<Cell>>) -> io::
 /// A status in its colour.
 pub fn status(status: &str) -> Cell {
     let colour = match status {
-        "completed" => AnsiColor::Green,
+        "completed" | "delivered" => AnsiColor::Green,
         "failed" => AnsiColor::Red,
-        "processing" => AnsiColor::Cyan,
+        "processing" | "delivering" => AnsiColor::Cyan,
         _ => AnsiColor::Yellow,
     };
     Cell { text: status.to_owned(), style: Style::new().fg_color(Some(colour.into())) }

@@ -49,6 +49,7 @@ async fn serve(config: Config, is_dev: bool) -> anyhow::Result<()> {
     }
     // What can be refused first, so that a failed start leaves no database behind that belongs to the wrong user.
     let certificate = tls::Holder::load(&config.tls)?;
+    let destinations = work::destinations(&config)?;
     let listener = listener::bind(config.server.listen).with_context(|| {
         format!(
             "{} cannot be listened on; is another novex-ingest running, or another program on this port? \
@@ -64,8 +65,11 @@ async fn serve(config: Config, is_dev: bool) -> anyhow::Result<()> {
     let watcher = tokio::spawn(certificate.clone().watch(reloads));
     let mut receiving = tokio::spawn(listener::run(listener, certificate, shared, stopping.clone()));
     let mut working = config.worker.in_serve.then(|| {
-        let worker = work::worker(&config, store.clone(), process::current(), Routes::standard());
-        tokio::spawn(worker.run(stopping))
+        let worker = work::worker(&config, store.clone(), process::current(), Routes::standard(), &destinations);
+        let courier = work::courier(&config, store.clone(), process::current(), destinations);
+        tokio::spawn(async move {
+            tokio::join!(worker.run(stopping.clone()), courier.run(stopping));
+        })
     });
 
     info!(%address, database = %config.store.path.display(), "ready");

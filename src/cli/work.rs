@@ -2,13 +2,15 @@
 
 use super::{Failure, Place, clock};
 use crate::config::{Config, Secrets};
+use crate::destinations::{Destination, Destinations};
 use crate::handlers::Routes;
 use crate::logging;
-use crate::queue::{Backoff, Worker, WorkerOptions, process};
+use crate::queue::{Backoff, Courier, Worker, WorkerOptions, process};
 use crate::store::claims::Holder;
 use crate::store::{Store, StoreError, StoreOptions};
 use anyhow::Context;
 use clap::Args;
+use std::sync::Arc;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tracing::info;
@@ -21,7 +23,7 @@ pub struct Arguments {
 }
 
 pub fn run(place: &Place, arguments: &Arguments) -> Result<(), Failure> {
-    let config = place.load(Secrets::LeaveAside)?;
+    let config = place.load(Secrets::Destinations)?;
     logging::start(&config.log);
     Ok(on_runtime(work(config, arguments.once))?)
 }
@@ -50,18 +52,51 @@ async fn work(config: Config, once: bool) -> anyhow::Result<()> {
         return Err(StoreError::Missing { path: config.store.path }.into());
     }
     let store = Store::open(&store_options(&config), clock())?;
-    let worker = worker(&config, store.clone(), process::current(), Routes::standard());
+    let destinations = destinations(&config)?;
+    let worker = worker(&config, store.clone(), process::current(), Routes::standard(), &destinations);
+    let courier = courier(&config, store.clone(), process::current(), destinations);
     let result = if once {
-        let made = worker.drain(stopped).await;
-        made.map(|attempts| info!(attempts, "worked what was due"))
+        drain(worker, &courier, stopped).await
     } else {
         info!(database = %config.store.path.display(), "working");
         let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
-        worker.run(stopped).await;
+        tokio::join!(worker.run(stopped.clone()), courier.run(stopped));
         Ok(())
     };
     store.writer.close().await;
     Ok(result?)
+}
+
+async fn drain(worker: Worker, courier: &Courier, stopped: watch::Receiver<bool>) -> Result<(), StoreError> {
+    let attempts = worker.drain(stopped.clone()).await?;
+    let deliveries = if *stopped.borrow() { 0 } else { courier.drain().await? };
+    info!(attempts, deliveries, "worked what was due");
+    Ok(())
+}
+
+/// Runs a short task of a command to its end.
+pub fn block_on<T>(task: impl Future<Output = T>) -> anyhow::Result<T> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    Ok(runtime.context("the runtime cannot be started")?.block_on(task))
+}
+
+/// The destinations as the configuration has them, ready.
+pub fn destinations(config: &Config) -> anyhow::Result<Destinations> {
+    let all: Result<Vec<Destination>, _> = config
+        .destinations
+        .iter()
+        .map(|settings| {
+            Destination::new(settings.clone())
+                .with_context(|| format!("the destination {:?} cannot be used", settings.name))
+        })
+        .collect();
+    Ok(Arc::new(all?))
+}
+
+/// A courier as the configuration has it.
+pub fn courier(config: &Config, store: Store, holder: Holder, destinations: Destinations) -> Courier {
+    let backoff = Backoff::new(config.worker.backoff_base, config.worker.backoff_max);
+    Courier::new(store, destinations, holder, backoff, config.worker.poll, config.worker.grace)
 }
 
 /// The store as the configuration has it.
@@ -80,7 +115,7 @@ pub fn store_options(config: &Config) -> StoreOptions {
 }
 
 /// A worker as the configuration has it.
-pub fn worker(config: &Config, store: Store, holder: Holder, routes: Routes) -> Worker {
+pub fn worker(config: &Config, store: Store, holder: Holder, routes: Routes, destinations: &Destinations) -> Worker {
     let options = WorkerOptions {
         batch: config.worker.batch,
         concurrency: usize::try_from(config.worker.concurrency).unwrap_or(usize::MAX),
@@ -89,5 +124,5 @@ pub fn worker(config: &Config, store: Store, holder: Holder, routes: Routes) -> 
         grace: config.worker.grace,
     };
     let backoff = Backoff::new(config.worker.backoff_base, config.worker.backoff_max);
-    Worker::new(store, routes, holder, backoff, options)
+    Worker::new(store, routes, holder, backoff, options).with_destinations(destinations.clone())
 }

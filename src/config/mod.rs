@@ -1,6 +1,7 @@
 //! The configuration, in steps: text → [`reader`] (typed values, every mistake noted with its line) → [`Config`] (checked,
 //! secrets loaded). `config check` and `serve` take the same steps, so what passes the one starts the other.
 
+mod destinations;
 pub mod dev;
 pub mod mistake;
 pub mod reader;
@@ -27,6 +28,7 @@ pub struct Config {
     pub shopify: Vec<sections::Shop>,
     pub easypost: Option<sections::EasyPost>,
     pub keycloak: Option<sections::Keycloak>,
+    pub destinations: Vec<crate::destinations::Settings>,
     pub log: sections::Log,
     /// What works but deserves a look: told at start and by `config check`.
     pub warnings: Vec<String>,
@@ -47,6 +49,8 @@ pub struct Lines {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Secrets {
     Load,
+    /// Only those that sign what is handed on: a worker verifies nothing.
+    Destinations,
     LeaveAside,
 }
 

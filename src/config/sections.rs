@@ -1,7 +1,8 @@
 //! The sections of the configuration: every key, its default and what it may be.
 
 use super::reader::{At, Document, Table};
-use super::{Config, Lines, Mistakes, Secrets, secrets};
+use super::{Config, Lines, Mistakes, Secrets, destinations, secrets};
+use crate::destinations::Settings;
 use crate::providers::keycloak::Accept;
 use crate::secret::Secret;
 use crate::store::alerts::LoginErrors;
@@ -132,21 +133,21 @@ pub(super) fn read(mut document: Document<'_>, path: &Path, secrets: Secrets) ->
         shopify: reading.shopify(root.table("shopify")),
         easypost: reading.easypost(root.table("easypost")),
         keycloak: reading.keycloak(root.table("keycloak")),
+        destinations: Vec::new(),
         log: log(root.table("log")),
         server,
         store,
         warnings: Vec::new(),
     };
-    for later in ["sps", "destinations"] {
-        if root.ignore(later) {
-            reading.warnings.push(format!("[{later}] is understood by a later version; this one leaves it aside"));
-        }
+    let destinations = reading.destinations(root.tables("destinations"), config.worker.max_attempts);
+    if root.ignore("sps") {
+        reading.warnings.push("[sps] is understood by a later version; this one leaves it aside".to_owned());
     }
     if config.shopify.is_empty() && config.easypost.is_none() && config.keycloak.is_none() {
         reading.warnings.push("no provider is configured: every delivery is answered 503".to_owned());
     }
     root.end_here();
-    (Config { warnings: reading.warnings, ..config }, document.finish())
+    (Config { destinations, warnings: reading.warnings, ..config }, document.finish())
 }
 
 fn server(mut table: Table<'_>) -> Server {
@@ -321,13 +322,35 @@ impl Reading<'_> {
         present.then_some(Keycloak { secrets, accept, login_errors })
     }
 
+    fn destinations(&mut self, tables: Vec<Table<'_>>, max_attempts: u32) -> Vec<Settings> {
+        let mut all: Vec<Settings> = Vec::new();
+        for mut table in tables {
+            let path = self.path;
+            let file = |name: &str| beside(path, name);
+            let settings = destinations::read(&mut table, &all, max_attempts, file, |table| {
+                let references = table.texts("secrets");
+                if references.is_empty() {
+                    self.warnings.push("a destination has no secrets: what goes there is not signed".to_owned());
+                }
+                self.load(table, &references, self.secrets != Secrets::LeaveAside)
+            });
+            all.extend(settings);
+            table.end();
+        }
+        all
+    }
+
     fn secrets(&mut self, table: &mut Table<'_>) -> Vec<Secret> {
         let references: Vec<At<String>> = table.texts("secrets");
         if references.is_empty() {
             table.mistake("has no secrets", "Add secrets = [\"file:/etc/novex-ingest/secrets/NAME\"].");
         }
+        self.load(table, &references, self.secrets == Secrets::Load)
+    }
+
+    fn load(&mut self, table: &Table<'_>, references: &[At<String>], wanted: bool) -> Vec<Secret> {
         let mut loaded = Vec::new();
-        for reference in references.iter().filter(|_| self.secrets == Secrets::Load) {
+        for reference in references.iter().filter(|_| wanted) {
             match secrets::load(&reference.value, self.path) {
                 Ok(secret) => {
                     self.warnings.extend(secret.warning);
@@ -418,6 +441,7 @@ mod tests {
         reading.shopify(root.table("shopify"));
         reading.easypost(root.table("easypost"));
         reading.keycloak(root.table("keycloak"));
+        reading.destinations(root.tables("destinations"), 8);
         log(root.table("log"));
         root.end_here();
         let known = document.known_keys();

@@ -61,6 +61,16 @@ pub struct Done {
 }
 
 impl Done {
+    /// What this event must not overtake another one for on its way to a destination: its order, else whatever it is about
+    /// first; empty when it is about nothing.
+    #[must_use]
+    pub fn ordering_key(&self, shop_domain: &str) -> String {
+        let of_order = self.subjects.iter().find(|subject| subject.kind == "order");
+        of_order
+            .or_else(|| self.subjects.first())
+            .map_or(String::new(), |subject| format!("{shop_domain} {} {}", subject.kind, subject.key))
+    }
+
     /// Nothing to write, with a word on why.
     #[must_use]
     pub fn note(text: impl Into<String>) -> Self {

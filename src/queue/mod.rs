@@ -8,9 +8,11 @@
 //! and from the fence around every outcome, never from a lock inside one process.
 
 pub mod backoff;
+pub mod courier;
 pub mod keeper;
 pub mod process;
 pub mod worker;
 
 pub use backoff::Backoff;
+pub use courier::Courier;
 pub use worker::{Worker, WorkerOptions};

@@ -5,8 +5,10 @@
 //! [`WorkerOptions::poll`] for what another process brought, and when the next event is due.
 
 use super::backoff::Backoff;
+use super::courier;
 use super::keeper::{self, Held};
 use crate::clock;
+use crate::destinations::Destinations;
 use crate::handlers::{Event, Routes, Trouble};
 use crate::store::claims::{Claim, Holder, Outcome};
 use crate::store::{Store, StoreError};
@@ -59,6 +61,7 @@ const RECLAIM: Duration = Duration::from_secs(1);
 pub struct Worker {
     store: Store,
     routes: Arc<Routes>,
+    destinations: Destinations,
     holder: Holder,
     backoff: Backoff,
     options: WorkerOptions,
@@ -70,7 +73,22 @@ impl Worker {
     #[must_use]
     pub fn new(store: Store, routes: Routes, holder: Holder, backoff: Backoff, options: WorkerOptions) -> Self {
         let slots = Arc::new(Semaphore::new(options.concurrency.max(1)));
-        Self { store, routes: Arc::new(routes), holder, backoff, options, slots, held: Held::default() }
+        Self {
+            store,
+            routes: Arc::new(routes),
+            destinations: Destinations::default(),
+            holder,
+            backoff,
+            options,
+            slots,
+            held: Held::default(),
+        }
+    }
+
+    /// The same, with the destinations that completed events are handed on to.
+    #[must_use]
+    pub fn with_destinations(self, destinations: Destinations) -> Self {
+        Self { destinations, ..self }
     }
 
     /// Works until `stop` turns true, then lets handlers finish and gives back what was not begun.
@@ -184,9 +202,10 @@ impl Worker {
     }
 
     async fn handle(&self, claim: &Claim) -> Outcome {
-        let (routes, store, mine) = (self.routes.clone(), self.store.clone(), claim.clone());
+        let (routes, store, mine, destinations) =
+            (self.routes.clone(), self.store.clone(), claim.clone(), self.destinations.clone());
         // Handlers compute; a thread of their own keeps them from holding up deliveries.
-        let plan = tokio::task::spawn_blocking(move || plan(&routes, &store, &mine));
+        let plan = tokio::task::spawn_blocking(move || plan(&routes, &destinations, &store, &mine));
         let error = match tokio::time::timeout(self.options.lease, plan).await {
             Ok(Ok(Ok(outcome))) => return outcome,
             Ok(Ok(Err(Trouble::Permanent(error)))) => return Outcome::Failed { error },
@@ -205,7 +224,12 @@ impl Worker {
         let mut wait = REWRITE_MIN;
         loop {
             match self.store.finish(claim, &outcome, ran).await {
-                Ok(()) => return report(claim, &outcome, ran),
+                Ok(()) => {
+                    if matches!(&*outcome, Outcome::Completed { orders, .. } if !orders.is_empty()) {
+                        self.store.deliveries_arrived.notify_one();
+                    }
+                    return report(claim, &outcome, ran);
+                }
                 Err(StoreError::ClaimLost { .. }) => {
                     return warn!(
                         event = claim.event_id,
@@ -253,7 +277,7 @@ impl Worker {
     }
 }
 
-fn plan(routes: &Routes, store: &Store, claim: &Claim) -> Result<Outcome, Trouble> {
+fn plan(routes: &Routes, destinations: &Destinations, store: &Store, claim: &Claim) -> Result<Outcome, Trouble> {
     let payload = match store.payload(claim.event_id) {
         Ok(Some(payload)) => payload,
         Ok(None) => return Err(Trouble::Permanent("its payload is gone: it was erased or pruned".to_owned())),
@@ -270,7 +294,9 @@ fn plan(routes: &Routes, store: &Store, claim: &Claim) -> Result<Outcome, Troubl
         body: &payload.body,
     };
     let done = routes.find(&claim.source, &claim.topic).plan(&event)?;
-    Ok(Outcome::Completed { changes: done.changes, subjects: done.subjects, note: done.note })
+    let key = done.ordering_key(&claim.shop_domain);
+    let orders = courier::orders(destinations, &claim.source, &claim.topic, &key);
+    Ok(Outcome::Completed { changes: done.changes, subjects: done.subjects, orders, note: done.note })
 }
 
 fn changes(outcome: &Outcome) -> bool {

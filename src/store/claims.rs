@@ -13,6 +13,7 @@
 
 use super::alerts::LoginErrors;
 use super::changes::{self, Change, Subject};
+use super::deliveries::{self, Order};
 use super::writer::Kind;
 use super::{Store, StoreError};
 use crate::clock::{self, Timestamp};
@@ -52,7 +53,7 @@ pub struct Claim {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
     /// The changes and the status are committed together.
-    Completed { changes: Vec<Change>, subjects: Vec<Subject>, note: Option<String> },
+    Completed { changes: Vec<Change>, subjects: Vec<Subject>, orders: Vec<Order>, note: Option<String> },
     /// To be tried again at `at`, unless this was the last attempt.
     Again { error: String, at: Timestamp },
     /// No further attempt can help.
@@ -325,8 +326,9 @@ fn finish(
     if rows == 0 {
         return Err(StoreError::ClaimLost { event_id: claim.event_id });
     }
-    if let Outcome::Completed { changes, subjects, .. } = outcome {
+    if let Outcome::Completed { changes, subjects, orders, .. } = outcome {
         changes::apply(connection, claim, changes, subjects, logins)?;
+        deliveries::order(connection, claim.event_id, orders, &at)?;
     }
     let said = match outcome {
         Outcome::Released => Some("released: the worker stopped before it had an outcome; the attempt does not count"),
@@ -391,6 +393,7 @@ fn retry(connection: &Connection, id: i64, attempts: u32, by: &str, at: &str) ->
              max_attempts = CASE WHEN status = 'received' THEN max_attempts ELSE attempts + ?2 END WHERE id = ?3",
         )?
         .execute(params![at, attempts, id])?;
+    deliveries::retry(connection, id, attempts, at)?;
     log(connection, id, at, (was, "received"), made, by, None, Some("retried by hand"))?;
     Ok(Some(Retried { event_id: id, was }))
 }

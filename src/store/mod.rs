@@ -4,7 +4,7 @@
 //! - [`writer`] owns the one connection that writes, in one thread, and commits what has gathered as one transaction.
 //! - [`receive`], [`claims`] and [`rejections`] are the statements that write; they take a transaction. What completing an
 //!   event writes is in [`changes`]: the ERP's tables ([`tables`]) by way of [`projection`], the
-//!   audit trail [`system_log`] and its [`alerts`].
+//!   audit trail [`system_log`] and its [`alerts`]. [`deliveries`] is how it is handed on.
 //! - [`reader`] is the read-only pool, [`events`] and [`stats`] are its queries: they page by key and count nothing.
 //!
 //! Nothing here knows HTTP, and nothing here decides what an event means.
@@ -12,6 +12,8 @@
 pub mod alerts;
 pub mod changes;
 pub mod claims;
+pub mod deliveries;
+pub mod destination_states;
 pub mod envelope;
 pub mod error;
 pub mod events;
@@ -32,7 +34,9 @@ use crate::clock::Clock;
 use alerts::LoginErrors;
 use reader::Reader;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::Notify;
 use writer::{Writer, WriterOptions};
 
 /// How a store is opened.
@@ -78,6 +82,8 @@ pub struct Store {
     pub writer: Writer,
     pub reader: Reader,
     pub clock: Clock,
+    /// Notified when an event was completed that is to be handed on.
+    pub deliveries_arrived: Arc<Notify>,
     login_errors: LoginErrors,
     path: PathBuf,
 }
@@ -93,7 +99,14 @@ impl Store {
         let checkpointer = open::for_writing(&options.path, options.busy_timeout)?;
         let writer = Writer::start(connection, checkpointer, WriterOptions::from(options))?;
         let reader = Reader::open(&options.path, options.readers)?;
-        Ok(Self { writer, reader, clock, login_errors: options.login_errors, path: options.path.clone() })
+        Ok(Self {
+            writer,
+            reader,
+            clock,
+            deliveries_arrived: Arc::default(),
+            login_errors: options.login_errors,
+            path: options.path.clone(),
+        })
     }
 
     #[must_use]

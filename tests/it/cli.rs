@@ -216,12 +216,38 @@ fn the_whole_contract_of_the_configuration_is_read() {
     let home = Home::new(
         "[worker]\nmax_attempts = 8\nbackoff_base = \"15s\"\nbackoff_max = \"6h\"\nlease = \"5m\"\n\
          [sps]\nsecrets = [\"file:acme\"]\ninterval = \"10m\"\n[[sps.sources]]\nname = \"acme\"\n\
-         [[destinations]]\nname = \"erp\"\ntype = \"http\"\n",
+         [[destinations]]\nname = \"erp\"\ntype = \"http\"\nurl = \"https://erp.lan/hooks/novex\"\n\
+         topics = [\"shopify:orders/*\", \"easypost:*\", \"sps:*\"]\nsecrets = [\"file:acme\"]\ntimeout = \"30s\"\n\
+         [[destinations]]\nname = \"import\"\ntype = \"command\"\ncommand = [\"/usr/local/bin/import\", \"--json\"]\n\
+         topics = [\"*\"]\n[[destinations]]\nname = \"files\"\ntype = \"directory\"\npath = \"/srv/erp/in\"\ntopics = [\"*\"]\n",
     );
     let output = home.run(&["config", "check"]);
     assert!(output.status.success(), "{}", stderr(&output));
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(said.contains("[sps]") && said.contains("[destinations]"), "what is left aside is said: {said}");
+    assert!(said.contains("[sps]"), "what is left aside is said: {said}");
+}
+
+#[test]
+fn a_destinations_mistakes_are_shown_with_their_mend() {
+    let home = Home::new(
+        "[[destinations]]\nname = \"e r p\"\ntype = \"ftp\"\n[[destinations]]\nname = \"a\"\ntype = \"http\"\nurl = \"erp.lan\"\n\
+         topics = [\"orders/*\"]\nclient_key = \"k\"\n[[destinations]]\nname = \"b\"\ntype = \"command\"\ncommand = \"import\"\n\
+         topics = [\"*\"]\n[[destinations]]\nname = \"b\"\ntype = \"directory\"\n",
+    );
+    let said = stderr(&home.run(&["config", "check"]));
+    for expected in [
+        "destinations.name: is no name",
+        "destinations.type: \"ftp\" is not known",
+        "destinations.url: is no address",
+        "destinations: has only one of client_certificate and client_key",
+        "destinations.topics: \"orders/*\" names no source",
+        "destinations.command: is no absolute path",
+        "destinations.name: \"b\" is there twice",
+        "destinations: has no path",
+        "destinations: has no topics",
+    ] {
+        assert!(said.contains(expected), "{expected} is not in\n{said}");
+    }
 }
 
 #[test]

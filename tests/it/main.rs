@@ -12,6 +12,9 @@ mod audit;
 mod cli;
 /// kill -9, a lock held by somebody else, a full disk: nothing acknowledged is lost.
 mod crash;
+/// Handing on: to a server, a program and a directory that fail, hang, go away and come back.
+mod destinations;
+mod erp;
 /// What each topic writes, row by row.
 mod golden;
 /// Every limit on connections, headers and bodies, and what hostile clients get.

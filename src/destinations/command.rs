@@ -1,0 +1,115 @@
+//! `type = "command"`: a program with the event on its standard input.
+//!
+//! Exit status 0: it has the event. 75 (`EX_TEMPFAIL` of sysexits.h): not now, try again. Anything else, and a signal: it refuses
+//! this event. Who the event is stands in its environment, `NOVEX_EVENT_ID` first: the program must take the same id once.
+//!
+//! It runs as the daemon's user with nothing of the daemon's environment but PATH, in a process group of its own, which is killed
+//! as a whole when the time is over. What it prints is kept up to a limit, with the delivery and never in the log: it may hold a
+//! customer's data.
+
+use super::{Fate, Parcel};
+use rustix::process::{Pid, Signal, kill_process_group};
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
+
+/// `EX_TEMPFAIL`.
+const TRY_AGAIN: i32 = 75;
+/// Most of its output that is read; the rest is let run.
+const OUTPUT_BYTES_MAX: usize = 64 << 10;
+/// Most of its last words that are kept.
+const LAST_WORDS_BYTES: usize = 500;
+
+/// A program and its arguments.
+#[derive(Debug, Clone)]
+pub struct Command {
+    program: PathBuf,
+    arguments: Vec<String>,
+    timeout: Duration,
+}
+
+impl Command {
+    #[must_use]
+    pub fn new(program: PathBuf, arguments: Vec<String>, timeout: Duration) -> Self {
+        Self { program, arguments, timeout }
+    }
+
+    pub(super) async fn deliver(&self, parcel: &Parcel) -> Fate {
+        let child = tokio::process::Command::new(&self.program)
+            .args(&self.arguments)
+            .env_clear()
+            .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
+            .env("NOVEX_EVENT_ID", parcel.event_id.to_string())
+            .env("NOVEX_SOURCE", &parcel.source)
+            .env("NOVEX_TOPIC", &parcel.topic)
+            .env("NOVEX_SHOP_DOMAIN", &parcel.shop_domain)
+            .env("NOVEX_ATTEMPT", parcel.attempt.to_string())
+            .current_dir("/")
+            .process_group(0)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn();
+        let mut child = match child {
+            Ok(child) => child,
+            Err(error) => {
+                let error = format!("{} cannot be started: {error}", self.program.display());
+                return Fate::Unreachable { error, at: None };
+            }
+        };
+        let group = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
+        let (stdin, stderr) = (child.stdin.take(), child.stderr.take());
+        let run = async {
+            let write = async {
+                if let Some(mut stdin) = stdin {
+                    // A program may end without having read everything; its exit status says what that means.
+                    let _ = stdin.write_all(&parcel.body).await;
+                }
+            };
+            let ((), said) = tokio::join!(write, last_words(stderr));
+            (child.wait().await, said)
+        };
+        let ended = tokio::time::timeout(self.timeout, run).await;
+        if let Some(group) = group
+            && ended.is_err()
+        {
+            // With whatever it has started: a shell's child would go on by itself.
+            let _ = kill_process_group(group, Signal::KILL);
+        }
+        match ended {
+            Err(_late) => {
+                Fate::Unreachable { error: format!("it ran longer than {:?} and was killed", self.timeout), at: None }
+            }
+            Ok((Err(error), _)) => Fate::Unreachable { error: format!("it cannot be waited for: {error}"), at: None },
+            Ok((Ok(status), said)) => match status.code() {
+                Some(0) => Fate::Delivered,
+                Some(TRY_AGAIN) => Fate::Unreachable { error: with("exit status 75", &said), at: None },
+                Some(code) => Fate::Refused { error: with(&format!("exit status {code}"), &said) },
+                None => Fate::Refused { error: with(&format!("it ended by {status}"), &said) },
+            },
+        }
+    }
+}
+
+fn with(what: &str, said: &str) -> String {
+    if said.is_empty() { what.to_owned() } else { format!("{what}: {said}") }
+}
+
+/// Reads all, so that the program never waits, and gives the end of it.
+async fn last_words(stderr: Option<impl AsyncRead + Unpin>) -> String {
+    let Some(mut stderr) = stderr else { return String::new() };
+    let (mut kept, mut chunk) = (Vec::new(), vec![0; 8 << 10]);
+    while let Ok(read) = stderr.read(&mut chunk).await {
+        if read == 0 {
+            break;
+        }
+        kept.extend_from_slice(&chunk[..read]);
+        if kept.len() > OUTPUT_BYTES_MAX {
+            kept.drain(..kept.len() - LAST_WORDS_BYTES);
+        }
+    }
+    let start = kept.len().saturating_sub(LAST_WORDS_BYTES);
+    String::from_utf8_lossy(&kept[start..]).trim().to_owned()
+}

@@ -1,0 +1,146 @@
+//! Where events are handed on to: the ERP, by HTTP, by a program, or by files in a directory.
+//!
+//! A destination takes a [`Parcel`] and says what became of it; when to try again, in which order and how fast is decided by
+//! `queue::courier`. Handing on is at least once: after a crash the same parcel comes again, under the same event id, which is
+//! the key by which the other side takes it once.
+
+pub mod command;
+pub mod directory;
+pub mod http;
+
+use crate::clock::Timestamp;
+use crate::secret::Secret;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+use wildmatch::WildMatch;
+
+/// An event as it is handed on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Parcel {
+    pub event_id: i64,
+    pub source: String,
+    pub shop_domain: String,
+    pub topic: String,
+    /// From 1.
+    pub attempt: u32,
+    /// The bytes as they came.
+    pub body: Vec<u8>,
+}
+
+/// What became of a parcel.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fate {
+    /// The other side has it.
+    Delivered,
+    /// It could not be reached, or is in trouble itself: it may take the parcel later. `at`: when it asked for it.
+    Unreachable { error: String, at: Option<Timestamp> },
+    /// It asked to come again, and is in no trouble.
+    Later { error: String, at: Option<Timestamp> },
+    /// It refused this parcel: no further attempt can help.
+    Refused { error: String },
+}
+
+/// A destination as the configuration has it.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    pub name: String,
+    pub kind: Kind,
+    /// Globs over `source:topic`; * stands for anything.
+    pub topics: Vec<String>,
+    pub timeout: Duration,
+    pub max_attempts: u32,
+    /// Parcels on their way at once.
+    pub concurrency: u32,
+    /// Most parcels a second, so that a backlog does not knock over what has just come back.
+    pub per_second: u32,
+    pub breaker: Breaker,
+}
+
+/// When a destination counts as down, and how long it is left alone then.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Breaker {
+    /// So many failures one after another.
+    pub failures: u32,
+    /// The first rest; it doubles each time the one parcel that is tried after it fails too.
+    pub rest: Duration,
+    pub rest_max: Duration,
+}
+
+/// How it is reached.
+#[derive(Debug, Clone)]
+pub enum Kind {
+    Http { url: String, secrets: Vec<Secret>, ca: Option<PathBuf>, client: Option<(PathBuf, PathBuf)> },
+    Command { program: PathBuf, arguments: Vec<String> },
+    Directory { path: PathBuf },
+}
+
+/// A destination, ready.
+#[derive(Clone)]
+pub struct Destination {
+    pub settings: Settings,
+    topics: Vec<WildMatch>,
+    way: Way,
+}
+
+#[derive(Clone)]
+enum Way {
+    Http(http::Http),
+    Command(command::Command),
+    Directory(directory::Directory),
+}
+
+/// All destinations, in the order of the configuration. Cheap to clone.
+pub type Destinations = Arc<Vec<Destination>>;
+
+impl Destination {
+    /// Reads its certificates and makes its client.
+    ///
+    /// # Errors
+    /// When a file of it cannot be read.
+    pub fn new(settings: Settings) -> anyhow::Result<Self> {
+        let way = match &settings.kind {
+            Kind::Http { url, secrets, ca, client } => {
+                Way::Http(http::Http::new(url, secrets, ca.as_deref(), client.as_ref(), settings.timeout)?)
+            }
+            Kind::Command { program, arguments } => {
+                Way::Command(command::Command::new(program.clone(), arguments.clone(), settings.timeout))
+            }
+            Kind::Directory { path } => Way::Directory(directory::Directory::new(path.clone())),
+        };
+        let topics = settings.topics.iter().map(|topic| WildMatch::new(topic)).collect();
+        Ok(Self { settings, topics, way })
+    }
+
+    /// Whether events of this source and topic go here.
+    #[must_use]
+    pub fn takes(&self, source: &str, topic: &str) -> bool {
+        let name = format!("{source}:{topic}");
+        self.topics.iter().any(|pattern| pattern.matches(&name))
+    }
+
+    /// Hands a parcel over; `now` is signed with it.
+    pub async fn deliver(&self, parcel: &Parcel, now: Timestamp) -> Fate {
+        match &self.way {
+            Way::Http(http) => http.deliver(parcel, now).await,
+            Way::Command(command) => command.deliver(parcel).await,
+            Way::Directory(directory) => directory.deliver(parcel).await,
+        }
+    }
+
+    /// http, command or directory.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self.settings.kind {
+            Kind::Http { .. } => "http",
+            Kind::Command { .. } => "command",
+            Kind::Directory { .. } => "directory",
+        }
+    }
+}
+
+impl std::fmt::Debug for Destination {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.settings.fmt(f)
+    }
+}

@@ -1,0 +1,265 @@
+//! Handing events on: claims deliveries in the order of their events, makes them, writes what became of them.
+//!
+//! One courier serves all destinations of its process; each destination has a loop of its own, so that a slow or dead one holds
+//! up none of the others. Several processes may run couriers on one file: which delivery is whose, in which order, and whether
+//! the destination is down is decided in `store::deliveries`.
+
+use super::backoff::Backoff;
+use super::process;
+use crate::clock;
+use crate::destinations::{Destination, Destinations, Fate, Parcel};
+use crate::store::claims::Holder;
+use crate::store::deliveries::{Delivery, End, Order, Turn};
+use crate::store::{Store, StoreError};
+use std::time::{Duration, Instant};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tracing::{debug, error, info, warn};
+
+/// A delivery may take its destination's time and this: for the commits around it.
+const LEASE_MARGIN: Duration = Duration::from_mins(1);
+/// The wait before looking again after the database refused.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// Hands on what is due. Cheap to clone.
+#[derive(Clone)]
+pub struct Courier {
+    store: Store,
+    destinations: Destinations,
+    holder: Holder,
+    backoff: Backoff,
+    poll: Duration,
+    /// How long deliveries on their way may take when the courier is told to stop.
+    grace: Duration,
+}
+
+/// The deliveries that a completed event makes necessary.
+#[must_use]
+pub fn orders(destinations: &Destinations, source: &str, topic: &str, ordering_key: &str) -> Vec<Order> {
+    let wanted = destinations.iter().filter(|destination| destination.takes(source, topic));
+    wanted
+        .map(|destination| Order {
+            destination: destination.settings.name.clone(),
+            ordering_key: ordering_key.to_owned(),
+            max_attempts: destination.settings.max_attempts,
+        })
+        .collect()
+}
+
+impl Courier {
+    #[must_use]
+    pub fn new(
+        store: Store,
+        destinations: Destinations,
+        holder: Holder,
+        backoff: Backoff,
+        poll: Duration,
+        grace: Duration,
+    ) -> Self {
+        Self { store, destinations, holder, backoff, poll, grace }
+    }
+
+    /// Delivers until `stop` turns true, then lets what is on its way arrive.
+    pub async fn run(self, stop: watch::Receiver<bool>) {
+        let rescuer = tokio::spawn(self.clone().rescue_always());
+        let mut loops: JoinSet<()> = (0..self.destinations.len())
+            .map(|place| {
+                let (courier, stop) = (self.clone(), stop.clone());
+                async move { courier.serve(&courier.destinations[place], stop).await }
+            })
+            .collect();
+        while loops.join_next().await.is_some() {}
+        rescuer.abort();
+    }
+
+    /// Delivers what is due now until nothing is; what fails waits for its next time. Gives how many attempts were made.
+    ///
+    /// # Errors
+    /// When nothing can be claimed.
+    pub async fn drain(&self) -> Result<u64, StoreError> {
+        self.rescue().await?;
+        let mut made = 0;
+        for destination in self.destinations.iter() {
+            loop {
+                let claimed = self.claim(destination, destination.settings.concurrency).await?;
+                if claimed.is_empty() {
+                    break;
+                }
+                made += claimed.len() as u64;
+                let mut attempts = JoinSet::new();
+                for delivery in claimed {
+                    let (courier, destination) = (self.clone(), destination.clone());
+                    attempts.spawn(async move { courier.attempt(&destination, delivery).await });
+                }
+                while attempts.join_next().await.is_some() {}
+            }
+        }
+        Ok(made)
+    }
+
+    async fn serve(&self, destination: &Destination, mut stop: watch::Receiver<bool>) {
+        let mut attempts: JoinSet<()> = JoinSet::new();
+        let most = destination.settings.concurrency.max(1) as usize;
+        let pace = Duration::from_secs(1) / destination.settings.per_second.max(1);
+        let mut next_start = tokio::time::Instant::now();
+        while !*stop.borrow() {
+            while attempts.try_join_next().is_some() {}
+            let free = most - attempts.len();
+            let mut wait = self.poll;
+            if free > 0 {
+                match self.due(destination, free).await {
+                    Ok((claimed, next)) => {
+                        wait = wait.min(next);
+                        for delivery in claimed {
+                            tokio::time::sleep_until(next_start).await;
+                            next_start = next_start.max(tokio::time::Instant::now()) + pace;
+                            let (courier, destination) = (self.clone(), destination.clone());
+                            attempts.spawn(async move { courier.attempt(&destination, delivery).await });
+                        }
+                    }
+                    Err(error) => {
+                        error!(destination = destination.settings.name, "nothing can be handed on, it waits: {error}");
+                        wait = PAUSE;
+                    }
+                }
+            }
+            tokio::select! {
+                () = self.store.deliveries_arrived.notified(), if attempts.len() < most => {
+                    // There may be other loops that wait for the same word.
+                    self.store.deliveries_arrived.notify_waiters();
+                }
+                Some(_) = attempts.join_next(), if !attempts.is_empty() => {}
+                () = tokio::time::sleep(wait), if attempts.len() < most => {}
+                _ = stop.changed() => {}
+            }
+        }
+        let all = async { while attempts.join_next().await.is_some() {} };
+        if tokio::time::timeout(self.grace, all).await.is_err() {
+            warn!(
+                destination = destination.settings.name,
+                "deliveries ran on after worker.grace and were cut off; they are made again, under the same event id"
+            );
+        }
+    }
+
+    /// What is due, and how long it is until something is if nothing is now.
+    async fn due(&self, destination: &Destination, free: usize) -> Result<(Vec<Delivery>, Duration), StoreError> {
+        let now = self.store.clock.now();
+        match self.store.next_delivery(&destination.settings.name)? {
+            None => return Ok((Vec::new(), Duration::MAX)),
+            Some(due) if due > now => return Ok((Vec::new(), clock::between(now, due))),
+            Some(_) => {}
+        }
+        Ok((self.claim(destination, u32::try_from(free).unwrap_or(u32::MAX)).await?, Duration::MAX))
+    }
+
+    async fn claim(&self, destination: &Destination, limit: u32) -> Result<Vec<Delivery>, StoreError> {
+        let lease = destination.settings.timeout + LEASE_MARGIN;
+        self.store.claim_deliveries(&destination.settings.name, &self.holder, limit, lease).await
+    }
+
+    async fn attempt(&self, destination: &Destination, delivery: Delivery) {
+        let started = Instant::now();
+        let fate = match self.store.payload(delivery.event_id) {
+            Ok(Some(payload)) => {
+                let parcel = Parcel {
+                    event_id: delivery.event_id,
+                    source: delivery.source.clone(),
+                    shop_domain: delivery.shop_domain.clone(),
+                    topic: delivery.topic.clone(),
+                    attempt: delivery.attempt,
+                    body: payload.body,
+                };
+                destination.deliver(&parcel, self.store.clock.now()).await
+            }
+            Ok(None) => Fate::Refused { error: "its body is gone: it was erased or pruned".to_owned() },
+            Err(error) => Fate::Later { error: format!("its body could not be read: {error}"), at: None },
+        };
+        let at = |wanted: Option<_>| {
+            wanted.unwrap_or_else(|| clock::after(self.store.clock.now(), self.backoff.after(delivery.attempt)))
+        };
+        let breaker = destination.settings.breaker;
+        let end = match fate {
+            Fate::Delivered => End::Delivered,
+            Fate::Refused { error } => End::Refused { error },
+            Fate::Later { error, at: wanted } => End::Later { error, at: at(wanted) },
+            Fate::Unreachable { error, at: wanted } => End::Unreachable {
+                error,
+                at: at(wanted),
+                failures_max: breaker.failures,
+                rest: breaker.rest,
+                rest_max: breaker.rest_max,
+            },
+        };
+        self.write(&delivery, &end, started.elapsed()).await;
+    }
+
+    /// Writes an end, and again until it is written or somebody else holds the delivery.
+    async fn write(&self, delivery: &Delivery, end: &End, ran: Duration) {
+        loop {
+            match self.store.finish_delivery(delivery, end, ran).await {
+                Ok(turn) => return report(delivery, end, turn),
+                Err(StoreError::ClaimLost { .. }) => {
+                    return warn!(
+                        event = delivery.event_id,
+                        destination = delivery.destination,
+                        "the delivery was taken over while it was made; it may have been made twice, under one event id"
+                    );
+                }
+                Err(StoreError::ShuttingDown) => return,
+                Err(error) => {
+                    warn!(event = delivery.event_id, "a delivery's end could not be written, trying again: {error}");
+                    tokio::time::sleep(PAUSE).await;
+                }
+            }
+        }
+    }
+
+    async fn rescue_always(self) {
+        loop {
+            if let Err(error) = self.rescue().await {
+                error!("deliveries of dead workers could not be looked for: {error}");
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+
+    async fn rescue(&self) -> Result<(), StoreError> {
+        for (holder, lease_ended) in self.store.delivery_holders()? {
+            let dead = process::is_dead(&holder, &self.holder);
+            // Our own are timed here, by a clock that nobody sets.
+            if dead || (lease_ended && holder != self.holder) {
+                let deliveries = self.store.rescue_deliveries(&holder, dead, &self.holder).await?;
+                warn!(worker = holder.worker, deliveries, "deliveries without a living worker are made again");
+            }
+        }
+        Ok(())
+    }
+}
+
+fn report(delivery: &Delivery, end: &End, turn: Turn) {
+    // What the other side said stays in the database: it may hold a customer's data.
+    let (event, destination, attempt) = (delivery.event_id, &delivery.destination, delivery.attempt);
+    match end {
+        End::Delivered => debug!(event, destination, attempt, "delivered"),
+        End::Refused { .. } => {
+            error!(event, destination, attempt, "refused for good; `SELECT * FROM destination_failures` says why");
+        }
+        End::Unreachable { .. } | End::Later { .. } => {
+            warn!(
+                event,
+                destination, attempt, "not delivered; `SELECT * FROM destination_queue` says why and when again"
+            );
+        }
+        End::Released => {}
+    }
+    match turn {
+        Turn::Nothing => {}
+        Turn::Down { until } => {
+            warn!(destination, "counts as down: nothing is tried before {}; its events wait", clock::text(until));
+        }
+        Turn::Back { waiting } => {
+            info!(destination, waiting, "is back: what waited goes out in order, no faster than per_second");
+        }
+    }
+}
