@@ -238,11 +238,15 @@ fn one_orders_events_go_one_after_the_other() {
     });
     let home = home(|_| http("erp", &erp.url, "concurrency = 8"));
     let daemon = home.serve();
+    // Held until all are there: then every order has ten to overtake each other.
+    home.ok(&["destinations", "pause", "erp"]);
     for round in 0..10 {
         for id in 1..=4 {
             daemon.request(&shopify(&format!("{round}-{id}"), &order(id))).event_id();
         }
     }
+    home.wait_until_worked();
+    home.ok(&["destinations", "resume", "erp"]);
     settled(&home);
     assert!(!OVERTAKEN.load(Ordering::SeqCst), "two events of one order were on their way at once");
     let mut by_order: BTreeMap<Vec<u8>, Vec<u64>> = BTreeMap::new();
