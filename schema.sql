@@ -31,6 +31,7 @@ CREATE TABLE webhook_events (
   provider_event_id TEXT,                    -- Shopify: the merchant's action, shared by all deliveries it caused
   triggered_at      TEXT,                    -- when the provider says it happened, as the provider wrote it
   same_body_as      INTEGER,                 -- an earlier event with the same bytes under another webhook_id, if any
+  erased_at         TEXT,                    -- when what it said was erased because Shopify asked for it; NULL: it was not
   UNIQUE (source, shop_domain, webhook_id),  -- the only judge of duplicates
   CHECK ((status = 'processing') = (locked_by IS NOT NULL)),
   CHECK ((status = 'received') = (next_attempt_at IS NOT NULL))
@@ -199,6 +200,31 @@ CREATE TABLE destinations (
   rest_until      TEXT,                        -- nothing is tried before this; then one delivery, to see whether it is back
   last_error      TEXT,                        -- why the last attempt failed
   last_success_at TEXT                         -- when it took something last
+) STRICT;
+
+-- Privacy ---------------------------------------------------------------------------------------------------------
+
+CREATE TABLE erased_subjects (
+  -- Whom and what an erasure was about (customers/redact, shop/redact), so that an event that comes late is erased too.
+  shop_domain TEXT NOT NULL,    -- whose it was
+  kind        TEXT NOT NULL,    -- customer, order or shop
+  key         TEXT NOT NULL,    -- Shopify's number; it names nobody by itself
+  at          TEXT NOT NULL,    -- when it was erased
+  by_event    INTEGER NOT NULL, -- the event that asked for it
+  PRIMARY KEY (shop_domain, kind, key)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE data_requests (
+  -- A customer asks for their data (customers/data_request). `novex-ingest privacy export ID` gathers it for the shop's owner.
+  id           INTEGER PRIMARY KEY, -- in the order they came
+  event_id     INTEGER NOT NULL UNIQUE, -- the event that asked
+  shop_domain  TEXT NOT NULL,       -- whose customer it is
+  request_id   INTEGER,             -- Shopify's number of the request
+  customer_id  INTEGER,             -- as in customers
+  orders       TEXT NOT NULL,       -- JSON: the orders that are asked for
+  requested_at TEXT NOT NULL,       -- when it was asked
+  due_at       TEXT NOT NULL,       -- to be answered by then
+  done_at      TEXT                 -- when a person said that it was; NULL: it is open
 ) STRICT;
 
 -- Views for people -----------------------------------------------------------------------------------------------
@@ -922,8 +948,12 @@ CREATE TABLE easypost_objects (
 -- What finds what: children by their parents, lines by their goods, shipments by their order.
 CREATE INDEX sales_orders_by_name ON sales_orders (name);
 CREATE INDEX sales_orders_by_customer ON sales_orders (shop_domain, customer_id);
+CREATE INDEX sales_orders_by_email ON sales_orders (email COLLATE NOCASE);
+CREATE INDEX customers_by_email ON customers (email COLLATE NOCASE);
+CREATE INDEX customers_by_name ON customers (last_name COLLATE NOCASE);
+CREATE INDEX product_variants_by_sku ON product_variants (sku);
 CREATE INDEX sales_order_lines_by_variant ON sales_order_lines (shop_domain, variant_id);
-CREATE INDEX sales_order_lines_by_sku ON sales_order_lines (shop_domain, sku);
+CREATE INDEX sales_order_lines_by_sku ON sales_order_lines (sku, shop_domain);
 CREATE INDEX sales_order_lines_unmapped ON sales_order_lines (shop_domain, order_id) WHERE item IS NULL;
 CREATE INDEX order_transactions_by_order ON order_transactions (shop_domain, order_id);
 CREATE INDEX refunds_by_order ON refunds (shop_domain, order_id);

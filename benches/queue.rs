@@ -39,8 +39,13 @@ async fn measure(history: u32) {
     for batch in [1, 10, 100] {
         insert(&store, CYCLES, "received").await;
         let holder = Holder { worker: "bench:1".into(), process: "boot/ns/1".into() };
-        let done =
-            Arc::new(Outcome::Completed { changes: Vec::new(), subjects: Vec::new(), orders: Vec::new(), note: None });
+        let done = Arc::new(Outcome::Completed {
+            changes: Vec::new(),
+            subjects: Vec::new(),
+            orders: Vec::new(),
+            note: None,
+            erase: None,
+        });
         let begun = Instant::now();
         let mut made = 0;
         while made < CYCLES {

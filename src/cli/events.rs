@@ -257,6 +257,7 @@ fn show(reader: &Reader, arguments: &Show) -> anyhow::Result<()> {
     field("finished at", event.completed_at)?;
     field("error", event.last_error)?;
     field("note", event.note)?;
+    field("erased at", event.erased_at)?;
     field("same body as", event.same_body_as.map(|other| format!("event {other}")))?;
     field(
         "body",

@@ -5,6 +5,7 @@ mod check;
 mod destinations;
 mod events;
 mod output;
+mod privacy;
 mod send;
 mod serve;
 mod shell;
@@ -67,6 +68,9 @@ enum Command {
     /// Where events are handed on to: list, test, hold, let go
     #[command(subcommand)]
     Destinations(destinations::Command),
+    /// Customers' requests for their data, and their deadlines
+    #[command(subcommand)]
+    Privacy(privacy::Command),
     /// Print shell completions
     Completions(shell::Completions),
     /// Print the manual page, or write one for every command
@@ -115,6 +119,7 @@ impl Cli {
             Command::Send(arguments) => send::run(&place, &arguments),
             Command::Config(command) => check::run(&place, &command),
             Command::Audit(command) => audit::run(&place, &command),
+            Command::Privacy(command) => privacy::run(&place, &command),
             Command::Destinations(command) => destinations::run(&place, &command),
             Command::Completions(arguments) => shell::completions(&arguments),
             Command::Man(arguments) => shell::man(&arguments),

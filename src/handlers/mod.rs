@@ -15,6 +15,7 @@ pub use routes::Routes;
 
 use crate::clock::{self, Timestamp};
 use crate::store::changes::{Change, Subject};
+use crate::store::erasure::Erasure;
 
 /// An event as its handler sees it.
 #[derive(Debug, Clone, Copy)]
@@ -58,6 +59,8 @@ pub struct Done {
     pub subjects: Vec<Subject>,
     /// For people: shown with the event.
     pub note: Option<String>,
+    /// Whose data is to be erased before the event is completed.
+    pub erase: Option<Erasure>,
 }
 
 impl Done {

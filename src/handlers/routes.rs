@@ -9,6 +9,7 @@ use super::shopify::fulfillment_orders::{FulfillmentOrders, Holds};
 use super::shopify::fulfillments::{Fulfillments, Steps};
 use super::shopify::orders::{Edited, Orders};
 use super::shopify::payments::{Refunds, Transactions};
+use super::shopify::privacy::{DataRequest, RedactCustomer, RedactShop};
 use super::shopify::returns::Returns;
 use super::shopify::{Deleted, shops::Shops};
 use super::unhandled::Unhandled;
@@ -38,6 +39,9 @@ const STANDARD: &[Route] = &[
     ("shopify", "customers/enable", &Customers),
     ("shopify", "customers/disable", &Customers),
     ("shopify", "customers/merge", &Merged),
+    ("shopify", "customers/redact", &RedactCustomer),
+    ("shopify", "customers/data_request", &DataRequest),
+    ("shopify", "shop/redact", &RedactShop),
     ("shopify", "customers/delete", &Deleted { table: CUSTOMERS, subject: "customer" }),
     ("shopify", "products/create", &Products),
     ("shopify", "products/update", &Products),

@@ -57,6 +57,8 @@ pub async fn run(store: Store, holder: Holder, held: Held, lease: Duration) {
                 warn!("leases could not be renewed, trying again before they end: {error}");
             }
         }
+        // What was erased and could not be taken out of the WAL then.
+        store.scrub().await;
         if let Err(error) = rescue(&store, &holder).await {
             error!("claims of dead workers could not be looked for: {error}");
         }

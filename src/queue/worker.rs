@@ -207,7 +207,10 @@ impl Worker {
         // Handlers compute; a thread of their own keeps them from holding up deliveries.
         let plan = tokio::task::spawn_blocking(move || plan(&routes, &destinations, &store, &mine));
         let error = match tokio::time::timeout(self.options.lease, plan).await {
-            Ok(Ok(Ok(outcome))) => return outcome,
+            Ok(Ok(Ok(outcome))) => match self.erase(claim, &outcome).await {
+                Ok(()) => return outcome,
+                Err(error) => format!("what is to be erased is not all erased yet: {error}"),
+            },
             Ok(Ok(Err(Trouble::Permanent(error)))) => return Outcome::Failed { error },
             Ok(Ok(Err(Trouble::RetryAt(error, at)))) => return Outcome::Again { error, at },
             Ok(Ok(Err(Trouble::Retry(error)))) => error,
@@ -218,6 +221,24 @@ impl Worker {
         Outcome::Again { error, at }
     }
 
+    /// Does the erasing that an event asks for, before the event is completed: what a crash interrupts is done again.
+    async fn erase(&self, claim: &Claim, outcome: &Outcome) -> Result<(), StoreError> {
+        let Outcome::Completed { erase: Some(erasure), .. } = outcome else { return Ok(()) };
+        let events = self.store.erase(claim.event_id, &claim.shop_domain, erasure).await?;
+        info!(event = claim.event_id, events, "erased, as Shopify asked");
+        Ok(())
+    }
+
+    async fn scrub(&self, claim: &Claim) {
+        self.store.scrub_later();
+        if !self.store.scrub().await {
+            warn!(
+                event = claim.event_id,
+                "the WAL still holds what was erased, because somebody reads the database: it is emptied as soon as they stop"
+            );
+        }
+    }
+
     /// Writes an outcome, and again until it is written or somebody else holds the event.
     async fn write(&self, claim: &Claim, outcome: Outcome, ran: Duration) {
         let mut outcome = Arc::new(outcome);
@@ -225,6 +246,9 @@ impl Worker {
         loop {
             match self.store.finish(claim, &outcome, ran).await {
                 Ok(()) => {
+                    if matches!(&*outcome, Outcome::Completed { erase: Some(_), .. }) {
+                        self.scrub(claim).await;
+                    }
                     if matches!(&*outcome, Outcome::Completed { orders, .. } if !orders.is_empty()) {
                         self.store.deliveries_arrived.notify_one();
                     }
@@ -296,7 +320,13 @@ fn plan(routes: &Routes, destinations: &Destinations, store: &Store, claim: &Cla
     let done = routes.find(&claim.source, &claim.topic).plan(&event)?;
     let key = done.ordering_key(&claim.shop_domain);
     let orders = courier::orders(destinations, &claim.source, &claim.topic, &key);
-    Ok(Outcome::Completed { changes: done.changes, subjects: done.subjects, orders, note: done.note })
+    Ok(Outcome::Completed {
+        changes: done.changes,
+        subjects: done.subjects,
+        orders,
+        note: done.note,
+        erase: done.erase,
+    })
 }
 
 fn changes(outcome: &Outcome) -> bool {

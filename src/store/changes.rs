@@ -3,6 +3,7 @@
 use super::StoreError;
 use super::alerts::LoginErrors;
 use super::claims::Claim;
+use super::privacy::{self, Asked};
 use super::projection::{self, Row, Scan};
 use super::system_log::{self, Entry};
 use rusqlite::{Connection, params};
@@ -16,6 +17,8 @@ pub enum Change {
     Scan(Scan),
     /// A row of the audit trail.
     SystemLog(Box<Entry>),
+    /// Somebody asks for a customer's data.
+    DataRequest(Asked),
 }
 
 /// Something that an event is about: `order` 820982911946154508.
@@ -70,6 +73,7 @@ pub fn apply(
         match change {
             Change::Row(row) => projection::merge(connection, claim.event_id, row)?,
             Change::Scan(scan) => projection::add(connection, claim.event_id, scan)?,
+            Change::DataRequest(asked) => privacy::ask(connection, claim.event_id, &claim.shop_domain, asked)?,
             Change::SystemLog(entry) => system_log::append(connection, claim.event_id, entry, logins)?,
         }
     }

@@ -14,6 +14,7 @@
 use super::alerts::LoginErrors;
 use super::changes::{self, Change, Subject};
 use super::deliveries::{self, Order};
+use super::erasure::{self, Erasure};
 use super::writer::Kind;
 use super::{Store, StoreError};
 use crate::clock::{self, Timestamp};
@@ -53,7 +54,14 @@ pub struct Claim {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
     /// The changes and the status are committed together.
-    Completed { changes: Vec<Change>, subjects: Vec<Subject>, orders: Vec<Order>, note: Option<String> },
+    /// `erase` is done before, in transactions of its own: `Store::erase`.
+    Completed {
+        changes: Vec<Change>,
+        subjects: Vec<Subject>,
+        orders: Vec<Order>,
+        note: Option<String>,
+        erase: Option<Erasure>,
+    },
     /// To be tried again at `at`, unless this was the last attempt.
     Again { error: String, at: Timestamp },
     /// No further attempt can help.
@@ -326,9 +334,14 @@ fn finish(
     if rows == 0 {
         return Err(StoreError::ClaimLost { event_id: claim.event_id });
     }
-    if let Outcome::Completed { changes, subjects, orders, .. } = outcome {
+    if let Outcome::Completed { changes, subjects, orders, .. } = outcome
+        && !erasure::late(connection, claim.event_id, &claim.shop_domain, subjects, &at)?
+    {
         changes::apply(connection, claim, changes, subjects, logins)?;
         deliveries::order(connection, claim.event_id, orders, &at)?;
+    }
+    if matches!(outcome, Outcome::Completed { erase: Some(_), .. }) {
+        erasure::finish(connection, claim.event_id, &at)?;
     }
     let said = match outcome {
         Outcome::Released => Some("released: the worker stopped before it had an outcome; the attempt does not count"),

@@ -63,6 +63,7 @@ pub struct Event {
     pub provider_event_id: Option<String>,
     pub triggered_at: Option<String>,
     pub same_body_as: Option<i64>,
+    pub erased_at: Option<String>,
 }
 
 /// One row of an event's trail.
@@ -89,7 +90,7 @@ pub struct Payload {
 
 const COLUMNS: &str = "id, source, shop_domain, topic, webhook_id, status, attempts, max_attempts, next_attempt_at, \
                        locked_by, locked_at, lease_until, last_error, note, received_at, completed_at, \
-                       provider_event_id, triggered_at, same_body_as";
+                       provider_event_id, triggered_at, same_body_as, erased_at";
 
 fn event(row: &Row<'_>) -> rusqlite::Result<Event> {
     Ok(Event {
@@ -112,6 +113,7 @@ fn event(row: &Row<'_>) -> rusqlite::Result<Event> {
         provider_event_id: row.get(16)?,
         triggered_at: row.get(17)?,
         same_body_as: row.get(18)?,
+        erased_at: row.get(19)?,
     })
 }
 

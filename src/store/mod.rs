@@ -4,7 +4,7 @@
 //! - [`writer`] owns the one connection that writes, in one thread, and commits what has gathered as one transaction.
 //! - [`receive`], [`claims`] and [`rejections`] are the statements that write; they take a transaction. What completing an
 //!   event writes is in [`changes`]: the ERP's tables ([`tables`]) by way of [`projection`], the
-//!   audit trail [`system_log`] and its [`alerts`]. [`deliveries`] is how it is handed on.
+//!   audit trail [`system_log`] and its [`alerts`]. [`deliveries`] is how it is handed on, [`erasure`] how it goes.
 //! - [`reader`] is the read-only pool, [`events`] and [`stats`] are its queries: they page by key and count nothing.
 //!
 //! Nothing here knows HTTP, and nothing here decides what an event means.
@@ -15,10 +15,12 @@ pub mod claims;
 pub mod deliveries;
 pub mod destination_states;
 pub mod envelope;
+pub mod erasure;
 pub mod error;
 pub mod events;
 pub mod migrate;
 pub mod open;
+pub mod privacy;
 pub mod projection;
 pub mod reader;
 pub mod receive;
@@ -35,6 +37,7 @@ use alerts::LoginErrors;
 use reader::Reader;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::sync::Notify;
 use writer::{Writer, WriterOptions};
@@ -85,6 +88,8 @@ pub struct Store {
     /// Notified when an event was completed that is to be handed on.
     pub deliveries_arrived: Arc<Notify>,
     login_errors: LoginErrors,
+    /// The WAL may hold what was erased.
+    unscrubbed: Arc<AtomicBool>,
     path: PathBuf,
 }
 
@@ -105,8 +110,27 @@ impl Store {
             clock,
             deliveries_arrived: Arc::default(),
             login_errors: options.login_errors,
+            // Also what an earlier process erased and was killed before it could empty the WAL.
+            unscrubbed: Arc::new(AtomicBool::new(true)),
             path: options.path.clone(),
         })
+    }
+
+    /// Asks for the WAL to be emptied by the next [`Store::scrub`].
+    pub fn scrub_later(&self) {
+        self.unscrubbed.store(true, Ordering::Release);
+    }
+
+    /// Empties the WAL if it may hold what was erased. True when nothing of it is left in the file.
+    pub async fn scrub(&self) -> bool {
+        if !self.unscrubbed.swap(false, Ordering::AcqRel) {
+            return true;
+        }
+        let done = self.writer.empty_wal().await;
+        if !done {
+            self.scrub_later();
+        }
+        done
     }
 
     #[must_use]

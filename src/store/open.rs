@@ -51,6 +51,8 @@ pub fn for_writing(path: &Path, busy_timeout: Duration) -> Result<Connection, St
         connection.pragma_update(None, "wal_autocheckpoint", 0)?;
         connection.pragma_update(None, "journal_size_limit", 64 << 20)?;
         connection.pragma_update(None, "foreign_keys", true)?;
+        // What is deleted is overwritten: an erasure on demand must not leave bytes in free pages.
+        connection.pragma_update(None, "secure_delete", true)?;
         connection.pragma_update(None, "cache_size", -i64::from(WRITER_CACHE_KIB))?;
         connection.pragma_update(None, "temp_store", "MEMORY")
     };

@@ -169,6 +169,12 @@ impl Writer {
         &self.work_arrived
     }
 
+    /// Empties the WAL; `false` when somebody still reads an older state, or the writer has ended.
+    pub async fn empty_wal(&self) -> bool {
+        let (reply, done) = oneshot::channel();
+        self.jobs.send(Message::EmptyWal(reply)).await.is_ok() && done.await.unwrap_or(false)
+    }
+
     /// Waits until the writing thread has ended. It ends when it is told to; before that, only by a fault of its own.
     pub async fn ended(&self) {
         self.jobs.closed().await;
@@ -190,6 +196,8 @@ impl Writer {
 
 enum Message {
     Job(Box<dyn Job>),
+    /// Empty the WAL, if nobody reads an older state; tells whether it is.
+    EmptyWal(oneshot::Sender<bool>),
     Close,
 }
 
@@ -290,11 +298,13 @@ struct Space {
 impl State {
     fn run(mut self) {
         let mut batch = Vec::with_capacity(self.options.batch_max);
+        let mut empty_wal: Vec<oneshot::Sender<bool>> = Vec::new();
         while let Some(first) = self.receiver.blocking_recv() {
             let mut next = Some(first);
             while let Some(message) = next.take() {
                 match message {
                     Message::Job(job) => batch.push(job),
+                    Message::EmptyWal(reply) => empty_wal.push(reply),
                     // What waits already is still given out, then the loop ends.
                     Message::Close => self.receiver.close(),
                 }
@@ -303,13 +313,26 @@ impl State {
                 }
             }
             self.work(&mut batch);
+            if !empty_wal.is_empty() {
+                let done = self.truncate_wal();
+                for reply in empty_wal.drain(..) {
+                    let _ = reply.send(done);
+                }
+            }
             self.keep_wal_small();
         }
         // Only if nobody else uses the file at this moment: waiting for a reader, a checkpoint of this kind would hold the
         // write lock all the while, and deliveries to another process would be refused. Otherwise the WAL stays, and is
         // read at the next start.
+        self.truncate_wal();
+    }
+
+    /// Copies the WAL into the database and cuts it to nothing, if nobody is in the way.
+    fn truncate_wal(&self) -> bool {
         let _ = self.connection.busy_timeout(Duration::ZERO);
-        let _ = self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+        let busy = self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0));
+        let _ = self.connection.busy_timeout(self.options.busy_timeout);
+        busy.is_ok_and(|busy| busy == 0)
     }
 
     /// One transaction over `batch`, and all answers.

@@ -55,6 +55,8 @@ fn imports_go_one_way() {
             &[
                 "handlers",
                 "store::changes",
+                "store::erasure",
+                "store::privacy",
                 "store::projection",
                 "store::system_log",
                 "store::tables",

@@ -167,7 +167,7 @@ pub fn sales_order(order_id: i64, version: &str, name: &str) -> Change {
 /// An outcome that writes this order.
 pub fn completed(order_id: i64) -> Arc<Outcome> {
     let changes = vec![sales_order(order_id, &text(Timestamp::UNIX_EPOCH), "#1")];
-    Arc::new(Outcome::Completed { changes, subjects: Vec::new(), orders: Vec::new(), note: None })
+    Arc::new(Outcome::Completed { changes, subjects: Vec::new(), orders: Vec::new(), note: None, erase: None })
 }
 
 #[tokio::test(flavor = "multi_thread")]

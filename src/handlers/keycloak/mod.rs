@@ -30,7 +30,7 @@ impl Handler for SystemLog {
         };
         let entry = entry(&body, event);
         let subjects = entry.user_id.iter().map(|user| Subject::new("keycloak_user", user.as_str())).collect();
-        Ok(Done { changes: vec![Change::SystemLog(Box::new(entry))], subjects, note: None })
+        Ok(Done { changes: vec![Change::SystemLog(Box::new(entry))], subjects, ..Done::default() })
     }
 }
 

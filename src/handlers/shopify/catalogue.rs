@@ -76,7 +76,7 @@ impl Handler for Products {
         let mut row = resource(event, PRODUCTS, &body, PRODUCT)?;
         row.lists.extend(list("product_variants", body.get("variants"), VARIANT, true)?);
         let subjects = vec![Subject::new("product", required(&body, "id", PRODUCTS)?)];
-        Ok(Done { changes: vec![Change::Row(row)], subjects, note: None })
+        Ok(Done { changes: vec![Change::Row(row)], subjects, ..Done::default() })
     }
 }
 
@@ -95,7 +95,7 @@ impl Handler for Plain {
         let body = parse(event.body)?;
         let id = required(&body, "id", self.table)?;
         let row = resource(event, self.table, &body, self.columns)?;
-        Ok(Done { changes: vec![Change::Row(row)], subjects: vec![Subject::new(self.subject, id)], note: None })
+        Ok(Done { changes: vec![Change::Row(row)], subjects: vec![Subject::new(self.subject, id)], ..Done::default() })
     }
 }
 
@@ -112,6 +112,10 @@ impl Handler for Levels {
         let key = vec![item.into(), location.into()];
         let mut row = resource_of(event, INVENTORY_LEVELS, key, &body, LEVEL)?;
         row.columns.push(("connected", (event.topic != "inventory_levels/disconnect").into()));
-        Ok(Done { changes: vec![Change::Row(row)], subjects: vec![Subject::new("inventory_item", item)], note: None })
+        Ok(Done {
+            changes: vec![Change::Row(row)],
+            subjects: vec![Subject::new("inventory_item", item)],
+            ..Done::default()
+        })
     }
 }

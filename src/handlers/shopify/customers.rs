@@ -37,7 +37,7 @@ impl Handler for Customers {
             .chain([Field("is_default", Kind::Flag, "default")])
             .collect();
         row.lists.extend(list("customer_addresses", body.get("addresses"), &columns, true)?);
-        Ok(Done { changes: vec![Change::Row(row)], subjects: vec![Subject::new("customer", id)], note: None })
+        Ok(Done { changes: vec![Change::Row(row)], subjects: vec![Subject::new("customer", id)], ..Done::default() })
     }
 }
 
@@ -59,6 +59,6 @@ impl Handler for Merged {
             return Ok(Done { subjects, note, ..Done::default() });
         }
         let row = fact(event, CUSTOMERS, vec![gone.into()], vec![("merged_into", kept.into())]);
-        Ok(Done { changes: vec![Change::Row(row)], subjects, note: None })
+        Ok(Done { changes: vec![Change::Row(row)], subjects, ..Done::default() })
     }
 }

@@ -124,7 +124,7 @@ impl Handler for Holds {
             return Ok(Done::note(format!("stored only: this {} names no hold by its id", event.topic)));
         };
         let subjects = of.map(|of| Subject::new("fulfillment_order", of)).into_iter().collect();
-        Ok(Done { changes: vec![change], subjects, note: None })
+        Ok(Done { changes: vec![change], subjects, ..Done::default() })
     }
 }
 

@@ -102,6 +102,6 @@ impl Handler for Steps {
         } else {
             resource(event, FULFILLMENT_EVENTS, &body, STEP)?
         };
-        Ok(Done { changes: vec![Change::Row(row)], subjects: subjects.collect(), note: None })
+        Ok(Done { changes: vec![Change::Row(row)], subjects: subjects.collect(), ..Done::default() })
     }
 }

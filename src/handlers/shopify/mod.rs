@@ -10,6 +10,7 @@ pub mod fulfillment_orders;
 pub mod fulfillments;
 pub mod orders;
 pub mod payments;
+pub mod privacy;
 pub mod returns;
 pub mod shops;
 
@@ -108,7 +109,7 @@ impl Handler for Deleted {
         let id = required(&parse(event.body)?, "id", self.table)?;
         let at = clock::text(event.sent_at());
         let row = fact(event, self.table, vec![id.into()], vec![("deleted_at", at.into())]);
-        Ok(Done { changes: vec![Change::Row(row)], subjects: vec![Subject::new(self.subject, id)], note: None })
+        Ok(Done { changes: vec![Change::Row(row)], subjects: vec![Subject::new(self.subject, id)], ..Done::default() })
     }
 }
 

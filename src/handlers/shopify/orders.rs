@@ -239,6 +239,6 @@ impl Handler for Edited {
             row.lists.push(List { table: "sales_order_edit_lines", columns, rows });
         }
         let order = edit.get("order_id").and_then(fields::id).map(|order| Subject::new("order", order));
-        Ok(Done { changes: vec![Change::Row(row)], subjects: order.into_iter().collect(), note: None })
+        Ok(Done { changes: vec![Change::Row(row)], subjects: order.into_iter().collect(), ..Done::default() })
     }
 }

@@ -49,6 +49,10 @@ impl Handler for Returns {
         row.lists.extend(list("return_lines", body.get("return_line_items"), LINE, false)?);
         let subjects =
             [Some(Subject::new("return", id)), order.map(|order| Subject::new("order", order)), order_of(&body)];
-        Ok(Done { changes: vec![Change::Row(row)], subjects: subjects.into_iter().flatten().collect(), note: None })
+        Ok(Done {
+            changes: vec![Change::Row(row)],
+            subjects: subjects.into_iter().flatten().collect(),
+            ..Done::default()
+        })
     }
 }

@@ -1,0 +1,287 @@
+//! Erasing personal data when Shopify asks for it: from the tables, the raw bodies, the logs' texts, and from the file itself.
+//!
+//! What goes is overwritten with zeros (`secure_delete`, set for every writing connection), and the WAL is emptied when the
+//! erasure is committed ([`super::Store::scrub`]), so that no page of it holds the bytes any more. What stays: that an event came
+//! and was erased (`webhook_events.erased_at`), what an order was worth and what was on it, and numbers that name nobody.
+//!
+//! An erasure outlives itself: `erased_subjects` keeps whom and what it was about, and an event about them that is worked later
+//! is erased instead of projected.
+
+use super::changes::Subject;
+use super::writer::Kind;
+use super::{Store, StoreError};
+use crate::clock;
+use rusqlite::{Connection, params};
+use std::collections::BTreeSet;
+
+/// Whose data is to go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Erasure {
+    /// One customer of a shop: by number, by address, and the orders that are named.
+    Customer { customer_id: Option<i64>, email: Option<String>, orders: Vec<i64> },
+    /// Everything of a shop.
+    Shop,
+}
+
+/// Events erased in one transaction: bounds how long it holds the lock.
+const BATCH: usize = 200;
+
+/// Tables whose rows are a shop's.
+const SHOP_TABLES: [&str; 27] = [
+    "sales_orders",
+    "sales_order_lines",
+    "sales_order_addresses",
+    "sales_order_taxes",
+    "sales_order_discounts",
+    "sales_order_shipping_lines",
+    "sales_order_edits",
+    "sales_order_edit_lines",
+    "order_transactions",
+    "refunds",
+    "refund_lines",
+    "fulfillments",
+    "fulfillment_lines",
+    "fulfillment_tracking_numbers",
+    "fulfillment_events",
+    "fulfillment_orders",
+    "fulfillment_holds",
+    "returns",
+    "return_lines",
+    "customers",
+    "customer_addresses",
+    "products",
+    "product_variants",
+    "inventory_items",
+    "inventory_levels",
+    "locations",
+    "shopify_product_mappings",
+];
+
+impl Store {
+    /// Erases, some events a transaction, until nothing is left. Done again after a crash it goes on where it was.
+    ///
+    /// # Errors
+    /// When a transaction fails; what was erased before stays erased.
+    pub async fn erase(&self, event_id: i64, shop: &str, erasure: &Erasure) -> Result<u64, StoreError> {
+        let mut erased = 0;
+        loop {
+            let (shop, erasure, now) = (shop.to_owned(), erasure.clone(), clock::text(self.clock.now()));
+            let count = self
+                .writer
+                .submit(Kind::Upkeep, move |connection| match &erasure {
+                    Erasure::Customer { customer_id, email, orders } => {
+                        erase_customer(connection, event_id, &shop, *customer_id, email.as_deref(), orders, &now)
+                    }
+                    Erasure::Shop => erase_shop(connection, event_id, &shop, &now),
+                })
+                .await?;
+            erased += count as u64;
+            if count < BATCH {
+                return Ok(erased);
+            }
+        }
+    }
+}
+
+fn erase_customer(
+    connection: &Connection,
+    by: i64,
+    shop: &str,
+    customer_id: Option<i64>,
+    email: Option<&str>,
+    orders: &[i64],
+    now: &str,
+) -> Result<usize, StoreError> {
+    let numbers = |sql: &str, value: &dyn rusqlite::ToSql| -> Result<Vec<i64>, StoreError> {
+        let mut statement = connection.prepare_cached(sql)?;
+        let rows = statement.query_map(params![shop, value], |row| row.get(0))?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    };
+    let mut customers: BTreeSet<i64> = customer_id.into_iter().collect();
+    let mut orders: BTreeSet<i64> = orders.iter().copied().collect();
+    if let Some(email) = email {
+        customers.extend(numbers(
+            "SELECT customer_id FROM customers WHERE shop_domain = ?1 AND email = ?2 COLLATE NOCASE",
+            &email,
+        )?);
+        orders.extend(numbers(
+            "SELECT order_id FROM sales_orders WHERE shop_domain = ?1 AND email = ?2 COLLATE NOCASE",
+            &email,
+        )?);
+    }
+    for customer in &customers {
+        orders.extend(numbers(
+            "SELECT order_id FROM sales_orders WHERE shop_domain = ?1 AND customer_id = ?2",
+            customer,
+        )?);
+    }
+    // What a batch before this one found is found again: its traces in the tables may be gone by now.
+    for (kind, set) in [("customer", &mut customers), ("order", &mut orders)] {
+        let mut statement = connection
+            .prepare_cached("SELECT key FROM erased_subjects WHERE shop_domain = ? AND kind = ? AND by_event = ?")?;
+        let rows = statement.query_map(params![shop, kind, by], |row| row.get::<_, String>(0))?;
+        for key in rows {
+            set.extend(key?.parse::<i64>().ok());
+        }
+    }
+    let mut events = BTreeSet::new();
+    for (kind, set) in [("customer", &customers), ("order", &orders)] {
+        for key in set {
+            remember(connection, shop, kind, &key.to_string(), by, now)?;
+            events.extend(about(connection, shop, kind, &key.to_string())?);
+        }
+    }
+    for order in &orders {
+        let mut statement = connection.prepare_cached(
+            "SELECT n.number FROM fulfillment_tracking_numbers n JOIN fulfillments f USING (shop_domain, fulfillment_id) \
+             WHERE f.shop_domain = ? AND f.order_id = ?",
+        )?;
+        let codes: Vec<String> =
+            statement.query_map(params![shop, order], |row| row.get(0))?.collect::<Result<_, _>>()?;
+        for code in codes {
+            // EasyPost's events are of no shop; the parcel's are of this order.
+            events.extend(about(connection, "", "tracking_code", &code)?);
+        }
+        anonymise(connection, shop, *order)?;
+    }
+    for customer in &customers {
+        for table in ["customer_addresses", "customers"] {
+            connection.execute(
+                &format!("DELETE FROM {table} WHERE shop_domain = ? AND customer_id = ?"),
+                params![shop, customer],
+            )?;
+        }
+    }
+    // Events that nothing handles, or that failed, are about nobody that is known: their bytes are looked through.
+    let texts = customer_id.map(|id| id.to_string()).into_iter().chain(email.map(str::to_owned));
+    for text in texts {
+        let mut statement = connection.prepare_cached(
+            "SELECT e.id FROM webhook_events e JOIN webhook_payloads p ON p.event_id = e.id \
+             WHERE e.source = 'shopify' AND e.shop_domain = ?1 AND instr(lower(CAST(p.body AS TEXT)), lower(?2)) > 0 \
+             AND NOT EXISTS (SELECT 1 FROM event_subjects s WHERE s.event_id = e.id)",
+        )?;
+        let found = statement.query_map(params![shop, text], |row| row.get(0))?.collect::<Result<Vec<i64>, _>>()?;
+        events.extend(found);
+    }
+    // The one that asks keeps its body until it is completed, so that it can be worked again after a crash.
+    events.remove(&by);
+    erase_events(connection, events.into_iter(), now)
+}
+
+/// An order without whose it was: what it was worth and what was on it stays.
+fn anonymise(connection: &Connection, shop: &str, order: i64) -> Result<(), StoreError> {
+    for sql in [
+        "UPDATE sales_orders SET customer_id = NULL, email = NULL, phone = NULL, note = NULL, tags = NULL WHERE shop_domain = ? AND order_id = ?",
+        "UPDATE sales_order_lines SET properties = NULL WHERE shop_domain = ? AND order_id = ?",
+        "DELETE FROM sales_order_addresses WHERE shop_domain = ? AND order_id = ?",
+        "UPDATE sales_order_edits SET staff_note = NULL WHERE shop_domain = ? AND order_id = ?",
+        "UPDATE refunds SET note = NULL WHERE shop_domain = ? AND order_id = ?",
+        "UPDATE returns SET decline_note = NULL WHERE shop_domain = ? AND order_id = ?",
+        "UPDATE return_lines SET note = NULL WHERE (shop_domain, return_id) IN \
+         (SELECT shop_domain, return_id FROM returns WHERE shop_domain = ? AND order_id = ?)",
+        "UPDATE fulfillment_events SET message = NULL, city = NULL, zip = NULL WHERE shop_domain = ? AND order_id = ?",
+        "UPDATE fulfillment_orders SET message = NULL WHERE shop_domain = ? AND order_id = ?",
+        "UPDATE shipments SET signed_by = NULL, public_url = NULL WHERE shop_domain = ? AND order_id = ?",
+    ] {
+        connection.prepare_cached(sql)?.execute(params![shop, order])?;
+    }
+    Ok(())
+}
+
+fn erase_shop(connection: &Connection, by: i64, shop: &str, now: &str) -> Result<usize, StoreError> {
+    remember(connection, shop, "shop", shop, by, now)?;
+    let mut statement = connection.prepare_cached(
+        "SELECT id FROM webhook_events WHERE source = 'shopify' AND shop_domain = ? AND erased_at IS NULL AND id <> ? LIMIT ?",
+    )?;
+    let batch = i64::try_from(BATCH).unwrap_or(i64::MAX);
+    let events = statement.query_map(params![shop, by, batch], |row| row.get(0))?.collect::<Result<Vec<i64>, _>>()?;
+    let count = erase_events(connection, events.into_iter(), now)?;
+    if count < BATCH {
+        for table in SHOP_TABLES {
+            connection.execute(&format!("DELETE FROM {table} WHERE shop_domain = ?"), [shop])?;
+        }
+        connection.execute("DELETE FROM data_requests WHERE shop_domain = ?", [shop])?;
+        connection.execute("DELETE FROM shops WHERE shop_domain = ?", [shop])?;
+    }
+    Ok(count)
+}
+
+/// Takes out what the event said that asked for an erasure, when it is completed.
+///
+/// # Errors
+/// When a statement fails.
+pub(super) fn finish(connection: &Connection, event_id: i64, now: &str) -> Result<(), StoreError> {
+    erase_events(connection, [event_id].into_iter(), now).map(drop)
+}
+
+/// Takes out what these events said; gives how many had something left to take out.
+fn erase_events(connection: &Connection, events: impl Iterator<Item = i64>, now: &str) -> Result<usize, StoreError> {
+    let mut count = 0;
+    for event in events {
+        let had = connection
+            .prepare_cached("UPDATE webhook_events SET erased_at = ?1, last_error = NULL, note = NULL WHERE id = ?2 AND erased_at IS NULL")?
+            .execute(params![now, event])?;
+        if had == 0 {
+            continue;
+        }
+        for sql in [
+            "DELETE FROM webhook_payloads WHERE event_id = ?",
+            "DELETE FROM webhook_conflicts WHERE event_id = ?",
+            "UPDATE webhook_event_log SET error = NULL WHERE event_id = ?",
+            "UPDATE destination_deliveries SET last_error = NULL WHERE event_id = ?",
+            "UPDATE destination_delivery_log SET error = NULL WHERE delivery_id IN (SELECT id FROM destination_deliveries WHERE event_id = ?)",
+            "DELETE FROM event_subjects WHERE event_id = ? AND kind IN ('customer', 'tracking_code')",
+        ] {
+            connection.prepare_cached(sql)?.execute([event])?;
+        }
+        count += 1;
+        if count == BATCH {
+            break;
+        }
+    }
+    Ok(count)
+}
+
+fn about(connection: &Connection, shop: &str, kind: &str, key: &str) -> Result<Vec<i64>, StoreError> {
+    let mut statement = connection.prepare_cached(
+        "SELECT s.event_id FROM event_subjects s JOIN webhook_events e ON e.id = s.event_id \
+         WHERE s.key = ? AND s.kind = ? AND s.shop_domain = ? AND e.erased_at IS NULL",
+    )?;
+    let rows = statement.query_map(params![key, kind, shop], |row| row.get(0))?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+fn remember(connection: &Connection, shop: &str, kind: &str, key: &str, by: i64, now: &str) -> Result<(), StoreError> {
+    connection
+        .prepare_cached(
+            "INSERT INTO erased_subjects (shop_domain, kind, key, at, by_event) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+        )?
+        .execute(params![shop, kind, key, now, by])?;
+    Ok(())
+}
+
+/// Whether an event that comes late is about somebody who was erased; then it is erased too, and true.
+///
+/// # Errors
+/// When a statement fails.
+pub(super) fn late(
+    connection: &Connection,
+    event_id: i64,
+    shop: &str,
+    subjects: &[Subject],
+    now: &str,
+) -> Result<bool, StoreError> {
+    let mut statement = connection.prepare_cached(
+        "SELECT 1 FROM erased_subjects WHERE shop_domain = ?1 AND kind = ?2 AND key = ?3 AND by_event <> ?4",
+    )?;
+    let mut is_erased = |kind: &str, key: &str| statement.exists(params![shop, kind, key, event_id]);
+    // A shop that is erased may be installed again: its later events are new.
+    let mut found = false;
+    for subject in subjects {
+        found |= ["customer", "order"].contains(&subject.kind) && is_erased(subject.kind, &subject.key)?;
+    }
+    if found {
+        erase_events(connection, [event_id].into_iter(), now)?;
+    }
+    Ok(found)
+}

@@ -1,0 +1,202 @@
+//! Erasing what Shopify asks to be erased, from the bytes of the file too; customers' requests for their data.
+
+use crate::util::{Daemon, Home, OTHER_SECRET, OTHER_SHOP, Request, SHOP, base64, easypost, hmac, shopify};
+use std::fs;
+use std::io::{Read, Write};
+use std::process::{Command, Stdio};
+
+/// Words that stand in Ada's events and nowhere else.
+const ADAS: [&str; 6] =
+    ["ada@example.com", "Lovelace", "12 Analytical Row", "ring the bell twice", "+15550142", "ada-signed-here"];
+const CUSTOMER: u64 = 7_115_134_935_223_412_345;
+
+fn send(daemon: &Daemon<'_>, id: &str, topic: &str, body: &str) -> i64 {
+    let request = shopify(id, body.as_bytes()).with("X-Shopify-Topic", topic);
+    daemon.request(&Request { path: format!("/api/webhooks/shopify/{topic}"), ..request }).event_id()
+}
+
+fn adas_order(id: u64, note: &str) -> String {
+    format!(
+        r##"{{"id":{id},"name":"#{id}","currency":"USD","total_price":"10.00","updated_at":"2026-11-23T10:00:00Z","email":"ada@example.com",
+        "phone":"+15550142","note":"{note}","customer":{{"id":{CUSTOMER},"last_name":"Lovelace"}},
+        "shipping_address":{{"last_name":"Lovelace","address1":"12 Analytical Row"}},
+        "line_items":[{{"id":{id}1,"sku":"JAM-6","quantity":2,"price":"5.00"}}],
+        "fulfillments":[{{"id":{id}7,"order_id":{id},"tracking_numbers":["1Z{id}"],"updated_at":"2026-11-23T10:00:00Z"}}]}}"##
+    )
+}
+
+fn adas_events(daemon: &Daemon<'_>) {
+    let customer = format!(
+        r#"{{"id":{CUSTOMER},"email":"ada@example.com","last_name":"Lovelace","phone":"+15550142","updated_at":"2026-11-23T09:00:00Z","addresses":[{{"id":1,"address1":"12 Analytical Row"}}]}}"#
+    );
+    send(daemon, "c", "customers/update", &customer);
+    send(daemon, "o", "orders/create", &adas_order(100, "ring the bell twice"));
+    // The same id with other bytes: kept as a conflict.
+    send(daemon, "o", "orders/create", &adas_order(100, "ring the bell twice, please"));
+    // Nothing handles it, and nothing knows whose it is but its bytes.
+    send(daemon, "u", "checkouts/create", r#"{"email":"ada@example.com","note":"ring the bell twice"}"#);
+    // It fails: its total is no number.
+    send(daemon, "f", "orders/updated", &adas_order(100, "Lovelace").replace("\"10.00\"", "\"ten\""));
+    let tracker = r#"{"id":"evt_1","description":"tracker.updated","mode":"production","result":{"id":"trk_1","object":"Tracker","mode":"production","tracking_code":"1Z100","signed_by":"ada-signed-here","updated_at":"2026-11-24T00:00:00Z"}}"#;
+    daemon.request(&easypost(tracker.as_bytes())).event_id();
+    // Somebody else's, of the same shop.
+    send(
+        daemon,
+        "x",
+        "orders/create",
+        &adas_order(200, "-")
+            .replace("ada@example.com", "bob@example.com")
+            .replace(&CUSTOMER.to_string(), "77")
+            .replace("Lovelace", "Builder")
+            .replace("12 Analytical Row", "1 Fix Street")
+            .replace("+15550142", "+15550199"),
+    );
+}
+
+/// Which of the words stand in the bytes of the database or its WAL.
+fn found<'w>(home: &Home, words: &[&'w str]) -> Vec<&'w str> {
+    let mut bytes = fs::read(home.db()).unwrap();
+    bytes.extend(fs::read(home.path("events.db-wal")).unwrap_or_default());
+    words.iter().copied().filter(|word| bytes.windows(word.len()).any(|part| part == word.as_bytes())).collect()
+}
+
+fn redact(daemon: &Daemon<'_>, orders: &str) -> i64 {
+    let body = format!(
+        r#"{{"shop_id":1,"shop_domain":"{SHOP}","customer":{{"id":{CUSTOMER},"email":"Ada@example.com","phone":"+15550142"}},"orders_to_redact":{orders}}}"#
+    );
+    send(daemon, "redact", "customers/redact", &body)
+}
+
+#[test]
+fn a_redacted_customer_is_gone_from_the_bytes_of_the_file() {
+    let home = Home::new("");
+    let daemon = home.serve();
+    adas_events(&daemon);
+    home.wait_until_worked();
+    assert_eq!(found(&home, &ADAS), ADAS, "they were there");
+    let id = redact(&daemon, "[100]");
+    home.wait_until_worked();
+    home.wait_for("SELECT count(*) FROM webhook_events WHERE erased_at IS NOT NULL", "6");
+    while fs::metadata(home.path("events.db-wal")).unwrap().len() > 0 {
+        std::thread::yield_now();
+    }
+    assert_eq!(found(&home, &ADAS), [""; 0], "not one of them is left");
+    // What came, what it was worth and what was on it stays; so does everybody else.
+    assert_eq!(
+        home.sql(&format!("SELECT status, erased_at IS NOT NULL FROM webhook_events WHERE id = {id}")),
+        "completed|1"
+    );
+    assert_eq!(
+        home.sql("SELECT order_id, total, email FROM sales_orders ORDER BY 1"),
+        "100|10.00|\n200|10.00|bob@example.com"
+    );
+    assert_eq!(home.sql("SELECT count(*) FROM sales_order_lines"), "2");
+    assert_eq!(home.sql("SELECT count(*) FROM customers"), "0");
+    assert_eq!(found(&home, &["bob@example.com", "1 Fix Street"]).len(), 2);
+    home.assert_sound();
+}
+
+/// What comes after the erasure about the same customer is erased too, whatever it says.
+#[test]
+fn a_late_event_of_a_redacted_customer_is_erased_too() {
+    let home = Home::new("");
+    let daemon = home.serve();
+    redact(&daemon, "[100]");
+    home.wait_until_worked();
+    adas_events(&daemon);
+    home.wait_until_worked();
+    daemon.stop();
+    let left = found(&home, &["12 Analytical Row", "+15550142"]);
+    // The failed and the unhandled one are not known to be hers; the erasure had looked before they came.
+    assert_eq!(home.sql("SELECT count(*) FROM customers"), "0");
+    assert_eq!(home.sql("SELECT order_id FROM sales_orders"), "200");
+    assert_eq!(home.sql("SELECT group_concat(webhook_id) FROM webhook_events WHERE erased_at IS NOT NULL AND webhook_id IN ('c', 'o')"), "c,o");
+    assert!(left.len() <= 2, "{left:?}");
+}
+
+#[test]
+fn a_redacted_shop_is_gone_and_the_others_are_not() {
+    let home = Home::new("");
+    let daemon = home.serve();
+    adas_events(&daemon);
+    for id in 1..500 {
+        send(&daemon, &format!("w{id}"), "orders/create", &adas_order(1000 + id, "-"));
+    }
+    let body = adas_order(300, "-").replace("ada@example.com", "eve@example.com");
+    let other = shopify("w", body.as_bytes())
+        .with("X-Shopify-Shop-Domain", OTHER_SHOP)
+        .with("X-Shopify-Hmac-Sha256", &base64(&hmac(OTHER_SECRET.as_bytes(), body.as_bytes())));
+    daemon.request(&other).event_id();
+    home.wait_until_worked();
+    let wrong = send(&daemon, "r0", "shop/redact", &format!(r#"{{"shop_id":1,"shop_domain":"{OTHER_SHOP}"}}"#));
+    home.wait_until_worked();
+    assert_eq!(
+        home.sql(&format!("SELECT status FROM webhook_events WHERE id = {wrong}")),
+        "failed",
+        "another shop than signed"
+    );
+    send(&daemon, "r1", "shop/redact", &format!(r#"{{"shop_id":1,"shop_domain":"{SHOP}"}}"#));
+    home.wait_until_worked();
+    daemon.stop();
+    assert_eq!(
+        home.sql(&format!("SELECT count(*) FROM webhook_events WHERE shop_domain = '{SHOP}' AND erased_at IS NULL")),
+        "0"
+    );
+    assert_eq!(home.sql("SELECT shop_domain, order_id FROM sales_orders"), format!("{OTHER_SHOP}|300"));
+    assert_eq!(found(&home, &["ada@example.com", "ring the bell twice"]), [""; 0]);
+    assert_eq!(found(&home, &["eve@example.com"]).len(), 1);
+}
+
+/// Somebody's sqlite3 shell keeps the WAL: that is said, and the WAL is emptied when it ends.
+#[test]
+fn a_reader_delays_the_emptying_and_is_told_of() {
+    let home = Home::new("");
+    let daemon = home.serve();
+    adas_events(&daemon);
+    home.wait_until_worked();
+    let mut shell =
+        Command::new("sqlite3").arg(home.db()).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    writeln!(shell.stdin.as_mut().unwrap(), "BEGIN;\nSELECT 1 FROM webhook_events LIMIT 1;").unwrap();
+    let mut seen = [0; 2];
+    shell.stdout.as_mut().unwrap().read_exact(&mut seen).unwrap();
+    redact(&daemon, "[100]");
+    home.wait_until_worked();
+    home.wait_for("SELECT count(*) FROM webhook_events WHERE erased_at IS NOT NULL", "6");
+    while !home.log().contains("the WAL still holds what was erased") {
+        std::thread::yield_now();
+    }
+    drop(shell.stdin.take());
+    shell.wait().unwrap();
+    while fs::metadata(home.path("events.db-wal")).unwrap().len() > 0 {
+        std::thread::yield_now();
+    }
+    assert_eq!(found(&home, &ADAS), [""; 0]);
+}
+
+#[test]
+fn a_request_for_data_has_a_deadline_and_an_answer() {
+    let home = Home::new("");
+    let daemon = home.serve();
+    adas_events(&daemon);
+    let body = format!(
+        r#"{{"shop_id":1,"shop_domain":"{SHOP}","orders_requested":[100],"customer":{{"id":{CUSTOMER},"email":"ada@example.com"}},"data_request":{{"id":9999}}}}"#
+    );
+    let request = shopify("d", body.as_bytes())
+        .with("X-Shopify-Topic", "customers/data_request")
+        .with("X-Shopify-Triggered-At", "2026-11-24T10:00:00Z");
+    daemon.request(&Request { path: "/api/webhooks/shopify/customers/data_request".into(), ..request }).event_id();
+    home.wait_until_worked();
+    let listed: serde_json::Value = serde_json::from_str(home.ok(&["privacy", "list", "--json"]).trim()).unwrap();
+    assert_eq!(
+        (listed["due_at"].as_str(), listed["request_id"].as_i64()),
+        (Some("2026-12-24T10:00:00.000Z"), Some(9999))
+    );
+    let export: serde_json::Value = serde_json::from_str(&home.ok(&["privacy", "export", "1"])).unwrap();
+    assert_eq!(export["tables"]["customers"][0]["email"], "ada@example.com");
+    assert_eq!(export["tables"]["sales_order_addresses"][0]["address1"], "12 Analytical Row");
+    assert!(export["events"].as_array().unwrap().iter().any(|event| event["body"]["note"] == "ring the bell twice"));
+    assert!(!export.to_string().contains("bob@example.com"));
+    home.ok(&["privacy", "done", "1"]);
+    assert!(home.ok(&["privacy", "list"]).contains("done "));
+    assert_eq!(home.run(&["privacy", "export", "7"]).status.code(), Some(1));
+}
