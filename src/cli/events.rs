@@ -1,19 +1,16 @@
 //! `events`: look at events, bring them back, take them out.
 
 use super::output::{self, line, shortened, table};
-use super::{Failure, Place, clock, work};
+use super::{Failure, Place, clock, retry, search};
 use crate::clock as time;
-use crate::config::Secrets;
 use crate::config::reader::parse_duration;
 use crate::providers::Reason;
-use crate::queue::process;
 use crate::store::destination_states;
 use crate::store::envelope::Source;
 use crate::store::events::{self, Event, Filter, Status};
 use crate::store::reader::Reader;
 use crate::store::rejections::{self, Rejection};
-use crate::store::{Store, StoreError};
-use anyhow::{Context, bail};
+use anyhow::Context;
 use base64::Engine;
 use clap::Args;
 use serde_json::{Value, json};
@@ -26,7 +23,11 @@ pub enum Command {
     /// One event with its trail, or the bytes as they came
     Show(Show),
     /// Bring events back: failed ones get new attempts, waiting ones are due now
-    Retry(Retry),
+    Retry(retry::Retry),
+    /// Find events by an order's name, a customer, a tracking code, an SKU or a number
+    Search(search::Search),
+    /// Watch what happens to events as it happens
+    Tail(search::Tail),
     /// Events with headers and body, a JSON line each
     Export(Export),
     /// Deliveries that were refused, why, and what to check
@@ -35,10 +36,10 @@ pub enum Command {
 
 /// Which events.
 #[derive(Debug, Clone, Args)]
-struct Which {
+pub(super) struct Which {
     /// Only events in this status
     #[arg(long, value_enum)]
-    status: Option<Status>,
+    pub(super) status: Option<Status>,
     /// Only events of this source: shopify, easypost or keycloak
     #[arg(long)]
     source: Option<Source>,
@@ -70,23 +71,6 @@ pub struct Show {
     #[arg(long, conflicts_with = "json")]
     body: bool,
     /// One JSON document
-    #[arg(long)]
-    json: bool,
-}
-
-#[derive(Debug, Args)]
-pub struct Retry {
-    /// The events' numbers; completed ones are worked again too
-    #[arg(required_unless_present_any = ["status", "source", "topic", "since"],
-          conflicts_with_all = ["status", "source", "topic", "since", "limit"])]
-    ids: Vec<i64>,
-    /// Without numbers: all events that fit, failed ones unless --status says otherwise
-    #[command(flatten)]
-    which: Which,
-    /// At most so many, the newest
-    #[arg(long)]
-    limit: Option<u32>,
-    /// A JSON line each
     #[arg(long)]
     json: bool,
 }
@@ -126,20 +110,22 @@ pub struct Rejected {
 }
 
 /// Events read in one short transaction while paging: a long one would keep the WAL from shrinking.
-const PAGE: u32 = 500;
+pub(super) const PAGE: u32 = 500;
 
 pub fn run(place: &Place, command: Command) -> Result<(), Failure> {
     Ok(match command {
         Command::List(arguments) => list(&place.reader()?, &arguments),
         Command::Show(arguments) => show(&place.reader()?, &arguments),
-        Command::Retry(arguments) => retry(place, &arguments),
+        Command::Retry(arguments) => retry::run(place, &arguments),
+        Command::Search(arguments) => search::search(&place.reader()?, &arguments),
+        Command::Tail(arguments) => search::tail(&place.reader()?, &arguments),
         Command::Export(arguments) => export(&place.reader()?, &arguments),
         Command::Rejected(arguments) => rejected(&place.reader()?, &arguments),
     }?)
 }
 
 impl Which {
-    fn filter(&self) -> Filter {
+    pub(super) fn filter(&self) -> Filter {
         Filter { status: self.status, source: self.source, topic: self.topic.clone(), since: self.since.clone() }
     }
 }
@@ -155,15 +141,17 @@ pub(super) fn since(text: &str) -> Result<String, String> {
     Ok(time::text(clock().now().checked_sub(back).map_err(|error| error.to_string())?))
 }
 
-/// Calls `each` for every event that fits, newest first, a page at a time.
-fn pages(
+/// Calls `each` for every event that fits, newest first, a page at a time; `before`: only those with a lower
+/// number.
+pub(super) fn pages(
     reader: &Reader,
     filter: &Filter,
+    before: Option<i64>,
     limit: Option<u32>,
     mut each: impl FnMut(Event) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
     let mut left = limit.unwrap_or(u32::MAX);
-    let mut before = None;
+    let mut before = before;
     while left > 0 {
         let page = reader.read(|connection| events::list(connection, filter, before, left.min(PAGE)))?;
         let read = u32::try_from(page.len()).unwrap_or(u32::MAX);
@@ -181,10 +169,10 @@ fn pages(
 fn list(reader: &Reader, arguments: &List) -> anyhow::Result<()> {
     let filter = arguments.which.filter();
     if arguments.json {
-        return pages(reader, &filter, Some(arguments.limit), |event| Ok(line(&serde_json::to_string(&event)?)?));
+        return pages(reader, &filter, None, Some(arguments.limit), |event| Ok(line(&serde_json::to_string(&event)?)?));
     }
     let mut rows = Vec::new();
-    pages(reader, &filter, Some(arguments.limit), |event| {
+    pages(reader, &filter, None, Some(arguments.limit), |event| {
         rows.push(event);
         Ok(())
     })?;
@@ -296,53 +284,8 @@ fn show(reader: &Reader, arguments: &Show) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn retry(place: &Place, arguments: &Retry) -> anyhow::Result<()> {
-    let config = place.load(Secrets::LeaveAside)?;
-    let mut filter = arguments.which.filter();
-    if filter.status == Some(Status::Processing) {
-        bail!("events that are being worked cannot be brought back; they come back by themselves if their worker dies");
-    }
-    let mut ids = arguments.ids.clone();
-    let by_filter = ids.is_empty();
-    if by_filter {
-        filter.status = filter.status.or(Some(Status::Failed));
-        pages(&Reader::open(&config.store.path, 1)?, &filter, arguments.limit, |event| {
-            ids.push(event.id);
-            Ok(())
-        })?;
-    } else if !config.store.path.exists() {
-        return Err(StoreError::Missing { path: config.store.path }.into());
-    }
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let retried = runtime.block_on(async {
-        let store = Store::open(&work::store_options(&config), clock())?;
-        let mut retried = Vec::new();
-        for page in ids.chunks(PAGE as usize) {
-            retried.extend(store.retry(page.to_vec(), config.worker.max_attempts, process::current().worker).await?);
-        }
-        store.writer.close().await;
-        Ok::<_, StoreError>(retried)
-    })?;
-    for event in &retried {
-        let (id, was) = (event.event_id, event.was);
-        line(&if arguments.json {
-            json!({"event_id": id, "was": was, "status": "received"}).to_string()
-        } else {
-            format!("event {id} was {was} and is due now")
-        })?;
-    }
-    let left = ids.len() - retried.len();
-    if left > 0 && !by_filter {
-        bail!("{left} of {} events do not exist or are being worked, and were left alone", ids.len());
-    }
-    if ids.is_empty() && !arguments.json {
-        line("No such events.")?;
-    }
-    Ok(())
-}
-
 fn export(reader: &Reader, arguments: &Export) -> anyhow::Result<()> {
-    pages(reader, &arguments.which.filter(), arguments.limit, |event| {
+    pages(reader, &arguments.which.filter(), None, arguments.limit, |event| {
         let payload = reader.read(|connection| events::payload(connection, event.id))?;
         let mut document = serde_json::to_value(&event)?;
         if let Some(payload) = payload {

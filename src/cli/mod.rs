@@ -4,8 +4,11 @@ mod audit;
 mod check;
 mod destinations;
 mod events;
+mod mappings;
 mod output;
 mod privacy;
+mod retry;
+mod search;
 mod send;
 mod serve;
 mod shell;
@@ -68,6 +71,9 @@ enum Command {
     /// Where events are handed on to: list, test, hold, let go
     #[command(subcommand)]
     Destinations(destinations::Command),
+    /// The ERP's item of what a shop sells: list, add, remove, import, export
+    #[command(subcommand)]
+    Mappings(mappings::Command),
     /// Customers' requests for their data, and their deadlines
     #[command(subcommand)]
     Privacy(privacy::Command),
@@ -119,6 +125,7 @@ impl Cli {
             Command::Send(arguments) => send::run(&place, &arguments),
             Command::Config(command) => check::run(&place, &command),
             Command::Audit(command) => audit::run(&place, &command),
+            Command::Mappings(command) => mappings::run(&place, command),
             Command::Privacy(command) => privacy::run(&place, &command),
             Command::Destinations(command) => destinations::run(&place, &command),
             Command::Completions(arguments) => shell::completions(&arguments),

@@ -23,6 +23,8 @@ mod limits;
 mod model;
 /// Who else uses the file, the directory and the queue: other processes, a reading shell, a holder that wakes up late.
 mod neighbours;
+/// The operator's daily tools: mappings, search, tail, retries of many.
+mod operating;
 /// Erasing what Shopify asks to be erased, from the bytes of the file too; customers' requests for their data.
 mod privacy;
 /// The ERP's tables do not depend on the order of events, nor on how often each comes.
