@@ -304,12 +304,11 @@ CREATE TABLE system_log (
   resource_path TEXT,                 -- … on which one: users/d0c1b2a3-…
   result        TEXT NOT NULL CHECK (result IN ('ok', 'error')), -- whether it came to pass
   error         TEXT,                 -- why not: invalid_user_credentials …
-  details       TEXT,                 -- JSON: what else Keycloak told
+  details       TEXT,                 -- JSON: the event's details; what an admin wrote is in the event's body
   prev_hash     TEXT NOT NULL,        -- the hash of the row before; 64 zeros for the first
   hash          TEXT NOT NULL         -- SHA-256 over prev_hash and the columns above, see src/store/system_log.rs
 ) STRICT;
-CREATE INDEX system_log_by_time ON system_log (at);
-CREATE INDEX system_log_login_errors_by_user ON system_log (coalesce(username, user_id), at) WHERE type = 'LOGIN_ERROR';
+CREATE INDEX system_log_login_errors_by_user ON system_log (lower(coalesce(username, user_id)), at) WHERE type = 'LOGIN_ERROR';
 CREATE INDEX system_log_login_errors_by_address ON system_log (ip_address, at) WHERE type = 'LOGIN_ERROR';
 
 CREATE TABLE system_log_anchors (
@@ -319,7 +318,8 @@ CREATE TABLE system_log_anchors (
   signed_off_by TEXT NOT NULL,       -- who did it: user@host
   rows          INTEGER NOT NULL,    -- how many rows went
   last_id       INTEGER NOT NULL,    -- the last row that went
-  last_hash     TEXT NOT NULL        -- and its hash
+  last_hash     TEXT NOT NULL,       -- and its hash
+  hash          TEXT NOT NULL        -- SHA-256 over the anchor before and the columns above, see src/store/system_log.rs
 ) STRICT;
 
 CREATE TRIGGER system_log_is_not_changed BEFORE UPDATE ON system_log BEGIN
@@ -332,6 +332,16 @@ END;
 CREATE TRIGGER system_log_only_grows BEFORE INSERT ON system_log
   WHEN NEW.id <> 1 + coalesce((SELECT max(id) FROM system_log), (SELECT max(last_id) FROM system_log_anchors), 0) BEGIN
   SELECT RAISE(ABORT, 'system_log is an audit trail: a row goes behind the last one');
+END;
+CREATE TRIGGER system_log_has_an_event_once BEFORE INSERT ON system_log
+  WHEN EXISTS (SELECT 1 FROM system_log WHERE event_id = NEW.event_id) BEGIN
+  SELECT RAISE(ABORT, 'system_log is an audit trail: this event is in it already');
+END;
+CREATE TRIGGER system_log_anchors_fit BEFORE INSERT ON system_log_anchors
+  WHEN NEW.last_id <= (SELECT coalesce(max(last_id), 0) FROM system_log_anchors)
+    OR NEW.rows IS NOT (SELECT count(*) FROM system_log WHERE id <= NEW.last_id)
+    OR NEW.last_hash IS NOT (SELECT hash FROM system_log WHERE id = NEW.last_id) BEGIN
+  SELECT RAISE(ABORT, 'system_log_anchors is part of the audit trail: this anchor does not fit it');
 END;
 CREATE TRIGGER system_log_anchors_are_not_changed BEFORE UPDATE ON system_log_anchors BEGIN
   SELECT RAISE(ABORT, 'system_log_anchors is part of the audit trail: rows are never changed');
@@ -404,7 +414,7 @@ CREATE TABLE sales_orders (
   deleted_at           TEXT,             -- when it was deleted at Shopify; no later update brings it back
   version              TEXT NOT NULL,    -- as of which event: its own time, when it was sent, its bytes; the greater wins
   earlier              TEXT,             -- JSON: columns the newest event did not state, each with the version it is as of
-  event_id             INTEGER NOT NULL, -- the event that wrote this row last
+  event_id             INTEGER NOT NULL, -- the newest event that this row is as of
   PRIMARY KEY (shop_domain, order_id)
 ) STRICT;
 
@@ -431,7 +441,7 @@ CREATE TABLE sales_order_lines (
   taxable              INTEGER,          -- 0: free of tax
   gift_card            INTEGER,          -- 1: a gift card
   properties           TEXT,             -- JSON: what the customer chose or wrote for this line
-  item                 TEXT,             -- the ERP's item by shopify_product_mappings, kept by triggers; NULL: not mapped, see unmapped_lines
+  item                 TEXT,             -- the ERP's item by shopify_product_mappings; NULL: not mapped, see unmapped_lines
   item_quantity        TEXT,             -- quantity in the ERP's unit, by the mapping's factor; exact decimal text
   PRIMARY KEY (shop_domain, order_id, line_id)
 ) STRICT;
@@ -460,20 +470,20 @@ CREATE TABLE sales_order_taxes (
   -- Every tax on a sales order: on its lines, on its shipping, and their sum.
   shop_domain TEXT NOT NULL,    -- with order_id: the order it belongs to
   order_id    INTEGER NOT NULL, -- as in sales_orders
-  position    INTEGER NOT NULL, -- 1, 2, 3 … through the whole order
+  position    INTEGER NOT NULL, -- 1, 2, 3 … in its scope
   scope       TEXT NOT NULL,    -- order, line or shipping
   line_id     INTEGER,          -- the line or shipping line it is on; NULL: the order
   title       TEXT,             -- what the tax is called
   rate        TEXT,             -- 0.08 is 8 %; exact decimal text
   price       TEXT,             -- amount in the order's currency
-  PRIMARY KEY (shop_domain, order_id, position)
+  PRIMARY KEY (shop_domain, order_id, scope, position)
 ) STRICT;
 
 CREATE TABLE sales_order_discounts (
   -- Every discount on a sales order: codes that were entered, what was applied, and how much of it fell on which line.
   shop_domain TEXT NOT NULL,    -- with order_id: the order it belongs to
   order_id    INTEGER NOT NULL, -- as in sales_orders
-  position    INTEGER NOT NULL, -- 1, 2, 3 … through the whole order
+  position    INTEGER NOT NULL, -- 1, 2, 3 … in its scope
   scope       TEXT NOT NULL,    -- code, application, line or shipping
   line_id     INTEGER,          -- the line or shipping line it fell on; NULL: the order
   code        TEXT,             -- what the customer entered
@@ -482,7 +492,7 @@ CREATE TABLE sales_order_discounts (
   value       TEXT,             -- percent or amount, by value_type
   value_type  TEXT,             -- percentage or fixed_amount
   amount      TEXT,             -- taken off, in the order's currency
-  PRIMARY KEY (shop_domain, order_id, position)
+  PRIMARY KEY (shop_domain, order_id, scope, position)
 ) STRICT;
 
 CREATE TABLE sales_order_shipping_lines (
@@ -512,7 +522,7 @@ CREATE TABLE sales_order_edits (
   committed_at TEXT,             -- when it took effect
   version      TEXT NOT NULL,    -- as of which event: its own time, when it was sent, its bytes; the greater wins
   earlier      TEXT,             -- JSON: columns the newest event did not state, each with the version it is as of
-  event_id     INTEGER NOT NULL, -- the event that wrote this row last
+  event_id     INTEGER NOT NULL, -- the newest event that this row is as of
   PRIMARY KEY (shop_domain, edit_id)
 ) STRICT;
 
@@ -543,7 +553,7 @@ CREATE TABLE order_transactions (
   processed_at   TEXT,             -- when it took effect
   version        TEXT NOT NULL,    -- as of which event: its own time, when it was sent, its bytes; the greater wins
   earlier        TEXT,             -- JSON: columns the newest event did not state, each with the version it is as of
-  event_id       INTEGER NOT NULL, -- the event that wrote this row last
+  event_id       INTEGER NOT NULL, -- the newest event that this row is as of
   PRIMARY KEY (shop_domain, transaction_id)
 ) STRICT;
 
@@ -560,7 +570,7 @@ CREATE TABLE refunds (
   processed_at TEXT,             -- when it took effect
   version      TEXT NOT NULL,    -- as of which event: its own time, when it was sent, its bytes; the greater wins
   earlier      TEXT,             -- JSON: columns the newest event did not state, each with the version it is as of
-  event_id     INTEGER NOT NULL, -- the event that wrote this row last
+  event_id     INTEGER NOT NULL, -- the newest event that this row is as of
   PRIMARY KEY (shop_domain, refund_id)
 ) STRICT;
 
@@ -593,7 +603,7 @@ CREATE TABLE fulfillments (
   updated_at       TEXT,             -- as Shopify has it
   version          TEXT NOT NULL,    -- as of which event: its own time, when it was sent, its bytes; the greater wins
   earlier          TEXT,             -- JSON: columns the newest event did not state, each with the version it is as of
-  event_id         INTEGER NOT NULL, -- the event that wrote this row last
+  event_id         INTEGER NOT NULL, -- the newest event that this row is as of
   PRIMARY KEY (shop_domain, fulfillment_id)
 ) STRICT;
 
@@ -636,7 +646,7 @@ CREATE TABLE fulfillment_events (
   deleted_at            TEXT,             -- when it was taken back
   version               TEXT NOT NULL,    -- as of which event: its own time, when it was sent, its bytes; the greater wins
   earlier               TEXT,             -- JSON: columns the newest event did not state, each with the version it is as of
-  event_id              INTEGER NOT NULL, -- the event that wrote this row last
+  event_id              INTEGER NOT NULL, -- the newest event that this row is as of
   PRIMARY KEY (shop_domain, fulfillment_event_id)
 ) STRICT;
 
@@ -659,7 +669,7 @@ CREATE TABLE fulfillment_orders (
   changed_at           TEXT,             -- when that event was sent
   version              TEXT NOT NULL,    -- as of which event: its own time, when it was sent, its bytes; the greater wins
   earlier              TEXT,             -- JSON: columns the newest event did not state, each with the version it is as of
-  event_id             INTEGER NOT NULL, -- the event that wrote this row last
+  event_id             INTEGER NOT NULL, -- the newest event that this row is as of
   PRIMARY KEY (shop_domain, fulfillment_order_id)
 ) STRICT;
 
@@ -672,10 +682,10 @@ CREATE TABLE fulfillment_holds (
   reason_notes         TEXT,             -- in words
   handle               TEXT,             -- the app's own name for it
   held_at              TEXT,             -- when it was told
-  released_at          TEXT,             -- when it ended; NULL: it still holds
+  released_at          TEXT,             -- when fulfillment_holds/released told that it ended
   version              TEXT NOT NULL,    -- as of which event: its own time, when it was sent, its bytes; the greater wins
   earlier              TEXT,             -- JSON: columns the newest event did not state, each with the version it is as of
-  event_id             INTEGER NOT NULL, -- the event that wrote this row last
+  event_id             INTEGER NOT NULL, -- the newest event that this row is as of
   PRIMARY KEY (shop_domain, hold_id)
 ) STRICT;
 
@@ -693,7 +703,7 @@ CREATE TABLE returns (
   changed_at         TEXT,             -- when that event was sent
   version            TEXT NOT NULL,    -- as of which event: its own time, when it was sent, its bytes; the greater wins
   earlier            TEXT,             -- JSON: columns the newest event did not state, each with the version it is as of
-  event_id           INTEGER NOT NULL, -- the event that wrote this row last
+  event_id           INTEGER NOT NULL, -- the newest event that this row is as of
   PRIMARY KEY (shop_domain, return_id)
 ) STRICT;
 
@@ -730,7 +740,7 @@ CREATE TABLE customers (
   deleted_at         TEXT,             -- when it was deleted at Shopify; no later update brings it back
   version            TEXT NOT NULL,    -- as of which event: its own time, when it was sent, its bytes; the greater wins
   earlier            TEXT,             -- JSON: columns the newest event did not state, each with the version it is as of
-  event_id           INTEGER NOT NULL, -- the event that wrote this row last
+  event_id           INTEGER NOT NULL, -- the newest event that this row is as of
   PRIMARY KEY (shop_domain, customer_id)
 ) STRICT;
 
@@ -772,7 +782,7 @@ CREATE TABLE products (
   deleted_at   TEXT,             -- when it was deleted at Shopify; no later update brings it back
   version      TEXT NOT NULL,    -- as of which event: its own time, when it was sent, its bytes; the greater wins
   earlier      TEXT,             -- JSON: columns the newest event did not state, each with the version it is as of
-  event_id     INTEGER NOT NULL, -- the event that wrote this row last
+  event_id     INTEGER NOT NULL, -- the newest event that this row is as of
   PRIMARY KEY (shop_domain, product_id)
 ) STRICT;
 
@@ -815,7 +825,7 @@ CREATE TABLE inventory_items (
   deleted_at             TEXT,             -- when it was deleted at Shopify; no later update brings it back
   version                TEXT NOT NULL,    -- as of which event: its own time, when it was sent, its bytes; the greater wins
   earlier                TEXT,             -- JSON: columns the newest event did not state, each with the version it is as of
-  event_id               INTEGER NOT NULL, -- the event that wrote this row last
+  event_id               INTEGER NOT NULL, -- the newest event that this row is as of
   PRIMARY KEY (shop_domain, inventory_item_id)
 ) STRICT;
 
@@ -829,7 +839,7 @@ CREATE TABLE inventory_levels (
   updated_at        TEXT,             -- as Shopify has it
   version           TEXT NOT NULL,    -- as of which event: its own time, when it was sent, its bytes; the greater wins
   earlier           TEXT,             -- JSON: columns the newest event did not state, each with the version it is as of
-  event_id          INTEGER NOT NULL, -- the event that wrote this row last
+  event_id          INTEGER NOT NULL, -- the newest event that this row is as of
   PRIMARY KEY (shop_domain, inventory_item_id, location_id)
 ) STRICT;
 
@@ -851,7 +861,7 @@ CREATE TABLE locations (
   deleted_at    TEXT,             -- when it was deleted at Shopify
   version       TEXT NOT NULL,    -- as of which event: its own time, when it was sent, its bytes; the greater wins
   earlier       TEXT,             -- JSON: columns the newest event did not state, each with the version it is as of
-  event_id      INTEGER NOT NULL, -- the event that wrote this row last
+  event_id      INTEGER NOT NULL, -- the newest event that this row is as of
   PRIMARY KEY (shop_domain, location_id)
 ) STRICT;
 
@@ -870,7 +880,7 @@ CREATE TABLE shops (
   uninstalled_at      TEXT,             -- when the app was taken out of the shop; its events stop then
   version             TEXT NOT NULL,    -- as of which event: its own time, when it was sent, its bytes; the greater wins
   earlier             TEXT,             -- JSON: columns the newest event did not state, each with the version it is as of
-  event_id            INTEGER NOT NULL, -- the event that wrote this row last
+  event_id            INTEGER NOT NULL, -- the newest event that this row is as of
   PRIMARY KEY (shop_domain)
 ) STRICT;
 
@@ -897,7 +907,7 @@ CREATE TABLE shipments (
   linked_by         TEXT,             -- tracking_code or reference: how the order was found
   version           TEXT NOT NULL,    -- as of which event: its own time, when it was sent, its bytes; the greater wins
   earlier           TEXT,             -- JSON: columns the newest event did not state, each with the version it is as of
-  event_id          INTEGER NOT NULL, -- the event that wrote this row last
+  event_id          INTEGER NOT NULL, -- the newest event that this row is as of
   PRIMARY KEY (mode, tracker_id)
 ) STRICT;
 
@@ -941,7 +951,7 @@ CREATE TABLE easypost_objects (
   updated_at    TEXT,             -- as EasyPost has it
   version       TEXT NOT NULL,    -- as of which event: its own time, when it was sent, its bytes; the greater wins
   earlier       TEXT,             -- JSON: columns the newest event did not state, each with the version it is as of
-  event_id      INTEGER NOT NULL, -- the event that wrote this row last
+  event_id      INTEGER NOT NULL, -- the newest event that this row is as of
   PRIMARY KEY (mode, id)
 ) STRICT;
 
@@ -976,8 +986,10 @@ CREATE TABLE shopify_product_mappings (
   variant_id  INTEGER,                   -- Shopify's number of the variant; it goes before an SKU
   sku         TEXT,                      -- or the SKU on the line; exactly one of the two is set
   item        TEXT NOT NULL CHECK (item <> ''), -- the ERP's item number
-  factor      TEXT NOT NULL DEFAULT '1'  -- ERP units in one unit at Shopify: '12' for a case that the ERP counts in pieces
-              CHECK (factor GLOB '[0-9]*' AND factor NOT GLOB '*[^0-9.]*' AND CAST(factor AS REAL) > 0),
+  factor      TEXT NOT NULL DEFAULT '1'  -- ERP units in one unit at Shopify: '12' for a case that the ERP counts in pieces; at
+                                         -- most 6 digits before the point and 6 behind it
+              CHECK (factor NOT GLOB '*[^0-9.]*' AND factor GLOB '[0-9]*' AND factor NOT GLOB '*.*.*' AND factor NOT GLOB '*.'
+                     AND factor NOT GLOB '*.???????*' AND length(CAST(factor AS INTEGER)) <= 6 AND CAST(factor AS REAL) > 0),
   note        TEXT,                      -- for people
   created_at  TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now')), -- when it was added
   CHECK ((variant_id IS NULL) <> (sku IS NULL))
@@ -986,71 +998,88 @@ CREATE UNIQUE INDEX shopify_product_mappings_by_variant ON shopify_product_mappi
 CREATE UNIQUE INDEX shopify_product_mappings_by_sku ON shopify_product_mappings (shop_domain, sku) WHERE sku IS NOT NULL;
 
 CREATE VIEW sales_order_line_mappings AS
-  -- Which mapping fits each line: the variant's before the SKU's.
-  SELECT l.shop_domain, l.order_id, l.line_id, coalesce(v.id, s.id) AS mapping_id, coalesce(v.item, s.item) AS item,
-         coalesce(v.factor, s.factor) AS factor, l.quantity
-    FROM sales_order_lines l
-    LEFT JOIN shopify_product_mappings v ON v.shop_domain = l.shop_domain AND v.variant_id = l.variant_id
-    LEFT JOIN shopify_product_mappings s ON s.shop_domain = l.shop_domain AND s.sku = l.sku;
+  -- Which mapping fits each line, the variant's before the SKU's, and the quantity in the ERP's unit: whole numbers are multiplied
+  -- and the point is set afterwards, so that it is exact.
+  SELECT shop_domain, order_id, line_id, item,
+         CASE WHEN decimals = 0 THEN CAST(product AS TEXT)
+              ELSE rtrim(rtrim(CASE WHEN product < 0 THEN '-' ELSE '' END || (abs(product) / CAST('1' || substr('000000', 1, decimals) AS INTEGER)) || '.'
+                   || substr('000000' || (abs(product) % CAST('1' || substr('000000', 1, decimals) AS INTEGER)), -decimals), '0'), '.') END AS item_quantity
+    FROM (SELECT l.shop_domain, l.order_id, l.line_id, coalesce(v.item, s.item) AS item,
+                 l.quantity * CAST(replace(coalesce(v.factor, s.factor), '.', '') AS INTEGER) AS product,
+                 CASE WHEN instr(coalesce(v.factor, s.factor), '.') = 0 THEN 0
+                      ELSE length(coalesce(v.factor, s.factor)) - instr(coalesce(v.factor, s.factor), '.') END AS decimals
+            FROM sales_order_lines l
+            LEFT JOIN shopify_product_mappings v ON v.shop_domain = l.shop_domain AND v.variant_id = l.variant_id
+            LEFT JOIN shopify_product_mappings s ON s.shop_domain = l.shop_domain AND s.sku = l.sku);
 
-CREATE TRIGGER sales_order_lines_mapped AFTER INSERT ON sales_order_lines BEGIN
-  UPDATE sales_order_lines SET (item, item_quantity) = (
-      SELECT m.item, CASE WHEN m.factor NOT GLOB '*.*' THEN CAST(m.quantity * CAST(m.factor AS INTEGER) AS TEXT)
-                          WHEN m.factor IS NOT NULL THEN format('%.15g', m.quantity * CAST(m.factor AS REAL)) END
-        FROM sales_order_line_mappings m
-       WHERE m.shop_domain = sales_order_lines.shop_domain AND m.order_id = sales_order_lines.order_id
-         AND m.line_id = sales_order_lines.line_id)
-   WHERE shop_domain = NEW.shop_domain AND order_id = NEW.order_id AND line_id = NEW.line_id;
-END;
+-- A line gets its item when its order is written (store::mappings::map_order), and by these when a mapping changes.
 CREATE TRIGGER shopify_product_mappings_added AFTER INSERT ON shopify_product_mappings BEGIN
   UPDATE sales_order_lines SET (item, item_quantity) = (
-      SELECT m.item, CASE WHEN m.factor NOT GLOB '*.*' THEN CAST(m.quantity * CAST(m.factor AS INTEGER) AS TEXT)
-                          WHEN m.factor IS NOT NULL THEN format('%.15g', m.quantity * CAST(m.factor AS REAL)) END
-        FROM sales_order_line_mappings m
-       WHERE m.shop_domain = sales_order_lines.shop_domain AND m.order_id = sales_order_lines.order_id
-         AND m.line_id = sales_order_lines.line_id)
-   WHERE shop_domain = NEW.shop_domain AND (variant_id = NEW.variant_id OR sku = NEW.sku);
+      SELECT m.item, m.item_quantity FROM sales_order_line_mappings m WHERE m.shop_domain = sales_order_lines.shop_domain
+         AND m.order_id = sales_order_lines.order_id AND m.line_id = sales_order_lines.line_id)
+   WHERE shop_domain = NEW.shop_domain AND variant_id = NEW.variant_id;
+  UPDATE sales_order_lines SET (item, item_quantity) = (
+      SELECT m.item, m.item_quantity FROM sales_order_line_mappings m WHERE m.shop_domain = sales_order_lines.shop_domain
+         AND m.order_id = sales_order_lines.order_id AND m.line_id = sales_order_lines.line_id)
+   WHERE shop_domain = NEW.shop_domain AND sku = NEW.sku;
 END;
 CREATE TRIGGER shopify_product_mappings_removed AFTER DELETE ON shopify_product_mappings BEGIN
   UPDATE sales_order_lines SET (item, item_quantity) = (
-      SELECT m.item, CASE WHEN m.factor NOT GLOB '*.*' THEN CAST(m.quantity * CAST(m.factor AS INTEGER) AS TEXT)
-                          WHEN m.factor IS NOT NULL THEN format('%.15g', m.quantity * CAST(m.factor AS REAL)) END
-        FROM sales_order_line_mappings m
-       WHERE m.shop_domain = sales_order_lines.shop_domain AND m.order_id = sales_order_lines.order_id
-         AND m.line_id = sales_order_lines.line_id)
-   WHERE shop_domain = OLD.shop_domain AND (variant_id = OLD.variant_id OR sku = OLD.sku);
-END;
-CREATE TRIGGER shopify_product_mappings_changed AFTER UPDATE ON shopify_product_mappings BEGIN
+      SELECT m.item, m.item_quantity FROM sales_order_line_mappings m WHERE m.shop_domain = sales_order_lines.shop_domain
+         AND m.order_id = sales_order_lines.order_id AND m.line_id = sales_order_lines.line_id)
+   WHERE shop_domain = OLD.shop_domain AND variant_id = OLD.variant_id;
   UPDATE sales_order_lines SET (item, item_quantity) = (
-      SELECT m.item, CASE WHEN m.factor NOT GLOB '*.*' THEN CAST(m.quantity * CAST(m.factor AS INTEGER) AS TEXT)
-                          WHEN m.factor IS NOT NULL THEN format('%.15g', m.quantity * CAST(m.factor AS REAL)) END
-        FROM sales_order_line_mappings m
-       WHERE m.shop_domain = sales_order_lines.shop_domain AND m.order_id = sales_order_lines.order_id
-         AND m.line_id = sales_order_lines.line_id)
-   WHERE shop_domain IN (OLD.shop_domain, NEW.shop_domain)
-     AND (variant_id IN (OLD.variant_id, NEW.variant_id) OR sku IN (OLD.sku, NEW.sku));
+      SELECT m.item, m.item_quantity FROM sales_order_line_mappings m WHERE m.shop_domain = sales_order_lines.shop_domain
+         AND m.order_id = sales_order_lines.order_id AND m.line_id = sales_order_lines.line_id)
+   WHERE shop_domain = OLD.shop_domain AND sku = OLD.sku;
+END;
+CREATE TRIGGER shopify_product_mappings_changed AFTER UPDATE OF shop_domain, variant_id, sku, item, factor ON shopify_product_mappings BEGIN
+  UPDATE sales_order_lines SET (item, item_quantity) = (
+      SELECT m.item, m.item_quantity FROM sales_order_line_mappings m WHERE m.shop_domain = sales_order_lines.shop_domain
+         AND m.order_id = sales_order_lines.order_id AND m.line_id = sales_order_lines.line_id)
+   WHERE shop_domain = OLD.shop_domain AND variant_id = OLD.variant_id;
+  UPDATE sales_order_lines SET (item, item_quantity) = (
+      SELECT m.item, m.item_quantity FROM sales_order_line_mappings m WHERE m.shop_domain = sales_order_lines.shop_domain
+         AND m.order_id = sales_order_lines.order_id AND m.line_id = sales_order_lines.line_id)
+   WHERE shop_domain = OLD.shop_domain AND sku = OLD.sku;
+  UPDATE sales_order_lines SET (item, item_quantity) = (
+      SELECT m.item, m.item_quantity FROM sales_order_line_mappings m WHERE m.shop_domain = sales_order_lines.shop_domain
+         AND m.order_id = sales_order_lines.order_id AND m.line_id = sales_order_lines.line_id)
+   WHERE shop_domain = NEW.shop_domain AND variant_id = NEW.variant_id;
+  UPDATE sales_order_lines SET (item, item_quantity) = (
+      SELECT m.item, m.item_quantity FROM sales_order_line_mappings m WHERE m.shop_domain = sales_order_lines.shop_domain
+         AND m.order_id = sales_order_lines.order_id AND m.line_id = sales_order_lines.line_id)
+   WHERE shop_domain = NEW.shop_domain AND sku = NEW.sku;
 END;
 
 CREATE VIEW unmapped_lines AS
-  -- What was sold and has no item in the ERP: `novex-ingest mappings add` completes these orders.
+  -- What was sold and has no item in the ERP: `novex-ingest mappings add` completes these orders. A line with neither variant nor
+  -- SKU, as of a custom item, cannot be mapped and is not here.
   SELECT l.shop_domain, l.sku, l.variant_id, min(title) AS title, min(variant_title) AS variant_title,
          count(*) AS lines, count(DISTINCT l.order_id) AS orders, min(o.name) AS first_order
-    FROM sales_order_lines l LEFT JOIN sales_orders o ON o.shop_domain = l.shop_domain AND o.order_id = l.order_id
-   WHERE l.item IS NULL AND o.deleted_at IS NULL
+    FROM sales_order_lines l INDEXED BY sales_order_lines_unmapped
+    LEFT JOIN sales_orders o ON o.shop_domain = l.shop_domain AND o.order_id = l.order_id
+   WHERE l.item IS NULL AND (l.sku IS NOT NULL OR l.variant_id IS NOT NULL) AND o.deleted_at IS NULL
    GROUP BY l.shop_domain, l.sku, l.variant_id;
 
 -- Which order a shipment carries -----------------------------------------------------------------------------------
 
 CREATE VIEW shipment_orders AS
   -- The order of each production shipment: by a fulfillment's tracking number, else by the order's name that EasyPost was given as
-  -- reference. A code that a carrier used again belongs to the newest order.
+  -- reference. Carriers use codes again, and two shops may have a #1001: a shipment belongs to nothing that is younger than its
+  -- label, to the newest of what is left by code, and by reference only if just one order fits.
   SELECT s.mode, s.tracker_id,
          (SELECT json_array(f.shop_domain, f.order_id, 'tracking_code')
             FROM fulfillment_tracking_numbers n JOIN fulfillments f USING (shop_domain, fulfillment_id)
-           WHERE n.number = s.tracking_code AND f.order_id IS NOT NULL ORDER BY f.created_at DESC, f.order_id DESC, f.shop_domain LIMIT 1) AS by_code,
-         (SELECT json_array(o.shop_domain, o.order_id, 'reference')
-            FROM easypost_objects e JOIN sales_orders o ON o.name IN (e.reference, '#' || e.reference)
-           WHERE e.mode = s.mode AND e.tracking_code = s.tracking_code ORDER BY o.created_at DESC, o.order_id DESC, o.shop_domain LIMIT 1) AS by_reference
+           WHERE n.number = s.tracking_code AND f.order_id IS NOT NULL
+             AND coalesce(julianday(f.created_at) <= julianday(s.created_at) + 7, 1)
+           ORDER BY f.created_at DESC, f.order_id DESC, f.shop_domain LIMIT 1) AS by_code,
+         (SELECT min(json_array(shop_domain, order_id, 'reference'))
+            FROM (SELECT DISTINCT o.shop_domain, o.order_id FROM easypost_objects e
+                    JOIN sales_orders o ON o.name IN (e.reference, '#' || e.reference)
+                   WHERE e.mode = s.mode AND (e.tracking_code = s.tracking_code OR e.id = s.shipment_id)
+                     AND coalesce(julianday(o.created_at) <= julianday(s.created_at) + 1, 1))
+          HAVING count(*) = 1) AS by_reference
     FROM shipments s WHERE s.mode = 'production';
 
 CREATE TRIGGER shipments_linked AFTER INSERT ON shipments BEGIN
@@ -1059,7 +1088,7 @@ CREATE TRIGGER shipments_linked AFTER INSERT ON shipments BEGIN
         FROM shipment_orders o WHERE o.mode = shipments.mode AND o.tracker_id = shipments.tracker_id)
    WHERE mode = NEW.mode AND tracker_id = NEW.tracker_id;
 END;
-CREATE TRIGGER shipments_relinked AFTER UPDATE OF tracking_code ON shipments BEGIN
+CREATE TRIGGER shipments_relinked AFTER UPDATE OF tracking_code, shipment_id, created_at ON shipments BEGIN
   UPDATE shipments SET (shop_domain, order_id, linked_by) = (
       SELECT coalesce(by_code, by_reference) ->> 0, coalesce(by_code, by_reference) ->> 1, coalesce(by_code, by_reference) ->> 2
         FROM shipment_orders o WHERE o.mode = shipments.mode AND o.tracker_id = shipments.tracker_id)
@@ -1077,7 +1106,8 @@ CREATE TRIGGER fulfillment_tracking_numbers_unlinked AFTER DELETE ON fulfillment
         FROM shipment_orders o WHERE o.mode = shipments.mode AND o.tracker_id = shipments.tracker_id)
    WHERE tracking_code = OLD.number;
 END;
-CREATE TRIGGER fulfillments_linked AFTER UPDATE OF order_id, created_at ON fulfillments BEGIN
+CREATE TRIGGER fulfillments_linked AFTER UPDATE OF order_id, created_at ON fulfillments
+  WHEN OLD.order_id IS NOT NEW.order_id OR OLD.created_at IS NOT NEW.created_at BEGIN
   UPDATE shipments SET (shop_domain, order_id, linked_by) = (
       SELECT coalesce(by_code, by_reference) ->> 0, coalesce(by_code, by_reference) ->> 1, coalesce(by_code, by_reference) ->> 2
         FROM shipment_orders o WHERE o.mode = shipments.mode AND o.tracker_id = shipments.tracker_id)
@@ -1088,25 +1118,51 @@ CREATE TRIGGER easypost_objects_linked AFTER INSERT ON easypost_objects WHEN NEW
   UPDATE shipments SET (shop_domain, order_id, linked_by) = (
       SELECT coalesce(by_code, by_reference) ->> 0, coalesce(by_code, by_reference) ->> 1, coalesce(by_code, by_reference) ->> 2
         FROM shipment_orders o WHERE o.mode = shipments.mode AND o.tracker_id = shipments.tracker_id)
-   WHERE tracking_code = NEW.tracking_code;
+   WHERE tracking_code = NEW.tracking_code OR shipment_id = NEW.id;
 END;
-CREATE TRIGGER easypost_objects_relinked AFTER UPDATE OF reference, tracking_code ON easypost_objects BEGIN
+CREATE TRIGGER easypost_objects_relinked AFTER UPDATE OF reference, tracking_code ON easypost_objects
+  WHEN OLD.reference IS NOT NEW.reference OR OLD.tracking_code IS NOT NEW.tracking_code BEGIN
   UPDATE shipments SET (shop_domain, order_id, linked_by) = (
       SELECT coalesce(by_code, by_reference) ->> 0, coalesce(by_code, by_reference) ->> 1, coalesce(by_code, by_reference) ->> 2
         FROM shipment_orders o WHERE o.mode = shipments.mode AND o.tracker_id = shipments.tracker_id)
-   WHERE tracking_code IN (OLD.tracking_code, NEW.tracking_code);
+   WHERE tracking_code IN (OLD.tracking_code, NEW.tracking_code) OR shipment_id = NEW.id;
 END;
 CREATE TRIGGER sales_orders_linked AFTER INSERT ON sales_orders BEGIN
   UPDATE shipments SET (shop_domain, order_id, linked_by) = (
       SELECT coalesce(by_code, by_reference) ->> 0, coalesce(by_code, by_reference) ->> 1, coalesce(by_code, by_reference) ->> 2
         FROM shipment_orders o WHERE o.mode = shipments.mode AND o.tracker_id = shipments.tracker_id)
-   WHERE tracking_code IN (SELECT e.tracking_code FROM easypost_objects e
-      WHERE e.reference IN (NEW.name, ltrim(NEW.name, '#')));
+   WHERE (mode, tracker_id) IN (
+      SELECT t.mode, t.tracker_id FROM easypost_objects e JOIN shipments t ON t.tracking_code = e.tracking_code
+       WHERE e.reference IN (NEW.name, ltrim(NEW.name, '#'))
+      UNION SELECT t.mode, t.tracker_id FROM easypost_objects e JOIN shipments t ON t.shipment_id = e.id
+       WHERE e.reference IN (NEW.name, ltrim(NEW.name, '#')));
 END;
-CREATE TRIGGER sales_orders_relinked AFTER UPDATE OF name, created_at ON sales_orders BEGIN
+CREATE TRIGGER sales_orders_relinked AFTER UPDATE OF name, created_at ON sales_orders
+  WHEN OLD.name IS NOT NEW.name OR OLD.created_at IS NOT NEW.created_at BEGIN
   UPDATE shipments SET (shop_domain, order_id, linked_by) = (
       SELECT coalesce(by_code, by_reference) ->> 0, coalesce(by_code, by_reference) ->> 1, coalesce(by_code, by_reference) ->> 2
         FROM shipment_orders o WHERE o.mode = shipments.mode AND o.tracker_id = shipments.tracker_id)
-   WHERE tracking_code IN (SELECT e.tracking_code FROM easypost_objects e
-      WHERE e.reference IN (NEW.name, ltrim(NEW.name, '#')));
+   WHERE (mode, tracker_id) IN (
+      SELECT t.mode, t.tracker_id FROM easypost_objects e JOIN shipments t ON t.tracking_code = e.tracking_code
+       WHERE e.reference IN (NEW.name, ltrim(NEW.name, '#'))
+      UNION SELECT t.mode, t.tracker_id FROM easypost_objects e JOIN shipments t ON t.shipment_id = e.id
+       WHERE e.reference IN (NEW.name, ltrim(NEW.name, '#')));
+END;
+CREATE TRIGGER fulfillment_tracking_numbers_relinked AFTER UPDATE OF number ON fulfillment_tracking_numbers BEGIN
+  UPDATE shipments SET (shop_domain, order_id, linked_by) = (
+      SELECT coalesce(by_code, by_reference) ->> 0, coalesce(by_code, by_reference) ->> 1, coalesce(by_code, by_reference) ->> 2
+        FROM shipment_orders o WHERE o.mode = shipments.mode AND o.tracker_id = shipments.tracker_id)
+   WHERE tracking_code IN (OLD.number, NEW.number);
+END;
+CREATE TRIGGER sales_orders_unlinked AFTER DELETE ON sales_orders WHEN OLD.order_id IS NOT NULL BEGIN
+  UPDATE shipments SET (shop_domain, order_id, linked_by) = (
+      SELECT coalesce(by_code, by_reference) ->> 0, coalesce(by_code, by_reference) ->> 1, coalesce(by_code, by_reference) ->> 2
+        FROM shipment_orders o WHERE o.mode = shipments.mode AND o.tracker_id = shipments.tracker_id)
+   WHERE shop_domain = OLD.shop_domain AND order_id = OLD.order_id;
+END;
+CREATE TRIGGER fulfillments_unlinked AFTER DELETE ON fulfillments WHEN OLD.order_id IS NOT NULL BEGIN
+  UPDATE shipments SET (shop_domain, order_id, linked_by) = (
+      SELECT coalesce(by_code, by_reference) ->> 0, coalesce(by_code, by_reference) ->> 1, coalesce(by_code, by_reference) ->> 2
+        FROM shipment_orders o WHERE o.mode = shipments.mode AND o.tracker_id = shipments.tracker_id)
+   WHERE shop_domain = OLD.shop_domain AND order_id = OLD.order_id;
 END;

@@ -1,11 +1,11 @@
 //! `audit`: the trail of what happened in Keycloak: look, verify, cut off what is old.
 
 use super::output::{line, shortened, table};
-use super::{Failure, Place, clock, events, work};
+use super::{Failure, Place, events, work};
 use crate::config::Secrets;
+use crate::store::alerts;
 use crate::store::reader::Reader;
 use crate::store::system_log::{self, Filter};
-use crate::store::{Store, alerts};
 use anyhow::bail;
 use clap::Args;
 
@@ -119,9 +119,15 @@ fn list(reader: &Reader, arguments: &List) -> anyhow::Result<()> {
 }
 
 fn verify(reader: &Reader, arguments: &Verify) -> anyhow::Result<()> {
-    let cut = reader.read(system_log::last_cut)?;
-    let verdict =
-        system_log::verify(|id, limit| reader.read(|connection| system_log::after(connection, id, limit)), cut)?;
+    let verdict = loop {
+        let cuts = reader.read(system_log::cuts)?;
+        let read = |id, limit| reader.read(|connection| system_log::after(connection, id, limit));
+        let verdict = system_log::verify(read, cuts.clone())?;
+        // A cut while the rows were read looks like tampering: look again.
+        if verdict.broken.is_none() || reader.read(system_log::cuts)? == cuts {
+            break verdict;
+        }
+    };
     if arguments.json {
         line(&serde_json::to_string(&verdict)?)?;
     } else if let Some(cut) = &verdict.cut {
@@ -173,13 +179,12 @@ fn cut(place: &Place, arguments: &CutOff) -> anyhow::Result<()> {
         arguments.by.clone().unwrap_or_else(user),
         rustix::system::uname().nodename().to_string_lossy()
     );
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let cut = runtime.block_on(async {
-        let store = Store::open(&work::store_options(&config), clock())?;
+    let cut = work::block_on(async {
+        let store = work::open_existing(&config)?;
         let cut = store.cut_system_log(arguments.before.clone(), by).await;
         store.writer.close().await;
-        cut
-    })?;
+        Ok::<_, anyhow::Error>(cut?)
+    })??;
     match cut {
         Some(cut) => line(&format!("{} rows cut off, up to row {}, signed off by {}", cut.rows, cut.last_id, cut.by))?,
         None => line("Nothing is that old.")?,

@@ -4,7 +4,6 @@ use super::output::{line, shortened, table};
 use super::{Failure, Place, clock, work};
 use crate::config::{Config, Secrets};
 use crate::destinations::{Destination, Fate, Parcel, Settings};
-use crate::store::Store;
 use crate::store::destination_states::{self, State};
 use anyhow::{Context, bail};
 use clap::Args;
@@ -116,10 +115,10 @@ fn test(config: &Config, name: &str) -> anyhow::Result<()> {
 fn pause(config: &Config, name: &str, pause: bool) -> anyhow::Result<()> {
     find(config, name)?;
     work::block_on(async {
-        let store = Store::open(&work::store_options(config), clock())?;
+        let store = work::open_existing(config)?;
         let result = store.pause_destination(name, pause).await;
         store.writer.close().await;
-        result
+        Ok::<_, anyhow::Error>(result?)
     })??;
     line(&if pause { format!("{name} is held: its events wait") } else { format!("{name} goes on") })?;
     Ok(())

@@ -1,6 +1,6 @@
 //! `events`: look at events, bring them back, take them out.
 
-use super::output::{self, line, shortened, table};
+use super::output::{self, line, say, shortened, table};
 use super::{Failure, Place, clock, retry, search};
 use crate::clock as time;
 use crate::config::reader::parse_duration;
@@ -226,7 +226,7 @@ fn show(reader: &Reader, arguments: &Show) -> anyhow::Result<()> {
         return Ok(());
     }
     let field = |name: &str, value: Option<String>| match value {
-        Some(value) => line(&format!("{name:<18} {value}")),
+        Some(value) => say(&format!("{name:<18} {value}")),
         None => Ok(()),
     };
     field("event", Some(event.id.to_string()))?;
@@ -320,13 +320,13 @@ fn rejected(reader: &Reader, arguments: &Rejected) -> anyhow::Result<()> {
         line("Nothing was refused.")?;
     }
     for row in &rows {
-        line(&format!("{}  {} {}  from {}", row.at, row.method, row.path, row.remote_addr))?;
-        line(&format!("    {} {}: {}", row.http_status, row.reason, row.detail.as_deref().unwrap_or("")))?;
-        line(&format!("    check: {}", what_to_check(row)))?;
+        say(&format!("{}  {} {}  from {}", row.at, row.method, row.path, row.remote_addr))?;
+        say(&format!("    {} {}: {}", row.http_status, row.reason, row.detail.as_deref().unwrap_or("")))?;
+        say(&format!("    check: {}", what_to_check(row)))?;
         let digest = row.body_sha256.as_deref().map_or(String::new(), |digest| format!(", sha256 {digest}"));
-        line(&format!("    headers: {}; body: {} bytes{digest}", row.header_names, row.body_bytes))?;
+        say(&format!("    headers: {}; body: {} bytes{digest}", row.header_names, row.body_bytes))?;
         if row.unrecorded > 0 {
-            line(&format!("    and {} more refusals before it, too many at once to note", row.unrecorded))?;
+            say(&format!("    and {} more refusals before it, too many at once to note", row.unrecorded))?;
         }
     }
     Ok(())

@@ -1,9 +1,8 @@
 //! `mappings`: the ERP's item of what a shop sells, by hand or from a CSV file.
 
 use super::output::{line, table};
-use super::{Failure, Place, clock, work};
+use super::{Failure, Place, work};
 use crate::config::Secrets;
-use crate::store::Store;
 use crate::store::mappings::{self, Mapping};
 use crate::store::reader::Reader;
 use anyhow::{Context, bail};
@@ -109,9 +108,11 @@ fn checked(
         problems.push("the item is missing".to_owned());
     }
     let (whole, fraction) = factor.split_once('.').unwrap_or((&factor, "0"));
-    let digits = |text: &str| !text.is_empty() && text.len() <= 9 && text.bytes().all(|byte| byte.is_ascii_digit());
+    let digits = |text: &str| !text.is_empty() && text.len() <= 6 && text.bytes().all(|byte| byte.is_ascii_digit());
     if !digits(whole) || !digits(fraction) || factor.bytes().all(|byte| b"0.".contains(&byte)) {
-        problems.push(format!("the factor {factor:?} is no decimal number over 0"));
+        problems.push(format!(
+            "the factor {factor:?} is no decimal number over 0 with at most six digits on either side of the point"
+        ));
     }
     let mapping = Mapping { shop_domain: shop_domain.to_ascii_lowercase(), variant_id, sku, item, factor, note };
     if problems.is_empty() { Ok(mapping) } else { Err(problems) }
@@ -168,10 +169,10 @@ fn write(place: &Place, mappings: Vec<Mapping>) -> anyhow::Result<()> {
     let config = place.load(Secrets::LeaveAside)?;
     let count = mappings.len();
     let (before, after) = work::block_on(async {
-        let store = Store::open(&work::store_options(&config), clock())?;
+        let store = work::open_existing(&config)?;
         let done = store.map_products(mappings).await;
         store.writer.close().await;
-        done
+        Ok::<_, anyhow::Error>(done?)
     })??;
     line(&format!(
         "{count} mapped; {} lines of orders completed, {after} still wait (`novex-ingest mappings list --unmapped`)",
@@ -183,10 +184,10 @@ fn write(place: &Place, mappings: Vec<Mapping>) -> anyhow::Result<()> {
 fn remove(place: &Place, which: Which) -> anyhow::Result<()> {
     let config = place.load(Secrets::LeaveAside)?;
     let gone = work::block_on(async {
-        let store = Store::open(&work::store_options(&config), clock())?;
+        let store = work::open_existing(&config)?;
         let done = store.unmap_product(which.shop.to_ascii_lowercase(), which.variant, which.sku).await;
         store.writer.close().await;
-        done
+        Ok::<_, anyhow::Error>(done?)
     })??;
     if !gone {
         bail!("there is no such mapping; `novex-ingest mappings list` shows them");

@@ -21,6 +21,9 @@ impl<T: Into<String>> From<T> for Cell {
 pub fn table(header: &[&str], rows: impl IntoIterator<Item = Vec<Cell>>) -> io::Result<()> {
     let bold = Style::new().bold();
     let header = header.iter().map(|name| Cell { text: (*name).to_owned(), style: bold }).collect();
+    let rows = rows.into_iter().map(|row| {
+        row.into_iter().map(|cell| Cell { text: shortened(&shown(&cell.text), CELL_CHARS), ..cell }).collect()
+    });
     let rows: Vec<Vec<Cell>> = std::iter::once(header).chain(rows).collect();
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let width = |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.text.width()).max();
@@ -32,12 +35,24 @@ pub fn table(header: &[&str], rows: impl IntoIterator<Item = Vec<Cell>>) -> io::
             let style = cell.style;
             write!(out, "{style}{}{style:#}", cell.text)?;
             if index + 1 < row.len() {
-                write!(out, "{:1$}", "", width - cell.text.width() + 2)?;
+                out.write_all(" ".repeat(width - cell.text.width() + 2).as_bytes())?;
             }
         }
         writeln!(out)?;
     }
     Ok(())
+}
+
+/// Most of a cell that is printed; `--json` has it whole.
+const CELL_CHARS: usize = 200;
+
+/// `text` as a terminal may be given it: what strangers wrote can hold escapes that clear, colour or forge what is on it.
+pub fn shown(text: &str) -> String {
+    let hidden = |letter: char| {
+        letter.is_control()
+            || matches!(letter, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    text.chars().map(|letter| if hidden(letter) { '\u{fffd}' } else { letter }).collect()
 }
 
 /// A status in its colour.
@@ -83,6 +98,11 @@ pub fn span(seconds: u64) -> String {
         () if minutes > 0 => format!("{minutes} min {} s", seconds % 60),
         () => format!("{seconds} s"),
     }
+}
+
+/// A line for people that holds what strangers wrote.
+pub fn say(text: &str) -> io::Result<()> {
+    line(&shown(text))
 }
 
 /// Writes a line to standard output; a closed pipe is an error here and success in `main`.

@@ -4,7 +4,6 @@ use super::output::{line, table};
 use super::{Failure, Place, clock, work};
 use crate::clock::{self as time};
 use crate::config::Secrets;
-use crate::store::Store;
 use crate::store::privacy::{self, DataRequest};
 use crate::store::reader::Reader;
 use anyhow::{Context, bail};
@@ -87,10 +86,10 @@ fn export(reader: &Reader, id: i64) -> anyhow::Result<()> {
 fn done(place: &Place, id: i64) -> anyhow::Result<()> {
     let config = place.load(Secrets::LeaveAside)?;
     let found = work::block_on(async {
-        let store = Store::open(&work::store_options(&config), clock())?;
+        let store = work::open_existing(&config)?;
         let found = store.data_request_done(id).await;
         store.writer.close().await;
-        found
+        Ok::<_, anyhow::Error>(found?)
     })??;
     if !found {
         bail!("there is no request {id}; `novex-ingest privacy list` shows them");

@@ -2,12 +2,11 @@
 
 use super::events::{PAGE, Which, pages};
 use super::output::line;
-use super::{Place, clock, work};
+use super::{Place, work};
 use crate::config::Secrets;
 use crate::queue::process;
 use crate::store::events::Status;
 use crate::store::reader::Reader;
-use crate::store::{Store, StoreError};
 use anyhow::bail;
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -50,8 +49,6 @@ pub fn run(place: &Place, arguments: &Retry) -> anyhow::Result<()> {
             ids.push(event.id);
             Ok(())
         })?;
-    } else if !config.store.path.exists() {
-        return Err(StoreError::Missing { path: config.store.path }.into());
     }
     if ids.is_empty() {
         if !arguments.json {
@@ -71,7 +68,7 @@ pub fn run(place: &Place, arguments: &Retry) -> anyhow::Result<()> {
     }
     let bar = bar(ids.len());
     let retried = work::block_on(async {
-        let store = Store::open(&work::store_options(&config), clock())?;
+        let store = work::open_existing(&config)?;
         let mut retried = 0;
         for page in ids.chunks(PAGE as usize) {
             let done = store.retry(page.to_vec(), config.worker.max_attempts, process::current().worker).await?;

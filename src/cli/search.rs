@@ -1,6 +1,6 @@
 //! `events search` and `events tail`: finding events by what people have in hand, and watching them go by.
 
-use super::output::{self, line, shortened, table};
+use super::output::{self, line, say, shortened, table};
 use crate::store::envelope::Source;
 use crate::store::reader::Reader;
 use crate::store::search;
@@ -95,7 +95,7 @@ pub fn tail(reader: &Reader, arguments: &Tail) -> anyhow::Result<()> {
             }
             let from = step.from_status.map_or(String::new(), |from| format!("{from} → "));
             let said = step.error.map_or(String::new(), |error| format!(": {}", shortened(&error, 100)));
-            line(&format!(
+            say(&format!(
                 "{}  event {}  {} {}  {from}{}{said}",
                 step.at, step.event_id, step.source, step.topic, step.to_status
             ))?;

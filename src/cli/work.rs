@@ -48,10 +48,7 @@ async fn work(config: Config, once: bool) -> anyhow::Result<()> {
         }
         stop.send_replace(true);
     });
-    if !config.store.path.exists() {
-        return Err(StoreError::Missing { path: config.store.path }.into());
-    }
-    let store = Store::open(&store_options(&config), clock())?;
+    let store = open_existing(&config)?;
     let destinations = destinations(&config)?;
     let worker = worker(&config, store.clone(), process::current(), Routes::standard(), &destinations);
     let courier = courier(&config, store.clone(), process::current(), destinations);
@@ -97,6 +94,15 @@ pub fn destinations(config: &Config) -> anyhow::Result<Destinations> {
 pub fn courier(config: &Config, store: Store, holder: Holder, destinations: Destinations) -> Courier {
     let backoff = Backoff::new(config.worker.backoff_base, config.worker.backoff_max);
     Courier::new(store, destinations, holder, backoff, config.worker.poll, config.worker.grace)
+}
+
+/// The database that `serve` made: a command that makes one by the way would leave a file of the wrong user.
+pub fn open_existing(config: &Config) -> Result<Store, StoreError> {
+    if config.store.path.exists() {
+        Store::open(&store_options(config), clock())
+    } else {
+        Err(StoreError::Missing { path: config.store.path.clone() })
+    }
 }
 
 /// The store as the configuration has it.

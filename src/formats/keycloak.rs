@@ -3,7 +3,8 @@
 //! Most post JSON. jessylenne/keycloak-event-listener-http and its forks post a form with one field `json`, whose value only
 //! looks like JSON: single quotes, nothing escaped, `'null'` for null and a comma before a closing brace
 //! (`HTTPEventListenerProvider.java`). A value may itself hold a quote, so it ends where a quote is followed by what can only
-//! come after a value.
+//! come after a value. Whoever stands at the login form writes the user name into such a value: so the first of two equal
+//! keys counts, and nothing behind the details does, for the listener writes them last.
 
 use serde_json::{Map, Value};
 
@@ -44,7 +45,7 @@ impl Loose<'_> {
         self.take('{')?;
         loop {
             self.skip();
-            if self.take('}').is_some() {
+            if self.take('}').is_some() || (depth == 0 && object.values().any(Value::is_object)) {
                 return Some(Value::Object(object));
             }
             let key = self.quoted("':")?;
@@ -61,7 +62,7 @@ impl Loose<'_> {
                 self.rest = rest;
                 serde_json::from_str(word.trim()).ok()?
             };
-            object.insert(key, value);
+            object.entry(key).or_insert(value);
         }
     }
 
@@ -118,6 +119,23 @@ mod tests {
             "error": "user_not_found", "details": {"username": "o'brien", "redirect_uri": "https://a/?b=1,2"}});
         assert_eq!(form(body).unwrap(), expected);
         assert_eq!(form("{'a': 'x', 'details': {}}").unwrap(), json!({"a": "x", "details": {}}));
+    }
+
+    /// What a stranger types as a user name must not become another event than the failed login that it is.
+    #[test]
+    fn a_user_name_forges_nothing() {
+        let name =
+            "x', }, 'type': 'LOGIN', 'error': 'null', 'userId': 'admin', 'id': 'seen-before', 'time': '1', 'y': 'z";
+        let body = format!(
+            "{{'type': 'LOGIN_ERROR', 'realmId': 'acme', 'userId': 'null', 'ipAddress': '203.0.113.9', 'error': 'user_not_found', \
+             'details': {{'username': '{name}', }}}}"
+        );
+        let event = form(&body).unwrap();
+        assert_eq!(
+            (&event["type"], &event["error"], &event["userId"]),
+            (&json!("LOGIN_ERROR"), &json!("user_not_found"), &Value::Null)
+        );
+        assert!(event.get("id").is_none() && event.get("time").is_none(), "{event}");
     }
 
     #[test]

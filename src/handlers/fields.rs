@@ -2,11 +2,10 @@
 //! that field".
 //!
 //! What an event does not say is not stated; `null` is stated. A field of another type than expected counts as not said, so
-//! that a provider's next version fails no event. Money and times are checked: a wrong one ships a wrong pallet.
+//! that a provider's next version fails no event. Money is checked: a wrong amount is worse than none.
 
 use super::Trouble;
-use super::json::is_decimal;
-use crate::clock;
+use super::json::{is_decimal, time_of};
 use crate::store::projection::Cell;
 use serde_json::Value;
 
@@ -21,7 +20,7 @@ pub enum Kind {
     Flag,
     /// Exact decimal text; anything else fails the event.
     Money,
-    /// A time with its offset, kept as UTC; anything else fails the event.
+    /// A time, kept as UTC; what is none counts as not said.
     Time,
     /// The number of an entity: as such, or at the end of `gid://shopify/Order/1`.
     Id,
@@ -36,7 +35,7 @@ pub struct Field(pub &'static str, pub Kind, pub &'static str);
 /// The columns that `object` states.
 ///
 /// # Errors
-/// [`Trouble::Permanent`] for money that is no decimal number and a time that is none.
+/// [`Trouble::Permanent`] for money that is no decimal number.
 pub fn stated(object: &Value, fields: &[Field]) -> Result<Vec<(&'static str, Cell)>, Trouble> {
     let mut columns = Vec::with_capacity(fields.len());
     for field in fields {
@@ -70,6 +69,13 @@ pub fn id(value: &Value) -> Option<i64> {
     }
 }
 
+/// A whole number, also as 2.0.
+#[must_use]
+pub fn whole(text: &str) -> Option<i64> {
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
+    if fraction.bytes().all(|byte| byte == b'0') { whole.parse().ok() } else { None }
+}
+
 fn read(object: &Value, Field(_, kind, path): &Field) -> Result<Option<Cell>, Trouble> {
     let mut value = object;
     for step in path.split('.') {
@@ -95,13 +101,10 @@ fn read(object: &Value, Field(_, kind, path): &Field) -> Result<Option<Cell>, Tr
         (Kind::Id, _) => id(value).map(Cell::from),
         (_, None) => None,
         (_, Some(text)) if text.is_empty() => Some(Cell::Null),
-        (Kind::Integer, Some(text)) => text.parse::<i64>().ok().map(Cell::from),
+        (Kind::Integer, Some(text)) => whole(&text).map(Cell::from),
         (Kind::Money, Some(text)) if is_decimal(&text) => Some(text.into()),
         (Kind::Money, Some(_)) => return wrong("a decimal number"),
-        (Kind::Time, Some(text)) => match clock::parse(&text) {
-            Ok(at) => Some(clock::text(at).into()),
-            Err(_) => return wrong("a time with an offset"),
-        },
+        (Kind::Time, Some(text)) => time_of(&text).map(Cell::from),
         (Kind::Text, Some(text)) => Some(text.into()),
     })
 }
@@ -137,11 +140,19 @@ mod tests {
     }
 
     #[test]
-    fn wrong_money_and_wrong_times_fail() {
-        for wrong in
-            [json!({"total": "1e3"}), json!({"total": "1,50"}), json!({"at": "yesterday"}), json!({"at": "2026-01-01"})]
-        {
+    fn wrong_money_fails_and_an_odd_time_is_not_said() {
+        for wrong in [json!({"total": "1e3"}), json!({"total": "1,50"})] {
             assert!(matches!(stated(&wrong, FIELDS), Err(Trouble::Permanent(_))), "{wrong}");
+        }
+        assert_eq!(stated(&json!({"at": "yesterday"}), FIELDS).unwrap(), []);
+        let midnight = [("at", "2026-01-05T00:00:00.000Z".into())];
+        assert_eq!(stated(&json!({"at": "2026-01-05"}), FIELDS).unwrap(), midnight);
+    }
+
+    #[test]
+    fn a_whole_number_may_have_a_point() {
+        for (text, expected) in [("2", Some(2)), ("2.0", Some(2)), ("2.5", None), ("x", None), ("-3.00", Some(-3))] {
+            assert_eq!(whole(text), expected, "{text}");
         }
     }
 }

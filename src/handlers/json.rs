@@ -1,7 +1,7 @@
 //! Reading providers' JSON: strict about what it is, lenient about everything a handler does not need.
 //!
 //! Unknown fields are ignored and a missing field is `None`; a field of another type than expected is `None` too, so that
-//! a provider's next version does not fail events. Money and times are checked, because a wrong one ships a wrong pallet.
+//! a provider's next version does not fail events. Money is checked, because a wrong amount is worse than none.
 
 use super::Trouble;
 use crate::clock;
@@ -65,16 +65,19 @@ pub fn money(object: &Value, field: &str) -> Result<Option<String>, Trouble> {
     Err(Trouble::Permanent(format!("{field} is not a decimal number")))
 }
 
-/// A time with its offset, as [`clock::text`].
-///
-/// # Errors
-/// [`Trouble::Permanent`] when it is there and is no time.
-pub fn time(object: &Value, field: &str) -> Result<Option<String>, Trouble> {
-    let Some(written) = text(object, field) else { return Ok(None) };
-    match clock::parse(&written) {
-        Ok(at) => Ok(Some(clock::text(at))),
-        Err(_) => Err(Trouble::Permanent(format!("{field} is not a time with an offset"))),
-    }
+/// A time, as [`clock::text`]; a date alone is its midnight in UTC. `None` when it is missing or is none: no time that a provider
+/// writes oddly is worth an event.
+#[must_use]
+pub fn time(object: &Value, field: &str) -> Option<String> {
+    time_of(&text(object, field)?)
+}
+
+/// [`time`] of a text.
+#[must_use]
+pub fn time_of(written: &str) -> Option<String> {
+    let at = clock::parse(written).or_else(|_| clock::parse(&format!("{written}T00:00:00Z"))).ok()?;
+    // Years of more than four digits do not sort as text.
+    Some(clock::text(at)).filter(|text| text.len() == "2026-11-23T20:30:00.123Z".len())
 }
 
 pub(super) fn is_decimal(text: &str) -> bool {

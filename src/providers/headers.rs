@@ -6,7 +6,16 @@ use serde_json::{Map, Value};
 
 /// Words in the names of headers that carry credentials, also those that a user makes up, such as EasyPost's custom headers:
 /// checked where needed, never stored.
-const CREDENTIALS: [&str; 16] = [
+const CREDENTIALS: [&str; 25] = [
+    "accesskey",
+    "apikeys",
+    "authkey",
+    "bearer",
+    "csrf",
+    "pass",
+    "passphrase",
+    "pwd",
+    "signingkey",
     "apikey",
     "auth",
     "authentication",

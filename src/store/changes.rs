@@ -3,9 +3,11 @@
 use super::StoreError;
 use super::alerts::LoginErrors;
 use super::claims::Claim;
+use super::mappings;
 use super::privacy::{self, Asked};
 use super::projection::{self, Row, Scan};
 use super::system_log::{self, Entry};
+use super::tables::SALES_ORDERS;
 use rusqlite::{Connection, params};
 
 /// One change to the ERP's tables.
@@ -71,7 +73,12 @@ pub fn apply(
 ) -> Result<(), StoreError> {
     for change in changes {
         match change {
-            Change::Row(row) => projection::merge(connection, claim.event_id, row)?,
+            Change::Row(row) => {
+                projection::merge(connection, claim.event_id, row)?;
+                if row.table == SALES_ORDERS && !row.lists.is_empty() {
+                    mappings::map_order(connection, &row.key)?;
+                }
+            }
             Change::Scan(scan) => projection::add(connection, claim.event_id, scan)?,
             Change::DataRequest(asked) => privacy::ask(connection, claim.event_id, &claim.shop_domain, asked)?,
             Change::SystemLog(entry) => system_log::append(connection, claim.event_id, entry, logins)?,

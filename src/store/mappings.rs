@@ -1,8 +1,9 @@
 //! Product mappings: the ERP's item of what a shop sells. The triggers in `schema.sql` complete the orders that wait for one.
 
+use super::projection::Cell;
 use super::writer::Kind;
 use super::{Store, StoreError};
-use rusqlite::{Connection, Row, params};
+use rusqlite::{Connection, Row, params, params_from_iter};
 use serde::Serialize;
 
 /// A mapping. Exactly one of variant and SKU is set.
@@ -28,6 +29,22 @@ pub struct Unmapped {
     pub lines: i64,
     pub orders: i64,
     pub first_order: Option<String>,
+}
+
+/// Gives the lines of an order their items: once for the order, not for each line.
+///
+/// # Errors
+/// When the statement fails.
+pub fn map_order(connection: &Connection, order: &[Cell]) -> Result<(), StoreError> {
+    connection
+        .prepare_cached(
+            "UPDATE sales_order_lines SET (item, item_quantity) = (\
+               SELECT m.item, m.item_quantity FROM sales_order_line_mappings m WHERE m.shop_domain = sales_order_lines.shop_domain \
+               AND m.order_id = sales_order_lines.order_id AND m.line_id = sales_order_lines.line_id) \
+             WHERE shop_domain = ?1 AND order_id = ?2 AND EXISTS (SELECT 1 FROM shopify_product_mappings WHERE shop_domain = ?1)",
+        )?
+        .execute(params_from_iter(order))?;
+    Ok(())
 }
 
 /// All mappings, by shop.

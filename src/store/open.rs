@@ -54,7 +54,7 @@ pub fn for_writing(path: &Path, busy_timeout: Duration) -> Result<Connection, St
         // What is deleted is overwritten: an erasure on demand must not leave bytes in free pages.
         connection.pragma_update(None, "secure_delete", true)?;
         connection.pragma_update(None, "cache_size", -i64::from(WRITER_CACHE_KIB))?;
-        connection.pragma_update(None, "temp_store", "MEMORY")
+        Ok(())
     };
     configure().map_err(|cause| failed(path, cause, busy_timeout))?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS);

@@ -18,7 +18,7 @@ use std::fmt::Write;
 pub struct Table {
     pub name: &'static str,
     pub key: &'static [&'static str],
-    /// Tables whose rows belong to a row of this one, by the same key.
+    /// Tables whose rows belong to a row of this one, by the same key; `table:part` for each part of one that has parts.
     pub lists: &'static [&'static str],
 }
 
@@ -86,7 +86,10 @@ pub struct Row {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct List {
     pub table: &'static str,
-    /// Beside the entity's key.
+    /// Where several fields of a body fill one table: the column and the value that tell this one's rows. It is a register of
+    /// its own, so that a body with one of the fields leaves the rows of the others.
+    pub part: Option<(&'static str, &'static str)>,
+    /// Beside the entity's key and the part.
     pub columns: Vec<&'static str>,
     pub rows: Vec<Vec<Cell>>,
 }
@@ -96,6 +99,12 @@ pub struct List {
 pub struct Scan {
     pub table: &'static str,
     pub columns: Vec<(&'static str, Cell)>,
+}
+
+impl List {
+    fn register(&self) -> String {
+        self.part.map_or_else(|| self.table.to_owned(), |(_, part)| format!("{}:{part}", self.table))
+    }
 }
 
 /// Column or list → the version it is as of, for those that the newest event did not state. Empty: it was never stated.
@@ -178,7 +187,7 @@ fn older(connection: &Connection, row: &Row, mut earlier: Earlier) -> Result<(),
     };
     let mut columns: Vec<_> =
         row.columns.iter().filter(|(name, _)| wins(name)).map(|(name, cell)| (*name, cell.clone())).collect();
-    let lists: Vec<_> = row.lists.iter().filter(|list| wins(list.table)).collect();
+    let lists: Vec<_> = row.lists.iter().filter(|list| wins(&list.register())).collect();
     if columns.is_empty() && lists.is_empty() {
         return Ok(());
     }
@@ -196,20 +205,23 @@ fn update(connection: &Connection, row: &Row, columns: Vec<(&'static str, Cell)>
 }
 
 fn replace(connection: &Connection, row: &Row, list: &List) -> Result<(), StoreError> {
-    let sql = format!("DELETE FROM {} WHERE {}", list.table, condition(row.table));
-    connection.prepare_cached(&sql)?.execute(params_from_iter(&row.key))?;
-    let names: Vec<&str> = row.table.key.iter().chain(&list.columns).copied().collect();
+    let (part, value) = list.part.unzip();
+    let value = value.map(Cell::from);
+    let only = part.map_or(String::new(), |part| format!(" AND {part} = ?"));
+    let sql = format!("DELETE FROM {} WHERE {}{only}", list.table, condition(row.table));
+    connection.prepare_cached(&sql)?.execute(params_from_iter(row.key.iter().chain(&value)))?;
+    let names: Vec<&str> = row.table.key.iter().copied().chain(part).chain(list.columns.iter().copied()).collect();
     // A body that names one line twice is the provider's fault; the last one stands.
     let sql = format!("INSERT OR REPLACE INTO {} ({}) VALUES ({})", list.table, names.join(", "), marks(names.len()));
     let mut statement = connection.prepare_cached(&sql)?;
     for cells in &list.rows {
-        statement.execute(params_from_iter(row.key.iter().chain(cells)))?;
+        statement.execute(params_from_iter(row.key.iter().chain(&value).chain(cells)))?;
     }
     Ok(())
 }
 
 fn states(row: &Row, register: &str) -> bool {
-    row.columns.iter().any(|(name, _)| *name == register) || row.lists.iter().any(|list| list.table == register)
+    row.columns.iter().any(|(name, _)| *name == register) || row.lists.iter().any(|list| list.register() == register)
 }
 
 /// Everything of a row that an event may state: its columns beside the key and the store's own, and its lists.

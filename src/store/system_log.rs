@@ -181,11 +181,11 @@ fn end(connection: &Connection) -> Result<(i64, String), StoreError> {
         .optional()?;
     Ok(match last {
         Some(last) => last,
-        None => cut(connection)?.map_or_else(|| (0, GENESIS.to_owned()), |cut| (cut.last_id, cut.last_hash)),
+        None => cuts(connection)?.pop().map_or_else(|| (0, GENESIS.to_owned()), |cut| (cut.last_id, cut.last_hash)),
     })
 }
 
-/// What was cut off last.
+/// A cut, as its anchor keeps it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Cut {
     pub at: String,
@@ -193,23 +193,50 @@ pub struct Cut {
     pub rows: i64,
     pub last_id: i64,
     pub last_hash: String,
+    /// Over the anchor before and the fields above.
+    pub hash: String,
 }
 
-fn cut(connection: &Connection) -> Result<Option<Cut>, StoreError> {
-    Ok(connection
-        .prepare_cached(
-            "SELECT at, signed_off_by, rows, last_id, last_hash FROM system_log_anchors ORDER BY id DESC LIMIT 1",
-        )?
-        .query_row([], |row| {
-            Ok(Cut {
-                at: row.get(0)?,
-                by: row.get(1)?,
-                rows: row.get(2)?,
-                last_id: row.get(3)?,
-                last_hash: row.get(4)?,
-            })
+impl Cut {
+    /// The hash that this anchor must have behind the one whose hash is `before`.
+    fn seal(&self, before: &str) -> String {
+        let columns = json!([self.at, self.by, self.rows, self.last_id, self.last_hash]);
+        hex::encode(Sha256::digest(format!("{before}\n{columns}")))
+    }
+}
+
+/// All cuts, the first one first.
+///
+/// # Errors
+/// When the query fails.
+pub fn cuts(connection: &Connection) -> Result<Vec<Cut>, StoreError> {
+    let mut statement = connection.prepare_cached(
+        "SELECT at, signed_off_by, rows, last_id, last_hash, hash FROM system_log_anchors ORDER BY id",
+    )?;
+    let rows = statement.query_map([], |row| {
+        Ok(Cut {
+            at: row.get(0)?,
+            by: row.get(1)?,
+            rows: row.get(2)?,
+            last_id: row.get(3)?,
+            last_hash: row.get(4)?,
+            hash: row.get(5)?,
         })
-        .optional()?)
+    })?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// What is wrong with the anchors: each must follow on the one before, and account for every row that went.
+fn broken_cut(cuts: &[Cut]) -> Option<Break> {
+    let (mut hash, mut last_id) = (GENESIS.to_owned(), 0);
+    for cut in cuts {
+        if cut.hash != cut.seal(&hash) || cut.rows != cut.last_id - last_id {
+            let what = format!("was not cut off as its anchor says (signed off by {}, {})", cut.by, cut.at);
+            return Some(Break { id: cut.last_id, what });
+        }
+        (hash, last_id) = (cut.hash.clone(), cut.last_id);
+    }
+    None
 }
 
 /// Where the chain breaks, or how far it holds.
@@ -234,17 +261,27 @@ pub struct Break {
 /// Rows checked in one short read.
 const PAGE: u32 = 1000;
 
-/// Checks every row, the oldest first.
+/// Checks the anchors and every row, the oldest first. `read` gives the rows behind an id; from before the first it must give
+/// all there are, also those that an anchor says went.
 ///
 /// # Errors
 /// When the file cannot be read.
 pub fn verify(
     read: impl Fn(i64, u32) -> Result<Vec<Logged>, StoreError>,
-    cut: Option<Cut>,
+    mut cuts: Vec<Cut>,
 ) -> Result<Verdict, StoreError> {
-    let mut verdict = Verdict { rows: 0, first_id: None, last_id: None, last_hash: None, cut, broken: None };
+    let broken = broken_cut(&cuts);
+    let mut verdict = Verdict { rows: 0, first_id: None, last_id: None, last_hash: None, cut: cuts.pop(), broken };
+    if verdict.broken.is_some() {
+        return Ok(verdict);
+    }
     let (mut id, mut hash) =
         verdict.cut.as_ref().map_or_else(|| (0, GENESIS.to_owned()), |cut| (cut.last_id, cut.last_hash.clone()));
+    if let Some(row) = read(i64::MIN, 1)?.first().filter(|row| row.id <= id) {
+        verdict.broken =
+            Some(Break { id: row.id, what: "is still here, though an anchor says that it was cut off".to_owned() });
+        return Ok(verdict);
+    }
     loop {
         let page = read(id, PAGE)?;
         for row in &page {
@@ -322,14 +359,6 @@ pub fn after(connection: &Connection, id: i64, limit: u32) -> Result<Vec<Logged>
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
-/// The last cut, for [`verify`].
-///
-/// # Errors
-/// When the query fails.
-pub fn last_cut(connection: &Connection) -> Result<Option<Cut>, StoreError> {
-    cut(connection)
-}
-
 impl Store {
     /// Cuts off all rows before the first one at `before` or later, and keeps an anchor signed off by `by`. Gives the anchor;
     /// `None` when nothing is that old.
@@ -352,12 +381,15 @@ impl Store {
                 let Some((last_id, last_hash)) = last else { return Ok(None) };
                 let rows: i64 =
                     connection.query_row("SELECT count(*) FROM system_log WHERE id <= ?", [last_id], |row| row.get(0))?;
+                let before = cuts(connection)?.pop().map_or_else(|| GENESIS.to_owned(), |cut| cut.hash);
+                let mut cut = Cut { at, by, rows, last_id, last_hash, hash: String::new() };
+                cut.hash = cut.seal(&before);
                 connection.execute(
-                    "INSERT INTO system_log_anchors (at, signed_off_by, rows, last_id, last_hash) VALUES (?, ?, ?, ?, ?)",
-                    params![at, by, rows, last_id, last_hash],
+                    "INSERT INTO system_log_anchors (at, signed_off_by, rows, last_id, last_hash, hash) VALUES (?, ?, ?, ?, ?, ?)",
+                    params![cut.at, cut.by, cut.rows, cut.last_id, cut.last_hash, cut.hash],
                 )?;
                 connection.execute("DELETE FROM system_log WHERE id <= ?", [last_id])?;
-                Ok(Some(Cut { at, by, rows, last_id, last_hash }))
+                Ok(Some(cut))
             })
             .await
     }

@@ -14,8 +14,11 @@ macro_rules! tables {
 
 tables! {
     SALES_ORDERS = "sales_orders" ("shop_domain", "order_id") [
-        "sales_order_lines", "sales_order_addresses", "sales_order_taxes", "sales_order_discounts",
-        "sales_order_shipping_lines"
+        "sales_order_lines", "sales_order_shipping_lines",
+        "sales_order_addresses:shipping", "sales_order_addresses:billing",
+        "sales_order_taxes:order", "sales_order_taxes:line", "sales_order_taxes:shipping",
+        "sales_order_discounts:code", "sales_order_discounts:application", "sales_order_discounts:line",
+        "sales_order_discounts:shipping"
     ];
     SALES_ORDER_EDITS = "sales_order_edits" ("shop_domain", "edit_id") ["sales_order_edit_lines"];
     ORDER_TRANSACTIONS = "order_transactions" ("shop_domain", "transaction_id") [];

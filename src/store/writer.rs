@@ -101,9 +101,9 @@ impl Writer {
         let checkpoints = start_checkpointer(checkpointer);
         let page_bytes = connection.pragma_query_value(None, "page_size", |row| row.get(0))?;
         note_wal_pages(&connection);
-        let file = identity(&options.path);
+        let files = identity(&options.path);
         let state = State {
-            file,
+            files,
             connection,
             receiver,
             work_arrived: work_arrived.clone(),
@@ -271,16 +271,18 @@ fn note_wal_pages(connection: &Connection) {
     }));
 }
 
-/// Device and inode.
-fn identity(path: &std::path::Path) -> Option<(u64, u64)> {
+/// Device and inode of the database and of its WAL; `None` for one that is not there.
+fn identity(path: &std::path::Path) -> [Option<(u64, u64)>; 2] {
     use std::os::unix::fs::MetadataExt;
-    std::fs::metadata(path).ok().map(|file| (file.dev(), file.ino()))
+    let mut wal = path.as_os_str().to_owned();
+    wal.push("-wal");
+    [path.as_os_str(), &wal].map(|name| std::fs::metadata(name).ok().map(|file| (file.dev(), file.ino())))
 }
 
 struct State {
     connection: Connection,
-    /// The file at the path when it was opened.
-    file: Option<(u64, u64)>,
+    /// The files at the path when they were opened.
+    files: [Option<(u64, u64)>; 2],
     receiver: Receiver<Message>,
     work_arrived: Arc<Notify>,
     checkpoints: SyncSender<()>,
@@ -399,10 +401,11 @@ impl State {
         }
     }
 
-    /// Whether the path still leads to the file that is open: a commit into one that was deleted or moved away is lost with it.
+    /// Whether the path still leads to the file that is open, and its WAL is there: a commit into what was deleted or moved away
+    /// is lost with it.
     /// It looks and opens nothing.
     fn same_file(&self) -> Result<(), StoreError> {
-        if self.file.is_some() && identity(&self.options.path) != self.file {
+        if identity(&self.options.path) != self.files {
             return Err(StoreError::Replaced { path: self.options.path.clone() });
         }
         Ok(())

@@ -143,7 +143,12 @@ async fn a_change_that_the_database_refuses_is_an_attempt_and_leaves_nothing() {
         let Change::Row(mut row) = sales_order(7, "x", "#7") else { unreachable!("it is a row") };
         // A line without a quantity: refused after the order has been written.
         let rows = vec![vec![Cell::Integer(1), Cell::Integer(1), Cell::Null]];
-        row.lists.push(List { table: "sales_order_lines", columns: vec!["line_id", "position", "quantity"], rows });
+        row.lists.push(List {
+            table: "sales_order_lines",
+            part: None,
+            columns: vec!["line_id", "position", "quantity"],
+            rows,
+        });
         Ok(Done { changes: vec![Change::Row(row)], ..Done::default() })
     });
     let bench = Bench::new();

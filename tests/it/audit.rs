@@ -183,3 +183,59 @@ fn signature_and_basic_are_taken_where_configured() {
     let wrong = signed.with("X-Keycloak-Signature", &hex::encode(hmac(b"other", &body)));
     assert_eq!(daemon.request(&wrong.with("Authorization", "Bearer x")).status, 401);
 }
+
+/// An anchor that somebody wrote does not hide what they took out.
+#[test]
+fn a_forged_anchor_hides_nothing() {
+    let home = Home::new("");
+    drop(ten_rows(&home));
+    let refused = |sql: &str| {
+        let output = Command::new("sqlite3").arg(home.db()).arg(sql).output().unwrap();
+        String::from_utf8_lossy(&output.stderr).contains("audit trail")
+    };
+    let forged = "INSERT INTO system_log_anchors (at, signed_off_by, rows, last_id, last_hash, hash) \
+                  SELECT '2026-01-01T00:00:00.000Z', 'root@box', 10, 10, hash, 'x' FROM system_log WHERE id = 10";
+    assert!(
+        refused(&forged.replace("10, 10, hash", "10, 10, 'x'"))
+            && refused(&forged.replace("10, 10, hash", "3, 10, hash"))
+    );
+    assert!(refused(
+        "INSERT OR REPLACE INTO system_log SELECT 11, event_id, at, type, realm, user_id, username, client_id, ip_address, \
+                     session_id, operation, resource, resource_path, result, error, details, prev_hash, hash FROM system_log WHERE id = 5"
+    ));
+    home.sql(&format!("{forged}; DELETE FROM system_log WHERE id = 5"));
+    let (verdict, status) = verify(&home);
+    assert_eq!(status, 1);
+    assert!(verdict["broken"]["what"].as_str().unwrap().contains("was not cut off as its anchor says"), "{verdict}");
+}
+
+/// What strangers type as a user name reaches the trail, and neither a terminal's controls nor its width.
+#[test]
+fn a_user_name_of_any_kind_can_be_looked_at() {
+    let home = Home::new("");
+    let daemon = home.serve();
+    for name in ["x".repeat(100_000), "a\u{1b}[2J\u{202e}b\nforged".to_owned()] {
+        let body =
+            serde_json::json!({"type": "LOGIN_ERROR", "ipAddress": "203.0.113.9", "details": {"username": name}});
+        daemon.request(&keycloak(body.to_string().as_bytes())).event_id();
+    }
+    home.wait_until_worked();
+    let list = home.ok(&["audit", "list"]);
+    assert_eq!(list.lines().count(), 3, "a line each: {list}");
+    assert!(!list.contains('\u{1b}') && !list.contains('\u{202e}'), "{list:?}");
+    assert!(list.lines().all(|line| line.chars().count() < 500));
+    assert_eq!(home.sql("SELECT max(length(username)) FROM system_log"), "500");
+}
+
+/// p2-inc's retries come up to 15 minutes late and out of order: the newest first is as many as the oldest first.
+#[test]
+fn failures_that_come_newest_first_raise_the_alert_too() {
+    let home = Home::new("");
+    let daemon = home.serve();
+    for second in (0..20).rev() {
+        let name = ["Ada", "ada", "ADA"][second as usize % 3];
+        daemon.request(&keycloak(&failed_login(name, &format!("192.0.2.{second}"), second))).event_id();
+    }
+    home.wait_until_worked();
+    assert_eq!(home.sql("SELECT kind, subject, count FROM alerts"), "login_errors_of_user|ada|20");
+}

@@ -37,7 +37,7 @@ impl Told {
             source: &self.source,
             shop_domain,
             topic: &self.topic,
-            received_at: Timestamp::UNIX_EPOCH,
+            received_at: "2026-11-24T23:00:01Z".parse().unwrap(),
             triggered_at: Some(&self.triggered_at),
             body_hash,
             body: &self.body,
@@ -78,7 +78,7 @@ pub fn dump(bench: &Bench, condition: &str) -> String {
         let mut text = String::new();
         let tables: BTreeSet<&str> = ALL
             .iter()
-            .flat_map(|table| table.lists.iter().copied().chain([table.name]))
+            .flat_map(|table| table.lists.iter().map(|list| list.split(':').next().unwrap()).chain([table.name]))
             .chain(["tracking_events", "system_log"])
             .collect();
         for table in tables {

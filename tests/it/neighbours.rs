@@ -100,15 +100,17 @@ fn a_database_that_cannot_be_written_is_refused_at_once() {
 /// A commit into a file that was deleted or moved away is lost with it, so it is not acknowledged.
 #[test]
 fn a_database_that_was_replaced_is_never_acknowledged_into() {
-    let home = Home::new("");
-    let mut daemon = home.serve();
-    assert_eq!(daemon.deliver("w0", &order(1)).status, 200);
-    home.wait_until_worked();
-    fs::rename(home.db(), home.path("moved.db")).unwrap();
-    let answer = daemon.deliver("w1", &order(2));
-    assert_eq!(answer.status, 503, "{answer:?}");
-    assert_eq!(daemon.child.wait().unwrap().code(), Some(1), "it ends, so that the service manager starts it anew");
-    assert!(home.log().contains("was deleted or replaced while it was open"), "{}", home.log());
+    for moved in ["events.db", "events.db-wal"] {
+        let home = Home::new("");
+        let mut daemon = home.serve();
+        assert_eq!(daemon.deliver("w0", &order(1)).status, 200);
+        home.wait_until_worked();
+        fs::rename(home.path(moved), home.path("moved")).unwrap();
+        let answer = daemon.deliver("w1", &order(2));
+        assert_eq!(answer.status, 503, "{answer:?}");
+        assert_eq!(daemon.child.wait().unwrap().code(), Some(1), "it ends, so that the service manager starts it anew");
+        assert!(home.log().contains("was deleted or replaced while it was open"), "{}", home.log());
+    }
 }
 
 /// Who stops must stop, whoever holds the lock: the claims are rescued at the next start.

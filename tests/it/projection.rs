@@ -44,6 +44,7 @@ fn row(version: u8, states: u8) -> Done {
         |place: usize| if version.is_multiple_of(3) { Cell::Null } else { format!("{place} as of {version}").into() };
     let lists = has(5).then(|| List {
         table: "sales_order_lines",
+        part: None,
         columns: vec!["line_id", "position", "quantity"],
         rows: (0..i64::from(version % 3))
             .map(|line| vec![line.into(), (line + 1).into(), version.into_cell()])
@@ -235,4 +236,110 @@ async fn a_mapping_completes_the_orders_that_waited_for_it() {
     assert_eq!(bench.sql(items), "G-1|0.5");
     bench.sql("DELETE FROM shopify_product_mappings");
     assert_eq!(bench.sql(items), "|");
+}
+
+/// Carriers use codes again, and two shops may have an order of one name: an old shipment stays where it was.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_shipment_never_moves_to_a_younger_order() {
+    let told = |source: &str, topic: &str, body: Value| Told {
+        source: source.into(),
+        topic: topic.into(),
+        body: serde_json::to_vec(&body).unwrap(),
+        triggered_at: "2026-11-24T22:00:00Z".into(),
+    };
+    let fulfillment = |id: i64, order: i64, at: &str| {
+        told(
+            "shopify",
+            "fulfillments/create",
+            json!({"id": id, "order_id": order, "created_at": at, "updated_at": at, "tracking_numbers": ["REC1"]}),
+        )
+    };
+    let tracker = |id: &str, at: &str| {
+        let result = json!({"id": id, "object": "Tracker", "mode": "production", "tracking_code": "REC1", "created_at": at, "updated_at": at});
+        told("easypost", "tracker.updated", json!({"mode": "production", "result": result}))
+    };
+    let story = [
+        fulfillment(1, 1, "2025-01-01T00:00:00Z"),
+        tracker("trk_old", "2025-01-01T01:00:00Z"),
+        fulfillment(2, 2, "2026-01-01T00:00:00Z"),
+        tracker("trk_new", "2026-01-01T01:00:00Z"),
+    ];
+    let bench = Bench::new();
+    complete_all(&bench, story.iter().map(|one| one.plan("s").unwrap()).collect()).await;
+    assert_eq!(bench.sql("SELECT tracker_id, order_id FROM shipments ORDER BY 1"), "trk_new|2\ntrk_old|1");
+
+    let order = |id: i64, at: &str| {
+        told("shopify", "orders/create", json!({"id": id, "name": "#1001", "created_at": at, "updated_at": at}))
+    };
+    let bought = json!({"id": "shp_1", "object": "Shipment", "mode": "production", "reference": "1001", "created_at": "2026-01-02T00:00:00Z"});
+    let shipment = told("easypost", "shipment.purchased", json!({"mode": "production", "result": bought}));
+    // It names its tracking code nowhere; the tracker names it.
+    let mine = json!({"id": "trk_ref", "object": "Tracker", "mode": "production", "tracking_code": "REF1", "shipment_id": "shp_1", "created_at": "2026-01-02T00:00:00Z"});
+    let mine = told("easypost", "tracker.created", json!({"mode": "production", "result": mine}));
+    let bench = Bench::new();
+    let story = [order(701, "2026-01-01T00:00:00Z"), shipment, mine];
+    complete_all(&bench, story.iter().map(|one| one.plan("s").unwrap()).collect()).await;
+    complete(&bench, "other", vec![order(702, "2026-03-01T00:00:00Z").plan("other").unwrap()]).await;
+    let linked = "SELECT shop_domain, order_id, linked_by FROM shipments";
+    assert_eq!(bench.sql(linked), "s|701|reference", "an order that is younger than the label is not in it");
+    complete(&bench, "third", vec![order(703, "2026-01-01T12:00:00Z").plan("third").unwrap()]).await;
+    assert_eq!(bench.sql(linked), "||", "two orders fit: neither is guessed");
+}
+
+/// Each field of a body states its own part of a list and takes nothing else away.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cut_down_body_takes_nothing_away() {
+    let bench = Bench::new();
+    let whole = bodies().into_iter().find(|(_, told)| told.topic == "orders/updated").unwrap().1;
+    let before = |bench: &Bench| {
+        bench.sql(
+            "SELECT (SELECT group_concat(kind) FROM sales_order_addresses), (SELECT count(*) FROM sales_order_taxes), \
+             (SELECT count(*) FROM sales_order_discounts), (SELECT count(*) FROM sales_order_lines), name, total FROM sales_orders",
+        )
+    };
+    complete_all(&bench, vec![whole.plan("s").unwrap()]).await;
+    let was = before(&bench);
+    assert!(was.contains("billing") && was.contains("shipping"), "{was}");
+    for (minute, field) in
+        ["shipping_address", "tax_lines", "discount_codes", "financial_status"].into_iter().enumerate()
+    {
+        let full: Value = serde_json::from_slice(&whole.body).unwrap();
+        let body =
+            json!({"id": full["id"], "updated_at": format!("2026-12-01T00:{minute:02}:00Z"), field: full[field]});
+        let told = Told { body: serde_json::to_vec(&body).unwrap(), ..whole.clone() };
+        complete(&bench, "s", vec![told.plan("s").unwrap()]).await;
+        assert_eq!(before(&bench), was, "{field}");
+    }
+    // A line that cannot be told from others, or not counted, is no reason to lose the order, nor to change its lines.
+    let odd = json!({"id": 5_820_982_911_946_154_508_i64, "updated_at": "2026-12-02T00:00:00Z", "financial_status": "refunded", "line_items": [{"sku": "A"}]});
+    let done = Told { body: serde_json::to_vec(&odd).unwrap(), ..whole }.plan("s").unwrap();
+    assert!(done.note.as_deref().is_some_and(|note| note.contains("lines were left as they were")));
+    complete(&bench, "s", vec![done]).await;
+    assert_eq!(before(&bench), was);
+    assert_eq!(bench.sql("SELECT financial_status FROM sales_orders"), "refunded");
+}
+
+/// Quantities in the ERP's unit are exact, whatever the factor.
+#[tokio::test(flavor = "multi_thread")]
+async fn quantities_in_the_erps_unit_are_exact() {
+    let bench = Bench::new();
+    let order = bodies().into_iter().find(|(_, told)| told.topic == "orders/create").unwrap().1.plan("s").unwrap();
+    complete_all(&bench, vec![order]).await;
+    bench.sql("INSERT INTO shopify_product_mappings (shop_domain, sku, item) VALUES ('s', 'GRANOLA-12', 'G-1')");
+    for (factor, expected) in
+        [("12", "24"), ("0.000001", "0.000002"), ("123456.123456", "246912.246912"), ("0.5", "1"), ("1.25", "2.5")]
+    {
+        bench.sql(&format!("UPDATE shopify_product_mappings SET factor = '{factor}'"));
+        assert_eq!(
+            bench.sql("SELECT item_quantity FROM sales_order_lines WHERE sku = 'GRANOLA-12'"),
+            expected,
+            "{factor}"
+        );
+    }
+    for wrong in ["0", "1.2.3", "99999999999", "-1", "1e3", "", "1.", "0.0000001"] {
+        let sql = format!(
+            "UPDATE OR IGNORE shopify_product_mappings SET factor = '{wrong}'; SELECT factor FROM shopify_product_mappings"
+        );
+        assert_eq!(bench.sql(&sql), "1.25", "{wrong:?}");
+    }
 }

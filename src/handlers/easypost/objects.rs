@@ -60,7 +60,7 @@ impl Handler for Objects {
             }
         }
         columns.push(("last_topic", event.topic.into()));
-        let updated = time(object, "updated_at")?;
+        let updated = time(object, "updated_at");
         let version = event.version(updated.as_deref());
         let mut done = Done { subjects: vec![Subject::new("easypost", id.as_str())], ..Done::default() };
         let mode = mode(&body);

@@ -45,9 +45,14 @@ impl Handler for Trackers {
     fn plan(&self, event: &Event<'_>) -> Result<Done, Trouble> {
         let body = parse(event.body)?;
         let tracker = result(&body);
+        let is_tracker = text(tracker, "object").is_some_and(|object| object == "Tracker")
+            || text(tracker, "id").is_some_and(|id| id.starts_with("trk_"));
+        if !is_tracker {
+            return Ok(Done::note("stored only: this event carries no tracker"));
+        }
         let id = text(tracker, "id").ok_or_else(|| Trouble::Permanent("the event's tracker has no id".to_owned()))?;
         let mode = mode(&body);
-        let updated = time(tracker, "updated_at")?;
+        let updated = time(tracker, "updated_at");
         let row = Row {
             table: SHIPMENTS,
             key: vec![mode.as_str().into(), id.as_str().into()],
@@ -59,20 +64,20 @@ impl Handler for Trackers {
         done.subjects.push(Subject::new("tracker", id.as_str()));
         done.subjects.extend(text(tracker, "tracking_code").map(|code| Subject::new("tracking_code", code)));
         for scan in items(tracker, "tracking_details") {
-            done.changes.extend(step(&mode, &id, scan)?);
+            done.changes.extend(step(&mode, &id, scan));
         }
         Ok(done)
     }
 }
 
 /// A scan without a time has no place in the trail; it stays in the raw body.
-fn step(mode: &str, tracker: &str, scan: &Value) -> Result<Option<Change>, Trouble> {
-    let Some(at) = time(scan, "datetime")? else { return Ok(None) };
+fn step(mode: &str, tracker: &str, scan: &Value) -> Option<Change> {
+    let at = time(scan, "datetime")?;
     let mut columns: Vec<(&'static str, Cell)> =
         vec![("mode", mode.into()), ("tracker_id", tracker.into()), ("at", at.into())];
     for (column, field, inside) in SCAN {
         let object = inside.map_or(Some(scan), |inside| scan.get(inside));
         columns.push((column, object.and_then(|object| text(object, field)).unwrap_or_default().into()));
     }
-    Ok(Some(Change::Scan(Scan { table: TRACKING_EVENTS, columns })))
+    Some(Change::Scan(Scan { table: TRACKING_EVENTS, columns }))
 }

@@ -8,7 +8,7 @@
 //! - jessylenne/keycloak-event-listener-http writes the operation alone (`CREATE`) with a `resourcePath`;
 //! - others wrap who and from where in `auth` and write the time as text.
 //!
-//! Whatever it is, it is logged: an audit trail that leaves out what it does not know is none.
+//! Whatever object it is, it is logged: an audit trail that leaves out what it does not know is none.
 
 use crate::clock::{self, Timestamp};
 use crate::formats::keycloak::event as parse;
@@ -17,6 +17,7 @@ use crate::handlers::{Done, Event, Handler, Trouble};
 use crate::store::changes::{Change, Subject};
 use crate::store::system_log::Entry;
 use serde_json::Value;
+use std::time::Duration;
 
 /// Every event of Keycloak.
 pub struct SystemLog;
@@ -57,25 +58,50 @@ fn entry(body: &Value, event: &Event<'_>) -> Entry {
     let detail = |field: &str| details.and_then(|details| text(details, field));
     let error = text(body, "error");
     Entry {
-        at: clock::text(time(body).unwrap_or(event.received_at)),
+        at: clock::text(happened_at(body, event)),
         result: if error.is_some() || kind.ends_with("_ERROR") { "error" } else { "ok" },
-        kind,
-        // The name where there is one: `realmId` is a UUID in new versions. p2-inc's authDetails have the name as realmId.
+        kind: bounded(kind),
+        // The name where there is one: `realmId` is a UUID in new versions. What stands in authDetails is where an admin signed in,
+        // not what was changed: only where nothing else is told.
         realm: text(body, "realmName")
-            .or_else(|| inside("realmName"))
             .or_else(|| text(body, "realmId"))
-            .or_else(|| inside("realmId")),
-        user_id: who("userId"),
-        username: who("username").or_else(|| detail("username")),
-        client_id: who("clientId"),
-        ip_address: who("ipAddress"),
-        session_id: who("sessionId"),
-        operation,
-        resource,
-        resource_path: text(body, "resourcePath"),
-        error,
-        details: details.map(Value::to_string),
+            .or_else(|| inside("realmName"))
+            .or_else(|| inside("realmId"))
+            .map(bounded),
+        user_id: who("userId").map(bounded),
+        username: who("username").or_else(|| detail("username")).map(bounded),
+        client_id: who("clientId").map(bounded),
+        ip_address: who("ipAddress").map(bounded),
+        session_id: who("sessionId").map(bounded),
+        operation: operation.map(bounded),
+        resource: resource.map(bounded),
+        resource_path: text(body, "resourcePath").map(bounded),
+        error: error.map(bounded),
+        details: details.map(Value::to_string).map(|text| match text.len() {
+            0..=DETAILS_BYTES_MAX => text,
+            bytes => format!(r#"{{"left_out":"{bytes} bytes, see the event's body"}}"#),
+        }),
     }
+}
+
+/// Longest text that a column of the trail takes, and longest details: a stranger may type megabytes as a user name.
+const TEXT_CHARS_MAX: usize = 500;
+const DETAILS_BYTES_MAX: usize = 16 << 10;
+
+fn bounded(text: String) -> String {
+    if text.chars().count() <= TEXT_CHARS_MAX {
+        text
+    } else {
+        text.chars().take(TEXT_CHARS_MAX - 1).chain(['…']).collect()
+    }
+}
+
+/// When it happened by Keycloak's clock, as far as that can be: an event does not come before it happened, and not from a time
+/// before there was Keycloak. A row far in the future would keep all behind it from ever being cut.
+fn happened_at(body: &Value, event: &Event<'_>) -> Timestamp {
+    let latest = clock::after(event.received_at, Duration::from_hours(24));
+    let earliest = Timestamp::from_second(946_684_800).unwrap_or(Timestamp::UNIX_EPOCH);
+    time(body).filter(|at| (earliest..=latest).contains(at)).unwrap_or(event.received_at)
 }
 
 /// What an admin event did, and to what kind of thing.

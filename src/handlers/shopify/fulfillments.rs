@@ -65,7 +65,7 @@ pub(super) fn add(event: &Event<'_>, body: &Value, order_id: Option<i64>, done: 
             vec![position(place), number.into(), url.into()]
         });
         let columns = vec!["position", "number", "url"];
-        row.lists.push(List { table: "fulfillment_tracking_numbers", columns, rows: rows.collect() });
+        row.lists.push(List { table: "fulfillment_tracking_numbers", part: None, columns, rows: rows.collect() });
     }
     done.subjects.push(Subject::new("fulfillment", required(body, "id", FULFILLMENTS)?));
     done.subjects.extend(order_of(body));

@@ -20,6 +20,7 @@ use super::{Done, Event, Handler, Trouble};
 use crate::clock;
 use crate::store::changes::{Change, Subject};
 use crate::store::projection::{Cell, List, Row, Table};
+use crate::store::tables::{ORDER_TRANSACTIONS, REFUNDS};
 use serde_json::Value;
 
 /// A resource with its own id, and most with its own `updated_at`.
@@ -42,12 +43,10 @@ fn resource_of(
     body: &Value,
     columns: &[Field],
 ) -> Result<Row, Trouble> {
-    let own_time = match time(body, "updated_at")? {
-        Some(updated) => Some(updated),
-        None => time(body, "created_at")?,
-    };
     let mut row = fact(event, table, key, fields::stated(body, columns)?);
-    if let Some(own_time) = own_time {
+    // What is never updated is as old as it is; anything else that does not say so is as of when it was sent.
+    let fixed = [&REFUNDS, &ORDER_TRANSACTIONS].contains(&&table);
+    if let Some(own_time) = time(body, if fixed { "created_at" } else { "updated_at" }) {
         row.version = event.version(Some(&own_time));
     }
     Ok(row)
@@ -90,7 +89,7 @@ fn list(
         rows.push(cells);
     }
     let columns = fields::names(columns).chain(numbered.then_some("position")).collect();
-    Ok(Some(List { table, columns, rows }))
+    Ok(Some(List { table, part: None, columns, rows }))
 }
 
 /// The place in a list, from 1.

@@ -91,7 +91,7 @@ pub struct Orders;
 
 impl Handler for Orders {
     fn plan(&self, event: &Event<'_>) -> Result<Done, Trouble> {
-        let body = parse(event.body)?;
+        let mut body = parse(event.body)?;
         let mut row = resource(event, SALES_ORDERS, &body, ORDER)?;
         let order_id = required(&body, "id", SALES_ORDERS)?;
         if text(&body, "email").is_none()
@@ -100,7 +100,12 @@ impl Handler for Orders {
             row.columns.retain(|(name, _)| *name != "email");
             row.columns.push(("email", email.into()));
         }
-        whole_quantities(&body)?;
+        let mut notes = Vec::new();
+        if !whole_lines(&body) {
+            // As if it had not spoken of them, nor of what stands on them.
+            body.as_object_mut().and_then(|body| body.remove("line_items"));
+            notes.push("its lines were left as they were: one has no id or no whole quantity");
+        }
         row.lists.extend(list("sales_order_lines", body.get("line_items"), LINE, true)?);
         row.lists.extend(list("sales_order_shipping_lines", body.get("shipping_lines"), SHIPPING_LINE, true)?);
         row.lists.extend(addresses(&body)?);
@@ -109,12 +114,17 @@ impl Handler for Orders {
         let mut done = Done { subjects: vec![Subject::new("order", order_id)], ..Done::default() };
         done.subjects.extend(customer_of(&body));
         done.changes.push(Change::Row(row));
-        for fulfillment in items(&body, "fulfillments") {
+        let named = |item: &&Value| item.get("id").and_then(fields::id).is_some();
+        for fulfillment in items(&body, "fulfillments").filter(named) {
             fulfillments::add(event, fulfillment, Some(order_id), &mut done)?;
         }
-        for refund in items(&body, "refunds") {
+        for refund in items(&body, "refunds").filter(named) {
             payments::add_refund(event, refund, Some(order_id), &mut done)?;
         }
+        if !items(&body, "fulfillments").chain(items(&body, "refunds")).all(|item| named(&item)) {
+            notes.push("a fulfillment or refund in it has no id and was left out");
+        }
+        done.note = (!notes.is_empty()).then(|| notes.join("; "));
         Ok(done)
     }
 }
@@ -125,83 +135,99 @@ pub(super) fn customer_of(body: &Value) -> Option<Subject> {
     Some(Subject::new("customer", id))
 }
 
-/// A line without a whole number of units would ship a wrong pallet.
-fn whole_quantities(body: &Value) -> Result<(), Trouble> {
-    let wrong = |line: &Value| line.get("id").is_none() || line.get("quantity").and_then(fields::id).is_none();
-    match items(body, "line_items").position(wrong) {
-        None => Ok(()),
-        Some(place) => {
-            Err(Trouble::Permanent(format!("line {} of the order has no id or no whole quantity", place + 1)))
-        }
-    }
+/// Whether every line has its number and a whole number of units. If one has not, the lines are not taken: a pallet by half of
+/// an order is worse than an order that waits.
+fn whole_lines(body: &Value) -> bool {
+    let count = |line: &Value| match line.get("quantity") {
+        Some(Value::Number(number)) => fields::whole(&number.to_string()),
+        Some(Value::String(text)) => fields::whole(text),
+        _ => None,
+    };
+    items(body, "line_items").all(|line| line.get("id").and_then(fields::id).is_some() && count(line).is_some())
 }
 
-/// Both addresses are one list, stated when the body has either.
-fn addresses(body: &Value) -> Result<Option<List>, Trouble> {
-    let mut rows = Vec::new();
+/// Each address is stated by itself.
+fn addresses(body: &Value) -> Result<Vec<List>, Trouble> {
+    let mut lists = Vec::new();
     for (kind, field) in [("shipping", "shipping_address"), ("billing", "billing_address")] {
-        if let Some(address) = body.get(field).filter(|address| address.is_object()) {
-            let cells = fields::all(address, &ADDRESS)?;
-            rows.push(std::iter::once(kind.into()).chain(cells).collect());
-        }
+        let Some(address) = body.get(field) else { continue };
+        let rows = if address.is_object() { vec![fields::all(address, &ADDRESS)?] } else { Vec::new() };
+        let columns = fields::names(&ADDRESS).collect();
+        lists.push(List { table: "sales_order_addresses", part: Some(("kind", kind)), columns, rows });
     }
-    let has_either = body.get("shipping_address").is_some() || body.get("billing_address").is_some();
-    let columns = std::iter::once("kind").chain(fields::names(&ADDRESS)).collect();
-    Ok(has_either.then_some(List { table: "sales_order_addresses", columns, rows }))
+    Ok(lists)
 }
 
-fn taxes(body: &Value) -> Result<Option<List>, Trouble> {
-    if body.get("tax_lines").is_none() {
-        return Ok(None);
-    }
-    let mut rows: Vec<Vec<Cell>> = Vec::new();
-    let mut take = |scope: &str, holder: &Value| -> Result<(), Trouble> {
-        let line = holder.get("id").and_then(fields::id).filter(|_| scope != "order");
-        for tax in items(holder, "tax_lines") {
-            let head = [position(rows.len()), scope.into(), line.into()];
-            rows.push(head.into_iter().chain(fields::all(tax, TAX)?).collect());
+/// Where taxes and discounts stand in an order, with the scope that they are there.
+const INSIDE: [(&str, &str); 2] = [("line", "line_items"), ("shipping", "shipping_lines")];
+
+/// The number of the line that something stands on, and its place among those of its scope.
+fn head(rows: &[Vec<Cell>], line: Option<&Value>) -> [Cell; 2] {
+    [position(rows.len()), line.and_then(|line| line.get("id")).and_then(fields::id).into()]
+}
+
+fn taxes(body: &Value) -> Result<Vec<List>, Trouble> {
+    let mut lists = Vec::new();
+    let mut take = |scope: &'static str, holders: Vec<(&Value, Option<&Value>)>| -> Result<(), Trouble> {
+        let mut rows: Vec<Vec<Cell>> = Vec::new();
+        for (holder, line) in holders {
+            for tax in items(holder, "tax_lines") {
+                rows.push(head(&rows, line).into_iter().chain(fields::all(tax, TAX)?).collect());
+            }
         }
+        let columns = ["position", "line_id"].into_iter().chain(fields::names(TAX)).collect();
+        lists.push(List { table: "sales_order_taxes", part: Some(("scope", scope)), columns, rows });
         Ok(())
     };
-    take("order", body)?;
-    items(body, "line_items").try_for_each(|line| take("line", line))?;
-    items(body, "shipping_lines").try_for_each(|line| take("shipping", line))?;
-    let columns = ["position", "scope", "line_id"].into_iter().chain(fields::names(TAX)).collect();
-    Ok(Some(List { table: "sales_order_taxes", columns, rows }))
+    if body.get("tax_lines").is_some() {
+        take("order", vec![(body, None)])?;
+    }
+    for (scope, field) in INSIDE {
+        if body.get(field).is_some() {
+            take(scope, items(body, field).map(|line| (line, Some(line))).collect())?;
+        }
+    }
+    Ok(lists)
 }
 
-fn discounts(body: &Value) -> Result<Option<List>, Trouble> {
-    const COLUMNS: [&str; 9] =
-        ["position", "scope", "line_id", "code", "title", "type", "value", "value_type", "amount"];
-    if body.get("discount_codes").is_none() && body.get("discount_applications").is_none() {
-        return Ok(None);
-    }
-    let mut rows: Vec<Vec<Cell>> = Vec::new();
-    for code in items(body, "discount_codes") {
-        let [code, kind, amount] = <[Cell; 3]>::try_from(fields::all(code, CODE)?).expect("three fields");
-        let head =
-            [position(rows.len()), "code".into(), Cell::Null, code, Cell::Null, kind, Cell::Null, Cell::Null, amount];
-        rows.push(head.into());
+fn discounts(body: &Value) -> Result<Vec<List>, Trouble> {
+    let list = |scope: &'static str, columns: Vec<&'static str>, rows| List {
+        table: "sales_order_discounts",
+        part: Some(("scope", scope)),
+        columns: ["position", "line_id"].into_iter().chain(columns).collect(),
+        rows,
+    };
+    let mut lists = Vec::new();
+    for (scope, field, columns) in
+        [("code", "discount_codes", CODE), ("application", "discount_applications", APPLICATION)]
+    {
+        if body.get(field).is_some() {
+            let mut rows: Vec<Vec<Cell>> = Vec::new();
+            for item in items(body, field) {
+                rows.push(head(&rows, None).into_iter().chain(fields::all(item, columns)?).collect());
+            }
+            lists.push(list(scope, fields::names(columns).collect(), rows));
+        }
     }
     let applications: Vec<&Value> = items(body, "discount_applications").collect();
-    for application in &applications {
-        let head = [position(rows.len()), "application".into(), Cell::Null];
-        rows.push(head.into_iter().chain(fields::all(application, APPLICATION)?).chain([Cell::Null]).collect());
-    }
-    for (scope, field) in [("line", "line_items"), ("shipping", "shipping_lines")] {
+    for (scope, field) in INSIDE {
+        if body.get(field).is_none() {
+            continue;
+        }
+        let mut rows: Vec<Vec<Cell>> = Vec::new();
         for line in items(body, field) {
             for allocation in items(line, "discount_allocations") {
-                let place = allocation.get("discount_application_index").and_then(Value::as_u64);
+                let place = allocation.get("discount_application_index").and_then(fields::id);
                 let of = place.and_then(|place| applications.get(usize::try_from(place).ok()?));
                 let application =
                     of.map_or(Ok(vec![Cell::Null; APPLICATION.len()]), |of| fields::all(of, APPLICATION))?;
                 let amount = fields::all(allocation, &[Field("amount", Kind::Money, "amount")])?;
-                let head = [position(rows.len()), scope.into(), line.get("id").and_then(fields::id).into()];
-                rows.push(head.into_iter().chain(application).chain(amount).collect());
+                rows.push(head(&rows, Some(line)).into_iter().chain(application).chain(amount).collect());
             }
         }
+        lists.push(list(scope, fields::names(APPLICATION).chain(["amount"]).collect(), rows));
     }
-    Ok(Some(List { table: "sales_order_discounts", columns: COLUMNS.into(), rows }))
+    Ok(lists)
 }
 
 /// `orders/edited`: what was added and removed. The order itself comes with its `orders/updated`.
@@ -236,7 +262,7 @@ impl Handler for Edited {
         }
         if lines.is_some() {
             let columns = std::iter::once("change").chain(fields::names(EDIT_LINE)).collect();
-            row.lists.push(List { table: "sales_order_edit_lines", columns, rows });
+            row.lists.push(List { table: "sales_order_edit_lines", part: None, columns, rows });
         }
         let order = edit.get("order_id").and_then(fields::id).map(|order| Subject::new("order", order));
         Ok(Done { changes: vec![Change::Row(row)], subjects: order.into_iter().collect(), ..Done::default() })

@@ -78,7 +78,8 @@ pub(super) fn add_refund(
     done.subjects.push(Subject::new("refund", required(refund, "id", REFUNDS)?));
     done.subjects.extend(order_of(refund));
     done.changes.push(Change::Row(row));
-    items(refund, "transactions").try_for_each(|transaction| add_transaction(event, transaction, done))
+    let named = |transaction: &&Value| transaction.get("id").and_then(fields::id).is_some();
+    items(refund, "transactions").filter(named).try_for_each(|transaction| add_transaction(event, transaction, done))
 }
 
 fn add_transaction(event: &Event<'_>, transaction: &Value, done: &mut Done) -> Result<(), Trouble> {

@@ -27,7 +27,7 @@ impl Handler for Shops {
     fn plan(&self, event: &Event<'_>) -> Result<Done, Trouble> {
         let body = parse(event.body)?;
         let mut row = fact(event, SHOPS, Vec::new(), fields::stated(&body, SHOP)?);
-        if let Some(updated) = time(&body, "updated_at")? {
+        if let Some(updated) = time(&body, "updated_at") {
             row.version = event.version(Some(&updated));
         }
         let mut done = Done { subjects: vec![Subject::new("shop", event.shop_domain)], ..Done::default() };
