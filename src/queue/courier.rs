@@ -11,6 +11,8 @@ use crate::destinations::{Destination, Destinations, Fate, Parcel};
 use crate::store::claims::Holder;
 use crate::store::deliveries::{Delivery, End, Order, Turn};
 use crate::store::{Store, StoreError};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -31,6 +33,8 @@ pub struct Courier {
     poll: Duration,
     /// How long deliveries on their way may take when the courier is told to stop.
     grace: Duration,
+    /// The deliveries on their way, by their id.
+    held: Arc<Mutex<HashMap<i64, Delivery>>>,
 }
 
 /// The deliveries that a completed event makes necessary.
@@ -56,7 +60,7 @@ impl Courier {
         poll: Duration,
         grace: Duration,
     ) -> Self {
-        Self { store, destinations, holder, backoff, poll, grace }
+        Self { store, destinations, holder, backoff, poll, grace, held: Arc::default() }
     }
 
     /// Delivers until `stop` turns true, then lets what is on its way arrive.
@@ -134,12 +138,28 @@ impl Courier {
             }
         }
         let all = async { while attempts.join_next().await.is_some() {} };
-        if tokio::time::timeout(self.grace, all).await.is_err() {
-            warn!(
-                destination = destination.settings.name,
-                "deliveries ran on after worker.grace and were cut off; they are made again, under the same event id"
-            );
+        if tokio::time::timeout(self.grace, all).await.is_ok() {
+            return;
         }
+        attempts.shutdown().await;
+        let mut left: Vec<Delivery> = self.lock().values().cloned().collect();
+        left.retain(|delivery| delivery.destination == destination.settings.name);
+        warn!(
+            destination = destination.settings.name,
+            deliveries = left.len(),
+            "deliveries ran on after worker.grace and were cut off; they are made again, under the same event id"
+        );
+        for delivery in left {
+            // Once: who stops must stop. What cannot be given back is taken over when its process is gone.
+            let released = self.store.finish_delivery(&delivery, &End::Released, Duration::ZERO);
+            if tokio::time::timeout(PAUSE, released).await.is_err() {
+                return;
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<i64, Delivery>> {
+        self.held.lock().expect("nothing panics while it holds the deliveries")
     }
 
     /// What is due, and how long it is until something is if nothing is now.
@@ -159,6 +179,7 @@ impl Courier {
     }
 
     async fn attempt(&self, destination: &Destination, delivery: Delivery) {
+        self.lock().insert(delivery.id, delivery.clone());
         let started = Instant::now();
         let fate = match self.store.payload(delivery.event_id) {
             Ok(Some(payload)) => {
@@ -192,6 +213,7 @@ impl Courier {
             },
         };
         self.write(&delivery, &end, started.elapsed()).await;
+        self.lock().remove(&delivery.id);
     }
 
     /// Writes an end, and again until it is written or somebody else holds the delivery.

@@ -279,6 +279,23 @@ fn a_kill_between_push_and_commit_pushes_again_under_the_same_key() {
     assert!(log.contains("died while it delivered this") && log.ends_with("delivered|"), "{log}");
 }
 
+/// A delivery that a stop cuts off is given back: its attempt does not count, and it is made again.
+#[test]
+fn a_delivery_that_a_stop_cuts_off_is_given_back() {
+    let erp = Erp::start(|number, _| if number == 0 { Do::Hang } else { Do::Answer(200) });
+    let home = home(|_| http("erp", &erp.url, "").replace("timeout = \"5s\"", "timeout = \"10m\""));
+    let text = fs::read_to_string(home.config()).unwrap().replace("[worker]\n", "[worker]\ngrace = \"100ms\"\n");
+    fs::write(home.config(), text).unwrap();
+    let daemon = home.serve();
+    deliver(&daemon, 1..=1);
+    erp.wait_for(1);
+    daemon.stop();
+    assert_eq!(home.sql("SELECT status, attempts FROM destination_deliveries"), "pending|0");
+    let _daemon = home.serve();
+    settled(&home);
+    assert_eq!(home.sql("SELECT status, attempts FROM destination_deliveries"), "delivered|1");
+}
+
 #[test]
 fn a_programs_exit_status_decides_and_its_time_is_bounded() {
     let home = home(|home| {
