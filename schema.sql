@@ -159,7 +159,7 @@ CREATE TABLE destination_deliveries (
   ordering_key    TEXT NOT NULL,               -- what two deliveries must not overtake each other for: shop and order; '' for nothing
   status          TEXT NOT NULL DEFAULT 'pending' -- pending → delivering → delivered or failed
                   CHECK (status IN ('pending', 'delivering', 'delivered', 'failed')),
-  attempts        INTEGER NOT NULL DEFAULT 0,  -- attempts that counted; one made only to see whether the destination is back does not
+  attempts        INTEGER NOT NULL DEFAULT 0,  -- attempts that counted; one that found a destination still down and out of reach does not
   max_attempts    INTEGER NOT NULL,            -- at this many it fails; `events retry` gives new ones
   claims          INTEGER NOT NULL DEFAULT 0,  -- claims ever made: tells one claim from the next
   next_attempt_at TEXT,                        -- when it is due; only while pending

@@ -56,7 +56,7 @@ impl Command {
             Ok(child) => child,
             Err(error) => {
                 let error = format!("{} cannot be started: {error}", self.program.display());
-                return Fate::Unreachable { error, at: None };
+                return Fate::Unreachable { error, at: None, reached: false };
             }
         };
         let group = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
@@ -79,13 +79,17 @@ impl Command {
             let _ = kill_process_group(group, Signal::KILL);
         }
         match ended {
-            Err(_late) => {
-                Fate::Unreachable { error: format!("it ran longer than {:?} and was killed", self.timeout), at: None }
+            Err(_late) => Fate::Unreachable {
+                error: format!("it ran longer than {:?} and was killed", self.timeout),
+                at: None,
+                reached: true,
+            },
+            Ok((Err(error), _)) => {
+                Fate::Unreachable { error: format!("it cannot be waited for: {error}"), at: None, reached: true }
             }
-            Ok((Err(error), _)) => Fate::Unreachable { error: format!("it cannot be waited for: {error}"), at: None },
             Ok((Ok(status), said)) => match status.code() {
                 Some(0) => Fate::Delivered,
-                Some(TRY_AGAIN) => Fate::Unreachable { error: with("exit status 75", &said), at: None },
+                Some(TRY_AGAIN) => Fate::Unreachable { error: with("exit status 75", &said), at: None, reached: true },
                 Some(code) => Fate::Refused { error: with(&format!("exit status {code}"), &said) },
                 None => Fate::Refused { error: with(&format!("it ended by {status}"), &said) },
             },

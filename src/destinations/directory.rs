@@ -25,10 +25,12 @@ impl Directory {
         let written = tokio::task::spawn_blocking(move || write(&directory, &name, &body)).await;
         match written {
             Ok(Ok(())) => Fate::Delivered,
-            Ok(Err(error)) => {
-                Fate::Unreachable { error: format!("{} cannot be written: {error}", self.path.display()), at: None }
-            }
-            Err(error) => Fate::Unreachable { error: error.to_string(), at: None },
+            Ok(Err(error)) => Fate::Unreachable {
+                error: format!("{} cannot be written: {error}", self.path.display()),
+                at: None,
+                reached: false,
+            },
+            Err(error) => Fate::Unreachable { error: error.to_string(), at: None, reached: true },
         }
     }
 }

@@ -101,7 +101,9 @@ impl Http {
             .body(parcel.body.clone());
         let response = match request.send().await {
             Ok(response) => response,
-            Err(error) => return Fate::Unreachable { error: chain(&error), at: None },
+            Err(error) => {
+                return Fate::Unreachable { reached: !error.is_connect(), error: chain(&error), at: None };
+            }
         };
         let status = response.status();
         let wanted = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
@@ -112,7 +114,7 @@ impl Http {
             StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_EARLY | StatusCode::TOO_MANY_REQUESTS => {
                 Fate::Later { error, at }
             }
-            _ if status.is_server_error() => Fate::Unreachable { error, at },
+            _ if status.is_server_error() => Fate::Unreachable { error, at, reached: true },
             _ if status.is_redirection() => Fate::Refused {
                 error: format!("{error}: redirects are not followed, enter the address that it leads to"),
             },

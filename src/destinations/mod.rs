@@ -33,8 +33,9 @@ pub struct Parcel {
 pub enum Fate {
     /// The other side has it.
     Delivered,
-    /// It could not be reached, or is in trouble itself: it may take the parcel later. `at`: when it asked for it.
-    Unreachable { error: String, at: Option<Timestamp> },
+    /// It could not be reached, or is in trouble itself: it may take the parcel later. `at`: when it asked for it. `reached`: it
+    /// had the parcel in its hands, so that the trouble may also be the parcel's.
+    Unreachable { error: String, at: Option<Timestamp>, reached: bool },
     /// It asked to come again, and is in no trouble.
     Later { error: String, at: Option<Timestamp> },
     /// It refused this parcel: no further attempt can help.

@@ -204,8 +204,9 @@ impl Courier {
             Fate::Delivered => End::Delivered,
             Fate::Refused { error } => End::Refused { error },
             Fate::Later { error, at: wanted } => End::Later { error, at: at(wanted) },
-            Fate::Unreachable { error, at: wanted } => End::Unreachable {
+            Fate::Unreachable { error, at: wanted, reached } => End::Unreachable {
                 error,
+                reached,
                 at: at(wanted),
                 failures_max: breaker.failures,
                 rest: breaker.rest,

@@ -11,7 +11,8 @@
 //! deliveries with one ordering key are never on their way to one destination at once, and none overtakes an earlier one.
 //!
 //! A destination that failed several times in a row counts as down (`destinations.down_since`): nothing is tried until
-//! `rest_until`, then one delivery, whose attempt does not count. When one is taken, what had to wait is due at once.
+//! `rest_until`, then one delivery; its attempt does not count if it did not even get there. When one is taken, what had to wait
+//! is due at once.
 
 use super::claims::Holder;
 use super::writer::Kind;
@@ -47,9 +48,11 @@ pub struct Delivery {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum End {
     Delivered,
-    /// The destination is in trouble: it counts towards its being down. `rest`: how long it is left alone if it is.
+    /// The destination is in trouble: it counts towards its being down. `rest`: how long it is left alone if it is. `reached`: it
+    /// had the delivery in its hands.
     Unreachable {
         error: String,
+        reached: bool,
         at: Timestamp,
         failures_max: u32,
         rest: Duration,
@@ -317,8 +320,9 @@ fn finish(
         End::Delivered => ("delivered", None, None, 0),
         End::Refused { error } => ("failed", None, Some(error.as_str()), 0),
         End::Released => ("pending", Some(now), None, 1),
-        // Only tried to see whether it is back: the delivery is not to blame.
-        End::Unreachable { error, .. } if down => ("pending", Some(now), Some(error.as_str()), 1),
+        // Only tried to see whether it is back, and never got there: the delivery is not to blame. One that got there may be what
+        // the destination chokes on: its attempt counts, and it steps back, so that another is tried next and it comes to an end.
+        End::Unreachable { error, reached: false, .. } if down => ("pending", Some(now), Some(error.as_str()), 1),
         End::Unreachable { error, .. } | End::Later { error, .. } if last => ("failed", None, Some(error.as_str()), 0),
         End::Unreachable { error, at, .. } | End::Later { error, at } => {
             ("pending", Some(*at), Some(error.as_str()), 0)

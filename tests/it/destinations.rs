@@ -279,6 +279,22 @@ fn a_kill_between_push_and_commit_pushes_again_under_the_same_key() {
     assert!(log.contains("died while it delivered this") && log.ends_with("delivered|"), "{log}");
 }
 
+/// One event that the ERP chokes on, every time, holds up nobody and comes to its end.
+#[test]
+fn a_poison_event_fails_alone() {
+    let erp = Erp::start(|_, taken| Do::Answer(if taken.body == order(1) { 500 } else { 200 }));
+    let home = home(|_| http("erp", &erp.url, "concurrency = 1"));
+    let daemon = home.serve();
+    deliver(&daemon, 1..=1);
+    // By itself it makes the ERP count as down …
+    home.wait_for("SELECT down_since IS NOT NULL FROM destinations", "1");
+    // … which the others find out not to be so.
+    deliver(&daemon, 2..=10);
+    settled(&home);
+    let states = "SELECT status, count(*), max(attempts) FROM destination_deliveries GROUP BY 1";
+    assert_eq!(home.sql(states), "delivered|9|1\nfailed|1|8");
+}
+
 /// A delivery that a stop cuts off is given back: its attempt does not count, and it is made again.
 #[test]
 fn a_delivery_that_a_stop_cuts_off_is_given_back() {
