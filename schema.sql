@@ -163,6 +163,7 @@ CREATE TABLE destination_deliveries (
   max_attempts    INTEGER NOT NULL,            -- at this many it fails; `events retry` gives new ones
   claims          INTEGER NOT NULL DEFAULT 0,  -- claims ever made: tells one claim from the next
   next_attempt_at TEXT,                        -- when it is due; only while pending
+  not_before      TEXT,                        -- when the destination asked for it (Retry-After), or others are to be tried first; NULL: neither
   locked_by       TEXT,                        -- hostname:pid of who delivers it; only while delivering
   locked_process  TEXT,                        -- boot id / pid namespace / start time of that process
   lease_until     TEXT,                        -- the claim may be taken over after this

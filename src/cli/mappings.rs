@@ -227,6 +227,14 @@ fn read_csv(input: impl Read) -> Result<Vec<Mapping>, Vec<(u64, String)>> {
             problems.push((1, format!("the first line has no column {name}")));
         }
     }
+    for name in header.iter().map(|name| name.trim_start_matches('\u{feff}')) {
+        if !["shop_domain", "variant_id", "sku", "item", "factor", "note"]
+            .iter()
+            .any(|known| known.eq_ignore_ascii_case(name))
+        {
+            problems.push((1, format!("the column {name:?} is not known")));
+        }
+    }
     if columns[1].is_none() && columns[2].is_none() {
         problems.push((1, "the first line has neither a column variant_id nor sku".to_owned()));
     }
@@ -267,7 +275,17 @@ fn read_csv(input: impl Read) -> Result<Vec<Mapping>, Vec<(u64, String)>> {
             note,
         );
         match mapping {
-            Ok(mapping) => mappings.push(mapping),
+            Ok(mapping) => {
+                let same = |other: &Mapping| {
+                    other.shop_domain == mapping.shop_domain
+                        && other.variant_id == mapping.variant_id
+                        && other.sku == mapping.sku
+                };
+                if mappings.iter().any(same) {
+                    problems.push((at, "maps what a line before it maps already".to_owned()));
+                }
+                mappings.push(mapping);
+            }
             Err(found) => problems.push((at, found.join("; "))),
         }
     }

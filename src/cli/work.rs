@@ -66,7 +66,7 @@ async fn work(config: Config, once: bool) -> anyhow::Result<()> {
 
 async fn drain(worker: Worker, courier: &Courier, stopped: watch::Receiver<bool>) -> Result<(), StoreError> {
     let attempts = worker.drain(stopped.clone()).await?;
-    let deliveries = if *stopped.borrow() { 0 } else { courier.drain().await? };
+    let deliveries = if *stopped.borrow() { 0 } else { courier.drain(&stopped).await? };
     info!(attempts, deliveries, "worked what was due");
     Ok(())
 }

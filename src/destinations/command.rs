@@ -12,7 +12,8 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::process::ChildStderr;
 
 /// `EX_TEMPFAIL`.
 const TRY_AGAIN: i32 = 75;
@@ -20,6 +21,20 @@ const TRY_AGAIN: i32 = 75;
 const OUTPUT_BYTES_MAX: usize = 64 << 10;
 /// Most of its last words that are kept.
 const LAST_WORDS_BYTES: usize = 500;
+
+/// How long its last words are waited for when it has ended.
+const LAST_WORDS_TIME: Duration = Duration::from_secs(1);
+
+/// A program that runs, with whatever it has started: killed when this is dropped, also when the daemon stops meanwhile.
+struct Group(Option<Pid>);
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        if let Some(group) = self.0 {
+            let _ = kill_process_group(group, Signal::KILL);
+        }
+    }
+}
 
 /// A program and its arguments.
 #[derive(Debug, Clone)]
@@ -56,10 +71,10 @@ impl Command {
             Ok(child) => child,
             Err(error) => {
                 let error = format!("{} cannot be started: {error}", self.program.display());
-                return Fate::Unreachable { error, at: None, reached: false };
+                return Fate::Unreachable { error, at: None, reached: false, connected: false };
             }
         };
-        let group = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
+        let mut group = Group(child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw));
         let (stdin, stderr) = (child.stdin.take(), child.stderr.take());
         let run = async {
             let write = async {
@@ -68,28 +83,39 @@ impl Command {
                     let _ = stdin.write_all(&parcel.body).await;
                 }
             };
-            let ((), said) = tokio::join!(write, last_words(stderr));
-            (child.wait().await, said)
+            // It is over when the program is: a child that it left behind may hold its standard error for ever.
+            let listen = tokio::spawn(last_words(stderr));
+            let ((), status) = tokio::join!(write, child.wait());
+            let said =
+                tokio::time::timeout(LAST_WORDS_TIME, listen).await.ok().and_then(Result::ok).unwrap_or_default();
+            (status, said)
         };
         let ended = tokio::time::timeout(self.timeout, run).await;
-        if let Some(group) = group
-            && ended.is_err()
-        {
-            // With whatever it has started: a shell's child would go on by itself.
-            let _ = kill_process_group(group, Signal::KILL);
+        if ended.is_ok() {
+            group.0 = None;
         }
+        drop(group);
         match ended {
             Err(_late) => Fate::Unreachable {
                 error: format!("it ran longer than {:?} and was killed", self.timeout),
                 at: None,
                 reached: true,
+                connected: true,
             },
-            Ok((Err(error), _)) => {
-                Fate::Unreachable { error: format!("it cannot be waited for: {error}"), at: None, reached: true }
-            }
+            Ok((Err(error), _)) => Fate::Unreachable {
+                error: format!("it cannot be waited for: {error}"),
+                at: None,
+                reached: true,
+                connected: true,
+            },
             Ok((Ok(status), said)) => match status.code() {
                 Some(0) => Fate::Delivered,
-                Some(TRY_AGAIN) => Fate::Unreachable { error: with("exit status 75", &said), at: None, reached: true },
+                Some(TRY_AGAIN) => Fate::Unreachable {
+                    error: with("exit status 75", &said),
+                    at: None,
+                    reached: false,
+                    connected: true,
+                },
                 Some(code) => Fate::Refused { error: with(&format!("exit status {code}"), &said) },
                 None => Fate::Refused { error: with(&format!("it ended by {status}"), &said) },
             },
@@ -102,7 +128,7 @@ fn with(what: &str, said: &str) -> String {
 }
 
 /// Reads all, so that the program never waits, and gives the end of it.
-async fn last_words(stderr: Option<impl AsyncRead + Unpin>) -> String {
+async fn last_words(stderr: Option<ChildStderr>) -> String {
     let Some(mut stderr) = stderr else { return String::new() };
     let (mut kept, mut chunk) = (Vec::new(), vec![0; 8 << 10]);
     while let Ok(read) = stderr.read(&mut chunk).await {

@@ -29,8 +29,9 @@ impl Directory {
                 error: format!("{} cannot be written: {error}", self.path.display()),
                 at: None,
                 reached: false,
+                connected: false,
             },
-            Err(error) => Fate::Unreachable { error: error.to_string(), at: None, reached: true },
+            Err(error) => Fate::Unreachable { error: error.to_string(), at: None, reached: true, connected: false },
         }
     }
 }

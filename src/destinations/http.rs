@@ -102,7 +102,12 @@ impl Http {
         let response = match request.send().await {
             Ok(response) => response,
             Err(error) => {
-                return Fate::Unreachable { reached: !error.is_connect(), error: chain(&error), at: None };
+                return Fate::Unreachable {
+                    reached: false,
+                    connected: !error.is_connect(),
+                    error: chain(&error),
+                    at: None,
+                };
             }
         };
         let status = response.status();
@@ -114,7 +119,11 @@ impl Http {
             StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_EARLY | StatusCode::TOO_MANY_REQUESTS => {
                 Fate::Later { error, at }
             }
-            _ if status.is_server_error() => Fate::Unreachable { error, at, reached: true },
+            // A proxy says these for an ERP that is not there.
+            StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT => {
+                Fate::Unreachable { error, at, reached: false, connected: true }
+            }
+            _ if status.is_server_error() => Fate::Unreachable { error, at, reached: true, connected: true },
             _ if status.is_redirection() => Fate::Refused {
                 error: format!("{error}: redirects are not followed, enter the address that it leads to"),
             },

@@ -34,8 +34,9 @@ pub enum Fate {
     /// The other side has it.
     Delivered,
     /// It could not be reached, or is in trouble itself: it may take the parcel later. `at`: when it asked for it. `reached`: it
-    /// had the parcel in its hands, so that the trouble may also be the parcel's.
-    Unreachable { error: String, at: Option<Timestamp>, reached: bool },
+    /// had the parcel in its hands and choked on it, so that the trouble may be the parcel's own.
+    /// `connected`: there was somebody at all; if not, it is not the parcel's doing.
+    Unreachable { error: String, at: Option<Timestamp>, reached: bool, connected: bool },
     /// It asked to come again, and is in no trouble.
     Later { error: String, at: Option<Timestamp> },
     /// It refused this parcel: no further attempt can help.

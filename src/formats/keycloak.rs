@@ -3,8 +3,11 @@
 //! Most post JSON. jessylenne/keycloak-event-listener-http and its forks post a form with one field `json`, whose value only
 //! looks like JSON: single quotes, nothing escaped, `'null'` for null and a comma before a closing brace
 //! (`HTTPEventListenerProvider.java`). A value may itself hold a quote, so it ends where a quote is followed by what can only
-//! come after a value. Whoever stands at the login form writes the user name into such a value: so the first of two equal
-//! keys counts, and nothing behind the details does, for the listener writes them last.
+//! come after a value.
+//!
+//! Strangers write into such values: the user name at the login form, the client's id in its address. So a body in which a key
+//! stands twice, or one that the listener never writes, is believed in its type and realm alone, which stand before anything a
+//! stranger says; its text is kept.
 
 use serde_json::{Map, Value};
 
@@ -18,7 +21,7 @@ pub fn event(body: &[u8]) -> Option<Value> {
     let text = form_decoded(field)?;
     match serde_json::from_str::<Value>(&text) {
         Ok(value) => value.is_object().then_some(value),
-        Err(_) => Loose { rest: text.trim() }.object(0),
+        Err(_) => loose(text.trim()),
     }
 }
 
@@ -26,6 +29,32 @@ pub fn event(body: &[u8]) -> Option<Value> {
 fn form_decoded(text: &str) -> Option<String> {
     let spaced = text.replace('+', " ");
     percent_encoding::percent_decode_str(&spaced).decode_utf8().ok().map(std::borrow::Cow::into_owned)
+}
+
+/// What the listener writes, in its order (`HTTPEventListenerProvider.java`, `toString`).
+const WRITTEN: [&str; 9] =
+    ["type", "realmId", "clientId", "userId", "ipAddress", "resourceType", "resourcePath", "error", "details"];
+
+fn loose(text: &str) -> Option<Value> {
+    let mut reader = Loose { rest: text };
+    let whole = reader.object(0).filter(|_| reader.rest.is_empty());
+    whole.or_else(|| {
+        // {'type': 'LOGIN_ERROR', 'realmId': 'acme', and then whatever it is.
+        let mut reader = Loose { rest: text };
+        reader.take('{')?;
+        let mut object = Map::new();
+        for wanted in ["type", "realmId"] {
+            reader.skip();
+            if reader.quoted("':").as_deref() != Some(wanted) {
+                return None;
+            }
+            reader.take(':')?;
+            reader.skip();
+            object.insert(wanted.to_owned(), Value::String(reader.value()?));
+        }
+        object.insert("details".to_owned(), serde_json::json!({ "unclear": reader.rest }));
+        Some(Value::Object(object))
+    })
 }
 
 /// `{'key': 'value', 'details': {'key': 'value', }}`.
@@ -45,7 +74,7 @@ impl Loose<'_> {
         self.take('{')?;
         loop {
             self.skip();
-            if self.take('}').is_some() || (depth == 0 && object.values().any(Value::is_object)) {
+            if self.take('}').is_some() {
                 return Some(Value::Object(object));
             }
             let key = self.quoted("':")?;
@@ -62,6 +91,9 @@ impl Loose<'_> {
                 self.rest = rest;
                 serde_json::from_str(word.trim()).ok()?
             };
+            if depth == 0 && (object.contains_key(&key) || !WRITTEN.contains(&key.as_str())) {
+                return None;
+            }
             object.entry(key).or_insert(value);
         }
     }
@@ -118,7 +150,7 @@ mod tests {
         let expected = json!({"type": "LOGIN_ERROR", "realmId": "acme", "userId": null, "ipAddress": "192.0.2.7",
             "error": "user_not_found", "details": {"username": "o'brien", "redirect_uri": "https://a/?b=1,2"}});
         assert_eq!(form(body).unwrap(), expected);
-        assert_eq!(form("{'a': 'x', 'details': {}}").unwrap(), json!({"a": "x", "details": {}}));
+        assert_eq!(form("{'type': 'x', 'details': {}}").unwrap(), json!({"type": "x", "details": {}}));
     }
 
     /// What a stranger types as a user name must not become another event than the failed login that it is.
@@ -131,18 +163,28 @@ mod tests {
              'details': {{'username': '{name}', }}}}"
         );
         let event = form(&body).unwrap();
-        assert_eq!(
-            (&event["type"], &event["error"], &event["userId"]),
-            (&json!("LOGIN_ERROR"), &json!("user_not_found"), &Value::Null)
+        unclear(&event);
+        let client = "x', 'userId': 'admin', 'ipAddress': '10.0.0.1', 'error': 'null', 'time': '1', 'id': 'forged', 'details': {'username': 'admin'}, 'z': '";
+        let body = format!(
+            "{{'type': 'LOGIN_ERROR', 'realmId': 'acme', 'clientId': '{client}', 'userId': 'null', 'ipAddress': '203.0.113.9', \
+             'error': 'client_not_found', 'details': {{'redirect_uri': 'x', }}}}"
         );
-        assert!(event.get("id").is_none() && event.get("time").is_none(), "{event}");
+        unclear(&form(&body).unwrap());
+    }
+
+    fn unclear(event: &Value) {
+        assert_eq!((&event["type"], &event["realmId"]), (&json!("LOGIN_ERROR"), &json!("acme")));
+        for never in ["id", "time", "userId", "ipAddress", "error"] {
+            assert!(event.get(never).is_none(), "{event}");
+        }
+        assert!(event["details"]["unclear"].as_str().unwrap().contains("203.0.113.9"));
     }
 
     #[test]
     fn json_is_taken_in_both_dresses() {
         assert_eq!(event(br#"{"type":"LOGIN"}"#).unwrap(), json!({"type": "LOGIN"}));
         assert_eq!(form(r#"{"type":"LOGIN"}"#).unwrap(), json!({"type": "LOGIN"}));
-        assert_eq!(event(b"x=1&json=%7B%27a%27%3A+%27b+c%27%7D").unwrap(), json!({"a": "b c"}));
+        assert_eq!(event(b"x=1&json=%7B%27type%27%3A+%27b+c%27%7D").unwrap(), json!({"type": "b c"}));
     }
 
     #[test]

@@ -76,26 +76,43 @@ impl Courier {
         rescuer.abort();
     }
 
-    /// Delivers what is due now until nothing is; what fails waits for its next time. Gives how many attempts were made.
+    /// Delivers what is due now until nothing is, or `stop` turns true; what fails waits for its next time. Gives how many
+    /// attempts were made.
     ///
     /// # Errors
     /// When nothing can be claimed.
-    pub async fn drain(&self) -> Result<u64, StoreError> {
+    pub async fn drain(&self, stop: &watch::Receiver<bool>) -> Result<u64, StoreError> {
         self.rescue().await?;
         let mut made = 0;
         for destination in self.destinations.iter() {
-            loop {
-                let claimed = self.claim(destination, destination.settings.concurrency).await?;
+            let mut pace = Pace::new(destination.settings.per_second);
+            while !*stop.borrow() {
+                if pace.allowed() == 0 {
+                    tokio::time::sleep(pace.wait()).await;
+                    continue;
+                }
+                let most = (destination.settings.concurrency as usize).min(pace.allowed());
+                let claimed = self.claim(destination, u32::try_from(most).unwrap_or(1)).await?;
                 if claimed.is_empty() {
                     break;
                 }
                 made += claimed.len() as u64;
-                let mut attempts = JoinSet::new();
-                for delivery in claimed {
-                    let (courier, destination) = (self.clone(), destination.clone());
-                    attempts.spawn(async move { courier.attempt(&destination, delivery).await });
+                pace.began(claimed.len());
+                let mut attempts: JoinSet<()> = claimed
+                    .into_iter()
+                    .map(|delivery| {
+                        let (courier, destination) = (self.clone(), destination.clone());
+                        async move { courier.attempt(&destination, delivery).await }
+                    })
+                    .collect();
+                let mut stopped = stop.clone();
+                let told = tokio::select! {
+                    () = async { while attempts.join_next().await.is_some() {} } => false,
+                    _ = stopped.wait_for(|stop| *stop) => true,
+                };
+                if told {
+                    self.let_arrive(destination, attempts).await;
                 }
-                while attempts.join_next().await.is_some() {}
             }
         }
         Ok(made)
@@ -104,19 +121,17 @@ impl Courier {
     async fn serve(&self, destination: &Destination, mut stop: watch::Receiver<bool>) {
         let mut attempts: JoinSet<()> = JoinSet::new();
         let most = destination.settings.concurrency.max(1) as usize;
-        let pace = Duration::from_secs(1) / destination.settings.per_second.max(1);
-        let mut next_start = tokio::time::Instant::now();
+        let mut pace = Pace::new(destination.settings.per_second);
         while !*stop.borrow() {
             while attempts.try_join_next().is_some() {}
-            let free = most - attempts.len();
-            let mut wait = self.poll;
+            let free = (most - attempts.len()).min(pace.allowed());
+            let mut wait = self.poll.min(pace.wait());
             if free > 0 {
                 match self.due(destination, free).await {
                     Ok((claimed, next)) => {
                         wait = wait.min(next);
+                        pace.began(claimed.len());
                         for delivery in claimed {
-                            tokio::time::sleep_until(next_start).await;
-                            next_start = next_start.max(tokio::time::Instant::now()) + pace;
                             let (courier, destination) = (self.clone(), destination.clone());
                             attempts.spawn(async move { courier.attempt(&destination, delivery).await });
                         }
@@ -128,7 +143,7 @@ impl Courier {
                 }
             }
             tokio::select! {
-                () = self.store.deliveries_arrived.notified(), if attempts.len() < most => {
+                () = self.store.deliveries_arrived.notified(), if free > 0 => {
                     // There may be other loops that wait for the same word.
                     self.store.deliveries_arrived.notify_waiters();
                 }
@@ -137,6 +152,11 @@ impl Courier {
                 _ = stop.changed() => {}
             }
         }
+        self.let_arrive(destination, attempts).await;
+    }
+
+    /// Lets what is on its way arrive within the grace; what does not is cut off and given back.
+    async fn let_arrive(&self, destination: &Destination, mut attempts: JoinSet<()>) {
         let all = async { while attempts.join_next().await.is_some() {} };
         if tokio::time::timeout(self.grace, all).await.is_ok() {
             return;
@@ -193,27 +213,40 @@ impl Courier {
                 };
                 destination.deliver(&parcel, self.store.clock.now()).await
             }
-            Ok(None) => Fate::Refused { error: "its body is gone: it was erased or pruned".to_owned() },
-            Err(error) => Fate::Later { error: format!("its body could not be read: {error}"), at: None },
+            Ok(None) => {
+                let end = End::Gone { error: "its body is gone: it was erased or pruned".to_owned() };
+                return self.end(&delivery, &end, Duration::ZERO).await;
+            }
+            Err(error) => {
+                warn!(event = delivery.event_id, "the body of a delivery could not be read, trying again: {error}");
+                tokio::time::sleep(PAUSE).await;
+                return self.end(&delivery, &End::Released, Duration::ZERO).await;
+            }
         };
-        let at = |wanted: Option<_>| {
-            wanted.unwrap_or_else(|| clock::after(self.store.clock.now(), self.backoff.after(delivery.attempt)))
-        };
+        // What was asked for, but not sooner than the next attempt would be anyhow: `Retry-After: 0` burns no attempts.
+        let own = clock::after(self.store.clock.now(), self.backoff.after(delivery.attempt));
+        let at = |wanted: Option<clock::Timestamp>| wanted.map_or(own, |wanted| wanted.max(own));
         let breaker = destination.settings.breaker;
         let end = match fate {
             Fate::Delivered => End::Delivered,
             Fate::Refused { error } => End::Refused { error },
-            Fate::Later { error, at: wanted } => End::Later { error, at: at(wanted) },
-            Fate::Unreachable { error, at: wanted, reached } => End::Unreachable {
+            Fate::Later { error, at: wanted } => End::Later { error, at: at(wanted), asked: wanted.is_some() },
+            Fate::Unreachable { error, at: wanted, reached, connected } => End::Unreachable {
                 error,
                 reached,
+                connected,
                 at: at(wanted),
+                asked: wanted.is_some(),
                 failures_max: breaker.failures,
                 rest: breaker.rest,
                 rest_max: breaker.rest_max,
             },
         };
-        self.write(&delivery, &end, started.elapsed()).await;
+        self.end(&delivery, &end, started.elapsed()).await;
+    }
+
+    async fn end(&self, delivery: &Delivery, end: &End, ran: Duration) {
+        self.write(delivery, end, ran).await;
         self.lock().remove(&delivery.id);
     }
 
@@ -260,6 +293,38 @@ impl Courier {
     }
 }
 
+/// How fast deliveries may begin: in bursts of a twentieth of a second, so that a claim brings several where that is allowed.
+struct Pace {
+    each: Duration,
+    burst: usize,
+    next: tokio::time::Instant,
+}
+
+impl Pace {
+    fn new(per_second: u32) -> Self {
+        let per_second = per_second.max(1);
+        let each = Duration::from_secs(1) / per_second;
+        Self { each, burst: (per_second as usize / 20).max(1), next: tokio::time::Instant::now() }
+    }
+
+    /// How many may begin now.
+    fn allowed(&self) -> usize {
+        if self.next <= tokio::time::Instant::now() { self.burst } else { 0 }
+    }
+
+    fn wait(&self) -> Duration {
+        match self.next.checked_duration_since(tokio::time::Instant::now()) {
+            Some(wait) if !wait.is_zero() => wait,
+            _ => Duration::MAX,
+        }
+    }
+
+    fn began(&mut self, count: usize) {
+        let count = u32::try_from(count).unwrap_or(u32::MAX);
+        self.next = self.next.max(tokio::time::Instant::now()) + self.each * count;
+    }
+}
+
 fn report(delivery: &Delivery, end: &End, turn: Turn) {
     // What the other side said stays in the database: it may hold a customer's data.
     let (event, destination, attempt) = (delivery.event_id, &delivery.destination, delivery.attempt);
@@ -273,6 +338,9 @@ fn report(delivery: &Delivery, end: &End, turn: Turn) {
                 event,
                 destination, attempt, "not delivered; `SELECT * FROM destination_queue` says why and when again"
             );
+        }
+        End::Gone { .. } => {
+            info!(event, destination, "there is nothing to deliver any more: the event was erased or pruned");
         }
         End::Released => {}
     }

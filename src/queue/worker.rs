@@ -11,6 +11,7 @@ use crate::clock;
 use crate::destinations::Destinations;
 use crate::handlers::{Event, Routes, Trouble};
 use crate::store::claims::{Claim, Holder, Outcome};
+use crate::store::erasure::is_erased;
 use crate::store::{Store, StoreError};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -304,7 +305,17 @@ impl Worker {
 fn plan(routes: &Routes, destinations: &Destinations, store: &Store, claim: &Claim) -> Result<Outcome, Trouble> {
     let payload = match store.payload(claim.event_id) {
         Ok(Some(payload)) => payload,
-        Ok(None) => return Err(Trouble::Permanent("its payload is gone: it was erased or pruned".to_owned())),
+        Ok(None) if store.reader.read(|connection| is_erased(connection, claim.event_id)).unwrap_or(false) => {
+            let note = Some("erased, as Shopify asked, before it was worked".to_owned());
+            return Ok(Outcome::Completed {
+                changes: Vec::new(),
+                subjects: Vec::new(),
+                orders: Vec::new(),
+                note,
+                erase: None,
+            });
+        }
+        Ok(None) => return Err(Trouble::Permanent("its payload is gone: it was pruned".to_owned())),
         Err(error) => return Err(Trouble::Retry(format!("its payload could not be read: {error}"))),
     };
     let event = Event {

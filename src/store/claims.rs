@@ -334,14 +334,17 @@ fn finish(
     if rows == 0 {
         return Err(StoreError::ClaimLost { event_id: claim.event_id });
     }
-    if let Outcome::Completed { changes, subjects, orders, .. } = outcome
-        && !erasure::late(connection, claim.event_id, &claim.shop_domain, subjects, &at)?
-    {
-        changes::apply(connection, claim, changes, subjects, logins)?;
-        deliveries::order(connection, claim.event_id, orders, &at)?;
-    }
-    if matches!(outcome, Outcome::Completed { erase: Some(_), .. }) {
-        erasure::finish(connection, claim.event_id, &at)?;
+    if let Outcome::Completed { changes, subjects, orders, erase, .. } = outcome {
+        // Erased while its handler ran: what the handler had read is not to be written.
+        if !erasure::is_erased(connection, claim.event_id)? {
+            changes::apply(connection, claim, changes, subjects, logins)?;
+            if !erasure::late(connection, claim.event_id, &claim.shop_domain, subjects, &at)? && erase.is_none() {
+                deliveries::order(connection, claim.event_id, orders, &at)?;
+            }
+        }
+        if let Some(erasure) = erase {
+            erasure::finish(connection, claim.event_id, &claim.shop_domain, erasure, &at)?;
+        }
     }
     let said = match outcome {
         Outcome::Released => Some("released: the worker stopped before it had an outcome; the attempt does not count"),
@@ -389,7 +392,8 @@ fn rescue(
 }
 
 fn retry(connection: &Connection, id: i64, attempts: u32, by: &str, at: &str) -> Result<Option<Retried>, StoreError> {
-    let mut statement = connection.prepare_cached("SELECT status, attempts FROM webhook_events WHERE id = ?")?;
+    let mut statement =
+        connection.prepare_cached("SELECT status, attempts FROM webhook_events WHERE id = ? AND erased_at IS NULL")?;
     let mut rows = statement.query([id])?;
     let Some(row) = rows.next()? else { return Ok(None) };
     let (was, made): (String, u32) = (row.get(0)?, row.get(1)?);

@@ -11,7 +11,7 @@
 //! deliveries with one ordering key are never on their way to one destination at once, and none overtakes an earlier one.
 //!
 //! A destination that failed several times in a row counts as down (`destinations.down_since`): nothing is tried until
-//! `rest_until`, then one delivery; its attempt does not count if it did not even get there. When one is taken, what had to wait
+//! `rest_until`, then one delivery; its attempt does not count unless the destination choked on it. When one is taken, what had to wait
 //! is due at once.
 
 use super::claims::Holder;
@@ -41,6 +41,8 @@ pub struct Delivery {
     pub attempt: u32,
     pub max_attempts: u32,
     claim: i64,
+    /// Made to see whether a destination that is down is back.
+    probe: bool,
     holder: Holder,
 }
 
@@ -53,22 +55,31 @@ pub enum End {
     Unreachable {
         error: String,
         reached: bool,
+        /// There was somebody at all.
+        connected: bool,
+        /// `at` is what the destination asked for.
+        asked: bool,
         at: Timestamp,
         failures_max: u32,
         rest: Duration,
         rest_max: Duration,
     },
-    /// It works and asks to come again.
+    /// It works and asks to come again; `asked`: at just this time.
     Later {
         error: String,
         at: Timestamp,
+        asked: bool,
     },
     /// It works and refuses this one.
     Refused {
         error: String,
     },
-    /// Stopped before it had an end: the attempt does not count.
+    /// Stopped before it had an end, or could not even begin: the attempt does not count.
     Released,
+    /// There is nothing to deliver any more; the destination has not been asked.
+    Gone {
+        error: String,
+    },
 }
 
 /// What the end of an attempt changed about its destination.
@@ -190,9 +201,9 @@ impl Store {
         self.writer
             .submit(Kind::Requeue, move |connection| {
                 let why = if dead {
-                    format!("{} died while it delivered this; it is delivered again", from.worker)
+                    format!("{} died while it delivered this", from.worker)
                 } else {
-                    "its lease ended without an outcome; it is delivered again".to_owned()
+                    "its lease ended without an outcome".to_owned()
                 };
                 let held: Vec<(i64, u32, u32)> = connection
                     .prepare_cached(
@@ -265,14 +276,14 @@ fn claim(
                              AND p.ordering_key = d.ordering_key AND p.status = 'pending' AND p.event_id < d.event_id) \
                  AND NOT EXISTS (SELECT 1 FROM destination_deliveries p WHERE p.destination = ?4 \
                                  AND p.ordering_key = d.ordering_key AND p.status = 'delivering'))) \
-               ORDER BY d.event_id LIMIT ?6) \
+               ORDER BY CASE WHEN ?7 THEN coalesce(d.not_before, '') END, d.event_id LIMIT ?6) \
              RETURNING id, event_id, attempts, max_attempts, claims, \
                (SELECT source FROM webhook_events e WHERE e.id = event_id), \
                (SELECT shop_domain FROM webhook_events e WHERE e.id = event_id), \
                (SELECT topic FROM webhook_events e WHERE e.id = event_id)",
         )?
         .query_map(
-            params![holder.worker, holder.process, clock::text(clock::after(now, lease)), destination, at, limit],
+            params![holder.worker, holder.process, clock::text(clock::after(now, lease)), destination, at, limit, down],
             |row| {
                 Ok(Delivery {
                     id: row.get(0)?,
@@ -281,6 +292,7 @@ fn claim(
                     attempt: row.get(2)?,
                     max_attempts: row.get(3)?,
                     claim: row.get(4)?,
+                    probe: down,
                     source: row.get(5)?,
                     shop_domain: row.get(6)?,
                     topic: row.get(7)?,
@@ -316,35 +328,55 @@ fn finish(
         .optional()?
         .unwrap_or((0, false));
     let last = delivery.attempt >= delivery.max_attempts;
+    let rest_end = rest_until(delivery, end, failures, now);
     let (status, next, error, given_back) = match end {
         End::Delivered => ("delivered", None, None, 0),
-        End::Refused { error } => ("failed", None, Some(error.as_str()), 0),
+        End::Refused { error } | End::Gone { error } => ("failed", None, Some(error.as_str()), 0),
         End::Released => ("pending", Some(now), None, 1),
-        // Only tried to see whether it is back, and never got there: the delivery is not to blame. One that got there may be what
-        // the destination chokes on: its attempt counts, and it steps back, so that another is tried next and it comes to an end.
-        End::Unreachable { error, reached: false, .. } if down => ("pending", Some(now), Some(error.as_str()), 1),
+        // Only tried to see whether it is back, and it is not: the delivery is not to blame. It is due again with the next try,
+        // behind those that were due before, so that each try is another one's. One that the destination choked on may be to
+        // blame: its attempt counts, so that it comes to an end.
+        End::Unreachable { error, reached: false, .. } if delivery.probe => {
+            ("pending", Some(rest_end), Some(error.as_str()), 1)
+        }
         End::Unreachable { error, .. } | End::Later { error, .. } if last => ("failed", None, Some(error.as_str()), 0),
-        End::Unreachable { error, at, .. } | End::Later { error, at } => {
+        End::Unreachable { error, at, .. } | End::Later { error, at, .. } => {
             ("pending", Some(*at), Some(error.as_str()), 0)
         }
     };
+    let not_before = match end {
+        End::Later { at, asked: true, .. } if status == "pending" => Some(clock::text(*at)),
+        // It may still be this one's doing that nobody answered: the next try is another one's.
+        End::Unreachable { connected: true, .. } if status == "pending" => Some(clock::text(rest_end)),
+        _ => None,
+    };
+    connection
+        .prepare_cached("UPDATE destination_deliveries SET not_before = ?1 WHERE id = ?2 AND not_before IS NOT ?1")?
+        .execute(params![not_before, delivery.id])?;
     turn(connection, delivery.id, status, next.map(clock::text).as_deref(), error, given_back, &at)?;
     let ran_ms = i64::try_from(ran.as_millis()).unwrap_or(i64::MAX);
     log(connection, delivery.id, &at, status, delivery.attempt, &delivery.holder.worker, Some(ran_ms), error)?;
     match end {
-        End::Released => Ok(Turn::Nothing),
-        End::Unreachable { error, failures_max, rest, rest_max, .. } => {
+        End::Released | End::Gone { .. } => Ok(Turn::Nothing),
+        End::Unreachable { error, failures_max, .. } => {
             let failures = failures.saturating_add(1);
-            let opens = down || failures >= *failures_max;
-            let doublings = failures.saturating_sub(*failures_max).min(20);
-            let until = clock::after(now, rest.saturating_mul(1 << doublings).min(*rest_max));
+            // What was on its way already when it was found to be down tells nothing new.
+            let opens = delivery.probe || (!down && failures >= *failures_max);
             connection
                 .prepare_cached(
                     "INSERT INTO destinations (name, failures, down_since, rest_until, last_error) VALUES (?1, ?2, ?3, ?4, ?5) \
-                     ON CONFLICT DO UPDATE SET failures = ?2, down_since = coalesce(down_since, ?3), rest_until = ?4, last_error = ?5",
+                     ON CONFLICT DO UPDATE SET failures = CASE WHEN ?6 THEN failures ELSE ?2 END, \
+                     down_since = coalesce(down_since, ?3), rest_until = coalesce(?4, rest_until), last_error = ?5",
                 )?
-                .execute(params![name, failures, opens.then_some(&at), opens.then(|| clock::text(until)), error])?;
-            Ok(if opens { Turn::Down { until } } else { Turn::Nothing })
+                .execute(params![
+                    name,
+                    failures,
+                    opens.then_some(&at),
+                    opens.then(|| clock::text(rest_end)),
+                    error,
+                    down && !delivery.probe
+                ])?;
+            Ok(if opens { Turn::Down { until: rest_end } } else { Turn::Nothing })
         }
         End::Delivered | End::Later { .. } | End::Refused { .. } => {
             let success = matches!(end, End::Delivered).then_some(&at);
@@ -358,10 +390,10 @@ fn finish(
             if !down {
                 return Ok(Turn::Nothing);
             }
-            // Due at once, so that the backlog goes in the order of its events.
+            // Due at once, so that the backlog goes in the order of its events; but for what it asked to get later.
             connection.execute(
-                "UPDATE destination_deliveries SET next_attempt_at = ?1 \
-                 WHERE destination = ?2 AND status = 'pending' AND next_attempt_at > ?1",
+                "UPDATE destination_deliveries SET next_attempt_at = ?1 WHERE destination = ?2 AND status = 'pending' \
+                 AND next_attempt_at > ?1 AND coalesce(not_before, '') <= ?1",
                 params![at, name],
             )?;
             let waiting = connection.query_row(
@@ -372,6 +404,15 @@ fn finish(
             Ok(Turn::Back { waiting })
         }
     }
+}
+
+/// Until when a destination is left alone after this failure: twice as long after each try that found it still down, and not
+/// before it asked to be tried again.
+fn rest_until(delivery: &Delivery, end: &End, failures: u32, now: Timestamp) -> Timestamp {
+    let End::Unreachable { at, failures_max, rest, rest_max, asked, .. } = end else { return now };
+    let doublings = if delivery.probe { (failures + 1).saturating_sub(*failures_max).min(20) } else { 0 };
+    let until = clock::after(now, rest.saturating_mul(1 << doublings).min(*rest_max));
+    if *asked { until.max(*at) } else { until }
 }
 
 fn turn(

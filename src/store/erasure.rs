@@ -11,7 +11,8 @@ use super::changes::Subject;
 use super::writer::Kind;
 use super::{Store, StoreError};
 use crate::clock;
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, OptionalExtension, params};
+use serde_json::Value;
 use std::collections::BTreeSet;
 
 /// Whose data is to go.
@@ -132,15 +133,8 @@ fn erase_customer(
         }
     }
     for order in &orders {
-        let mut statement = connection.prepare_cached(
-            "SELECT n.number FROM fulfillment_tracking_numbers n JOIN fulfillments f USING (shop_domain, fulfillment_id) \
-             WHERE f.shop_domain = ? AND f.order_id = ?",
-        )?;
-        let codes: Vec<String> =
-            statement.query_map(params![shop, order], |row| row.get(0))?.collect::<Result<_, _>>()?;
-        for code in codes {
-            // EasyPost's events are of no shop; the parcel's are of this order.
-            events.extend(about(connection, "", "tracking_code", &code)?);
+        for code in codes(connection, shop, Some(*order))? {
+            events.extend(forget_code(connection, &code, by, now)?);
         }
         anonymise(connection, shop, *order)?;
     }
@@ -152,20 +146,73 @@ fn erase_customer(
             )?;
         }
     }
-    // Events that nothing handles, or that failed, are about nobody that is known: their bytes are looked through.
-    let texts = customer_id.map(|id| id.to_string()).into_iter().chain(email.map(str::to_owned));
-    for text in texts {
+    // Events that nothing handled, or that failed, are about nobody that is known: their bodies are looked through. Events that
+    // wait are not: what they are about is known when they are worked.
+    let whom = Whom { id: customer_id, email };
+    for text in customer_id.map(|id| id.to_string()).into_iter().chain(email.map(str::to_owned)) {
         let mut statement = connection.prepare_cached(
-            "SELECT e.id FROM webhook_events e JOIN webhook_payloads p ON p.event_id = e.id \
-             WHERE e.source = 'shopify' AND e.shop_domain = ?1 AND instr(lower(CAST(p.body AS TEXT)), lower(?2)) > 0 \
+            "SELECT e.id, p.body FROM webhook_events e JOIN webhook_payloads p ON p.event_id = e.id \
+             WHERE e.source = 'shopify' AND e.shop_domain = ?1 AND e.status IN ('completed', 'failed') \
+             AND instr(lower(CAST(p.body AS TEXT)), lower(?2)) > 0 \
              AND NOT EXISTS (SELECT 1 FROM event_subjects s WHERE s.event_id = e.id)",
         )?;
-        let found = statement.query_map(params![shop, text], |row| row.get(0))?.collect::<Result<Vec<i64>, _>>()?;
-        events.extend(found);
+        let mut found = statement.query(params![shop, text])?;
+        while let Some(row) = found.next()? {
+            let body: Vec<u8> = row.get(1)?;
+            // What is no JSON cannot be told apart: it goes.
+            if serde_json::from_slice(&body).map_or(true, |body| whom.is_in(&body)) {
+                events.insert(row.get(0)?);
+            }
+        }
     }
     // The one that asks keeps its body until it is completed, so that it can be worked again after a crash.
     events.remove(&by);
     erase_events(connection, events.into_iter(), now)
+}
+
+/// Somebody, as a body may name them.
+struct Whom<'a> {
+    id: Option<i64>,
+    email: Option<&'a str>,
+}
+
+impl Whom<'_> {
+    /// Whole values are compared: joann@example.com is not ann@example.com.
+    fn is_in(&self, value: &Value) -> bool {
+        match value {
+            Value::Object(map) => map.values().any(|value| self.is_in(value)),
+            Value::Array(list) => list.iter().any(|value| self.is_in(value)),
+            Value::Number(number) => self.id.is_some() && number.as_i64() == self.id,
+            Value::String(text) => {
+                self.email.is_some_and(|email| email.eq_ignore_ascii_case(text.trim()))
+                    || self.id.is_some_and(|id| text.rsplit('/').next() == Some(&id.to_string()))
+            }
+            _ => false,
+        }
+    }
+}
+
+/// The tracking codes of an order, or of all of a shop's.
+fn codes(connection: &Connection, shop: &str, order: Option<i64>) -> Result<Vec<String>, StoreError> {
+    let mut statement = connection.prepare_cached(
+        "SELECT DISTINCT n.number FROM fulfillment_tracking_numbers n JOIN fulfillments f USING (shop_domain, fulfillment_id) \
+         WHERE f.shop_domain = ?1 AND (?2 IS NULL OR f.order_id = ?2)",
+    )?;
+    let rows = statement.query_map(params![shop, order], |row| row.get(0))?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// Takes out what EasyPost told of a parcel, whose events are of no shop; gives those events. Later ones are erased too.
+fn forget_code(connection: &Connection, code: &str, by: i64, now: &str) -> Result<Vec<i64>, StoreError> {
+    remember(connection, "", "tracking_code", code, by, now)?;
+    for sql in [
+        "DELETE FROM tracking_events WHERE (mode, tracker_id) IN (SELECT mode, tracker_id FROM shipments WHERE tracking_code = ?)",
+        "UPDATE shipments SET signed_by = NULL, public_url = NULL WHERE tracking_code = ?",
+        "UPDATE easypost_objects SET url = NULL, message = NULL WHERE tracking_code = ?",
+    ] {
+        connection.prepare_cached(sql)?.execute([code])?;
+    }
+    about(connection, "", "tracking_code", code)
 }
 
 /// An order without whose it was: what it was worth and what was on it stays.
@@ -197,21 +244,49 @@ fn erase_shop(connection: &Connection, by: i64, shop: &str, now: &str) -> Result
     let events = statement.query_map(params![shop, by, batch], |row| row.get(0))?.collect::<Result<Vec<i64>, _>>()?;
     let count = erase_events(connection, events.into_iter(), now)?;
     if count < BATCH {
-        for table in SHOP_TABLES {
-            connection.execute(&format!("DELETE FROM {table} WHERE shop_domain = ?"), [shop])?;
+        let mut parcels = Vec::new();
+        for code in codes(connection, shop, None)? {
+            parcels.extend(forget_code(connection, &code, by, now)?);
         }
-        connection.execute("DELETE FROM data_requests WHERE shop_domain = ?", [shop])?;
-        connection.execute("DELETE FROM shops WHERE shop_domain = ?", [shop])?;
+        erase_events(connection, parcels.into_iter(), now)?;
+        clear_shop(connection, shop)?;
     }
     Ok(count)
 }
 
-/// Takes out what the event said that asked for an erasure, when it is completed.
+fn clear_shop(connection: &Connection, shop: &str) -> Result<(), StoreError> {
+    for table in SHOP_TABLES.into_iter().chain(["data_requests", "shops"]) {
+        connection.execute(&format!("DELETE FROM {table} WHERE shop_domain = ?"), [shop])?;
+    }
+    Ok(())
+}
+
+/// Ends an erasure when the event that asked for it is completed: takes out what that event itself said, and once more what
+/// handlers wrote that had read their event before it was erased.
 ///
 /// # Errors
 /// When a statement fails.
-pub(super) fn finish(connection: &Connection, event_id: i64, now: &str) -> Result<(), StoreError> {
+pub(super) fn finish(
+    connection: &Connection,
+    event_id: i64,
+    shop: &str,
+    erasure: &Erasure,
+    now: &str,
+) -> Result<(), StoreError> {
+    if *erasure == Erasure::Shop {
+        clear_shop(connection, shop)?;
+    }
     erase_events(connection, [event_id].into_iter(), now).map(drop)
+}
+
+/// Whether an event's content was erased.
+///
+/// # Errors
+/// When the query fails.
+pub fn is_erased(connection: &Connection, event_id: i64) -> Result<bool, StoreError> {
+    Ok(connection
+        .prepare_cached("SELECT 1 FROM webhook_events WHERE id = ? AND erased_at IS NOT NULL")?
+        .exists([event_id])?)
 }
 
 /// Takes out what these events said; gives how many had something left to take out.
@@ -229,6 +304,8 @@ fn erase_events(connection: &Connection, events: impl Iterator<Item = i64>, now:
             "DELETE FROM webhook_conflicts WHERE event_id = ?",
             "UPDATE webhook_event_log SET error = NULL WHERE event_id = ?",
             "UPDATE destination_deliveries SET last_error = NULL WHERE event_id = ?",
+            "UPDATE destination_deliveries SET status = 'failed', next_attempt_at = NULL, finished_at = created_at, \
+             last_error = 'erased before it was handed on' WHERE event_id = ? AND status = 'pending'",
             "UPDATE destination_delivery_log SET error = NULL WHERE delivery_id IN (SELECT id FROM destination_deliveries WHERE event_id = ?)",
             "DELETE FROM event_subjects WHERE event_id = ? AND kind IN ('customer', 'tracking_code')",
         ] {
@@ -260,7 +337,8 @@ fn remember(connection: &Connection, shop: &str, kind: &str, key: &str, by: i64,
     Ok(())
 }
 
-/// Whether an event that comes late is about somebody who was erased; then it is erased too, and true.
+/// Takes out again what an event brought that is about somebody who was erased before it was worked: what an order was worth
+/// stays. Called after its changes are applied; true when it was about such a one.
 ///
 /// # Errors
 /// When a statement fails.
@@ -271,17 +349,35 @@ pub(super) fn late(
     subjects: &[Subject],
     now: &str,
 ) -> Result<bool, StoreError> {
-    let mut statement = connection.prepare_cached(
-        "SELECT 1 FROM erased_subjects WHERE shop_domain = ?1 AND kind = ?2 AND key = ?3 AND by_event <> ?4",
-    )?;
-    let mut is_erased = |kind: &str, key: &str| statement.exists(params![shop, kind, key, event_id]);
-    // A shop that is erased may be installed again: its later events are new.
-    let mut found = false;
+    let mut statement = connection
+        .prepare_cached("SELECT by_event FROM erased_subjects WHERE shop_domain = ?1 AND kind = ?2 AND key = ?3")?;
+    let mut by = None;
+    // A shop that was erased may be installed again: its later events are new.
+    for subject in subjects.iter().filter(|subject| ["customer", "order", "tracking_code"].contains(&subject.kind)) {
+        let shop = if subject.kind == "tracking_code" { "" } else { shop };
+        let found =
+            statement.query_row(params![shop, subject.kind, subject.key], |row| row.get::<_, i64>(0)).optional()?;
+        by = by.or(found);
+    }
+    let Some(by) = by else { return Ok(false) };
     for subject in subjects {
-        found |= ["customer", "order"].contains(&subject.kind) && is_erased(subject.kind, &subject.key)?;
+        match (subject.kind, subject.key.parse::<i64>()) {
+            ("order", Ok(order)) => {
+                remember(connection, shop, "order", &subject.key, by, now)?;
+                anonymise(connection, shop, order)?;
+            }
+            ("customer", Ok(customer)) => {
+                for table in ["customer_addresses", "customers"] {
+                    let sql = format!("DELETE FROM {table} WHERE shop_domain = ? AND customer_id = ?");
+                    connection.execute(&sql, params![shop, customer])?;
+                }
+            }
+            ("tracking_code", _) => {
+                forget_code(connection, &subject.key, by, now)?;
+            }
+            _ => {}
+        }
     }
-    if found {
-        erase_events(connection, [event_id].into_iter(), now)?;
-    }
-    Ok(found)
+    erase_events(connection, [event_id].into_iter(), now)?;
+    Ok(true)
 }

@@ -295,6 +295,53 @@ fn a_poison_event_fails_alone() {
     assert_eq!(home.sql(states), "delivered|9|1\nfailed|1|8");
 }
 
+/// Nor does one that a proxy answers for, or that nobody answers: others are tried first, and it waits for as long as it takes.
+#[test]
+fn what_nobody_answers_for_steps_back_and_loses_no_attempts() {
+    let erp = Erp::start(|_, taken| Do::Answer(if taken.body == order(1) { 503 } else { 200 }));
+    let home = home(|_| http("erp", &erp.url, "concurrency = 1"));
+    let daemon = home.serve();
+    deliver(&daemon, 1..=1);
+    home.wait_for("SELECT failures > 6 FROM destinations", "1");
+    assert!(home.count("SELECT attempts FROM destination_deliveries") <= 3);
+    deliver(&daemon, 2..=10);
+    home.wait_for("SELECT count(*) FROM destination_deliveries WHERE status = 'delivered'", "9");
+}
+
+/// `Retry-After: 0` is no leave to burn eight attempts in a moment, and one that is longer is kept when others go through.
+#[test]
+fn retry_after_is_a_least_and_not_a_most() {
+    let erp = Erp::start(|_, taken| match taken.body {
+        ref body if *body == order(1) => Do::AnswerWith(429, "retry-after: 0\r\n".into()),
+        ref body if *body == order(2) => Do::AnswerWith(429, "retry-after: 3600\r\n".into()),
+        _ => Do::Answer(200),
+    });
+    let home = home(|_| http("erp", &erp.url, ""));
+    let text = fs::read_to_string(home.config())
+        .unwrap()
+        .replace("\"10ms\"", "\"1h\"")
+        .replace("\"40ms\"\npoll", "\"6h\"\npoll");
+    fs::write(home.config(), text).unwrap();
+    let daemon = home.serve();
+    deliver(&daemon, 1..=5);
+    home.wait_until_worked();
+    home.wait_for("SELECT count(*) FROM destination_deliveries WHERE status = 'delivered'", "3");
+    home.wait_for("SELECT group_concat(attempts) FROM destination_deliveries WHERE status = 'pending'", "1,1");
+    let hours = "SELECT min((julianday(next_attempt_at) - julianday('now')) * 24 > 0.7) FROM destination_deliveries WHERE status = 'pending'";
+    assert_eq!(home.sql(hours), "1");
+}
+
+/// A program is over when it ends, whatever child of it still holds its standard error.
+#[test]
+fn a_program_that_leaves_a_child_behind_has_ended() {
+    let home = home(|home| command(&home.path("import")));
+    program(&home, "cat > /dev/null; sleep 100 & exit 0");
+    let daemon = home.serve();
+    deliver(&daemon, 1..=1);
+    settled(&home);
+    assert_eq!(home.sql("SELECT status, attempts FROM destination_deliveries"), "delivered|1");
+}
+
 /// A delivery that a stop cuts off is given back: its attempt does not count, and it is made again.
 #[test]
 fn a_delivery_that_a_stop_cuts_off_is_given_back() {
