@@ -25,14 +25,6 @@ impl Authentic {
     pub fn body(&self) -> &Bytes {
         &self.body
     }
-
-    /// The same body with a second proof demanded of it: for a provider whose request must pass two checks.
-    ///
-    /// # Errors
-    /// [`NotProved`] when the second check does not hold.
-    pub fn and(self, other: Result<Self, NotProved>) -> Result<Self, NotProved> {
-        other.map(|_| self)
-    }
 }
 
 /// No secret fits.

@@ -98,13 +98,8 @@ impl Courier {
                 }
                 made += claimed.len() as u64;
                 pace.began(claimed.len());
-                let mut attempts: JoinSet<()> = claimed
-                    .into_iter()
-                    .map(|delivery| {
-                        let (courier, destination) = (self.clone(), destination.clone());
-                        async move { courier.attempt(&destination, delivery).await }
-                    })
-                    .collect();
+                let mut attempts = JoinSet::new();
+                self.begin(destination, claimed, &mut attempts);
                 let mut stopped = stop.clone();
                 let told = tokio::select! {
                     () = async { while attempts.join_next().await.is_some() {} } => false,
@@ -131,10 +126,7 @@ impl Courier {
                     Ok((claimed, next)) => {
                         wait = wait.min(next);
                         pace.began(claimed.len());
-                        for delivery in claimed {
-                            let (courier, destination) = (self.clone(), destination.clone());
-                            attempts.spawn(async move { courier.attempt(&destination, delivery).await });
-                        }
+                        self.begin(destination, claimed, &mut attempts);
                     }
                     Err(error) => {
                         error!(destination = destination.settings.name, "nothing can be handed on, it waits: {error}");
@@ -153,6 +145,13 @@ impl Courier {
             }
         }
         self.let_arrive(destination, attempts).await;
+    }
+
+    fn begin(&self, destination: &Destination, claimed: Vec<Delivery>, attempts: &mut JoinSet<()>) {
+        for delivery in claimed {
+            let (courier, destination) = (self.clone(), destination.clone());
+            attempts.spawn(async move { courier.attempt(&destination, delivery).await });
+        }
     }
 
     /// Lets what is on its way arrive within the grace; what does not is cut off and given back.

@@ -333,9 +333,8 @@ fn finish(
         End::Delivered => ("delivered", None, None, 0),
         End::Refused { error } | End::Gone { error } => ("failed", None, Some(error.as_str()), 0),
         End::Released => ("pending", Some(now), None, 1),
-        // Only tried to see whether it is back, and it is not: the delivery is not to blame. It is due again with the next try,
-        // behind those that were due before, so that each try is another one's. One that the destination choked on may be to
-        // blame: its attempt counts, so that it comes to an end.
+        // Only tried to see whether it is back, and it is not: the delivery is not to blame, and is due again with the next try.
+        // One that the destination choked on may be to blame: its attempt counts, so that it comes to an end.
         End::Unreachable { error, reached: false, .. } if delivery.probe => {
             ("pending", Some(rest_end), Some(error.as_str()), 1)
         }

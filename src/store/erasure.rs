@@ -5,7 +5,7 @@
 //! and was erased (`webhook_events.erased_at`), what an order was worth and what was on it, and numbers that name nobody.
 //!
 //! An erasure outlives itself: `erased_subjects` keeps whom and what it was about, and an event about them that is worked later
-//! is erased instead of projected.
+//! keeps what it was worth and loses whose it was.
 
 use super::changes::Subject;
 use super::writer::Kind;
