@@ -208,12 +208,20 @@ CREATE TABLE destinations (
 CREATE TABLE erased_subjects (
   -- Whom and what an erasure was about (customers/redact, shop/redact), so that an event that comes late is erased too.
   shop_domain TEXT NOT NULL,    -- whose it was
-  kind        TEXT NOT NULL,    -- customer, order or shop
-  key         TEXT NOT NULL,    -- Shopify's number; it names nobody by itself
+  kind        TEXT NOT NULL,    -- customer, order, tracking_code or shop
+  key         TEXT NOT NULL,    -- Shopify's number or the carrier's; it names nobody by itself
   at          TEXT NOT NULL,    -- when it was erased
   by_event    INTEGER NOT NULL, -- the event that asked for it
   PRIMARY KEY (shop_domain, kind, key)
 ) STRICT, WITHOUT ROWID;
+
+CREATE TABLE erasures (
+  -- Every erasure that was asked for and done, in numbers only: what destinations are given in place of the erased body.
+  event_id    INTEGER PRIMARY KEY, -- the event that asked for it
+  at          TEXT NOT NULL,       -- when it was done
+  shop_domain TEXT NOT NULL,       -- whose it was
+  notice      TEXT NOT NULL        -- JSON in the shape of Shopify's body: the shop, the customer's number, the orders' numbers
+) STRICT;
 
 CREATE TABLE data_requests (
   -- A customer asks for their data (customers/data_request). `novex-ingest privacy export ID` gathers it for the shop's owner.

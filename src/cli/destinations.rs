@@ -4,6 +4,7 @@ use super::output::{line, shortened, table};
 use super::{Failure, Place, clock, work};
 use crate::config::{Config, Secrets};
 use crate::destinations::{Destination, Fate, Parcel, Settings};
+use crate::queue::process;
 use crate::store::destination_states::{self, State};
 use anyhow::{Context, bail};
 use clap::Args;
@@ -18,6 +19,8 @@ pub enum Command {
     Pause(Name),
     /// Let a destination go that was held, or that is down and is not to be waited for
     Resume(Name),
+    /// Give up what waits for a destination, as for one that is gone for good; `events retry` brings events back
+    Drop(Name),
 }
 
 #[derive(Debug, Args)]
@@ -38,6 +41,7 @@ pub fn run(place: &Place, command: &Command) -> Result<(), Failure> {
         Command::List(arguments) => list(place, arguments),
         Command::Test(arguments) => test(&place.load(Secrets::Destinations)?, &arguments.name),
         Command::Pause(arguments) => pause(&place.load(Secrets::LeaveAside)?, &arguments.name, true),
+        Command::Drop(arguments) => give_up(&place.load(Secrets::LeaveAside)?, &arguments.name),
         Command::Resume(arguments) => pause(&place.load(Secrets::LeaveAside)?, &arguments.name, false),
     }?)
 }
@@ -121,5 +125,20 @@ fn pause(config: &Config, name: &str, pause: bool) -> anyhow::Result<()> {
         Ok::<_, anyhow::Error>(result?)
     })??;
     line(&if pause { format!("{name} is held: its events wait") } else { format!("{name} goes on") })?;
+    Ok(())
+}
+
+/// Also of one that the configuration has no more.
+fn give_up(config: &Config, name: &str) -> anyhow::Result<()> {
+    let dropped = work::block_on(async {
+        let store = work::open_existing(config)?;
+        let result = store.drop_deliveries(name, &process::current().worker).await;
+        store.writer.close().await;
+        Ok::<_, anyhow::Error>(result?)
+    })??;
+    if dropped == 0 {
+        find(config, name)?;
+    }
+    line(&format!("{dropped} deliveries to {name} are given up: they count as failed, see destination_failures"))?;
     Ok(())
 }

@@ -11,11 +11,12 @@ use anyhow::bail;
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
+use std::collections::BTreeSet;
 
 #[derive(Debug, Args)]
 pub struct Retry {
     /// The events' numbers; completed ones are worked again too
-    #[arg(required_unless_present_any = ["status", "source", "topic", "since"],
+    #[arg(required_unless_present_any = ["status", "source", "topic", "since", "limit", "before"],
           conflicts_with_all = ["status", "source", "topic", "since", "limit", "before"])]
     ids: Vec<i64>,
     /// Without numbers: all events that fit, failed ones unless --status says otherwise
@@ -41,7 +42,8 @@ pub fn run(place: &Place, arguments: &Retry) -> anyhow::Result<()> {
     if filter.status == Some(Status::Processing) {
         bail!("events that are being worked cannot be brought back; they come back by themselves if their worker dies");
     }
-    let mut ids = arguments.ids.clone();
+    let mut seen = BTreeSet::new();
+    let mut ids: Vec<i64> = arguments.ids.iter().copied().filter(|id| seen.insert(*id)).collect();
     let by_filter = ids.is_empty();
     if by_filter {
         filter.status = filter.status.or(Some(Status::Failed));

@@ -7,7 +7,7 @@ use crate::logging;
 use crate::providers::{Providers, easypost::EasyPost, keycloak::Keycloak, shopify::Shopify};
 use crate::queue::process;
 use crate::server::{Shared, listener, tls};
-use crate::store::Store;
+use crate::store::{Store, destination_states};
 use anyhow::Context;
 use std::sync::Arc;
 use tokio::signal::unix::{SignalKind, signal};
@@ -59,6 +59,7 @@ async fn serve(config: Config, is_dev: bool) -> anyhow::Result<()> {
     })?;
     let address = listener.local_addr()?;
     let store = Store::open(&work::store_options(&config), clock())?;
+    warn_of_unconfigured(&config, &store)?;
     let shared =
         Arc::new(Shared::new(config.server.clone(), providers(&config), store.clone(), config.worker.max_attempts));
 
@@ -112,6 +113,19 @@ async fn serve(config: Config, is_dev: bool) -> anyhow::Result<()> {
     watcher.abort();
     store.writer.close().await;
     info!("stopped");
+    Ok(())
+}
+
+/// What waits for a destination that the configuration has no more waits for ever unless somebody is told.
+fn warn_of_unconfigured(config: &Config, store: &Store) -> anyhow::Result<()> {
+    let names: Vec<String> = config.destinations.iter().map(|settings| settings.name.clone()).collect();
+    for name in store.reader.read(|connection| destination_states::unconfigured(connection, &names))? {
+        warn!(
+            destination = name,
+            "events wait for this destination, which is not configured (any more): configure it again, or give them up with \
+             `novex-ingest destinations drop {name}`"
+        );
+    }
     Ok(())
 }
 

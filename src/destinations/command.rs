@@ -3,12 +3,14 @@
 //! Exit status 0: it has the event. 75 (`EX_TEMPFAIL` of sysexits.h): not now, try again. Anything else, and a signal: it refuses
 //! this event. Who the event is stands in its environment, `NOVEX_EVENT_ID` first: the program must take the same id once.
 //!
-//! It runs as the daemon's user with nothing of the daemon's environment but PATH, in a process group of its own, which is killed
-//! as a whole when the time is over. What it prints is kept up to a limit, with the delivery and never in the log: it may hold a
+//! It runs as the daemon's user, cannot gain rights (`no_new_privs`: no sudo, no set-uid program), may open 1,024 files and leaves
+//! no core; it has nothing of the daemon's environment but PATH, and a process group of its own, which is killed as a whole when
+//! the time is over. What the unit forbids the daemon, it forbids the program. What it prints is kept up to a limit, with the delivery and never in the log: it may hold a
 //! customer's data.
 
 use super::{Fate, Parcel};
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process_group, prlimit};
+use rustix::thread::set_no_new_privs;
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
@@ -21,6 +23,9 @@ const TRY_AGAIN: i32 = 75;
 const OUTPUT_BYTES_MAX: usize = 64 << 10;
 /// Most of its last words that are kept.
 const LAST_WORDS_BYTES: usize = 500;
+
+/// Files it may have open at once: the daemon's own limit is far higher.
+const FILES_MAX: u64 = 1_024;
 
 /// How long its last words are waited for when it has ended.
 const LAST_WORDS_TIME: Duration = Duration::from_secs(1);
@@ -51,6 +56,11 @@ impl Command {
     }
 
     pub(super) async fn deliver(&self, parcel: &Parcel) -> Fate {
+        // Of this thread and what it starts. The daemon has no use for more rights either.
+        if let Err(error) = set_no_new_privs(true) {
+            let error = format!("{} is not started: its rights cannot be bounded: {error}", self.program.display());
+            return Fate::Unreachable { error, at: None, reached: false, connected: false };
+        }
         let child = tokio::process::Command::new(&self.program)
             .args(&self.arguments)
             .env_clear()
@@ -75,6 +85,10 @@ impl Command {
             }
         };
         let mut group = Group(child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw));
+        // Before it is given anything. One that has ended already has no limits to set.
+        for (resource, most) in [(Resource::Core, 0), (Resource::Nofile, FILES_MAX)] {
+            let _ = prlimit(group.0, resource, Rlimit { current: Some(most), maximum: Some(most) });
+        }
         let (stdin, stderr) = (child.stdin.take(), child.stderr.take());
         let run = async {
             let write = async {
@@ -141,5 +155,6 @@ async fn last_words(stderr: Option<ChildStderr>) -> String {
         }
     }
     let start = kept.len().saturating_sub(LAST_WORDS_BYTES);
-    String::from_utf8_lossy(&kept[start..]).trim().to_owned()
+    // People read it on a terminal: nothing in it may steer that.
+    String::from_utf8_lossy(&kept[start..]).trim().replace(|letter: char| letter.is_control() && letter != '\n', " ")
 }

@@ -7,32 +7,32 @@ use super::{Fate, Parcel};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// A directory that another program empties.
 #[derive(Debug, Clone)]
 pub struct Directory {
     path: PathBuf,
+    timeout: Duration,
 }
 
 impl Directory {
     #[must_use]
-    pub fn new(path: PathBuf) -> Self {
-        Self { path }
+    pub fn new(path: PathBuf, timeout: Duration) -> Self {
+        Self { path, timeout }
     }
 
     pub(super) async fn deliver(&self, parcel: &Parcel) -> Fate {
         let (directory, name, body) = (self.path.clone(), name(parcel), parcel.body.clone());
-        let written = tokio::task::spawn_blocking(move || write(&directory, &name, &body)).await;
-        match written {
-            Ok(Ok(())) => Fate::Delivered,
-            Ok(Err(error)) => Fate::Unreachable {
-                error: format!("{} cannot be written: {error}", self.path.display()),
-                at: None,
-                reached: false,
-                connected: false,
-            },
-            Err(error) => Fate::Unreachable { error: error.to_string(), at: None, reached: true, connected: false },
-        }
+        let write = tokio::task::spawn_blocking(move || write(&directory, &name, &body));
+        let (error, reached) = match tokio::time::timeout(self.timeout, write).await {
+            Ok(Ok(Ok(()))) => return Fate::Delivered,
+            Ok(Ok(Err(error))) => (format!("{} cannot be written: {error}", self.path.display()), false),
+            Ok(Err(panic)) => (panic.to_string(), true),
+            // As a network file system does whose server is gone. The write may still end: it is the same file then.
+            Err(_late) => (format!("{} did not take a file within {:?}", self.path.display(), self.timeout), false),
+        };
+        Fate::Unreachable { error, at: None, reached, connected: false }
     }
 }
 

@@ -108,7 +108,7 @@ impl Destination {
             Kind::Command { program, arguments } => {
                 Way::Command(command::Command::new(program.clone(), arguments.clone(), settings.timeout))
             }
-            Kind::Directory { path } => Way::Directory(directory::Directory::new(path.clone())),
+            Kind::Directory { path } => Way::Directory(directory::Directory::new(path.clone(), settings.timeout)),
         };
         let topics = settings.topics.iter().map(|topic| WildMatch::new(topic)).collect();
         Ok(Self { settings, topics, way })

@@ -117,7 +117,9 @@ impl Courier {
         let mut attempts: JoinSet<()> = JoinSet::new();
         let most = destination.settings.concurrency.max(1) as usize;
         let mut pace = Pace::new(destination.settings.per_second);
+        let mut worked = self.store.worked.subscribe();
         while !*stop.borrow() {
+            worked.mark_unchanged();
             while attempts.try_join_next().is_some() {}
             let free = (most - attempts.len()).min(pace.allowed());
             let mut wait = self.poll.min(pace.wait());
@@ -135,10 +137,7 @@ impl Courier {
                 }
             }
             tokio::select! {
-                () = self.store.deliveries_arrived.notified(), if free > 0 => {
-                    // There may be other loops that wait for the same word.
-                    self.store.deliveries_arrived.notify_waiters();
-                }
+                _ = worked.changed(), if free > 0 => {}
                 Some(_) = attempts.join_next(), if !attempts.is_empty() => {}
                 () = tokio::time::sleep(wait), if attempts.len() < most => {}
                 _ = stop.changed() => {}
@@ -200,15 +199,19 @@ impl Courier {
     async fn attempt(&self, destination: &Destination, delivery: Delivery) {
         self.lock().insert(delivery.id, delivery.clone());
         let started = Instant::now();
-        let fate = match self.store.payload(delivery.event_id) {
-            Ok(Some(payload)) => {
+        let body = self.store.payload(delivery.event_id).and_then(|payload| match payload {
+            Some(payload) => Ok(Some(payload.body)),
+            None => Ok(self.store.erasure_notice(delivery.event_id)?.map(String::into_bytes)),
+        });
+        let fate = match body {
+            Ok(Some(body)) => {
                 let parcel = Parcel {
                     event_id: delivery.event_id,
                     source: delivery.source.clone(),
                     shop_domain: delivery.shop_domain.clone(),
                     topic: delivery.topic.clone(),
                     attempt: delivery.attempt,
-                    body: payload.body,
+                    body,
                 };
                 destination.deliver(&parcel, self.store.clock.now()).await
             }

@@ -338,12 +338,12 @@ fn finish(
         // Erased while its handler ran: what the handler had read is not to be written.
         if !erasure::is_erased(connection, claim.event_id)? {
             changes::apply(connection, claim, changes, subjects, logins)?;
-            if !erasure::late(connection, claim.event_id, &claim.shop_domain, subjects, &at)? && erase.is_none() {
+            if let Some(erasure) = erase {
+                erasure::finish(connection, claim.event_id, &claim.shop_domain, erasure, &at)?;
+                deliveries::order(connection, claim.event_id, orders, &at)?;
+            } else if !erasure::late(connection, claim.event_id, &claim.shop_domain, subjects, &at)? {
                 deliveries::order(connection, claim.event_id, orders, &at)?;
             }
-        }
-        if let Some(erasure) = erase {
-            erasure::finish(connection, claim.event_id, &claim.shop_domain, erasure, &at)?;
         }
     }
     let said = match outcome {

@@ -8,7 +8,10 @@
 //!             └──── retry (an operator) ── failed ◄── refused; later or rescue after the last attempt
 //! ```
 //! The same claim as for events (`store::claims`): one transaction that writes holder and lease, outcomes fenced on it. Two
-//! deliveries with one ordering key are never on their way to one destination at once, and none overtakes an earlier one.
+//! deliveries with one ordering key are never on their way to one destination at once, and none overtakes an earlier one. Events
+//! are worked several at a time, and what an event is about is known only when it has been worked: so a delivery with a key waits
+//! too while an earlier event of its source and shop is in its first attempt or before it. One that failed its first attempt and
+//! waits for the next holds up nobody.
 //!
 //! A destination that failed several times in a row counts as down (`destinations.down_since`): nothing is tried until
 //! `rest_until`, then one delivery; its attempt does not count unless the destination choked on it. When one is taken, what had to wait
@@ -131,16 +134,27 @@ impl Store {
     /// When the file cannot be read.
     pub fn next_delivery(&self, destination: &str) -> Result<Option<Timestamp>, StoreError> {
         self.reader.read(|connection| {
-            let due: Option<String> = connection
-                .prepare_cached(
-                    "SELECT min(next_attempt_at) FROM destination_deliveries WHERE destination = ? AND status = 'pending'",
-                )?
-                .query_row([destination], |row| row.get(0))?;
-            let Some(due) = due else { return Ok(None) };
             let held: Option<(Option<String>, Option<String>)> = connection
                 .prepare_cached("SELECT paused_at, rest_until FROM destinations WHERE name = ?")?
                 .query_row([destination], |row| Ok((row.get(0)?, row.get(1)?)))
                 .optional()?;
+            // Found at once when the first in line is due; a long line is read to its end only when none is.
+            let now: Option<String> = connection
+                .prepare_cached(
+                    "SELECT next_attempt_at FROM destination_deliveries WHERE destination = ? AND status = 'pending' \
+                     AND next_attempt_at <= ? LIMIT 1",
+                )?
+                .query_row(params![destination, clock::text(self.clock.now())], |row| row.get(0))
+                .optional()?;
+            let due: Option<String> = match now {
+                Some(now) => Some(now),
+                None => connection
+                    .prepare_cached(
+                        "SELECT min(next_attempt_at) FROM destination_deliveries WHERE destination = ? AND status = 'pending'",
+                    )?
+                    .query_row([destination], |row| row.get(0))?,
+            };
+            let Some(due) = due else { return Ok(None) };
             Ok(match held {
                 Some((Some(_paused), _)) => None,
                 Some((None, Some(rest))) if rest > due => clock::parse(&rest).ok(),
@@ -223,25 +237,6 @@ impl Store {
             })
             .await
     }
-
-    /// Holds a destination, or lets it go.
-    ///
-    /// # Errors
-    /// When the transaction fails.
-    pub async fn pause_destination(&self, name: &str, pause: bool) -> Result<(), StoreError> {
-        let (name, at) = (name.to_owned(), pause.then(|| clock::text(self.clock.now())));
-        self.writer
-            .submit(Kind::Requeue, move |connection| {
-                connection.execute(
-                    "INSERT INTO destinations (name, paused_at) VALUES (?1, ?2) \
-                     ON CONFLICT DO UPDATE SET paused_at = CASE WHEN ?2 IS NULL THEN NULL ELSE coalesce(paused_at, ?2) END, \
-                     rest_until = CASE WHEN ?2 IS NULL THEN NULL ELSE rest_until END",
-                    params![name, at],
-                )?;
-                Ok(())
-            })
-            .await
-    }
 }
 
 fn claim(
@@ -266,13 +261,27 @@ fn claim(
         return Ok(Vec::new());
     }
     let limit = if down { 1 } else { limit };
+    // New events are claimed in this order, so behind the first of them there is nothing that was worked long before it.
+    let first_new: i64 = connection
+        .prepare_cached(
+            "SELECT id FROM webhook_events WHERE status = 'received' AND attempts = 0 AND next_attempt_at <= ? \
+             ORDER BY next_attempt_at, id LIMIT 1",
+        )?
+        .query_row([&at], |row| row.get(0))
+        .optional()?
+        .unwrap_or(i64::MAX);
     let mut deliveries = connection
         .prepare_cached(
-            "UPDATE destination_deliveries SET status = 'delivering', attempts = attempts + 1, claims = claims + 1, \
+            "WITH in_work AS MATERIALIZED (SELECT source, shop_domain, min(id) AS id FROM webhook_events \
+               WHERE status = 'processing' GROUP BY 1, 2) \
+             UPDATE destination_deliveries SET status = 'delivering', attempts = attempts + 1, claims = claims + 1, \
              next_attempt_at = NULL, locked_by = ?1, locked_process = ?2, lease_until = ?3 \
              WHERE id IN (SELECT d.id FROM destination_deliveries d \
                WHERE d.destination = ?4 AND d.status = 'pending' AND d.next_attempt_at <= ?5 AND (d.ordering_key = '' OR ( \
-                 NOT EXISTS (SELECT 1 FROM destination_deliveries p WHERE p.destination = ?4 \
+                 d.event_id < ?8 \
+                 AND NOT EXISTS (SELECT 1 FROM webhook_events e JOIN in_work w ON w.source = e.source AND w.shop_domain = e.shop_domain \
+                                 WHERE e.id = d.event_id AND w.id < e.id) \
+                 AND NOT EXISTS (SELECT 1 FROM destination_deliveries p WHERE p.destination = ?4 \
                              AND p.ordering_key = d.ordering_key AND p.status = 'pending' AND p.event_id < d.event_id) \
                  AND NOT EXISTS (SELECT 1 FROM destination_deliveries p WHERE p.destination = ?4 \
                                  AND p.ordering_key = d.ordering_key AND p.status = 'delivering'))) \
@@ -283,7 +292,7 @@ fn claim(
                (SELECT topic FROM webhook_events e WHERE e.id = event_id)",
         )?
         .query_map(
-            params![holder.worker, holder.process, clock::text(clock::after(now, lease)), destination, at, limit, down],
+            params![holder.worker, holder.process, clock::text(clock::after(now, lease)), destination, at, limit, down, first_new],
             |row| {
                 Ok(Delivery {
                     id: row.get(0)?,

@@ -1,8 +1,9 @@
-//! How each destination is doing, for people.
+//! How each destination is doing, and what an operator does about it.
 
-use super::StoreError;
+use super::writer::Kind;
+use super::{Store, StoreError};
 use crate::clock::{self, Timestamp};
-use rusqlite::{Connection, OptionalExtension};
+use rusqlite::{Connection, OptionalExtension, params};
 use serde::Serialize;
 use std::collections::BTreeSet;
 
@@ -39,14 +40,27 @@ pub struct OfEvent {
 /// # Errors
 /// When a query fails.
 pub fn list(connection: &Connection, configured: &[String], now: Timestamp) -> Result<Vec<State>, StoreError> {
-    let mut others: BTreeSet<String> = connection
-        .prepare_cached("SELECT DISTINCT destination FROM destination_deliveries WHERE status = 'pending' ORDER BY 1")?
-        .query_map([], |row| row.get(0))?
-        .collect::<Result<_, _>>()?;
+    let others = unconfigured(connection, configured)?;
+    configured.iter().chain(&others).map(|name| state(connection, name, now)).collect()
+}
+
+/// Names that something waits for and that are not among the configured ones.
+///
+/// # Errors
+/// When a query fails.
+pub fn unconfigured(connection: &Connection, configured: &[String]) -> Result<BTreeSet<String>, StoreError> {
+    // From one name to the next by the index, past all that waits for each.
+    let mut statement = connection.prepare_cached(
+        "WITH RECURSIVE names (name) AS (SELECT min(destination) FROM destination_deliveries WHERE status = 'pending' UNION ALL \
+           SELECT (SELECT min(destination) FROM destination_deliveries WHERE status = 'pending' AND destination > name) \
+             FROM names WHERE name IS NOT NULL) SELECT name FROM names WHERE name IS NOT NULL",
+    )?;
+    let names = statement.query_map([], |row| row.get(0))?;
+    let mut others = names.collect::<Result<BTreeSet<String>, _>>()?;
     for name in configured {
         others.remove(name);
     }
-    configured.iter().chain(&others).map(|name| state(connection, name, now)).collect()
+    Ok(others)
 }
 
 fn state(connection: &Connection, name: &str, now: Timestamp) -> Result<State, StoreError> {
@@ -111,3 +125,65 @@ pub fn of_event(connection: &Connection, event_id: i64) -> Result<Vec<OfEvent>, 
     })?;
     Ok(rows.collect::<Result<_, _>>()?)
 }
+
+/// Deliveries given up in one transaction: bounds how long it holds the lock.
+const BATCH: u32 = 500;
+
+impl Store {
+    /// Holds a destination, or lets it go.
+    ///
+    /// # Errors
+    /// When the transaction fails.
+    pub async fn pause_destination(&self, name: &str, pause: bool) -> Result<(), StoreError> {
+        let (name, at) = (name.to_owned(), pause.then(|| clock::text(self.clock.now())));
+        self.writer
+            .submit(Kind::Requeue, move |connection| {
+                connection.execute(
+                    "INSERT INTO destinations (name, paused_at) VALUES (?1, ?2) \
+                     ON CONFLICT DO UPDATE SET paused_at = CASE WHEN ?2 IS NULL THEN NULL ELSE coalesce(paused_at, ?2) END, \
+                     rest_until = CASE WHEN ?2 IS NULL THEN NULL ELSE rest_until END",
+                    params![name, at],
+                )?;
+                Ok(())
+            })
+            .await
+    }
+
+    /// Gives up everything that waits for a destination: the deliveries fail, and `events retry` brings back what is wanted
+    /// after all. Gives how many. What is on its way is left to its end.
+    ///
+    /// # Errors
+    /// When a transaction fails; what was given up before stays so.
+    pub async fn drop_deliveries(&self, destination: &str, by: &str) -> Result<u64, StoreError> {
+        let mut dropped = 0;
+        loop {
+            let (destination, by, now) = (destination.to_owned(), by.to_owned(), clock::text(self.clock.now()));
+            let job = move |connection: &Connection| {
+                let ids: Vec<(i64, u32)> = connection
+                    .prepare_cached(
+                        "UPDATE destination_deliveries SET status = 'failed', next_attempt_at = NULL, not_before = NULL, finished_at = ?1, \
+                         last_error = ?2 WHERE id IN (SELECT id FROM destination_deliveries WHERE destination = ?3 \
+                         AND status = 'pending' LIMIT ?4) RETURNING id, attempts",
+                    )?
+                    .query_map(params![now, GIVEN_UP, destination, BATCH], |row| Ok((row.get(0)?, row.get(1)?)))?
+                    .collect::<Result<_, _>>()?;
+                for (id, attempts) in &ids {
+                    connection
+                        .prepare_cached(
+                            "INSERT INTO destination_delivery_log (delivery_id, at, to_status, attempt, worker, error) \
+                             VALUES (?, ?, 'failed', ?, ?, ?)",
+                        )?
+                        .execute(params![id, now, attempts, by, GIVEN_UP])?;
+                }
+                Ok(ids.len() as u64)
+            };
+            let count = self.writer.submit(Kind::Requeue, job).await?;
+            dropped += count;
+            if count < u64::from(BATCH) {
+                return Ok(dropped);
+            }
+        }
+    }
+}
+
+const GIVEN_UP: &str = "given up by hand: novex-ingest destinations drop";

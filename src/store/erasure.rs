@@ -8,18 +8,20 @@
 //! keeps what it was worth and loses whose it was.
 
 use super::changes::Subject;
+use super::mentions::Whom;
+use super::personal::{self, By};
 use super::writer::Kind;
 use super::{Store, StoreError};
 use crate::clock;
 use rusqlite::{Connection, OptionalExtension, params};
-use serde_json::Value;
+use serde_json::json;
 use std::collections::BTreeSet;
 
 /// Whose data is to go.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Erasure {
-    /// One customer of a shop: by number, by address, and the orders that are named.
-    Customer { customer_id: Option<i64>, email: Option<String>, orders: Vec<i64> },
+    /// One customer of a shop: by number, by address and phone, and the orders that are named.
+    Customer { customer_id: Option<i64>, email: Option<String>, phone: Option<String>, orders: Vec<i64> },
     /// Everything of a shop.
     Shop,
 }
@@ -70,7 +72,7 @@ impl Store {
             let count = self
                 .writer
                 .submit(Kind::Upkeep, move |connection| match &erasure {
-                    Erasure::Customer { customer_id, email, orders } => {
+                    Erasure::Customer { customer_id, email, orders, .. } => {
                         erase_customer(connection, event_id, &shop, *customer_id, email.as_deref(), orders, &now)
                     }
                     Erasure::Shop => erase_shop(connection, event_id, &shop, &now),
@@ -78,9 +80,27 @@ impl Store {
                 .await?;
             erased += count as u64;
             if count < BATCH {
-                return Ok(erased);
+                break;
             }
         }
+        if let Erasure::Customer { email, phone, .. } = erasure {
+            let ids = self.reader.read(|connection| {
+                let mut statement = connection.prepare_cached(
+                    "SELECT CAST(key AS INTEGER) FROM erased_subjects WHERE shop_domain = ? AND kind IN ('customer', 'order') AND by_event = ?",
+                )?;
+                let rows = statement.query_map(params![shop, event_id], |row| row.get(0))?;
+                Ok(rows.collect::<Result<_, _>>()?)
+            })?;
+            let mut events = self.mentions(shop, &Whom { ids, email: email.clone(), phone: phone.clone() })?;
+            // The one that asks keeps its body until it is completed, so that it can be worked again after a crash.
+            events.retain(|event| *event != event_id);
+            for batch in events.chunks(BATCH) {
+                let (batch, now) = (batch.to_vec(), clock::text(self.clock.now()));
+                let job = move |connection: &Connection| erase_events(connection, batch.into_iter(), &now);
+                erased += self.writer.submit(Kind::Upkeep, job).await? as u64;
+            }
+        }
+        Ok(erased)
     }
 }
 
@@ -136,64 +156,18 @@ fn erase_customer(
         for code in codes(connection, shop, Some(*order))? {
             events.extend(forget_code(connection, &code, by, now)?);
         }
-        anonymise(connection, shop, *order)?;
+        personal::erase(connection, By::Order, shop, order)?;
     }
     for customer in &customers {
-        for table in ["customer_addresses", "customers"] {
-            connection.execute(
-                &format!("DELETE FROM {table} WHERE shop_domain = ? AND customer_id = ?"),
-                params![shop, customer],
-            )?;
-        }
-    }
-    // Events that nothing handled, or that failed, are about nobody that is known: their bodies are looked through. Events that
-    // wait are not: what they are about is known when they are worked.
-    let whom = Whom { id: customer_id, email };
-    for text in customer_id.map(|id| id.to_string()).into_iter().chain(email.map(str::to_owned)) {
-        let mut statement = connection.prepare_cached(
-            "SELECT e.id, p.body FROM webhook_events e JOIN webhook_payloads p ON p.event_id = e.id \
-             WHERE e.source = 'shopify' AND e.shop_domain = ?1 AND e.status IN ('completed', 'failed') \
-             AND instr(lower(CAST(p.body AS TEXT)), lower(?2)) > 0 \
-             AND NOT EXISTS (SELECT 1 FROM event_subjects s WHERE s.event_id = e.id)",
-        )?;
-        let mut found = statement.query(params![shop, text])?;
-        while let Some(row) = found.next()? {
-            let body: Vec<u8> = row.get(1)?;
-            // What is no JSON cannot be told apart: it goes.
-            if serde_json::from_slice(&body).map_or(true, |body| whom.is_in(&body)) {
-                events.insert(row.get(0)?);
-            }
-        }
+        personal::erase(connection, By::Customer, shop, customer)?;
     }
     // The one that asks keeps its body until it is completed, so that it can be worked again after a crash.
     events.remove(&by);
     erase_events(connection, events.into_iter(), now)
 }
 
-/// Somebody, as a body may name them.
-struct Whom<'a> {
-    id: Option<i64>,
-    email: Option<&'a str>,
-}
-
-impl Whom<'_> {
-    /// Whole values are compared: joann@example.com is not ann@example.com.
-    fn is_in(&self, value: &Value) -> bool {
-        match value {
-            Value::Object(map) => map.values().any(|value| self.is_in(value)),
-            Value::Array(list) => list.iter().any(|value| self.is_in(value)),
-            Value::Number(number) => self.id.is_some() && number.as_i64() == self.id,
-            Value::String(text) => {
-                self.email.is_some_and(|email| email.eq_ignore_ascii_case(text.trim()))
-                    || self.id.is_some_and(|id| text.rsplit('/').next() == Some(&id.to_string()))
-            }
-            _ => false,
-        }
-    }
-}
-
 /// The tracking codes of an order, or of all of a shop's.
-fn codes(connection: &Connection, shop: &str, order: Option<i64>) -> Result<Vec<String>, StoreError> {
+pub(super) fn codes(connection: &Connection, shop: &str, order: Option<i64>) -> Result<Vec<String>, StoreError> {
     let mut statement = connection.prepare_cached(
         "SELECT DISTINCT n.number FROM fulfillment_tracking_numbers n JOIN fulfillments f USING (shop_domain, fulfillment_id) \
          WHERE f.shop_domain = ?1 AND (?2 IS NULL OR f.order_id = ?2)",
@@ -205,34 +179,8 @@ fn codes(connection: &Connection, shop: &str, order: Option<i64>) -> Result<Vec<
 /// Takes out what EasyPost told of a parcel, whose events are of no shop; gives those events. Later ones are erased too.
 fn forget_code(connection: &Connection, code: &str, by: i64, now: &str) -> Result<Vec<i64>, StoreError> {
     remember(connection, "", "tracking_code", code, by, now)?;
-    for sql in [
-        "DELETE FROM tracking_events WHERE (mode, tracker_id) IN (SELECT mode, tracker_id FROM shipments WHERE tracking_code = ?)",
-        "UPDATE shipments SET signed_by = NULL, public_url = NULL WHERE tracking_code = ?",
-        "UPDATE easypost_objects SET url = NULL, message = NULL WHERE tracking_code = ?",
-    ] {
-        connection.prepare_cached(sql)?.execute([code])?;
-    }
+    personal::erase(connection, By::Code, "", &code)?;
     about(connection, "", "tracking_code", code)
-}
-
-/// An order without whose it was: what it was worth and what was on it stays.
-fn anonymise(connection: &Connection, shop: &str, order: i64) -> Result<(), StoreError> {
-    for sql in [
-        "UPDATE sales_orders SET customer_id = NULL, email = NULL, phone = NULL, note = NULL, tags = NULL WHERE shop_domain = ? AND order_id = ?",
-        "UPDATE sales_order_lines SET properties = NULL WHERE shop_domain = ? AND order_id = ?",
-        "DELETE FROM sales_order_addresses WHERE shop_domain = ? AND order_id = ?",
-        "UPDATE sales_order_edits SET staff_note = NULL WHERE shop_domain = ? AND order_id = ?",
-        "UPDATE refunds SET note = NULL WHERE shop_domain = ? AND order_id = ?",
-        "UPDATE returns SET decline_note = NULL WHERE shop_domain = ? AND order_id = ?",
-        "UPDATE return_lines SET note = NULL WHERE (shop_domain, return_id) IN \
-         (SELECT shop_domain, return_id FROM returns WHERE shop_domain = ? AND order_id = ?)",
-        "UPDATE fulfillment_events SET message = NULL, city = NULL, zip = NULL WHERE shop_domain = ? AND order_id = ?",
-        "UPDATE fulfillment_orders SET message = NULL WHERE shop_domain = ? AND order_id = ?",
-        "UPDATE shipments SET signed_by = NULL, public_url = NULL WHERE shop_domain = ? AND order_id = ?",
-    ] {
-        connection.prepare_cached(sql)?.execute(params![shop, order])?;
-    }
-    Ok(())
 }
 
 fn erase_shop(connection: &Connection, by: i64, shop: &str, now: &str) -> Result<usize, StoreError> {
@@ -262,7 +210,7 @@ fn clear_shop(connection: &Connection, shop: &str) -> Result<(), StoreError> {
 }
 
 /// Ends an erasure when the event that asked for it is completed: takes out what that event itself said, and once more what
-/// handlers wrote that had read their event before it was erased.
+/// handlers wrote that had read their event before it was erased; keeps in numbers what it was about, to hand it on.
 ///
 /// # Errors
 /// When a statement fails.
@@ -273,10 +221,47 @@ pub(super) fn finish(
     erasure: &Erasure,
     now: &str,
 ) -> Result<(), StoreError> {
-    if *erasure == Erasure::Shop {
-        clear_shop(connection, shop)?;
-    }
+    let notice = match erasure {
+        Erasure::Shop => {
+            clear_shop(connection, shop)?;
+            json!({"shop_domain": shop})
+        }
+        Erasure::Customer { customer_id, orders, .. } => {
+            let mut statement = connection.prepare_cached(
+                "SELECT CAST(key AS INTEGER) FROM erased_subjects WHERE shop_domain = ? AND kind = ? AND by_event = ?",
+            )?;
+            let mut numbers = |kind: &str| -> Result<BTreeSet<i64>, StoreError> {
+                let rows = statement.query_map(params![shop, kind, event_id], |row| row.get(0))?;
+                Ok(rows.collect::<Result<_, _>>()?)
+            };
+            let (customers, mut all) = (numbers("customer")?, numbers("order")?);
+            all.extend(orders);
+            let customer = customer_id.or(customers.first().copied());
+            json!({"shop_domain": shop, "customer": {"id": customer}, "orders_to_redact": all})
+        }
+    };
+    connection
+        .prepare_cached(
+            "INSERT INTO erasures (event_id, at, shop_domain, notice) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
+        )?
+        .execute(params![event_id, now, shop, notice.to_string()])?;
     erase_events(connection, [event_id].into_iter(), now).map(drop)
+}
+
+impl Store {
+    /// What an erasure was about, as JSON in Shopify's shape with nothing in it but numbers and the shop's name: handed on in
+    /// place of the body, which is erased with all the rest. `None` when the event asked for none.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn erasure_notice(&self, event_id: i64) -> Result<Option<String>, StoreError> {
+        self.reader.read(|connection| {
+            Ok(connection
+                .prepare_cached("SELECT notice FROM erasures WHERE event_id = ?")?
+                .query_row([event_id], |row| row.get(0))
+                .optional()?)
+        })
+    }
 }
 
 /// Whether an event's content was erased.
@@ -319,7 +304,7 @@ fn erase_events(connection: &Connection, events: impl Iterator<Item = i64>, now:
     Ok(count)
 }
 
-fn about(connection: &Connection, shop: &str, kind: &str, key: &str) -> Result<Vec<i64>, StoreError> {
+pub(super) fn about(connection: &Connection, shop: &str, kind: &str, key: &str) -> Result<Vec<i64>, StoreError> {
     let mut statement = connection.prepare_cached(
         "SELECT s.event_id FROM event_subjects s JOIN webhook_events e ON e.id = s.event_id \
          WHERE s.key = ? AND s.kind = ? AND s.shop_domain = ? AND e.erased_at IS NULL",
@@ -364,13 +349,10 @@ pub(super) fn late(
         match (subject.kind, subject.key.parse::<i64>()) {
             ("order", Ok(order)) => {
                 remember(connection, shop, "order", &subject.key, by, now)?;
-                anonymise(connection, shop, order)?;
+                personal::erase(connection, By::Order, shop, &order)?;
             }
             ("customer", Ok(customer)) => {
-                for table in ["customer_addresses", "customers"] {
-                    let sql = format!("DELETE FROM {table} WHERE shop_domain = ? AND customer_id = ?");
-                    connection.execute(&sql, params![shop, customer])?;
-                }
+                personal::erase(connection, By::Customer, shop, &customer)?;
             }
             ("tracking_code", _) => {
                 forget_code(connection, &subject.key, by, now)?;

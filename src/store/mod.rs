@@ -4,7 +4,8 @@
 //! - [`writer`] owns the one connection that writes, in one thread, and commits what has gathered as one transaction.
 //! - [`receive`], [`claims`] and [`rejections`] are the statements that write; they take a transaction. What completing an
 //!   event writes is in [`changes`]: the ERP's tables ([`tables`]) by way of [`projection`], the
-//!   audit trail [`system_log`] and its [`alerts`]. [`deliveries`] is how it is handed on, [`erasure`] how it goes.
+//!   audit trail [`system_log`] and its [`alerts`]. [`deliveries`] is how it is handed on, [`erasure`] how it goes ([`personal`]: out of which
+//!   tables; [`mentions`]: out of which bodies that nothing else leads to).
 //! - [`reader`] is the read-only pool, [`events`] and [`stats`] are its queries: they page by key and count nothing.
 //!
 //! Nothing here knows HTTP, and nothing here decides what an event means.
@@ -19,8 +20,10 @@ pub mod erasure;
 pub mod error;
 pub mod events;
 pub mod mappings;
+pub mod mentions;
 pub mod migrate;
 pub mod open;
+pub mod personal;
 pub mod privacy;
 pub mod projection;
 pub mod reader;
@@ -41,7 +44,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-use tokio::sync::Notify;
+use tokio::sync::watch;
 use writer::{Writer, WriterOptions};
 
 /// How a store is opened.
@@ -87,8 +90,8 @@ pub struct Store {
     pub writer: Writer,
     pub reader: Reader,
     pub clock: Clock,
-    /// Notified when an event was completed that is to be handed on.
-    pub deliveries_arrived: Arc<Notify>,
+    /// Changes when an attempt at an event has ended: there may be something to hand on, or what had to wait for it may go.
+    pub worked: watch::Sender<u64>,
     login_errors: LoginErrors,
     /// The WAL may hold what was erased.
     unscrubbed: Arc<AtomicBool>,
@@ -110,7 +113,7 @@ impl Store {
             writer,
             reader,
             clock,
-            deliveries_arrived: Arc::default(),
+            worked: watch::Sender::new(0),
             login_errors: options.login_errors,
             // Also what an earlier process erased and was killed before it could empty the WAL.
             unscrubbed: Arc::new(AtomicBool::new(true)),

@@ -1,7 +1,8 @@
 //! Requests for a customer's data: until when they are to be answered, and what the answer is.
 
+use super::personal::{self, By};
 use super::writer::Kind;
-use super::{Store, StoreError, events};
+use super::{Store, StoreError, erasure, events};
 use crate::clock;
 use rusqlite::{Connection, OptionalExtension, params};
 use serde::Serialize;
@@ -86,90 +87,70 @@ pub fn list(connection: &Connection) -> Result<Vec<DataRequest>, StoreError> {
 /// When a query fails.
 pub fn export(connection: &Connection, request: &DataRequest) -> Result<Value, StoreError> {
     let shop = &request.shop_domain;
+    let mut customers: BTreeSet<i64> = request.customer_id.into_iter().collect();
     let mut orders: BTreeSet<i64> = request.orders.iter().copied().collect();
-    if let Some(customer) = request.customer_id {
-        let mut statement =
-            connection.prepare_cached("SELECT order_id FROM sales_orders WHERE shop_domain = ? AND customer_id = ?")?;
-        let found = statement.query_map(params![shop, customer], |row| row.get(0))?;
-        orders.extend(found.collect::<Result<Vec<i64>, _>>()?);
+    let numbers = |sql: &str, value: &dyn rusqlite::ToSql| -> Result<Vec<i64>, StoreError> {
+        let mut statement = connection.prepare_cached(sql)?;
+        let rows = statement.query_map(params![shop, value], |row| row.get(0))?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    };
+    // A guest has no number: the request's own body says by what address they ordered.
+    if let Some(email) = email(connection, request.event_id)? {
+        customers.extend(numbers(
+            "SELECT customer_id FROM customers WHERE shop_domain = ?1 AND email = ?2 COLLATE NOCASE",
+            &email,
+        )?);
+        orders.extend(numbers(
+            "SELECT order_id FROM sales_orders WHERE shop_domain = ?1 AND email = ?2 COLLATE NOCASE",
+            &email,
+        )?);
     }
-    let mut tables = Map::new();
-    let mut events = BTreeSet::new();
-    if let Some(customer) = request.customer_id {
-        for table in ["customers", "customer_addresses"] {
-            rows(connection, &mut tables, table, "customer_id", shop, customer)?;
-        }
-        events.extend(about(connection, shop, "customer", customer)?);
+    for customer in &customers {
+        orders.extend(numbers(
+            "SELECT order_id FROM sales_orders WHERE shop_domain = ?1 AND customer_id = ?2",
+            customer,
+        )?);
+    }
+    let (mut tables, mut events) = (Map::new(), BTreeSet::new());
+    for customer in &customers {
+        personal::gather(connection, &mut tables, By::Customer, shop, customer)?;
+        events.extend(erasure::about(connection, shop, "customer", &customer.to_string())?);
     }
     for order in &orders {
-        for table in [
-            "sales_orders",
-            "sales_order_lines",
-            "sales_order_addresses",
-            "sales_order_taxes",
-            "sales_order_discounts",
-            "sales_order_shipping_lines",
-            "order_transactions",
-            "refunds",
-            "fulfillments",
-            "fulfillment_events",
-            "returns",
-            "shipments",
-        ] {
-            rows(connection, &mut tables, table, "order_id", shop, *order)?;
+        personal::gather(connection, &mut tables, By::Order, shop, order)?;
+        events.extend(erasure::about(connection, shop, "order", &order.to_string())?);
+        for code in erasure::codes(connection, shop, Some(*order))? {
+            personal::gather(connection, &mut tables, By::Code, "", &code)?;
+            events.extend(erasure::about(connection, "", "tracking_code", &code)?);
         }
-        events.extend(about(connection, shop, "order", *order)?);
     }
     let mut sent = Vec::new();
     for id in events {
         let Some(event) = events::get(connection, id)? else { continue };
-        let body = events::payload(connection, id)?.map(|payload| payload.body);
-        let body =
-            body.map(|bytes| serde_json::from_slice(&bytes).unwrap_or_else(|_| json!(String::from_utf8_lossy(&bytes))));
-        sent.push(json!({"event_id": id, "topic": event.topic, "received_at": event.received_at, "body": body}));
+        let body = events::payload(connection, id)?.map(|payload| readable(&payload.body));
+        let others: Vec<Value> = connection
+            .prepare_cached("SELECT body FROM webhook_conflicts WHERE event_id = ? ORDER BY id")?
+            .query_map([id], |row| Ok(readable(&row.get::<_, Vec<u8>>(0)?)))?
+            .collect::<Result<_, _>>()?;
+        sent.push(json!({
+            "event_id": id, "source": event.source, "topic": event.topic, "received_at": event.received_at, "body": body,
+            "other_bodies": others
+        }));
     }
     Ok(json!({
         "shop_domain": shop, "customer_id": request.customer_id, "request_id": request.request_id, "tables": tables, "events": sent
     }))
 }
 
-fn about(connection: &Connection, shop: &str, kind: &str, key: i64) -> Result<Vec<i64>, StoreError> {
-    let mut statement = connection
-        .prepare_cached("SELECT event_id FROM event_subjects WHERE key = ? AND kind = ? AND shop_domain = ?")?;
-    let rows = statement.query_map(params![key.to_string(), kind, shop], |row| row.get(0))?;
-    Ok(rows.collect::<Result<_, _>>()?)
+/// JSON as JSON, anything else as text.
+fn readable(body: &[u8]) -> Value {
+    serde_json::from_slice(body).unwrap_or_else(|_| json!(String::from_utf8_lossy(body)))
 }
 
-fn rows(
-    connection: &Connection,
-    tables: &mut Map<String, Value>,
-    table: &str,
-    column: &str,
-    shop: &str,
-    key: i64,
-) -> Result<(), StoreError> {
-    let mut statement =
-        connection.prepare_cached(&format!("SELECT * FROM {table} WHERE shop_domain = ? AND {column} = ?"))?;
-    let names: Vec<String> = statement.column_names().into_iter().map(str::to_owned).collect();
-    let mut found = statement.query(params![shop, key])?;
-    while let Some(row) = found.next()? {
-        let mut object = Map::new();
-        for (place, name) in
-            names.iter().enumerate().filter(|(_, name)| !["version", "earlier"].contains(&name.as_str()))
-        {
-            let value = match row.get::<_, rusqlite::types::Value>(place)? {
-                rusqlite::types::Value::Integer(number) => json!(number),
-                rusqlite::types::Value::Text(text) => json!(text),
-                _ => continue,
-            };
-            object.insert(name.clone(), value);
-        }
-        let list = tables.entry(table.to_owned()).or_insert_with(|| json!([]));
-        if let Some(list) = list.as_array_mut() {
-            list.push(Value::Object(object));
-        }
-    }
-    Ok(())
+/// The address that a request names, if its body is still there.
+fn email(connection: &Connection, event_id: i64) -> Result<Option<String>, StoreError> {
+    let body = events::payload(connection, event_id)?.map(|payload| readable(&payload.body));
+    Ok(body.and_then(|body| body.pointer("/customer/email")?.as_str().map(str::to_owned)))
 }
 
 impl Store {

@@ -163,6 +163,19 @@ fn an_event_that_is_worked_again_is_not_logged_twice() {
     assert_eq!(home.sql("SELECT count(*) FROM system_log"), "10");
 }
 
+/// Rows that retention cut off do not come back at the trail's end.
+#[test]
+fn an_event_whose_row_was_cut_off_is_not_logged_again() {
+    let home = Home::new("");
+    let _daemon = ten_rows(&home);
+    home.ok(&["audit", "cut", "--before", "2025-11-23T20:30:05Z"]);
+    let left = home.sql("SELECT count(*), max(id) FROM system_log");
+    assert_ne!(left, "10|10");
+    home.ok(&["events", "retry", "1"]);
+    home.wait_until_worked();
+    assert_eq!(home.sql("SELECT count(*), max(id) FROM system_log"), left);
+}
+
 /// The listener that a user has: each of the three proofs over the wire, and the default that takes one.
 #[test]
 fn signature_and_basic_are_taken_where_configured() {

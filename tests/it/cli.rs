@@ -115,6 +115,8 @@ fn retry_says_what_it_did_and_what_it_left() {
     let unknown = home.run(&["events", "retry", "999"]);
     assert_eq!(unknown.status.code(), Some(1));
     assert_eq!(home.run(&["events", "retry"]).status.code(), Some(2), "neither numbers nor a filter");
+    assert_eq!(home.ok(&["events", "retry", "1", "1"]).lines().count(), 1, "once is enough");
+    home.ok(&["events", "retry", "--limit", "1"]);
     assert_eq!(home.run(&["events", "retry", "--status", "processing"]).status.code(), Some(1));
 }
 

@@ -17,6 +17,7 @@ mod destinations;
 mod erp;
 /// What each topic writes, row by row.
 mod golden;
+mod handing_on;
 /// Every limit on connections, headers and bodies, and what hostile clients get.
 mod limits;
 /// The queue's state machine against a model of it.

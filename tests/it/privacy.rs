@@ -190,6 +190,30 @@ fn a_redaction_takes_nobody_elses() {
     assert_eq!(home.run(&["events", "retry", "2"]).status.code(), Some(1), "there is nothing to work again");
 }
 
+/// What failed or what nothing handles is hers by her phone, and by the number of an order that the request lists.
+#[test]
+fn what_failed_and_what_nothing_handles_is_erased_by_phone_and_order() {
+    let home = Home::new("[worker]\nin_serve = false");
+    let daemon = home.serve();
+    send(&daemon, "phone", "checkouts/create", r#"{"billing":{"phone":"+1 555-0142-000"}}"#);
+    send(&daemon, "order", "orders/updated", r#"{"id":5550001,"total_price":"ten","note":"Ada"}"#);
+    send(&daemon, "gid", "reverse_deliveries/attach", r#"{"order":{"id":"gid://shopify/Order/5550001"}}"#);
+    send(&daemon, "other", "checkouts/create", r#"{"phone":"+1 555-0142-001","total":5550001}"#);
+    home.ok(&["work", "--once"]);
+    let body = format!(
+        r#"{{"shop_domain":"{SHOP}","customer":{{"id":987,"email":"ann@example.com","phone":"+15550142000"}},"orders_to_redact":[5550001]}}"#
+    );
+    send(&daemon, "r", "customers/redact", &body);
+    // It comes when all is done, and is known to be hers by the number where nearly all bodies have it.
+    home.ok(&["work", "--once"]);
+    send(&daemon, "late", "checkouts/update", r#"{"customer":{"id":987},"note":"Ada"}"#);
+    home.ok(&["work", "--once"]);
+    assert_eq!(
+        home.sql("SELECT webhook_id FROM webhook_events WHERE erased_at IS NOT NULL ORDER BY id"),
+        "phone\norder\ngid\nr\nlate"
+    );
+}
+
 /// Somebody's sqlite3 shell keeps the WAL: that is said, and the WAL is emptied when it ends.
 #[test]
 fn a_reader_delays_the_emptying_and_is_told_of() {
@@ -239,7 +263,28 @@ fn a_request_for_data_has_a_deadline_and_an_answer() {
     assert_eq!(export["tables"]["sales_order_addresses"][0]["address1"], "12 Analytical Row");
     assert!(export["events"].as_array().unwrap().iter().any(|event| event["body"]["note"] == "ring the bell twice"));
     assert!(!export.to_string().contains("bob@example.com"));
+    // The package too: what the carrier told, and the event that told it.
+    assert_eq!(export["tables"]["fulfillment_tracking_numbers"][0]["number"], "1Z100");
+    assert_eq!(export["tables"]["shipments"].as_array().unwrap().len(), 1);
+    assert_eq!(export["tables"]["shipments"][0]["signed_by"], "ada-signed-here");
+    let events = export["events"].as_array().unwrap();
+    assert!(events.iter().any(|event| event["topic"] == "tracker.updated"));
+    assert!(events.iter().any(|event| event["other_bodies"][0]["note"] == "ring the bell twice, please"));
     home.ok(&["privacy", "done", "1"]);
     assert!(home.ok(&["privacy", "list"]).contains("done "));
     assert_eq!(home.run(&["privacy", "export", "7"]).status.code(), Some(1));
+}
+
+/// A guest has no number at Shopify: the address in the request leads to their orders.
+#[test]
+fn a_guests_data_is_found_by_address() {
+    let home = Home::new("");
+    let daemon = home.serve();
+    adas_events(&daemon);
+    let body = format!(r#"{{"shop_domain":"{SHOP}","orders_requested":[],"customer":{{"email":"BOB@example.com"}}}}"#);
+    send(&daemon, "d", "customers/data_request", &body);
+    home.wait_until_worked();
+    let export = home.ok(&["privacy", "export", "1"]);
+    assert!(export.contains("bob@example.com") && export.contains("1 Fix Street"), "{export}");
+    assert!(!export.contains("ada@example.com"));
 }

@@ -24,7 +24,7 @@ impl Handler for RedactCustomer {
         let body = parse(event.body)?;
         let customer = body.get("customer").unwrap_or(&Value::Null);
         let customer_id = customer.get("id").and_then(fields::id);
-        let email = text(customer, "email");
+        let (email, phone) = (text(customer, "email"), text(customer, "phone"));
         let orders: Vec<i64> = items(&body, "orders_to_redact").filter_map(fields::id).collect();
         if customer_id.is_none() && email.is_none() && orders.is_empty() {
             return Err(Trouble::Permanent(
@@ -34,7 +34,7 @@ impl Handler for RedactCustomer {
         if text(&body, "shop_domain").is_some_and(|named| !named.eq_ignore_ascii_case(event.shop_domain)) {
             return Ok(Done::note("nothing was erased: the body names another shop than the delivery"));
         }
-        Ok(Done { erase: Some(Erasure::Customer { customer_id, email, orders }), ..Done::default() })
+        Ok(Done { erase: Some(Erasure::Customer { customer_id, email, phone, orders }), ..Done::default() })
     }
 }
 

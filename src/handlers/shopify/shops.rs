@@ -6,6 +6,7 @@ use crate::handlers::fields::{self, Field, Kind};
 use crate::handlers::json::{parse, time};
 use crate::handlers::{Done, Event, Handler, Trouble};
 use crate::store::changes::{Change, Subject};
+use crate::store::projection::Cell;
 use crate::store::tables::SHOPS;
 
 const SHOP: &[Field] = &[
@@ -34,6 +35,9 @@ impl Handler for Shops {
         if event.topic == "app/uninstalled" {
             row.columns.push(("uninstalled_at", clock::text(event.sent_at()).into()));
             done.note = Some("the app was taken out of this shop: Shopify sends no more events of it".to_owned());
+        } else {
+            // Shopify sends nothing of a shop that took the app out: it is installed again.
+            row.columns.push(("uninstalled_at", Cell::Null));
         }
         done.changes.push(Change::Row(row));
         Ok(done)
