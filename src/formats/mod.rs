@@ -1,3 +1,9 @@
 //! Foreign formats that more than one layer reads. Pure: bytes in, values out.
 
+pub mod decimal;
+pub mod edi;
+pub mod fault;
 pub mod keycloak;
+pub mod purchase_order;
+pub mod rsx;
+pub mod x12;
