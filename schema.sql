@@ -31,6 +31,7 @@ CREATE TABLE webhook_events (
   provider_event_id TEXT,                    -- Shopify: the merchant's action, shared by all deliveries it caused
   triggered_at      TEXT,                    -- when the provider says it happened, as the provider wrote it
   same_body_as      INTEGER,                 -- an earlier event with the same bytes under another webhook_id, if any
+  same_name_as      INTEGER,                 -- SPS: an earlier event from a file of this name with other bytes, if any
   erased_at         TEXT,                    -- when what it said was erased because Shopify asked for it; NULL: it was not
   UNIQUE (source, shop_domain, webhook_id),  -- the only judge of duplicates
   CHECK ((status = 'processing') = (locked_by IS NOT NULL)),
@@ -220,8 +221,11 @@ CREATE TABLE erasures (
   event_id    INTEGER PRIMARY KEY, -- the event that asked for it
   at          TEXT NOT NULL,       -- when it was done
   shop_domain TEXT NOT NULL,       -- whose it was
-  notice      TEXT NOT NULL        -- JSON in the shape of Shopify's body: the shop, the customer's number, the orders' numbers
+  notice      TEXT NOT NULL,       -- JSON in the shape of Shopify's body: the shop, the customer's number, the orders' numbers
+  late        INTEGER NOT NULL DEFAULT 0, -- events that were erased since because they came late
+  scrubbed_at TEXT                 -- when the file was written anew without traces; NULL: not yet, see `novex-ingest privacy scrub`
 ) STRICT;
+CREATE INDEX erasures_unscrubbed ON erasures (event_id) WHERE scrubbed_at IS NULL;
 
 CREATE TABLE data_requests (
   -- A customer asks for their data (customers/data_request). `novex-ingest privacy export ID` gathers it for the shop's owner.
@@ -1175,3 +1179,269 @@ CREATE TRIGGER fulfillments_unlinked AFTER DELETE ON fulfillments WHEN OLD.order
         FROM shipment_orders o WHERE o.mode = shipments.mode AND o.tracker_id = shipments.tracker_id)
    WHERE shop_domain = OLD.shop_domain AND order_id = OLD.order_id;
 END;
+
+-- Retail purchase orders, from EDI ----------------------------------------------------------------------------------
+
+CREATE TABLE purchase_orders (
+  -- A retailer's purchase order as it stands now: the order and all changes to it, in the order of their own numbers and dates,
+  -- however they came. Written anew from purchase_order_documents whenever one more comes.
+  partner         TEXT NOT NULL,    -- who orders: ISA06 of X12, TradingPartnerId of RSX
+  po_number       TEXT NOT NULL,    -- the retailer's number
+  release         TEXT NOT NULL,    -- the release of a blanket order; '' for none
+  status          TEXT NOT NULL CHECK (status IN ('open', 'cancelled', 'waiting')), -- waiting: a change came, its order did not yet
+  customer        TEXT,             -- the ERP's customer by sps_partner_mappings; NULL: not mapped, see unmapped_partners
+  attention       TEXT,             -- what a person must look at; NULL: nothing
+  purpose         TEXT,             -- 00 original, 05 replace, 07 duplicate …
+  kind            TEXT,             -- SA stand alone, DS drop ship, KN cross dock …
+  ordered_on      TEXT,             -- day
+  currency        TEXT,             -- ISO 4217, where it was told
+  department      TEXT,             -- the retailer's
+  vendor          TEXT,             -- our number at the retailer
+  contract        TEXT,             -- the retailer's
+  is_test         INTEGER NOT NULL, -- 1: the sender says it is a test: not to be shipped
+  stated_lines    TEXT,             -- how many lines the sender says there are
+  stated_total    TEXT,             -- what the sender says it comes to
+  lines_total     TEXT,             -- quantity times price of the open lines, where all have both; exact decimal text
+  changes         INTEGER NOT NULL, -- how many changes came
+  event_id        INTEGER,          -- the event that brought the order; NULL while it is waited for
+  last_event_id   INTEGER NOT NULL, -- the event that changed it last
+  PRIMARY KEY (partner, po_number, release)
+) STRICT;
+CREATE INDEX purchase_orders_by_number ON purchase_orders (po_number);
+CREATE INDEX purchase_orders_attention ON purchase_orders (partner) WHERE attention IS NOT NULL;
+
+CREATE TABLE purchase_order_lines (
+  -- The lines of a purchase order as they stand now, deleted ones too.
+  partner       TEXT NOT NULL,    -- with po_number and release: whose line it is
+  po_number     TEXT NOT NULL,    -- as in purchase_orders
+  release       TEXT NOT NULL,    -- as in purchase_orders
+  position      INTEGER NOT NULL, -- 1, 2, 3 … as in the order; added lines behind
+  line_number   TEXT,             -- the retailer's, where it has one
+  status        TEXT NOT NULL CHECK (status IN ('open', 'cancelled')), -- cancelled: a change took it out
+  quantity      TEXT,             -- exact decimal text, in unit
+  unit          TEXT,             -- EA, CA, LB …
+  price         TEXT,             -- of one unit, exact decimal text
+  price_basis   TEXT,             -- what the price is for: PE each, HP per hundred …
+  buyer_item    TEXT,             -- the retailer's number of the goods
+  vendor_item   TEXT,             -- ours, as the retailer has it
+  upc           TEXT,             -- UPC or EAN of what is sold
+  gtin          TEXT,             -- GTIN of the case
+  description   TEXT,             -- in words
+  pack          TEXT,             -- how many inner units one unit holds
+  item          TEXT,             -- the ERP's item by sps_item_mappings; NULL: not mapped, see unmapped_purchase_lines
+  item_unit     TEXT,             -- the ERP's unit
+  item_quantity TEXT,             -- quantity in it; exact decimal text
+  PRIMARY KEY (partner, po_number, release, position)
+) STRICT;
+CREATE INDEX purchase_order_lines_by_buyer_item ON purchase_order_lines (buyer_item);
+CREATE INDEX purchase_order_lines_by_vendor_item ON purchase_order_lines (vendor_item);
+CREATE INDEX purchase_order_lines_by_upc ON purchase_order_lines (upc);
+CREATE INDEX purchase_order_lines_by_gtin ON purchase_order_lines (gtin);
+CREATE INDEX purchase_order_lines_unmapped ON purchase_order_lines (partner) WHERE item IS NULL;
+
+CREATE TABLE purchase_order_parts (
+  -- Everything else of a purchase order, a row for each: dates, references, contacts, addresses, terms, carriers, allowances,
+  -- notes; of a line also its schedules and ids.
+  partner   TEXT NOT NULL,    -- with po_number and release: whose it is
+  po_number TEXT NOT NULL,    -- as in purchase_orders
+  release   TEXT NOT NULL,    -- as in purchase_orders
+  position  INTEGER NOT NULL, -- of the line; 0: of the order itself
+  kind      TEXT NOT NULL,    -- date, reference, contact, address, terms, carrier, allowance, note, schedule, id
+  place     INTEGER NOT NULL, -- 1, 2, 3 … among those of its kind
+  code      TEXT,             -- what it is, in X12's codes: 002 delivery requested, ST ship to, DP department, C310 discount …
+  value     TEXT,             -- the day, the number, the name, the amount, the quantity, the text
+  details   TEXT NOT NULL,    -- JSON: all of it
+  PRIMARY KEY (partner, po_number, release, position, kind, place)
+) STRICT;
+
+CREATE TABLE purchase_order_documents (
+  -- Every order and change that came, as it was understood; the bytes are in the event.
+  event_id  INTEGER NOT NULL, -- the event that brought it
+  part      INTEGER NOT NULL, -- 1, 2, 3 … in its file
+  partner   TEXT NOT NULL,    -- as in purchase_orders
+  po_number TEXT NOT NULL,    -- as in purchase_orders
+  release   TEXT NOT NULL,    -- as in purchase_orders
+  is_change INTEGER NOT NULL, -- 1: an 860
+  document  TEXT NOT NULL,    -- JSON
+  PRIMARY KEY (event_id, part)
+) STRICT;
+CREATE INDEX purchase_order_documents_by_order ON purchase_order_documents (partner, po_number, release);
+
+CREATE TABLE purchase_order_changes (
+  -- What each change did, line by line, in the order they apply: the history of the order.
+  partner     TEXT NOT NULL,    -- with po_number and release: whose it is
+  po_number   TEXT NOT NULL,    -- as in purchase_orders
+  release     TEXT NOT NULL,    -- as in purchase_orders
+  step        INTEGER NOT NULL, -- 1, 2, 3 …
+  event_id    INTEGER NOT NULL, -- the event that brought the change
+  sequence    TEXT,             -- its number, by the retailer
+  changed_on  TEXT,             -- its day
+  line_number TEXT,             -- which line; NULL: the order itself
+  code        TEXT,             -- AI added, DI deleted, PC price, QI and QD quantity …
+  outcome     TEXT NOT NULL CHECK (outcome IN ('applied', 'waiting', 'unclear')), -- unclear: a person must look
+  said        TEXT NOT NULL,    -- in words: quantity 10 → 12
+  PRIMARY KEY (partner, po_number, release, step)
+) STRICT;
+
+CREATE TABLE edi_faults (
+  -- What was wrong with a file, and where.
+  event_id INTEGER NOT NULL REFERENCES webhook_events (id) ON DELETE CASCADE, -- the file
+  place    INTEGER NOT NULL, -- 1, 2, 3 … in the file
+  severity TEXT NOT NULL CHECK (severity IN ('warning', 'error')), -- error: the order was not taken
+  part     INTEGER NOT NULL, -- which order of the file; 0: the file itself
+  line     INTEGER NOT NULL, -- line of the file; 0: not told
+  position INTEGER NOT NULL, -- place of the segment in its set, ST is 1; 0: not told
+  at       TEXT NOT NULL,    -- BEG03, Header/OrderHeader …
+  said     TEXT NOT NULL,    -- what it is
+  PRIMARY KEY (event_id, place)
+) STRICT;
+
+CREATE TABLE edi_control_numbers (
+  -- The last control number that was used with a partner: none is used twice.
+  partner TEXT NOT NULL,    -- as in purchase_orders
+  kind    TEXT NOT NULL,    -- interchange, group
+  last    INTEGER NOT NULL, -- the last one used
+  PRIMARY KEY (partner, kind)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE sps_partner_mappings (
+  -- Who a trading partner is in the ERP, and how it writes. `novex-ingest sps map partner` keeps it; rows may be changed by hand.
+  partner    TEXT PRIMARY KEY,            -- as in purchase_orders
+  customer   TEXT NOT NULL CHECK (customer <> ''), -- the ERP's customer number
+  quantity   TEXT NOT NULL DEFAULT 'total' -- in a change of quantity (QI, QD): the new total, or what is added or taken
+             CHECK (quantity IN ('total', 'delta')),
+  note       TEXT,                        -- for people
+  created_at TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now')) -- when it was added
+) STRICT;
+
+CREATE TABLE sps_item_mappings (
+  -- What a retailer's goods are in the ERP. `novex-ingest sps map item` keeps it; rows may be changed by hand. Orders that came
+  -- before are completed by it: the triggers below.
+  id         INTEGER PRIMARY KEY,       -- no meaning
+  partner    TEXT NOT NULL DEFAULT '',  -- whose number it is; '' for everybody's
+  kind       TEXT NOT NULL CHECK (kind IN ('buyer', 'vendor', 'upc', 'gtin')), -- which number of the line
+  value      TEXT NOT NULL CHECK (value <> ''), -- that number
+  unit       TEXT NOT NULL DEFAULT '',  -- only for lines in this unit; '' for any
+  item       TEXT NOT NULL CHECK (item <> ''), -- the ERP's item number
+  item_unit  TEXT,                      -- the ERP's unit; NULL: the line's
+  factor     TEXT NOT NULL DEFAULT '1'  -- ERP units in one unit of the line: '12' for a case that the ERP counts in pieces; at
+                                        -- most 6 digits before the point and 6 behind it
+             CHECK (factor NOT GLOB '*[^0-9.]*' AND factor GLOB '[0-9]*' AND factor NOT GLOB '*.*.*' AND factor NOT GLOB '*.'
+                    AND factor NOT GLOB '*.???????*' AND length(CAST(factor AS INTEGER)) <= 6 AND CAST(factor AS REAL) > 0),
+  note       TEXT,                      -- for people
+  created_at TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now')), -- when it was added
+  UNIQUE (kind, value, partner, unit)
+) STRICT;
+
+CREATE VIEW purchase_order_line_mappings AS
+  -- Which mapping fits each line: the partner's own before everybody's, one for the unit before one for any, then by buyer's,
+  -- vendor's, GTIN, UPC. Whole numbers are multiplied and the point is set afterwards, so that it is exact.
+  SELECT partner, po_number, release, position, item, coalesce(item_unit, unit) AS item_unit,
+         CASE WHEN quantity IS NULL THEN NULL WHEN decimals = 0 THEN CAST(product AS TEXT)
+              ELSE rtrim(rtrim(CASE WHEN product < 0 THEN '-' ELSE '' END || (abs(product) / CAST('1' || substr('000000000000', 1, decimals) AS INTEGER)) || '.'
+                   || substr('000000000000' || (abs(product) % CAST('1' || substr('000000000000', 1, decimals) AS INTEGER)), -decimals), '0'), '.') END AS item_quantity
+    FROM (SELECT l.partner, l.po_number, l.release, l.position, l.quantity, l.unit, m.item, m.item_unit,
+                 CAST(replace(l.quantity, '.', '') AS INTEGER) * CAST(replace(m.factor, '.', '') AS INTEGER) AS product,
+                 CASE WHEN instr(l.quantity, '.') = 0 THEN 0 ELSE length(l.quantity) - instr(l.quantity, '.') END
+                 + CASE WHEN instr(m.factor, '.') = 0 THEN 0 ELSE length(m.factor) - instr(m.factor, '.') END AS decimals
+            FROM purchase_order_lines l JOIN sps_item_mappings m ON m.id = (
+                 SELECT c.id FROM sps_item_mappings c
+                  WHERE (c.kind, c.value) IN (VALUES ('buyer', l.buyer_item), ('vendor', l.vendor_item), ('gtin', l.gtin), ('upc', l.upc))
+                    AND c.partner IN (l.partner, '') AND c.unit IN (l.unit, '')
+                  ORDER BY c.partner = '', c.unit = '',
+                        CASE c.kind WHEN 'buyer' THEN 1 WHEN 'vendor' THEN 2 WHEN 'gtin' THEN 3 ELSE 4 END LIMIT 1));
+
+-- A line gets its item when its order is written (store::purchase_orders), and by these when a mapping changes.
+CREATE TRIGGER sps_item_mappings_added AFTER INSERT ON sps_item_mappings BEGIN
+  UPDATE purchase_order_lines SET (item, item_unit, item_quantity) = (
+      SELECT m.item, m.item_unit, m.item_quantity FROM purchase_order_line_mappings m
+       WHERE (m.partner, m.po_number, m.release, m.position) = (purchase_order_lines.partner, purchase_order_lines.po_number,
+              purchase_order_lines.release, purchase_order_lines.position))
+   WHERE buyer_item = NEW.value OR vendor_item = NEW.value OR upc = NEW.value OR gtin = NEW.value;
+END;
+CREATE TRIGGER sps_item_mappings_removed AFTER DELETE ON sps_item_mappings BEGIN
+  UPDATE purchase_order_lines SET (item, item_unit, item_quantity) = (
+      SELECT m.item, m.item_unit, m.item_quantity FROM purchase_order_line_mappings m
+       WHERE (m.partner, m.po_number, m.release, m.position) = (purchase_order_lines.partner, purchase_order_lines.po_number,
+              purchase_order_lines.release, purchase_order_lines.position))
+   WHERE buyer_item = OLD.value OR vendor_item = OLD.value OR upc = OLD.value OR gtin = OLD.value;
+END;
+CREATE TRIGGER sps_item_mappings_changed AFTER UPDATE OF partner, kind, value, unit, item, item_unit, factor ON sps_item_mappings BEGIN
+  UPDATE purchase_order_lines SET (item, item_unit, item_quantity) = (
+      SELECT m.item, m.item_unit, m.item_quantity FROM purchase_order_line_mappings m
+       WHERE (m.partner, m.po_number, m.release, m.position) = (purchase_order_lines.partner, purchase_order_lines.po_number,
+              purchase_order_lines.release, purchase_order_lines.position))
+   WHERE buyer_item IN (OLD.value, NEW.value) OR vendor_item IN (OLD.value, NEW.value) OR upc IN (OLD.value, NEW.value)
+      OR gtin IN (OLD.value, NEW.value);
+END;
+CREATE TRIGGER sps_partner_mappings_added AFTER INSERT ON sps_partner_mappings BEGIN
+  UPDATE purchase_orders SET customer = NEW.customer WHERE partner = NEW.partner;
+END;
+CREATE TRIGGER sps_partner_mappings_removed AFTER DELETE ON sps_partner_mappings BEGIN
+  UPDATE purchase_orders SET customer = NULL WHERE partner = OLD.partner;
+END;
+CREATE TRIGGER sps_partner_mappings_changed AFTER UPDATE OF partner, customer ON sps_partner_mappings BEGIN
+  UPDATE purchase_orders SET customer = NULL WHERE partner = OLD.partner;
+  UPDATE purchase_orders SET customer = NEW.customer WHERE partner = NEW.partner;
+END;
+
+CREATE VIEW unmapped_purchase_lines AS
+  -- What retailers order and has no item in the ERP: `novex-ingest sps map item` completes these orders.
+  SELECT partner, buyer_item, vendor_item, upc, gtin, unit, min(description) AS description, count(*) AS lines,
+         count(DISTINCT po_number) AS orders, min(po_number) AS first_order
+    FROM purchase_order_lines INDEXED BY purchase_order_lines_unmapped WHERE item IS NULL AND status = 'open'
+   GROUP BY partner, buyer_item, vendor_item, upc, gtin, unit;
+
+CREATE VIEW unmapped_partners AS
+  -- Who orders and is no customer in the ERP: `novex-ingest sps map partner` completes these orders.
+  SELECT partner, count(*) AS orders, min(po_number) AS first_order FROM purchase_orders WHERE customer IS NULL GROUP BY partner;
+
+-- Polling directories -----------------------------------------------------------------------------------------------
+
+CREATE TABLE sps_files (
+  -- Every file that was seen at a source, and who is at it: claimed like an event, by hostname and PID, in one transaction.
+  source         TEXT NOT NULL,    -- its name in the configuration
+  name           TEXT NOT NULL,    -- the file's name
+  status         TEXT NOT NULL CHECK (status IN ('seen', 'taking', 'stored', 'done', 'failed')), -- stored: an event, but it
+                                   -- could not be moved or deleted yet; done: that too; failed: see last_error, tried again
+  size           INTEGER,          -- bytes, as the source says; NULL: it does not
+  modified       TEXT,             -- as the source says; NULL: it does not
+  event_id       INTEGER,          -- the event that it became last
+  taken          INTEGER NOT NULL DEFAULT 0, -- how often it was taken
+  attempts       INTEGER NOT NULL DEFAULT 0, -- that failed, one after another
+  next_attempt_at TEXT,            -- not before this; NULL: now
+  locked_by      TEXT,             -- hostname:pid of who takes it; only while taking
+  locked_process TEXT,             -- boot id / pid namespace / start time of that process
+  lease_until    TEXT,             -- the claim may be taken over after this
+  last_error     TEXT,             -- why it could not be taken, moved or deleted
+  seen_at        TEXT NOT NULL,    -- when it was seen last
+  PRIMARY KEY (source, name),
+  CHECK ((status = 'taking') = (locked_by IS NOT NULL))
+) STRICT;
+CREATE INDEX sps_files_held ON sps_files (lease_until) WHERE status = 'taking';
+
+CREATE TABLE sps_sources (
+  -- How each source is doing; shared by all processes.
+  name            TEXT PRIMARY KEY,           -- as in the configuration
+  failures        INTEGER NOT NULL DEFAULT 0, -- one after another, until now
+  rest_until      TEXT,                       -- the schedule leaves it alone until then
+  last_error      TEXT,                       -- why it could not be reached
+  last_success_at TEXT,                       -- when it was listed last
+  host_key        TEXT                        -- SFTP with `host_key = "first-use"`: the key it showed first; no other is taken
+) STRICT;
+
+CREATE TABLE sps_polls (
+  -- Every look at every source.
+  id          INTEGER PRIMARY KEY AUTOINCREMENT, -- in the order they began
+  source      TEXT NOT NULL,    -- its name in the configuration
+  asked_by    TEXT NOT NULL,    -- schedule, api or command
+  worker      TEXT NOT NULL,    -- hostname:pid of who looked
+  started_at  TEXT NOT NULL,    -- when it began
+  finished_at TEXT,             -- when it ended; NULL: it runs, or its process died
+  found       INTEGER NOT NULL DEFAULT 0, -- files that were there
+  taken       INTEGER NOT NULL DEFAULT 0, -- that became new events
+  duplicates  INTEGER NOT NULL DEFAULT 0, -- that were known with the same bytes
+  skipped     INTEGER NOT NULL DEFAULT 0, -- that somebody else has, that are not due, or that still grow
+  failed      INTEGER NOT NULL DEFAULT 0, -- that could not be taken, or not be moved or deleted
+  error       TEXT              -- why the source could not be reached
+) STRICT;

@@ -6,6 +6,7 @@ use crate::clock::{self as time};
 use crate::config::Secrets;
 use crate::store::privacy::{self, DataRequest};
 use crate::store::reader::Reader;
+use crate::store::scrub::Scrubbed;
 use anyhow::{Context, bail};
 use clap::Args;
 
@@ -17,6 +18,8 @@ pub enum Command {
     Export(Which),
     /// Note that a request was answered
     Done(Which),
+    /// Write the database anew, so that no trace of what was erased is left in it: deliveries wait meanwhile
+    Scrub,
 }
 
 #[derive(Debug, Args)]
@@ -36,6 +39,7 @@ pub fn run(place: &Place, command: &Command) -> Result<(), Failure> {
     Ok(match command {
         Command::List(arguments) => list(&place.reader()?, arguments),
         Command::Export(which) => export(&place.reader()?, which.id),
+        Command::Scrub => scrub(place),
         Command::Done(which) => done(place, which.id),
     }?)
 }
@@ -73,10 +77,9 @@ fn list(reader: &Reader, arguments: &List) -> anyhow::Result<()> {
 }
 
 fn export(reader: &Reader, id: i64) -> anyhow::Result<()> {
-    let document = reader.read(|connection| {
-        let request = privacy::list(connection)?.into_iter().find(|request| request.id == id);
-        request.map(|request| privacy::export(connection, &request)).transpose()
-    })?;
+    let document =
+        reader.read(|connection| Ok(privacy::list(connection)?.into_iter().find(|request| request.id == id)))?;
+    let document = document.map(|request| privacy::export(reader, &request)).transpose()?;
     let document =
         document.with_context(|| format!("there is no request {id}; `novex-ingest privacy list` shows them"))?;
     line(&serde_json::to_string_pretty(&document)?)?;
@@ -95,5 +98,22 @@ fn done(place: &Place, id: i64) -> anyhow::Result<()> {
         bail!("there is no request {id}; `novex-ingest privacy list` shows them");
     }
     line(&format!("request {id} is answered"))?;
+    Ok(())
+}
+
+fn scrub(place: &Place) -> anyhow::Result<()> {
+    let config = place.load(Secrets::LeaveAside)?;
+    let scrubbed = work::block_on(async {
+        let store = work::open_existing(&config)?;
+        let scrubbed = store.scrub(true).await;
+        store.writer.close().await;
+        Ok::<_, anyhow::Error>(scrubbed?)
+    })??;
+    match scrubbed {
+        Scrubbed::Clean => line("No trace of what was erased is left in the database.")?,
+        Scrubbed::Later | Scrubbed::TooLarge => {
+            bail!("somebody uses the database at this moment: try again, or stop what reads it")
+        }
+    }
     Ok(())
 }

@@ -3,6 +3,7 @@
 pub mod decimal;
 pub mod edi;
 pub mod fault;
+pub mod history;
 pub mod keycloak;
 pub mod purchase_order;
 pub mod rsx;

@@ -11,15 +11,22 @@ pub struct Unhandled;
 impl Handler for Unhandled {
     fn plan(&self, event: &Event<'_>) -> Result<Done, Trouble> {
         let note = format!("stored only: nothing handles {} {}", event.source, event.topic);
-        Ok(Done { subjects: subjects(event), ..Done::note(note) })
+        Ok(Done { subjects: subjects_of(event.source, event.topic, event.body), ..Done::note(note) })
     }
 }
 
-/// Whom it names where nearly all bodies do: so that it is found with the rest of them, and erased with it.
-fn subjects(event: &Event<'_>) -> Vec<Subject> {
-    let Ok(body) = serde_json::from_slice::<Value>(event.body) else { return Vec::new() };
+/// Whom a body names where nearly all of Shopify's do: so that an event that nothing handles, or that fails, is found with the
+/// rest of them and erased with it.
+#[must_use]
+pub fn subjects_of(source: &str, topic: &str, body: &[u8]) -> Vec<Subject> {
+    if source != "shopify" {
+        return Vec::new();
+    }
+    let Ok(body) = serde_json::from_slice::<Value>(body) else { return Vec::new() };
     let number = |pointers: &[&str]| pointers.iter().find_map(|pointer| body.pointer(pointer).and_then(fields::id));
-    let order = number(&["/order_id", "/order/id"]).map(|id| Subject::new("order", id));
-    let customer = number(&["/customer_id", "/customer/id"]).map(|id| Subject::new("customer", id));
-    order.into_iter().chain(customer).collect()
+    let own = |family: &str| topic.starts_with(family).then(|| number(&["/id"])).flatten();
+    let order = own("orders/").or_else(|| number(&["/order_id", "/order/id"]));
+    let customer = own("customers/").or_else(|| number(&["/customer_id", "/customer/id"]));
+    let subject = |kind, id: Option<i64>| id.map(|id| Subject::new(kind, id));
+    subject("order", order).into_iter().chain(subject("customer", customer)).collect()
 }

@@ -2,6 +2,7 @@
 
 use super::process;
 use crate::store::claims::{Claim, Holder};
+use crate::store::scrub::Scrubbed;
 use crate::store::{Store, StoreError};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -42,7 +43,7 @@ impl Held {
 /// Renews and rescues until it is aborted.
 pub async fn run(store: Store, holder: Holder, held: Held, lease: Duration) {
     let renew_every = lease / RENEWALS_PER_LEASE;
-    let mut renewed = Instant::now();
+    let (mut renewed, mut warned) = (Instant::now(), false);
     let mut tick = tokio::time::interval(RESCUE_EVERY.min(renew_every).max(Duration::from_millis(10)));
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
@@ -57,10 +58,28 @@ pub async fn run(store: Store, holder: Holder, held: Held, lease: Duration) {
                 warn!("leases could not be renewed, trying again before they end: {error}");
             }
         }
-        // What was erased and could not be taken out of the WAL then.
-        store.scrub().await;
+        if !scrub(&store).await {
+            warned = false;
+        } else if !std::mem::replace(&mut warned, true) {
+            warn!(
+                "traces of what was erased are still in the file, because somebody reads the database or it is large: they go as \
+                 soon as nobody reads, or at a quiet hour by `novex-ingest privacy scrub`"
+            );
+        }
         if let Err(error) = rescue(&store, &holder).await {
             error!("claims of dead workers could not be looked for: {error}");
+        }
+    }
+}
+
+/// Rids the file of the traces of what was erased; true when some are left.
+pub async fn scrub(store: &Store) -> bool {
+    match store.scrub(false).await {
+        Ok(Scrubbed::Clean) => false,
+        Ok(Scrubbed::Later | Scrubbed::TooLarge) => true,
+        Err(error) => {
+            warn!("the traces of what was erased could not be looked for: {error}");
+            false
         }
     }
 }

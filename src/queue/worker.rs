@@ -9,6 +9,7 @@ use super::courier;
 use super::keeper::{self, Held};
 use crate::clock;
 use crate::destinations::Destinations;
+use crate::handlers::unhandled::subjects_of;
 use crate::handlers::{Event, Routes, Trouble};
 use crate::store::claims::{Claim, Holder, Outcome};
 use crate::store::erasure::is_erased;
@@ -153,6 +154,7 @@ impl Worker {
             }
         };
         keeper.abort();
+        keeper::scrub(&self.store).await;
         result
     }
 
@@ -212,7 +214,7 @@ impl Worker {
                 Ok(()) => return outcome,
                 Err(error) => format!("what is to be erased is not all erased yet: {error}"),
             },
-            Ok(Ok(Err(Trouble::Permanent(error)))) => return Outcome::Failed { error },
+            Ok(Ok(Err(Trouble::Permanent(error)))) => return self.failed(claim, error),
             Ok(Ok(Err(Trouble::RetryAt(error, at)))) => return Outcome::Again { error, at },
             Ok(Ok(Err(Trouble::Retry(error)))) => error,
             Ok(Err(_panicked)) => "the handler panicked; the log has the place".to_owned(),
@@ -220,6 +222,12 @@ impl Worker {
         };
         let at = clock::after(self.store.clock.now(), self.backoff.after(claim.attempt));
         Outcome::Again { error, at }
+    }
+
+    /// An event that fails for good is still about somebody: it is found, and erased, by what its body names.
+    fn failed(&self, claim: &Claim, error: String) -> Outcome {
+        let body = self.store.payload(claim.event_id).ok().flatten().map(|payload| payload.body).unwrap_or_default();
+        Outcome::Failed { error, subjects: subjects_of(&claim.source, &claim.topic, &body) }
     }
 
     /// Does the erasing that an event asks for, before the event is completed: what a crash interrupts is done again.
@@ -230,16 +238,6 @@ impl Worker {
         Ok(())
     }
 
-    async fn scrub(&self, claim: &Claim) {
-        self.store.scrub_later();
-        if !self.store.scrub().await {
-            warn!(
-                event = claim.event_id,
-                "the WAL still holds what was erased, because somebody reads the database: it is emptied as soon as they stop"
-            );
-        }
-    }
-
     /// Writes an outcome, and again until it is written or somebody else holds the event.
     async fn write(&self, claim: &Claim, outcome: Outcome, ran: Duration) {
         let mut outcome = Arc::new(outcome);
@@ -247,9 +245,6 @@ impl Worker {
         loop {
             match self.store.finish(claim, &outcome, ran).await {
                 Ok(()) => {
-                    if matches!(&*outcome, Outcome::Completed { erase: Some(_), .. }) {
-                        self.scrub(claim).await;
-                    }
                     if !self.destinations.is_empty() {
                         self.store.worked.send_modify(|count| *count = count.wrapping_add(1));
                     }
@@ -348,7 +343,7 @@ fn report(claim: &Claim, outcome: &Outcome, ran: Duration) {
     let (event, attempt, ran_ms) = (claim.event_id, claim.attempt, ran.as_millis());
     match outcome {
         Outcome::Completed { .. } => debug!(event, attempt, ran_ms, "completed"),
-        Outcome::Failed { error } => {
+        Outcome::Failed { error, .. } => {
             error!(event, attempt, "failed for good: {error}. `novex-ingest events show {event}`");
         }
         Outcome::Again { error, .. } if attempt >= claim.max_attempts => {

@@ -86,6 +86,14 @@ pub fn apply(
             Change::SystemLog(entry) => system_log::append(connection, claim.event_id, entry, logins)?,
         }
     }
+    about(connection, claim, subjects)
+}
+
+/// Notes what an event is about.
+///
+/// # Errors
+/// When a statement fails.
+pub fn about(connection: &Connection, claim: &Claim, subjects: &[Subject]) -> Result<(), StoreError> {
     let mut statement = connection.prepare_cached(
         "INSERT INTO event_subjects (kind, key, shop_domain, event_id) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
     )?;

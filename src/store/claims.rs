@@ -65,7 +65,8 @@ pub enum Outcome {
     /// To be tried again at `at`, unless this was the last attempt.
     Again { error: String, at: Timestamp },
     /// No further attempt can help.
-    Failed { error: String },
+    /// `subjects`: whom it is about all the same.
+    Failed { error: String, subjects: Vec<Subject> },
     /// The worker stops before it has an outcome: the attempt does not count.
     Released,
 }
@@ -305,7 +306,7 @@ fn finish(
     // status, next_attempt_at, last_error, note, completed_at, attempts given back
     let (status, next, error, note, given_back) = match outcome {
         Outcome::Completed { note, .. } => ("completed", None, None, note.as_deref(), 0),
-        Outcome::Failed { error } => ("failed", None, Some(error.as_str()), None, 0),
+        Outcome::Failed { error, .. } => ("failed", None, Some(error.as_str()), None, 0),
         Outcome::Again { error, .. } if last => ("failed", None, Some(error.as_str()), None, 0),
         Outcome::Again { error, at } => ("received", Some(clock::text(*at)), Some(error.as_str()), None, 0),
         Outcome::Released => ("received", Some(at.clone()), None, None, 1),
@@ -313,7 +314,9 @@ fn finish(
     let completed_at = next.is_none().then_some(at.as_str());
     let rows = connection
         .prepare_cached(
-            "UPDATE webhook_events SET status = ?1, next_attempt_at = ?2, \
+            // One that is given back before its first attempt keeps its place in the line.
+            "UPDATE webhook_events SET status = ?1, \
+             next_attempt_at = CASE WHEN ?6 = attempts THEN min(received_at, ?2) ELSE ?2 END, \
              last_error = CASE WHEN ?1 = 'completed' THEN NULL ELSE coalesce(?3, last_error) END, note = ?4, \
              completed_at = ?5, attempts = attempts - ?6, \
              locked_by = NULL, locked_process = NULL, locked_at = NULL, lease_until = NULL \
@@ -345,6 +348,10 @@ fn finish(
                 deliveries::order(connection, claim.event_id, orders, &at)?;
             }
         }
+    }
+    if let Outcome::Failed { subjects, .. } = outcome {
+        changes::about(connection, claim, subjects)?;
+        erasure::late(connection, claim.event_id, &claim.shop_domain, subjects, &at)?;
     }
     let said = match outcome {
         Outcome::Released => Some("released: the worker stopped before it had an outcome; the attempt does not count"),
@@ -380,7 +387,7 @@ fn rescue(
         connection
             .prepare_cached(
                 "UPDATE webhook_events SET status = ?1, last_error = ?2, \
-                 next_attempt_at = CASE WHEN ?1 = 'received' THEN ?3 END, \
+                 next_attempt_at = CASE WHEN ?1 = 'received' THEN min(received_at, ?3) END, \
                  completed_at = CASE WHEN ?1 = 'failed' THEN ?3 END, \
                  locked_by = NULL, locked_process = NULL, locked_at = NULL, lease_until = NULL WHERE id = ?4",
             )?
@@ -406,7 +413,8 @@ fn retry(connection: &Connection, id: i64, attempts: u32, by: &str, at: &str) ->
     };
     connection
         .prepare_cached(
-            "UPDATE webhook_events SET status = 'received', next_attempt_at = ?1, completed_at = NULL, note = NULL, \
+            "UPDATE webhook_events SET status = 'received', \
+             next_attempt_at = CASE WHEN attempts = 0 THEN min(received_at, ?1) ELSE ?1 END, completed_at = NULL, note = NULL, \
              max_attempts = CASE WHEN status = 'received' THEN max_attempts ELSE attempts + ?2 END WHERE id = ?3",
         )?
         .execute(params![at, attempts, id])?;

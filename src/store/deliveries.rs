@@ -10,14 +10,15 @@
 //! The same claim as for events (`store::claims`): one transaction that writes holder and lease, outcomes fenced on it. Two
 //! deliveries with one ordering key are never on their way to one destination at once, and none overtakes an earlier one. Events
 //! are worked several at a time, and what an event is about is known only when it has been worked: so a delivery with a key waits
-//! too while an earlier event of its source and shop is in its first attempt or before it. One that failed its first attempt and
-//! waits for the next holds up nobody.
+//! too while an earlier event of its source and shop is being worked or is due. One whose attempt failed and that waits for its next
+//! time holds up nobody.
 //!
 //! A destination that failed several times in a row counts as down (`destinations.down_since`): nothing is tried until
 //! `rest_until`, then one delivery; its attempt does not count unless the destination choked on it. When one is taken, what had to wait
 //! is due at once.
 
 use super::claims::Holder;
+use super::erasure;
 use super::writer::Kind;
 use super::{Store, StoreError};
 use crate::clock::{self, Timestamp};
@@ -83,6 +84,17 @@ pub enum End {
     Gone {
         error: String,
     },
+}
+
+impl End {
+    /// The same without what the other side said.
+    fn masked(&self) -> Self {
+        let mut end = self.clone();
+        if let Self::Unreachable { error, .. } | Self::Later { error, .. } | Self::Refused { error } = &mut end {
+            "erased while it was on its way".clone_into(error);
+        }
+        end
+    }
 }
 
 /// What the end of an attempt changed about its destination.
@@ -261,38 +273,40 @@ fn claim(
         return Ok(Vec::new());
     }
     let limit = if down { 1 } else { limit };
-    // New events are claimed in this order, so behind the first of them there is nothing that was worked long before it.
-    let first_new: i64 = connection
+    // Events are claimed in this order, so behind the first that is due there is nothing that was worked long before it.
+    let first_due: i64 = connection
         .prepare_cached(
-            "SELECT id FROM webhook_events WHERE status = 'received' AND attempts = 0 AND next_attempt_at <= ? \
+            "SELECT id FROM webhook_events WHERE status = 'received' AND next_attempt_at <= ? \
              ORDER BY next_attempt_at, id LIMIT 1",
         )?
         .query_row([&at], |row| row.get(0))
         .optional()?
         .unwrap_or(i64::MAX);
+    // In the order of the events by the index, which is left at the limit; of one that is down, what choked it steps back.
+    let order = if down { "coalesce(d.not_before, ''), d.event_id" } else { "d.event_id" };
     let mut deliveries = connection
         .prepare_cached(
-            "WITH in_work AS MATERIALIZED (SELECT source, shop_domain, min(id) AS id FROM webhook_events \
+            &format!("WITH in_work AS MATERIALIZED (SELECT source, shop_domain, min(id) AS id FROM webhook_events \
                WHERE status = 'processing' GROUP BY 1, 2) \
              UPDATE destination_deliveries SET status = 'delivering', attempts = attempts + 1, claims = claims + 1, \
              next_attempt_at = NULL, locked_by = ?1, locked_process = ?2, lease_until = ?3 \
              WHERE id IN (SELECT d.id FROM destination_deliveries d \
                WHERE d.destination = ?4 AND d.status = 'pending' AND d.next_attempt_at <= ?5 AND (d.ordering_key = '' OR ( \
-                 d.event_id < ?8 \
+                 d.event_id < ?7 \
                  AND NOT EXISTS (SELECT 1 FROM webhook_events e JOIN in_work w ON w.source = e.source AND w.shop_domain = e.shop_domain \
                                  WHERE e.id = d.event_id AND w.id < e.id) \
                  AND NOT EXISTS (SELECT 1 FROM destination_deliveries p WHERE p.destination = ?4 \
                              AND p.ordering_key = d.ordering_key AND p.status = 'pending' AND p.event_id < d.event_id) \
                  AND NOT EXISTS (SELECT 1 FROM destination_deliveries p WHERE p.destination = ?4 \
                                  AND p.ordering_key = d.ordering_key AND p.status = 'delivering'))) \
-               ORDER BY CASE WHEN ?7 THEN coalesce(d.not_before, '') END, d.event_id LIMIT ?6) \
+               ORDER BY {order} LIMIT ?6) \
              RETURNING id, event_id, attempts, max_attempts, claims, \
                (SELECT source FROM webhook_events e WHERE e.id = event_id), \
                (SELECT shop_domain FROM webhook_events e WHERE e.id = event_id), \
-               (SELECT topic FROM webhook_events e WHERE e.id = event_id)",
+               (SELECT topic FROM webhook_events e WHERE e.id = event_id)"),
         )?
         .query_map(
-            params![holder.worker, holder.process, clock::text(clock::after(now, lease)), destination, at, limit, down, first_new],
+            params![holder.worker, holder.process, clock::text(clock::after(now, lease)), destination, at, limit, first_due],
             |row| {
                 Ok(Delivery {
                     id: row.get(0)?,
@@ -330,6 +344,9 @@ fn finish(
     if !mine {
         return Err(StoreError::ClaimLost { event_id: delivery.event_id });
     }
+    // What the other side said may be what was erased meanwhile.
+    let masked = erasure::is_erased(connection, delivery.event_id)?.then(|| end.masked());
+    let end = masked.as_ref().unwrap_or(end);
     let name = &delivery.destination;
     let (failures, down): (u32, bool) = connection
         .prepare_cached("SELECT failures, down_since IS NOT NULL FROM destinations WHERE name = ?")?

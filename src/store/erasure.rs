@@ -1,14 +1,13 @@
 //! Erasing personal data when Shopify asks for it: from the tables, the raw bodies, the logs' texts, and from the file itself.
 //!
-//! What goes is overwritten with zeros (`secure_delete`, set for every writing connection), and the WAL is emptied when the
-//! erasure is committed ([`super::Store::scrub`]), so that no page of it holds the bytes any more. What stays: that an event came
+//! What goes is overwritten with zeros (`secure_delete`, set for every writing connection), and the WAL is  What stays: that an event came
 //! and was erased (`webhook_events.erased_at`), what an order was worth and what was on it, and numbers that name nobody.
 //!
 //! An erasure outlives itself: `erased_subjects` keeps whom and what it was about, and an event about them that is worked later
 //! keeps what it was worth and loses whose it was.
 
 use super::changes::Subject;
-use super::mentions::Whom;
+use super::mentions::{self, Whom};
 use super::personal::{self, By};
 use super::writer::Kind;
 use super::{Store, StoreError};
@@ -28,6 +27,8 @@ pub enum Erasure {
 
 /// Events erased in one transaction: bounds how long it holds the lock.
 const BATCH: usize = 200;
+/// Orders erased in one transaction, with their events.
+const ORDERS: usize = 50;
 
 /// Tables whose rows are a shop's.
 const SHOP_TABLES: [&str; 27] = [
@@ -66,69 +67,83 @@ impl Store {
     /// # Errors
     /// When a transaction fails; what was erased before stays erased.
     pub async fn erase(&self, event_id: i64, shop: &str, erasure: &Erasure) -> Result<u64, StoreError> {
-        let mut erased = 0;
-        loop {
-            let (shop, erasure, now) = (shop.to_owned(), erasure.clone(), clock::text(self.clock.now()));
-            let count = self
-                .writer
-                .submit(Kind::Upkeep, move |connection| match &erasure {
-                    Erasure::Customer { customer_id, email, orders, .. } => {
-                        erase_customer(connection, event_id, &shop, *customer_id, email.as_deref(), orders, &now)
+        match erasure {
+            Erasure::Customer { .. } => self.erase_customer(event_id, shop, erasure).await,
+            Erasure::Shop => {
+                let mut erased = 0;
+                loop {
+                    let (shop, now) = (shop.to_owned(), clock::text(self.clock.now()));
+                    let job = move |connection: &Connection| erase_shop(connection, event_id, &shop, &now);
+                    let count = self.writer.submit(Kind::Upkeep, job).await?;
+                    erased += count as u64;
+                    if count < BATCH {
+                        return Ok(erased);
                     }
-                    Erasure::Shop => erase_shop(connection, event_id, &shop, &now),
-                })
-                .await?;
-            erased += count as u64;
-            if count < BATCH {
-                break;
+                }
             }
         }
-        if let Erasure::Customer { email, phone, .. } = erasure {
-            let ids = self.reader.read(|connection| {
-                let mut statement = connection.prepare_cached(
-                    "SELECT CAST(key AS INTEGER) FROM erased_subjects WHERE shop_domain = ? AND kind IN ('customer', 'order') AND by_event = ?",
-                )?;
-                let rows = statement.query_map(params![shop, event_id], |row| row.get(0))?;
-                Ok(rows.collect::<Result<_, _>>()?)
-            })?;
-            let mut events = self.mentions(shop, &Whom { ids, email: email.clone(), phone: phone.clone() })?;
-            // The one that asks keeps its body until it is completed, so that it can be worked again after a crash.
-            events.retain(|event| *event != event_id);
-            for batch in events.chunks(BATCH) {
-                let (batch, now) = (batch.to_vec(), clock::text(self.clock.now()));
-                let job = move |connection: &Connection| erase_events(connection, batch.into_iter(), &now);
-                erased += self.writer.submit(Kind::Upkeep, job).await? as u64;
-            }
+    }
+
+    async fn erase_customer(&self, by: i64, shop: &str, erasure: &Erasure) -> Result<u64, StoreError> {
+        let Erasure::Customer { email, phone, .. } = erasure else { return Ok(0) };
+        let now = clock::text(self.clock.now());
+        let job = {
+            let (shop, erasure, now) = (shop.to_owned(), erasure.clone(), now.clone());
+            move |connection: &Connection| remember_customer(connection, by, &shop, &erasure, &now)
+        };
+        let (customers, orders) = self.writer.submit(Kind::Upkeep, job).await?;
+        let mut erased = 0;
+        for some in orders.iter().copied().collect::<Vec<i64>>().chunks(ORDERS) {
+            let (shop, some, now) = (shop.to_owned(), some.to_vec(), now.clone());
+            let job = move |connection: &Connection| erase_orders(connection, by, &shop, &some, &now);
+            erased += self.writer.submit(Kind::Upkeep, job).await? as u64;
+        }
+        let mut events: BTreeSet<i64> = BTreeSet::new();
+        for customer in &customers {
+            let (shop, customer) = (shop.to_owned(), *customer);
+            let job = move |connection: &Connection| {
+                personal::erase(connection, By::Customer, &shop, &customer)?;
+                about(connection, &shop, "customer", &customer.to_string())
+            };
+            events.extend(self.writer.submit(Kind::Upkeep, job).await?);
+        }
+        // Events that failed or that nothing handles may name them in their bodies only.
+        let whom = Whom { customers, orders, email: email.clone(), phone: phone.clone() };
+        events.extend(mentions::find(&self.reader, shop, &whom)?);
+        // The one that asks keeps its body until it is completed, so that it can be worked again after a crash.
+        events.remove(&by);
+        for some in events.into_iter().collect::<Vec<i64>>().chunks(BATCH) {
+            let (some, now) = (some.to_vec(), now.clone());
+            let job = move |connection: &Connection| erase_events(connection, some.into_iter(), &now);
+            erased += self.writer.submit(Kind::Upkeep, job).await? as u64;
         }
         Ok(erased)
     }
 }
 
-fn erase_customer(
+/// Finds the customer's numbers and those of their orders, and remembers them all.
+fn remember_customer(
     connection: &Connection,
     by: i64,
     shop: &str,
-    customer_id: Option<i64>,
-    email: Option<&str>,
-    orders: &[i64],
+    erasure: &Erasure,
     now: &str,
-) -> Result<usize, StoreError> {
+) -> Result<(BTreeSet<i64>, BTreeSet<i64>), StoreError> {
+    let Erasure::Customer { customer_id, email, phone, orders } = erasure else { return Ok(Default::default()) };
     let numbers = |sql: &str, value: &dyn rusqlite::ToSql| -> Result<Vec<i64>, StoreError> {
         let mut statement = connection.prepare_cached(sql)?;
         let rows = statement.query_map(params![shop, value], |row| row.get(0))?;
         Ok(rows.collect::<Result<_, _>>()?)
     };
-    let mut customers: BTreeSet<i64> = customer_id.into_iter().collect();
+    let mut customers: BTreeSet<i64> = customer_id.iter().copied().collect();
     let mut orders: BTreeSet<i64> = orders.iter().copied().collect();
-    if let Some(email) = email {
-        customers.extend(numbers(
-            "SELECT customer_id FROM customers WHERE shop_domain = ?1 AND email = ?2 COLLATE NOCASE",
-            &email,
-        )?);
-        orders.extend(numbers(
-            "SELECT order_id FROM sales_orders WHERE shop_domain = ?1 AND email = ?2 COLLATE NOCASE",
-            &email,
-        )?);
+    for (column, value) in [("email", email), ("phone", phone)] {
+        let Some(value) = value else { continue };
+        let sql = |number: &str, table: &str| {
+            format!("SELECT {number} FROM {table} WHERE shop_domain = ?1 AND {column} = ?2 COLLATE NOCASE")
+        };
+        customers.extend(numbers(&sql("customer_id", "customers"), value)?);
+        orders.extend(numbers(&sql("order_id", "sales_orders"), value)?);
     }
     for customer in &customers {
         orders.extend(numbers(
@@ -136,32 +151,30 @@ fn erase_customer(
             customer,
         )?);
     }
-    // What a batch before this one found is found again: its traces in the tables may be gone by now.
     for (kind, set) in [("customer", &mut customers), ("order", &mut orders)] {
-        let mut statement = connection
-            .prepare_cached("SELECT key FROM erased_subjects WHERE shop_domain = ? AND kind = ? AND by_event = ?")?;
-        let rows = statement.query_map(params![shop, kind, by], |row| row.get::<_, String>(0))?;
-        for key in rows {
-            set.extend(key?.parse::<i64>().ok());
-        }
-    }
-    let mut events = BTreeSet::new();
-    for (kind, set) in [("customer", &customers), ("order", &orders)] {
-        for key in set {
+        // What was found before a crash is found again: its traces in the tables may be gone by now.
+        let mut statement = connection.prepare_cached(
+            "SELECT CAST(key AS INTEGER) FROM erased_subjects WHERE shop_domain = ? AND kind = ? AND by_event = ?",
+        )?;
+        let rows = statement.query_map(params![shop, kind, by], |row| row.get::<_, i64>(0))?;
+        set.extend(rows.collect::<Result<Vec<_>, _>>()?);
+        for key in set.iter() {
             remember(connection, shop, kind, &key.to_string(), by, now)?;
-            events.extend(about(connection, shop, kind, &key.to_string())?);
         }
     }
-    for order in &orders {
+    Ok((customers, orders))
+}
+
+/// Erases some orders: what the tables say of whose they are, their parcels, and every event about them.
+fn erase_orders(connection: &Connection, by: i64, shop: &str, orders: &[i64], now: &str) -> Result<usize, StoreError> {
+    let mut events = BTreeSet::new();
+    for order in orders {
+        events.extend(about(connection, shop, "order", &order.to_string())?);
         for code in codes(connection, shop, Some(*order))? {
             events.extend(forget_code(connection, &code, by, now)?);
         }
         personal::erase(connection, By::Order, shop, order)?;
     }
-    for customer in &customers {
-        personal::erase(connection, By::Customer, shop, customer)?;
-    }
-    // The one that asks keeps its body until it is completed, so that it can be worked again after a crash.
     events.remove(&by);
     erase_events(connection, events.into_iter(), now)
 }
@@ -169,8 +182,9 @@ fn erase_customer(
 /// The tracking codes of an order, or of all of a shop's.
 pub(super) fn codes(connection: &Connection, shop: &str, order: Option<i64>) -> Result<Vec<String>, StoreError> {
     let mut statement = connection.prepare_cached(
-        "SELECT DISTINCT n.number FROM fulfillment_tracking_numbers n JOIN fulfillments f USING (shop_domain, fulfillment_id) \
-         WHERE f.shop_domain = ?1 AND (?2 IS NULL OR f.order_id = ?2)",
+        "SELECT n.number FROM fulfillment_tracking_numbers n JOIN fulfillments f USING (shop_domain, fulfillment_id) \
+         WHERE f.shop_domain = ?1 AND (?2 IS NULL OR f.order_id = ?2) \
+         UNION SELECT tracking_code FROM shipments WHERE shop_domain = ?1 AND (?2 IS NULL OR order_id = ?2) AND tracking_code IS NOT NULL",
     )?;
     let rows = statement.query_map(params![shop, order], |row| row.get(0))?;
     Ok(rows.collect::<Result<_, _>>()?)
@@ -245,6 +259,8 @@ pub(super) fn finish(
             "INSERT INTO erasures (event_id, at, shop_domain, notice) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
         )?
         .execute(params![event_id, now, shop, notice.to_string()])?;
+    // What a destination said last may be about anybody.
+    connection.prepare_cached("UPDATE destinations SET last_error = NULL WHERE last_error IS NOT NULL")?.execute([])?;
     erase_events(connection, [event_id].into_iter(), now).map(drop)
 }
 
@@ -285,6 +301,7 @@ fn erase_events(connection: &Connection, events: impl Iterator<Item = i64>, now:
             continue;
         }
         for sql in [
+            "UPDATE erasures SET scrubbed_at = NULL, late = late + 1 WHERE event_id = (SELECT max(event_id) FROM erasures WHERE event_id <> ?)",
             "DELETE FROM webhook_payloads WHERE event_id = ?",
             "DELETE FROM webhook_conflicts WHERE event_id = ?",
             "UPDATE webhook_event_log SET error = NULL WHERE event_id = ?",
@@ -297,17 +314,16 @@ fn erase_events(connection: &Connection, events: impl Iterator<Item = i64>, now:
             connection.prepare_cached(sql)?.execute([event])?;
         }
         count += 1;
-        if count == BATCH {
-            break;
-        }
     }
     Ok(count)
 }
 
 pub(super) fn about(connection: &Connection, shop: &str, kind: &str, key: &str) -> Result<Vec<i64>, StoreError> {
+    // A batch or a manifest of many parcels is about none of them alone, and names nobody.
     let mut statement = connection.prepare_cached(
         "SELECT s.event_id FROM event_subjects s JOIN webhook_events e ON e.id = s.event_id \
-         WHERE s.key = ? AND s.kind = ? AND s.shop_domain = ? AND e.erased_at IS NULL",
+         WHERE s.key = ?1 AND s.kind = ?2 AND s.shop_domain = ?3 AND e.erased_at IS NULL AND NOT (s.kind = 'tracking_code' \
+         AND EXISTS (SELECT 1 FROM event_subjects o WHERE o.event_id = s.event_id AND o.kind = 'tracking_code' AND o.key <> s.key))",
     )?;
     let rows = statement.query_map(params![key, kind, shop], |row| row.get(0))?;
     Ok(rows.collect::<Result<_, _>>()?)
@@ -316,7 +332,8 @@ pub(super) fn about(connection: &Connection, shop: &str, kind: &str, key: &str) 
 fn remember(connection: &Connection, shop: &str, kind: &str, key: &str, by: i64, now: &str) -> Result<(), StoreError> {
     connection
         .prepare_cached(
-            "INSERT INTO erased_subjects (shop_domain, kind, key, at, by_event) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+            "INSERT INTO erased_subjects (shop_domain, kind, key, at, by_event) VALUES (?, ?, ?, ?, ?) \
+             ON CONFLICT DO UPDATE SET by_event = max(by_event, excluded.by_event)",
         )?
         .execute(params![shop, kind, key, now, by])?;
     Ok(())
@@ -336,30 +353,47 @@ pub(super) fn late(
 ) -> Result<bool, StoreError> {
     let mut statement = connection
         .prepare_cached("SELECT by_event FROM erased_subjects WHERE shop_domain = ?1 AND kind = ?2 AND key = ?3")?;
-    let mut by = None;
+    let parcels = subjects.iter().filter(|subject| subject.kind == "tracking_code").count();
+    let mut found = false;
     // A shop that was erased may be installed again: its later events are new.
-    for subject in subjects.iter().filter(|subject| ["customer", "order", "tracking_code"].contains(&subject.kind)) {
-        let shop = if subject.kind == "tracking_code" { "" } else { shop };
-        let found =
-            statement.query_row(params![shop, subject.kind, subject.key], |row| row.get::<_, i64>(0)).optional()?;
-        by = by.or(found);
-    }
-    let Some(by) = by else { return Ok(false) };
     for subject in subjects {
+        let (shop, is_parcel) = if subject.kind == "tracking_code" { ("", true) } else { (shop, false) };
+        if !(["customer", "order"].contains(&subject.kind) || is_parcel && parcels == 1) {
+            continue;
+        }
+        let by: Option<i64> =
+            statement.query_row(params![shop, subject.kind, subject.key], |row| row.get(0)).optional()?;
+        let Some(by) = by else { continue };
+        found = true;
         match (subject.kind, subject.key.parse::<i64>()) {
-            ("order", Ok(order)) => {
-                remember(connection, shop, "order", &subject.key, by, now)?;
-                personal::erase(connection, By::Order, shop, &order)?;
-            }
+            ("order", Ok(order)) => personal::erase(connection, By::Order, shop, &order)?,
             ("customer", Ok(customer)) => {
                 personal::erase(connection, By::Customer, shop, &customer)?;
+                // An order of theirs that nobody had heard of, which this event brings.
+                for subject in subjects.iter().filter(|subject| subject.kind == "order") {
+                    let Ok(order) = subject.key.parse::<i64>() else { continue };
+                    if is_of(connection, shop, order, customer)? {
+                        remember(connection, shop, "order", &subject.key, by, now)?;
+                        personal::erase(connection, By::Order, shop, &order)?;
+                    }
+                }
             }
-            ("tracking_code", _) => {
-                forget_code(connection, &subject.key, by, now)?;
-            }
+            ("tracking_code", _) => drop(forget_code(connection, &subject.key, by, now)?),
             _ => {}
         }
     }
+    if !found {
+        return Ok(false);
+    }
     erase_events(connection, [event_id].into_iter(), now)?;
     Ok(true)
+}
+
+fn is_of(connection: &Connection, shop: &str, order: i64, customer: i64) -> Result<bool, StoreError> {
+    let known: Option<Option<i64>> = connection
+        .prepare_cached("SELECT customer_id FROM sales_orders WHERE shop_domain = ? AND order_id = ?")?
+        .query_row(params![shop, order], |row| row.get(0))
+        .optional()?;
+    // An order whose customer is not told is the event's own.
+    Ok(known.is_none_or(|known| known.is_none_or(|known| known == customer)))
 }

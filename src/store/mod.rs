@@ -29,6 +29,7 @@ pub mod projection;
 pub mod reader;
 pub mod receive;
 pub mod rejections;
+pub mod scrub;
 pub mod search;
 pub mod stats;
 pub mod system_log;
@@ -41,8 +42,7 @@ use crate::clock::Clock;
 use alerts::LoginErrors;
 use reader::Reader;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::watch;
 use writer::{Writer, WriterOptions};
@@ -93,8 +93,8 @@ pub struct Store {
     /// Changes when an attempt at an event has ended: there may be something to hand on, or what had to wait for it may go.
     pub worked: watch::Sender<u64>,
     login_errors: LoginErrors,
-    /// The WAL may hold what was erased.
-    unscrubbed: Arc<AtomicBool>,
+    /// What waited when the file was written anew last.
+    compacted: Arc<Mutex<Option<scrub::Waiting>>>,
     path: PathBuf,
 }
 
@@ -115,27 +115,9 @@ impl Store {
             clock,
             worked: watch::Sender::new(0),
             login_errors: options.login_errors,
-            // Also what an earlier process erased and was killed before it could empty the WAL.
-            unscrubbed: Arc::new(AtomicBool::new(true)),
+            compacted: Arc::default(),
             path: options.path.clone(),
         })
-    }
-
-    /// Asks for the WAL to be emptied by the next [`Store::scrub`].
-    pub fn scrub_later(&self) {
-        self.unscrubbed.store(true, Ordering::Release);
-    }
-
-    /// Empties the WAL if it may hold what was erased. True when nothing of it is left in the file.
-    pub async fn scrub(&self) -> bool {
-        if !self.unscrubbed.swap(false, Ordering::AcqRel) {
-            return true;
-        }
-        let done = self.writer.empty_wal().await;
-        if !done {
-            self.scrub_later();
-        }
-        done
     }
 
     #[must_use]

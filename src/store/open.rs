@@ -53,6 +53,8 @@ pub fn for_writing(path: &Path, busy_timeout: Duration) -> Result<Connection, St
         connection.pragma_update(None, "foreign_keys", true)?;
         // What is deleted is overwritten: an erasure on demand must not leave bytes in free pages.
         connection.pragma_update(None, "secure_delete", true)?;
+        // What VACUUM writes on its way goes nowhere else on the disk.
+        connection.pragma_update(None, "temp_store", "MEMORY")?;
         connection.pragma_update(None, "cache_size", -i64::from(WRITER_CACHE_KIB))?;
         Ok(())
     };

@@ -1,6 +1,8 @@
 //! Requests for a customer's data: until when they are to be answered, and what the answer is.
 
+use super::mentions::{self, Whom};
 use super::personal::{self, By};
+use super::reader::Reader;
 use super::writer::Kind;
 use super::{Store, StoreError, erasure, events};
 use crate::clock;
@@ -85,7 +87,20 @@ pub fn list(connection: &Connection) -> Result<Vec<DataRequest>, StoreError> {
 ///
 /// # Errors
 /// When a query fails.
-pub fn export(connection: &Connection, request: &DataRequest) -> Result<Value, StoreError> {
+pub fn export(reader: &Reader, request: &DataRequest) -> Result<Value, StoreError> {
+    let (email, phone) = reader.read(|connection| address(connection, request.event_id))?;
+    let (customers, orders) = reader.read(|connection| theirs(connection, request, email.as_deref()))?;
+    let whom = Whom { customers, orders, email, phone };
+    let mentions = mentions::find(reader, &request.shop_domain, &whom)?;
+    reader.read(|connection| gather(connection, request, &whom, mentions))
+}
+
+/// The numbers of the customer and of their orders.
+fn theirs(
+    connection: &Connection,
+    request: &DataRequest,
+    email: Option<&str>,
+) -> Result<(BTreeSet<i64>, BTreeSet<i64>), StoreError> {
     let shop = &request.shop_domain;
     let mut customers: BTreeSet<i64> = request.customer_id.into_iter().collect();
     let mut orders: BTreeSet<i64> = request.orders.iter().copied().collect();
@@ -95,7 +110,7 @@ pub fn export(connection: &Connection, request: &DataRequest) -> Result<Value, S
         Ok(rows.collect::<Result<_, _>>()?)
     };
     // A guest has no number: the request's own body says by what address they ordered.
-    if let Some(email) = email(connection, request.event_id)? {
+    if let Some(email) = email {
         customers.extend(numbers(
             "SELECT customer_id FROM customers WHERE shop_domain = ?1 AND email = ?2 COLLATE NOCASE",
             &email,
@@ -111,12 +126,22 @@ pub fn export(connection: &Connection, request: &DataRequest) -> Result<Value, S
             customer,
         )?);
     }
-    let (mut tables, mut events) = (Map::new(), BTreeSet::new());
-    for customer in &customers {
+    Ok((customers, orders))
+}
+
+fn gather(
+    connection: &Connection,
+    request: &DataRequest,
+    whom: &Whom,
+    mentions: Vec<i64>,
+) -> Result<Value, StoreError> {
+    let shop = &request.shop_domain;
+    let (mut tables, mut events) = (Map::new(), BTreeSet::from_iter(mentions));
+    for customer in &whom.customers {
         personal::gather(connection, &mut tables, By::Customer, shop, customer)?;
         events.extend(erasure::about(connection, shop, "customer", &customer.to_string())?);
     }
-    for order in &orders {
+    for order in &whom.orders {
         personal::gather(connection, &mut tables, By::Order, shop, order)?;
         events.extend(erasure::about(connection, shop, "order", &order.to_string())?);
         for code in erasure::codes(connection, shop, Some(*order))? {
@@ -147,10 +172,11 @@ fn readable(body: &[u8]) -> Value {
     serde_json::from_slice(body).unwrap_or_else(|_| json!(String::from_utf8_lossy(body)))
 }
 
-/// The address that a request names, if its body is still there.
-fn email(connection: &Connection, event_id: i64) -> Result<Option<String>, StoreError> {
-    let body = events::payload(connection, event_id)?.map(|payload| readable(&payload.body));
-    Ok(body.and_then(|body| body.pointer("/customer/email")?.as_str().map(str::to_owned)))
+/// The address and the phone that a request names, if its body is still there.
+fn address(connection: &Connection, event_id: i64) -> Result<(Option<String>, Option<String>), StoreError> {
+    let body = events::payload(connection, event_id)?.map(|payload| readable(&payload.body)).unwrap_or_default();
+    let text = |pointer: &str| body.pointer(pointer).and_then(Value::as_str).map(str::to_owned);
+    Ok((text("/customer/email"), text("/customer/phone")))
 }
 
 impl Store {

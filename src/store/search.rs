@@ -40,7 +40,7 @@ const WAYS: [(&str, &str); 10] = [
     (
         "order",
         "SELECT f.shop_domain, f.order_id FROM fulfillment_tracking_numbers n JOIN fulfillments f USING (shop_domain, fulfillment_id) \
-         WHERE n.number = upper(?1) LIMIT ?2",
+         WHERE n.number IN (?1, upper(?1)) LIMIT ?2",
     ),
     (
         "order",

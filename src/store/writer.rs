@@ -175,6 +175,12 @@ impl Writer {
         self.jobs.send(Message::EmptyWal(reply)).await.is_ok() && done.await.unwrap_or(false)
     }
 
+    /// Writes the file anew; `false` when somebody else holds the lock, or the writer has ended.
+    pub async fn compact(&self) -> bool {
+        let (reply, done) = oneshot::channel();
+        self.jobs.send(Message::Compact(reply)).await.is_ok() && done.await.unwrap_or(false)
+    }
+
     /// Waits until the writing thread has ended. It ends when it is told to; before that, only by a fault of its own.
     pub async fn ended(&self) {
         self.jobs.closed().await;
@@ -198,6 +204,8 @@ enum Message {
     Job(Box<dyn Job>),
     /// Empty the WAL, if nobody reads an older state; tells whether it is.
     EmptyWal(oneshot::Sender<bool>),
+    /// Write the file anew; tells whether it was done.
+    Compact(oneshot::Sender<bool>),
     Close,
 }
 
@@ -300,13 +308,14 @@ struct Space {
 impl State {
     fn run(mut self) {
         let mut batch = Vec::with_capacity(self.options.batch_max);
-        let mut empty_wal: Vec<oneshot::Sender<bool>> = Vec::new();
+        let (mut empty_wal, mut compact) = (Vec::<oneshot::Sender<bool>>::new(), Vec::<oneshot::Sender<bool>>::new());
         while let Some(first) = self.receiver.blocking_recv() {
             let mut next = Some(first);
             while let Some(message) = next.take() {
                 match message {
                     Message::Job(job) => batch.push(job),
                     Message::EmptyWal(reply) => empty_wal.push(reply),
+                    Message::Compact(reply) => compact.push(reply),
                     // What waits already is still given out, then the loop ends.
                     Message::Close => self.receiver.close(),
                 }
@@ -315,6 +324,12 @@ impl State {
                 }
             }
             self.work(&mut batch);
+            if !compact.is_empty() {
+                let done = self.connection.execute_batch("VACUUM").is_ok();
+                for reply in compact.drain(..) {
+                    let _ = reply.send(done);
+                }
+            }
             if !empty_wal.is_empty() {
                 let done = self.truncate_wal();
                 for reply in empty_wal.drain(..) {

@@ -48,7 +48,7 @@ fn imports_go_one_way() {
         ("src/secret.rs", &[]),
         ("src/formats/", &["formats"]),
         ("src/proof.rs", &["secret"]),
-        ("src/store/", &["store", "clock", "proof"]),
+        ("src/store/", &["store", "formats", "clock", "proof"]),
         ("src/providers/", &["providers", "store::envelope", "formats", "proof", "secret", "clock"]),
         (
             "src/handlers/",

@@ -436,3 +436,25 @@ fn tls_that_asks_for_a_certificate(home: &Home) -> ServerConfig {
         .with_single_cert(certificates("server.pem"), PrivateKeyDer::from_pem_file(home.path("server.key")).unwrap())
         .unwrap()
 }
+
+/// What a program says while its event is erased is not kept, nor what it said before.
+#[test]
+fn what_a_destination_said_goes_with_the_event() {
+    let home = home(|home| command(&home.path("import")));
+    program(&home, "touch DIR/begun; while [ ! -e DIR/go ]; do sleep 0.01; done; echo ada@example.com >&2; exit 1");
+    let daemon = home.serve();
+    let order = r#"{"id":5,"email":"ada@example.com","customer":{"id":99},"updated_at":"2026-11-23T10:00:00Z"}"#;
+    daemon.request(&shopify("o", order.as_bytes())).event_id();
+    while !home.path("begun").exists() {
+        std::thread::yield_now();
+    }
+    let redact = r#"{"shop_domain":"acme-foods.myshopify.com","customer":{"id":99},"orders_to_redact":[]}"#;
+    let request = shopify("r", redact.as_bytes()).with("X-Shopify-Topic", "customers/redact");
+    daemon.request(&Request { path: "/api/webhooks/shopify/customers/redact".into(), ..request }).event_id();
+    home.wait_until_worked();
+    fs::write(home.path("go"), "").unwrap();
+    home.wait_for("SELECT status FROM destination_deliveries WHERE event_id = 1", "failed");
+    let said = "SELECT (SELECT last_error FROM destination_deliveries WHERE event_id = 1) || \
+                (SELECT group_concat(error) FROM destination_delivery_log WHERE delivery_id = 1)";
+    assert!(!home.sql(said).contains("ada@example.com") && home.sql(said).contains("erased"), "{}", home.sql(said));
+}

@@ -2,7 +2,7 @@
 
 use crate::destinations::{WORKER, deliver, home, http, settled};
 use crate::erp::{Do, Erp};
-use crate::util::{order, shopify};
+use crate::util::{order, shopify, signal};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Two events of one order are never on their way at once, and go in order; those of different orders go side by side.
@@ -88,6 +88,46 @@ fn an_operator_holds_lets_go_and_tests_a_destination() {
     let wrong = home.run(&["destinations", "pause", "epr"]);
     assert_eq!(wrong.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&wrong.stderr).contains("there are: erp"));
+}
+
+/// What a stopping worker gives back keeps its place in the line.
+#[test]
+fn a_stopped_worker_changes_no_order() {
+    let erp = Erp::start(|_, _| Do::Answer(200));
+    let home = home(|_| String::new());
+    let worker = WORKER.replace("[worker]\n", "[worker]\nin_serve = false\nconcurrency = 1\n");
+    home.configure(&format!("{worker}{}", http("erp", &erp.url, "")));
+    let daemon = home.serve();
+    let mut connection = daemon.connect();
+    for round in 0..5 {
+        for id in 1..=20 {
+            // Large, so that a worker is stopped in the middle of its batch.
+            let lines: Vec<String> =
+                (1..400).map(|line| format!(r#"{{"id":{line},"sku":"S","quantity":1}}"#)).collect();
+            let body = format!(
+                r#"{{"id":{id},"updated_at":"2026-11-23T10:00:0{round}Z","line_items":[{}]}}"#,
+                lines.join(",")
+            );
+            connection.request(&shopify(&format!("{round}-{id}"), body.as_bytes())).event_id();
+        }
+    }
+    for _ in 0..5 {
+        let before = home.count("SELECT count(*) FROM webhook_events WHERE status = 'completed'");
+        let mut child = home.work();
+        while home.count("SELECT count(*) FROM webhook_events WHERE status = 'completed'") == before && before < 100 {
+            std::thread::yield_now();
+        }
+        signal(child.id(), "TERM");
+        child.wait().unwrap();
+    }
+    home.ok(&["work", "--once"]);
+    let mut by_order: BTreeMap<i64, Vec<u64>> = BTreeMap::new();
+    for request in erp.taken() {
+        let order = serde_json::from_slice::<serde_json::Value>(&request.body).unwrap()["id"].as_i64().unwrap();
+        by_order.entry(order).or_default().push(request.header("webhook-id").parse().unwrap());
+    }
+    assert_eq!(by_order.len(), 20);
+    assert!(by_order.values().all(|ids| ids.is_sorted()), "{by_order:?}");
 }
 
 /// A destination that is gone for good: the daemon says that events wait for it, and an operator gives them up.

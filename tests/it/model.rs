@@ -78,6 +78,7 @@ struct Row {
     due: Option<String>,
     locked_by: Option<String>,
     lease_until: Option<String>,
+    received: String,
 }
 
 /// From, to, attempt.
@@ -129,7 +130,9 @@ impl Model {
             let row = &self.rows[id];
             let (attempts, last) = (row.attempts, row.attempts >= row.max_attempts);
             assert!(self.ended.insert((*id, row.claims)), "the claim had ended before");
-            let (to, due) = if last { ("failed", None) } else { ("received", Some(now.to_owned())) };
+            // It keeps its place in the line.
+            let received = row.received.clone();
+            let (to, due) = if last { ("failed", None) } else { ("received", Some(received.min(now.to_owned()))) };
             self.turn(*id, to, attempts, due);
         }
     }
@@ -149,7 +152,8 @@ impl Model {
                     attempts: 0,
                     max_attempts: MAX_ATTEMPTS,
                     claims: 0,
-                    due: Some(now),
+                    due: Some(now.clone()),
+                    received: now,
                     locked_by: None,
                     lease_until: None,
                 });
@@ -226,7 +230,8 @@ impl Model {
                         row.max_attempts = row.attempts + 2;
                     }
                     let attempts = row.attempts;
-                    self.turn(id, "received", attempts, Some(now));
+                    let due = if attempts == 0 { now.min(row.received.clone()) } else { now };
+                    self.turn(id, "received", attempts, Some(due));
                 }
             }
         }
@@ -244,7 +249,7 @@ impl Model {
         let outcome = match end {
             End::Completed => completed(self.next_order),
             End::Again => Arc::new(Outcome::Again { error: "again".into(), at: later }),
-            End::Failed => Arc::new(Outcome::Failed { error: "never".into() }),
+            End::Failed => Arc::new(Outcome::Failed { error: "never".into(), subjects: Vec::new() }),
             End::Released => Arc::new(Outcome::Released),
         };
         let result = bench.store.finish(claim, &outcome, Duration::ZERO).await;
@@ -266,8 +271,9 @@ impl Model {
             End::Again if !last => ("received", Some(text(later))),
             End::Again | End::Failed => ("failed", None),
             End::Released => {
-                self.rows.get_mut(&claim.event_id).unwrap().attempts -= 1;
-                ("received", Some(now))
+                let row = self.rows.get_mut(&claim.event_id).unwrap();
+                row.attempts -= 1;
+                ("received", Some(if row.attempts == 0 { now.min(row.received.clone()) } else { now }))
             }
         };
         self.turn(claim.event_id, to, claim.attempt, due);
@@ -294,7 +300,7 @@ impl Model {
             .reader
             .read(|connection| {
                 let mut statement = connection.prepare_cached(
-                    "SELECT id, status, attempts, max_attempts, claims, next_attempt_at, locked_by, lease_until \
+                    "SELECT id, status, attempts, max_attempts, claims, next_attempt_at, locked_by, lease_until, received_at \
                      FROM webhook_events",
                 )?;
                 let rows = statement.query_map([], |row| {
@@ -306,6 +312,7 @@ impl Model {
                         due: row.get(5)?,
                         locked_by: row.get(6)?,
                         lease_until: row.get(7)?,
+                        received: row.get(8)?,
                     };
                     Ok((row.get(0)?, seen))
                 })?;

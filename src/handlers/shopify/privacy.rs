@@ -26,7 +26,7 @@ impl Handler for RedactCustomer {
         let customer_id = customer.get("id").and_then(fields::id);
         let (email, phone) = (text(customer, "email"), text(customer, "phone"));
         let orders: Vec<i64> = items(&body, "orders_to_redact").filter_map(fields::id).collect();
-        if customer_id.is_none() && email.is_none() && orders.is_empty() {
+        if customer_id.is_none() && email.is_none() && phone.is_none() && orders.is_empty() {
             return Err(Trouble::Permanent(
                 "the body names no customer and no orders: it cannot be told whose data is to go".to_owned(),
             ));

@@ -1,0 +1,155 @@
+//! A 997: what is said of a group that was received, set by set.
+//!
+//! A set whose order was taken is accepted (A), or accepted with errors (E: the sender must not send it again); one that was not is
+//! rejected (R). AK5 and AK9 add up as the standard asks: AK902 is the count the sender stated, AK903 the one received, AK904 the
+//! one accepted. Source: X12 997 of 004010 and 005010, as stedi.com/edi and bots-grammars have it.
+
+use super::write::{Interchange, Writer};
+use crate::formats::edi::{Document, Part};
+use crate::formats::fault::{Code, Fault};
+use std::collections::BTreeSet;
+
+/// Most AK4 of one AK3, and AK5 and AK9 codes, by the standard.
+const ELEMENTS_MAX: usize = 99;
+const CODES_MAX: usize = 5;
+/// Most AK3 of one set: bounds the answer to a file of faults.
+const SEGMENTS_MAX: usize = 200;
+
+/// Whether a group is to be acknowledged: never a 997, and nothing without a sender.
+#[must_use]
+pub fn is_due(document: &Document, group: usize) -> bool {
+    let of = &document.groups[group];
+    let sets = document.parts.iter().filter(|part| part.group == Some(group)).count();
+    !of.sender.1.is_empty() && of.functional_id != "FA" && sets > 0
+}
+
+/// Writes the acknowledgement of one group. `time` is `20261124` and `1330`.
+#[must_use]
+pub fn write(document: &Document, group: usize, numbers: (u64, u64), time: (&str, &str)) -> String {
+    let of = &document.groups[group];
+    let parts: Vec<&Part> = document.parts.iter().filter(|part| part.group == Some(group)).collect();
+    let five = of.version.as_str() >= "005" || of.interchange_version.as_str() >= "00402";
+    let mut writer = Writer::new(&Interchange {
+        sender: of.receiver.clone(),
+        receiver: of.sender.clone(),
+        functional_id: "FA".to_owned(),
+        application_sender: of.application_receiver.clone(),
+        application_receiver: of.application_sender.clone(),
+        version: of.version.clone(),
+        repetition: five,
+        is_test: of.is_test,
+        numbers,
+        date: time.0.to_owned(),
+        time: time.1.to_owned(),
+    });
+    writer.begin("997");
+    let mut head = vec!["AK1".to_owned(), of.functional_id.clone(), of.control.clone()];
+    if of.version.as_str() >= "005" {
+        head.push(of.version.clone());
+    }
+    writer.segment(&head);
+    let (mut accepted, mut noted) = (0, !of.faults.is_empty());
+    for part in &parts {
+        writer.segment(&["AK2".to_owned(), part.kind.clone(), part.control.clone()]);
+        for segment in segments(&part.faults) {
+            writer.segment(&segment);
+        }
+        let mut end = vec!["AK5".to_owned()];
+        if is_known(part) {
+            let codes = set_codes(&part.faults);
+            let refused = part.is_refused();
+            accepted += usize::from(!refused);
+            noted |= !codes.is_empty();
+            let verdict = match (refused, codes.is_empty()) {
+                (true, _) => "R",
+                (false, true) => "A",
+                (false, false) => "E",
+            };
+            end.push(verdict.to_owned());
+            end.extend(codes.iter().take(CODES_MAX).map(u8::to_string));
+        } else {
+            end.extend(["R".to_owned(), "1".to_owned()]);
+        }
+        writer.segment(&end);
+    }
+    let verdict = if accepted == 0 {
+        "R"
+    } else if accepted < parts.len() {
+        "P"
+    } else if noted {
+        "E"
+    } else {
+        "A"
+    };
+    let stated = of.stated_sets.unwrap_or(0).to_string();
+    let mut end = vec!["AK9".to_owned(), verdict.to_owned(), stated, parts.len().to_string(), accepted.to_string()];
+    let codes: BTreeSet<u8> = of
+        .faults
+        .iter()
+        .filter_map(|fault| if let Code::Group(code) = fault.code { Some(code) } else { None })
+        .collect();
+    end.extend(codes.iter().take(CODES_MAX).map(u8::to_string));
+    writer.segment(&end);
+    writer.end()
+}
+
+/// A set that is read here or at least kept: an order, or one of those that SPS sends beside orders.
+fn is_known(part: &Part) -> bool {
+    matches!(part.kind.as_str(), "850" | "860" | "997")
+}
+
+/// AK3 with its AK4s, in the order of the set.
+fn segments(faults: &[Fault]) -> Vec<Vec<String>> {
+    let mut places: Vec<(usize, &str, u8)> = Vec::new();
+    for fault in faults {
+        let code = match fault.code {
+            Code::Segment(code) => code,
+            Code::Element(..) => 8,
+            _ => continue,
+        };
+        let id = fault.at.get(..fault.at.len() - if fault.element > 0 { 2 } else { 0 }).unwrap_or(&fault.at);
+        if !places.contains(&(fault.position, id, code)) {
+            places.push((fault.position, id, code));
+        }
+    }
+    places.sort_unstable();
+    let mut said = Vec::new();
+    for (position, id, code) in places.into_iter().take(SEGMENTS_MAX) {
+        let id: String = id.chars().filter(char::is_ascii_alphanumeric).take(3).collect();
+        said.push(vec!["AK3".to_owned(), id, position.to_string(), String::new(), code.to_string()]);
+        if code != 8 {
+            continue;
+        }
+        let of_it = faults.iter().filter(|fault| fault.position == position);
+        said.extend(
+            of_it
+                .filter_map(|fault| match &fault.code {
+                    Code::Element(number, code, value) => {
+                        // A copy of what has letters that are not allowed is not sent back.
+                        let copy = if *code == 6 { "" } else { value.as_str() };
+                        Some(vec![
+                            "AK4".to_owned(),
+                            fault.element.to_string(),
+                            number.to_string(),
+                            code.to_string(),
+                            copy.chars().take(99).collect(),
+                        ])
+                    }
+                    _ => None,
+                })
+                .take(ELEMENTS_MAX),
+        );
+    }
+    said
+}
+
+fn set_codes(faults: &[Fault]) -> BTreeSet<u8> {
+    faults
+        .iter()
+        .filter_map(|fault| match fault.code {
+            Code::Set(code) => Some(code),
+            Code::Segment(_) | Code::Element(..) => Some(5),
+            Code::None | Code::Group(_) => None,
+        })
+        .collect()
+}
