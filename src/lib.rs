@@ -24,4 +24,5 @@ pub mod providers;
 pub mod queue;
 pub mod secret;
 pub mod server;
+pub mod sps;
 pub mod store;

@@ -40,7 +40,7 @@ pub(super) struct Which {
     /// Only events in this status
     #[arg(long, value_enum)]
     pub(super) status: Option<Status>,
-    /// Only events of this source: shopify, easypost or keycloak
+    /// Only events of this source: shopify, easypost, keycloak or sps
     #[arg(long)]
     source: Option<Source>,
     /// Only this topic; * stands for anything: 'orders/*'
@@ -303,6 +303,7 @@ fn rejected(reader: &Reader, arguments: &Rejected) -> anyhow::Result<()> {
         // Only Shopify's addresses have a topic.
         (Some(_), Some(_)) => Some(String::new()),
         (None, Some(Source::Keycloak)) => Some("/api/keycloak/*".to_owned()),
+        (None, Some(Source::Sps)) => Some("/api/sps/*".to_owned()),
         (None, Some(source)) => Some(format!("/api/webhooks/{}*", source.as_str())),
         (None, None) => None,
     };

@@ -12,6 +12,7 @@ mod search;
 mod send;
 mod serve;
 mod shell;
+mod sps;
 mod stats;
 mod work;
 
@@ -74,6 +75,9 @@ enum Command {
     /// The ERP's item of what a shop sells: list, add, remove, import, export
     #[command(subcommand)]
     Mappings(mappings::Command),
+    /// EDI: poll for purchase orders, look at them, read any file
+    #[command(subcommand)]
+    Sps(sps::Command),
     /// Customers' requests for their data, and their deadlines
     #[command(subcommand)]
     Privacy(privacy::Command),
@@ -127,6 +131,7 @@ impl Cli {
             Command::Audit(command) => audit::run(&place, &command),
             Command::Mappings(command) => mappings::run(&place, command),
             Command::Privacy(command) => privacy::run(&place, &command),
+            Command::Sps(command) => sps::run(&place, &command),
             Command::Destinations(command) => destinations::run(&place, &command),
             Command::Completions(arguments) => shell::completions(&arguments),
             Command::Man(arguments) => shell::man(&arguments),

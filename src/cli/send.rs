@@ -106,6 +106,14 @@ fn request(config: &Config, arguments: &Arguments) -> anyhow::Result<Request<Ful
             let signature = easypost::sign(&first(&easypost.secrets)?, &body);
             (post("/api/webhooks/easypost").header("x-hmac-signature", signature), body)
         }
+        Source::Sps => {
+            let sps =
+                config.sps.as_ref().filter(|sps| !sps.secrets.is_empty()).with_context(|| missing(config, "sps"))?;
+            let token = [b"Bearer ", first(&sps.secrets)?.expose()].concat();
+            let mut value = header::HeaderValue::from_bytes(&token).context("the secret cannot stand in a header")?;
+            value.set_sensitive(true);
+            (post("/api/sps/poll").header(header::AUTHORIZATION, value), Vec::new())
+        }
         Source::Keycloak => {
             let keycloak = config.keycloak.as_ref().with_context(|| missing(config, "keycloak"))?;
             let set = [("uid", Some(id.as_str())), ("type", topic)];

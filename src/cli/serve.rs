@@ -4,14 +4,16 @@ use super::{Failure, Place, clock, work};
 use crate::config::{Config, Secrets, dev};
 use crate::handlers::Routes;
 use crate::logging;
+use crate::providers::sps::Asking;
 use crate::providers::{Providers, easypost::EasyPost, keycloak::Keycloak, shopify::Shopify};
 use crate::queue::process;
-use crate::server::{Shared, listener, tls};
+use crate::server::{Polls, Shared, listener, tls};
+use crate::sps::schedule;
 use crate::store::{Store, destination_states};
 use anyhow::Context;
 use std::sync::Arc;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tracing::{info, warn};
 
@@ -60,8 +62,14 @@ async fn serve(config: Config, is_dev: bool) -> anyhow::Result<()> {
     let address = listener.local_addr()?;
     let store = Store::open(&work::store_options(&config), clock())?;
     warn_of_unconfigured(&config, &store)?;
-    let shared =
-        Arc::new(Shared::new(config.server.clone(), providers(&config), store.clone(), config.worker.max_attempts));
+    let (polls, polling) = polling(&config, &store, &stopping);
+    let shared = Arc::new(Shared::new(
+        config.server.clone(),
+        providers(&config),
+        store.clone(),
+        config.worker.max_attempts,
+        polls,
+    ));
 
     let watcher = tokio::spawn(certificate.clone().watch(reloads));
     let mut receiving = tokio::spawn(listener::run(listener, certificate, shared, stopping.clone()));
@@ -110,10 +118,28 @@ async fn serve(config: Config, is_dev: bool) -> anyhow::Result<()> {
     if let Some(working) = working {
         working.await.context("the worker panicked")?;
     }
+    if let Some(polling) = polling {
+        polling.await.context("the poller panicked")?;
+    }
     watcher.abort();
     store.writer.close().await;
     info!("stopped");
     Ok(())
+}
+
+/// Begins to poll the EDI sources, if there are any.
+fn polling(
+    config: &Config,
+    store: &Store,
+    stopping: &watch::Receiver<bool>,
+) -> (Option<Polls>, Option<JoinHandle<()>>) {
+    let Some(sps) = config.sps.as_ref().filter(|sps| !sps.sources.is_empty()) else { return (None, None) };
+    let (requests, asked) = mpsc::channel(schedule::REQUESTS_MAX);
+    let poller = work::poller(config, store.clone());
+    let run = schedule::run(poller, Arc::new(sps.sources.clone()), sps.interval, asked, stopping.clone());
+    let polls = Polls { asking: Asking::new(sps.secrets.clone()), requests };
+    // Without a secret nobody may ask from outside.
+    ((!sps.secrets.is_empty()).then_some(polls), Some(tokio::spawn(run)))
 }
 
 /// What waits for a destination that the configuration has no more waits for ever unless somebody is told.

@@ -6,6 +6,7 @@ use crate::destinations::{Destination, Destinations};
 use crate::handlers::Routes;
 use crate::logging;
 use crate::queue::{Backoff, Courier, Worker, WorkerOptions, process};
+use crate::sps::poll::Poller;
 use crate::store::claims::Holder;
 use crate::store::{Store, StoreError, StoreOptions};
 use anyhow::Context;
@@ -26,15 +27,6 @@ pub fn run(place: &Place, arguments: &Arguments) -> Result<(), Failure> {
     let config = place.load(Secrets::Destinations)?;
     logging::start(&config.log);
     Ok(on_runtime(work(config, arguments.once))?)
-}
-
-/// Runs a daemon's main task to its end.
-pub fn on_runtime(main: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
-    let runtime = tokio::runtime::Runtime::new().context("the runtime cannot be started")?;
-    let result = runtime.block_on(main);
-    // A handler that hangs must not keep the process: its event was given back.
-    runtime.shutdown_background();
-    result
 }
 
 async fn work(config: Config, once: bool) -> anyhow::Result<()> {
@@ -94,6 +86,25 @@ pub fn destinations(config: &Config) -> anyhow::Result<Destinations> {
 pub fn courier(config: &Config, store: Store, holder: Holder, destinations: Destinations) -> Courier {
     let backoff = Backoff::new(config.worker.backoff_base, config.worker.backoff_max);
     Courier::new(store, destinations, holder, backoff, config.worker.poll, config.worker.grace)
+}
+
+/// A poller as the configuration has it.
+pub fn poller(config: &Config, store: Store) -> Poller {
+    Poller {
+        store,
+        holder: process::current(),
+        backoff: Backoff::new(config.worker.backoff_base, config.worker.backoff_max),
+        max_attempts: config.worker.max_attempts,
+    }
+}
+
+/// Runs a task with threads beside it to its end.
+pub fn on_runtime<T>(task: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    let runtime = tokio::runtime::Runtime::new().context("the runtime cannot be started")?;
+    let result = runtime.block_on(task);
+    // A handler that hangs must not keep the process: its event was given back.
+    runtime.shutdown_background();
+    result
 }
 
 /// The database that `serve` made: a command that makes one by the way would leave a file of the wrong user.

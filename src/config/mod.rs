@@ -7,6 +7,7 @@ pub mod mistake;
 pub mod reader;
 pub mod secrets;
 pub mod sections;
+pub mod sps;
 
 pub use mistake::{Mistake, Mistakes};
 
@@ -28,6 +29,7 @@ pub struct Config {
     pub shopify: Vec<sections::Shop>,
     pub easypost: Option<sections::EasyPost>,
     pub keycloak: Option<sections::Keycloak>,
+    pub sps: Option<sps::Sps>,
     pub destinations: Vec<crate::destinations::Settings>,
     pub log: sections::Log,
     /// What works but deserves a look: told at start and by `config check`.

@@ -269,9 +269,10 @@ impl<'t> Table<'t> {
         }
     }
 
-    /// Takes a key without looking into it; true when it was there.
-    pub fn ignore(&mut self, key: &str) -> bool {
-        self.take(key).is_some()
+    /// Whether a key is there that was not asked for yet.
+    #[must_use]
+    pub fn has(&self, key: &str) -> bool {
+        self.line(key) > 0
     }
 
     /// Notes every key that nobody asked for. Called when all questions are asked.

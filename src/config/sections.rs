@@ -1,6 +1,7 @@
 //! The sections of the configuration: every key, its default and what it may be.
 
 use super::reader::{At, Document, Table};
+use super::sps::{self, Sps};
 use super::{Config, Lines, Mistakes, Secrets, destinations, secrets};
 use crate::destinations::Settings;
 use crate::providers::keycloak::Accept;
@@ -133,6 +134,7 @@ pub(super) fn read(mut document: Document<'_>, path: &Path, secrets: Secrets) ->
         shopify: reading.shopify(root.table("shopify")),
         easypost: reading.easypost(root.table("easypost")),
         keycloak: reading.keycloak(root.table("keycloak")),
+        sps: None,
         destinations: Vec::new(),
         log: log(root.table("log")),
         server,
@@ -140,14 +142,12 @@ pub(super) fn read(mut document: Document<'_>, path: &Path, secrets: Secrets) ->
         warnings: Vec::new(),
     };
     let destinations = reading.destinations(root.tables("destinations"), config.worker.max_attempts);
-    if root.ignore("sps") {
-        reading.warnings.push("[sps] is understood by a later version; this one leaves it aside".to_owned());
-    }
-    if config.shopify.is_empty() && config.easypost.is_none() && config.keycloak.is_none() {
+    let sps = reading.sps(root.table("sps"));
+    if config.shopify.is_empty() && config.easypost.is_none() && config.keycloak.is_none() && sps.is_none() {
         reading.warnings.push("no provider is configured: every delivery is answered 503".to_owned());
     }
     root.end_here();
-    (Config { destinations, warnings: reading.warnings, ..config }, document.finish())
+    (Config { sps, destinations, warnings: reading.warnings, ..config }, document.finish())
 }
 
 fn server(mut table: Table<'_>) -> Server {
@@ -340,6 +340,11 @@ impl Reading<'_> {
         all
     }
 
+    fn sps(&mut self, table: Table<'_>) -> Option<Sps> {
+        let path = self.path;
+        sps::read(table, |table| self.secrets(table), |name| beside(path, name))
+    }
+
     fn secrets(&mut self, table: &mut Table<'_>) -> Vec<Secret> {
         let references: Vec<At<String>> = table.texts("secrets");
         if references.is_empty() {
@@ -442,6 +447,7 @@ mod tests {
         reading.easypost(root.table("easypost"));
         reading.keycloak(root.table("keycloak"));
         reading.destinations(root.tables("destinations"), 8);
+        reading.sps(root.table("sps"));
         log(root.table("log"));
         root.end_here();
         let known = document.known_keys();

@@ -1,6 +1,7 @@
 //! Any EDI file, whatever it is written in: what it is, the orders in it, and what is wrong with it.
 
-use super::fault::{Code, Fault, Severity};
+pub use super::fault::Severity;
+use super::fault::{Code, Fault};
 use super::purchase_order::PurchaseOrder;
 use super::{rsx, x12};
 use std::borrow::Cow;

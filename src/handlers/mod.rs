@@ -9,6 +9,7 @@ pub mod json;
 pub mod keycloak;
 pub mod routes;
 pub mod shopify;
+pub mod sps;
 pub mod unhandled;
 
 pub use routes::Routes;
@@ -86,6 +87,8 @@ impl Done {
 pub enum Trouble {
     /// No further attempt can help: the event fails at once.
     Permanent(String),
+    /// The same; what is in `done` is written all the same, such as where the faults are.
+    Rejected { error: String, done: Box<Done> },
     /// Another attempt may help; the backoff says when.
     Retry(String),
     /// Another attempt may help at this time, as a server's `Retry-After` says.

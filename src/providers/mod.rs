@@ -8,6 +8,7 @@ pub mod headers;
 pub mod keycloak;
 pub mod refusal;
 pub mod shopify;
+pub mod sps;
 
 pub use refusal::{Reason, Refusal};
 
@@ -89,9 +90,14 @@ impl Providers {
     }
 }
 
+/// The digest of bytes, as part of an id.
+fn digest_of(body: &[u8]) -> String {
+    hex::encode(Sha256::digest(body))
+}
+
 /// The id of a delivery that has none: its body's digest, so that the same bytes are the same delivery.
 fn digest_id(body: &[u8]) -> String {
-    format!("sha256:{}", hex::encode(Sha256::digest(body)))
+    format!("sha256:{}", digest_of(body))
 }
 
 /// Longest id, topic or shop name that is taken as it is. Real ones have 64 characters at most; the limit keeps index

@@ -215,6 +215,9 @@ impl Worker {
                 Err(error) => format!("what is to be erased is not all erased yet: {error}"),
             },
             Ok(Ok(Err(Trouble::Permanent(error)))) => return self.failed(claim, error),
+            Ok(Ok(Err(Trouble::Rejected { error, done }))) => {
+                return Outcome::Failed { error, changes: done.changes, subjects: done.subjects };
+            }
             Ok(Ok(Err(Trouble::RetryAt(error, at)))) => return Outcome::Again { error, at },
             Ok(Ok(Err(Trouble::Retry(error)))) => error,
             Ok(Err(_panicked)) => "the handler panicked; the log has the place".to_owned(),
@@ -227,7 +230,7 @@ impl Worker {
     /// An event that fails for good is still about somebody: it is found, and erased, by what its body names.
     fn failed(&self, claim: &Claim, error: String) -> Outcome {
         let body = self.store.payload(claim.event_id).ok().flatten().map(|payload| payload.body).unwrap_or_default();
-        Outcome::Failed { error, subjects: subjects_of(&claim.source, &claim.topic, &body) }
+        Outcome::Failed { error, changes: Vec::new(), subjects: subjects_of(&claim.source, &claim.topic, &body) }
     }
 
     /// Does the erasing that an event asks for, before the event is completed: what a crash interrupts is done again.
@@ -336,7 +339,7 @@ fn plan(routes: &Routes, destinations: &Destinations, store: &Store, claim: &Cla
 }
 
 fn changes(outcome: &Outcome) -> bool {
-    matches!(outcome, Outcome::Completed { changes, .. } if !changes.is_empty())
+    matches!(outcome, Outcome::Completed { changes, .. } | Outcome::Failed { changes, .. } if !changes.is_empty())
 }
 
 fn report(claim: &Claim, outcome: &Outcome, ran: Duration) {

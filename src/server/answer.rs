@@ -3,6 +3,7 @@
 use crate::providers::Refusal;
 use crate::store::StoreError;
 use crate::store::receive::Receipt;
+use crate::store::sps_files::Poll;
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::Body;
@@ -72,6 +73,28 @@ pub fn unavailable(text: &str) -> Answer {
     let mut answer = error(StatusCode::SERVICE_UNAVAILABLE, text);
     answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static(RETRY_SOON));
     answer
+}
+
+/// What a poll found: in all, and at each source.
+#[must_use]
+pub fn polled(polls: &[Poll]) -> Answer {
+    let sum = |count: fn(&Poll) -> u64| polls.iter().map(count).sum::<u64>();
+    let body = serde_json::json!({
+        "status": "polled",
+        "found": sum(|poll| poll.found),
+        "taken": sum(|poll| poll.taken),
+        "duplicates": sum(|poll| poll.duplicates),
+        "skipped": sum(|poll| poll.skipped),
+        "failed": sum(|poll| poll.failed),
+        "sources": polls,
+    });
+    json(StatusCode::OK, body.to_string())
+}
+
+/// The poll takes longer than anybody waits for an answer.
+#[must_use]
+pub fn polling() -> Answer {
+    json(StatusCode::OK, r#"{"status":"polling"}"#.to_owned())
 }
 
 /// 200 of `/healthz`.

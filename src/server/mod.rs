@@ -21,9 +21,17 @@ pub mod tls;
 
 use crate::config::sections::Server as Limits;
 use crate::providers::Providers;
+use crate::providers::sps::Asking;
+use crate::sps::schedule::Request;
 use crate::store::Store;
 use std::sync::Arc;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, mpsc};
+
+/// `POST /api/sps/poll`.
+pub struct Polls {
+    pub asking: Asking,
+    pub requests: mpsc::Sender<Request>,
+}
 
 /// What every connection and request shares.
 pub struct Shared {
@@ -34,6 +42,8 @@ pub struct Shared {
     pub max_attempts: u32,
     pub health: health::Health,
     pub rejected: rejected::Recorder,
+    /// Who may ask for a poll, and who makes it; `None`: EDI is not configured.
+    pub polls: Option<Polls>,
     /// A permit a request in flight.
     pub requests: Arc<Semaphore>,
     pub requests_by_address: by_address::ByAddress,
@@ -43,7 +53,7 @@ pub struct Shared {
 
 impl Shared {
     #[must_use]
-    pub fn new(limits: Limits, providers: Providers, store: Store, max_attempts: u32) -> Self {
+    pub fn new(limits: Limits, providers: Providers, store: Store, max_attempts: u32, polls: Option<Polls>) -> Self {
         let permits = |number: u64| {
             Arc::new(Semaphore::new(usize::try_from(number).unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS)))
         };
@@ -57,6 +67,7 @@ impl Shared {
             providers,
             store,
             max_attempts,
+            polls,
         }
     }
 }

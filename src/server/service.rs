@@ -5,7 +5,7 @@
 //! | `POST /api/webhooks/shopify/{topic}` | a delivery; the topic may hold slashes |
 //! | `POST /api/webhooks/easypost` | a delivery |
 //! | `POST /api/keycloak/events` | a delivery |
-//! | `POST /api/sps/poll` | 503 until EDI is configured |
+//! | `POST /api/sps/poll` | polls the EDI sources now |
 //! | `GET /healthz` | 200 while events can be stored |
 //!
 //! A delivery's way: a place among the requests in flight, the route, the headers' limits, the body within its limits,
@@ -25,6 +25,7 @@ use hyper::{Method, Request, Version};
 use percent_encoding::percent_decode_str;
 use std::net::IpAddr;
 use std::time::Duration;
+use tokio::sync::oneshot;
 use tokio::time::timeout;
 use tracing::{debug, warn};
 
@@ -123,6 +124,7 @@ async fn route(head: &Parts, incoming: &mut Incoming, from: IpAddr, shared: &Sha
         Route::Deliver(endpoint) if shared.providers.configured(&endpoint) => {
             deliver(&endpoint, head, incoming, from, shared).await
         }
+        Route::Sps if shared.polls.is_some() => poll(head, from, shared).await,
         Route::Deliver(_) | Route::Sps => refuse(Refusal::new(Reason::NotConfigured, "no secrets are configured"), &[]),
         Route::Unknown | Route::Health => unreachable!("answered above"),
     }
@@ -167,6 +169,26 @@ async fn deliver(endpoint: &Endpoint, head: &Parts, incoming: &mut Incoming, fro
             warn!(%from, path = head.uri.path(), "a delivery was answered 503: {reason}");
             answer::not_stored(&reason)
         }
+    }
+}
+
+/// How long a poll is waited for; it goes on without anybody waiting.
+const POLL_WAIT: Duration = Duration::from_mins(1);
+
+async fn poll(head: &Parts, from: IpAddr, shared: &Shared) -> Answer {
+    let Some(polls) = &shared.polls else { return answer::unavailable("not configured") };
+    if let Err(refusal) = polls.asking.check(&head.headers) {
+        note(head, from, &[], &refusal, shared);
+        return answer::refused(&refusal);
+    }
+    let (answer, polled) = oneshot::channel();
+    if polls.requests.try_send(answer).is_err() {
+        return answer::unavailable("polls are running already");
+    }
+    match timeout(POLL_WAIT, polled).await {
+        Ok(Ok(polls)) => answer::polled(&polls),
+        Ok(Err(_stopping)) => answer::unavailable("shutting down"),
+        Err(_late) => answer::polling(),
     }
 }
 

@@ -6,8 +6,11 @@ use super::claims::Claim;
 use super::mappings;
 use super::privacy::{self, Asked};
 use super::projection::{self, Row, Scan};
+use super::purchase_orders;
 use super::system_log::{self, Entry};
 use super::tables::SALES_ORDERS;
+use crate::formats::fault::Fault;
+use crate::formats::purchase_order::PurchaseOrder;
 use rusqlite::{Connection, params};
 
 /// One change to the ERP's tables.
@@ -19,6 +22,10 @@ pub enum Change {
     Scan(Scan),
     /// A row of the audit trail.
     SystemLog(Box<Entry>),
+    /// A purchase order or a change to one: the so-many-th of its file.
+    PurchaseOrder(i64, Box<PurchaseOrder>),
+    /// What was wrong with an EDI file, and in which part of it.
+    EdiFaults(Vec<(i64, Fault)>),
     /// Somebody asks for a customer's data.
     DataRequest(Asked),
 }
@@ -79,6 +86,8 @@ pub fn apply(
                     mappings::map_order(connection, &row.key)?;
                 }
             }
+            Change::PurchaseOrder(part, order) => purchase_orders::tell(connection, claim.event_id, *part, order)?,
+            Change::EdiFaults(faults) => purchase_orders::faults(connection, claim.event_id, faults)?,
             Change::Scan(scan) => projection::add(connection, claim.event_id, scan)?,
             Change::DataRequest(asked) => privacy::ask(connection, claim.event_id, &claim.shop_domain, asked)?,
             // Worked before: its row is there, or was cut off with its time.
@@ -90,10 +99,7 @@ pub fn apply(
 }
 
 /// Notes what an event is about.
-///
-/// # Errors
-/// When a statement fails.
-pub fn about(connection: &Connection, claim: &Claim, subjects: &[Subject]) -> Result<(), StoreError> {
+fn about(connection: &Connection, claim: &Claim, subjects: &[Subject]) -> Result<(), StoreError> {
     let mut statement = connection.prepare_cached(
         "INSERT INTO event_subjects (kind, key, shop_domain, event_id) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
     )?;

@@ -66,7 +66,8 @@ pub enum Outcome {
     Again { error: String, at: Timestamp },
     /// No further attempt can help.
     /// `subjects`: whom it is about all the same.
-    Failed { error: String, subjects: Vec<Subject> },
+    /// `changes` are written all the same: what was found wrong, and where.
+    Failed { error: String, changes: Vec<Change>, subjects: Vec<Subject> },
     /// The worker stops before it has an outcome: the attempt does not count.
     Released,
 }
@@ -349,8 +350,8 @@ fn finish(
             }
         }
     }
-    if let Outcome::Failed { subjects, .. } = outcome {
-        changes::about(connection, claim, subjects)?;
+    if let Outcome::Failed { changes, subjects, .. } = outcome {
+        changes::apply(connection, claim, changes, subjects, logins)?;
         erasure::late(connection, claim.event_id, &claim.shop_domain, subjects, &at)?;
     }
     let said = match outcome {

@@ -9,11 +9,13 @@ pub enum Source {
     Shopify,
     EasyPost,
     Keycloak,
+    /// EDI files.
+    Sps,
 }
 
 impl Source {
     /// Every source, in the order people read them.
-    pub const ALL: [Self; 3] = [Self::Shopify, Self::EasyPost, Self::Keycloak];
+    pub const ALL: [Self; 4] = [Self::Shopify, Self::EasyPost, Self::Keycloak, Self::Sps];
 
     /// The name in the database, on the command line and in the configuration.
     #[must_use]
@@ -22,6 +24,7 @@ impl Source {
             Self::Shopify => "shopify",
             Self::EasyPost => "easypost",
             Self::Keycloak => "keycloak",
+            Self::Sps => "sps",
         }
     }
 }

@@ -36,7 +36,9 @@ pub fn tell(connection: &Connection, event_id: i64, part: i64, order: &PurchaseO
 /// When a statement fails.
 pub fn tell_again(connection: &Connection, partner: &str) -> Result<usize, StoreError> {
     let orders: Vec<(String, String, i64)> = connection
-        .prepare_cached("SELECT po_number, release, last_event_id FROM purchase_orders WHERE partner = ? AND changes > 0")?
+        .prepare_cached(
+            "SELECT po_number, release, last_event_id FROM purchase_orders WHERE partner = ? AND changes > 0",
+        )?
         .query_map([partner], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
         .collect::<Result<_, _>>()?;
     for (number, release, event_id) in &orders {
@@ -71,7 +73,7 @@ fn write(connection: &Connection, key: (&str, &str, &str), last_event_id: i64) -
             .prepare_cached(&format!("DELETE FROM {table} WHERE partner = ? AND po_number = ? AND release = ?"))?
             .execute(params![partner, number, release])?;
     }
-    header(connection, key, &state, mapping.map(|(customer, _)| customer), last_event_id)?;
+    header(connection, key, &state, mapping.as_ref().map(|(customer, _)| customer.as_str()), last_event_id)?;
     for (index, line) in state.order.lines.iter().enumerate() {
         let position = place(index);
         connection
@@ -139,7 +141,7 @@ fn header(
     connection: &Connection,
     (partner, number, release): (&str, &str, &str),
     state: &State,
-    customer: Option<String>,
+    customer: Option<&str>,
     last_event_id: i64,
 ) -> Result<(), StoreError> {
     let order = &state.order;

@@ -249,7 +249,9 @@ impl Model {
         let outcome = match end {
             End::Completed => completed(self.next_order),
             End::Again => Arc::new(Outcome::Again { error: "again".into(), at: later }),
-            End::Failed => Arc::new(Outcome::Failed { error: "never".into(), subjects: Vec::new() }),
+            End::Failed => {
+                Arc::new(Outcome::Failed { error: "never".into(), changes: Vec::new(), subjects: Vec::new() })
+            }
             End::Released => Arc::new(Outcome::Released),
         };
         let result = bench.store.finish(claim, &outcome, Duration::ZERO).await;

@@ -1,0 +1,142 @@
+//! `[sps]`: sources that are polled for EDI files.
+
+use super::reader::{At, Table};
+use crate::secret::Secret;
+use crate::sps::{After, HostKey, Place, Sftp, Source, transport::sftp::is_host_key};
+use std::path::PathBuf;
+use std::time::Duration;
+
+const SECOND: Duration = Duration::from_secs(1);
+const HOUR: Duration = Duration::from_hours(1);
+
+/// Everything of `[sps]`.
+#[derive(Debug, Clone)]
+pub struct Sps {
+    /// The bearer of `POST /api/sps/poll`.
+    pub secrets: Vec<Secret>,
+    /// The daemon's own schedule; `None`: only when asked.
+    pub interval: Option<Duration>,
+    pub sources: Vec<Source>,
+}
+
+/// Reads the section; `secrets` reads a table's secrets, if it has the key.
+pub(super) fn read(
+    mut table: Table<'_>,
+    mut secrets: impl FnMut(&mut Table<'_>) -> Vec<Secret>,
+    file: impl Fn(&str) -> PathBuf,
+) -> Option<Sps> {
+    if !table.present() {
+        table.end();
+        return None;
+    }
+    let own = if table.has("secrets") { secrets(&mut table) } else { Vec::new() };
+    let interval = table.duration("interval", 600 * SECOND, Duration::ZERO..=24 * HOUR);
+    let max_file_bytes = table.number("max_file_bytes", 16 << 20, 1..=1 << 30);
+    let mut sources: Vec<Source> = Vec::new();
+    for mut entry in table.tables("sources") {
+        let name = entry.text("name");
+        let url = entry.text("url");
+        let keys = if entry.has("secrets") { secrets(&mut entry) } else { Vec::new() };
+        let host_key = entry.text("host_key");
+        let after = after(&mut entry);
+        let (settle, timeout) = (
+            entry.duration("settle", 5 * SECOND, Duration::ZERO..=HOUR),
+            entry.duration("timeout", 120 * SECOND, SECOND / 10..=HOUR),
+        );
+        match &name {
+            None => {
+                entry.mistake("has no name", "Add name = \"acme\": what was taken is remembered under it, so keep it.");
+            }
+            Some(name) if sources.iter().any(|other| other.name == name.value) => {
+                entry.mistake_at(name, format!("{:?} is there twice", name.value), "Give each source its own name.");
+            }
+            Some(_) => {}
+        }
+        let place = if let Some(url) = &url {
+            place(&mut entry, url, keys, host_key, &file)
+        } else {
+            entry.mistake("has no url", "Add url = \"sftp://USER@HOST:22/out\" or \"file:///srv/sps/in\".");
+            None
+        };
+        if let (Some(name), Some(place)) = (name, place) {
+            sources.push(Source { name: name.value, place, after, max_file_bytes, settle, timeout });
+        }
+        entry.end();
+    }
+    table.end();
+    Some(Sps { secrets: own, interval: (!interval.is_zero()).then_some(interval), sources })
+}
+
+fn after(table: &mut Table<'_>) -> After {
+    let Some(after) = table.text("after") else { return After::Archive };
+    match after.value.as_str() {
+        "archive" => After::Archive,
+        "delete" => After::Delete,
+        "leave" => After::Leave,
+        other => {
+            let mend = "Use \"archive\", \"delete\" or \"leave\".";
+            table.mistake_at(&after, format!("{other:?} is not known"), mend);
+            After::Leave
+        }
+    }
+}
+
+fn place(
+    table: &mut Table<'_>,
+    url: &At<String>,
+    secrets: Vec<Secret>,
+    host_key: Option<At<String>>,
+    file: &impl Fn(&str) -> PathBuf,
+) -> Option<Place> {
+    let Ok(parsed) = reqwest::Url::parse(&url.value) else {
+        table.mistake_at(url, "is no address", "Write sftp://USER@HOST:22/out or file:///srv/sps/in.");
+        return None;
+    };
+    let path = percent_encoding::percent_decode_str(parsed.path()).decode_utf8_lossy().into_owned();
+    match parsed.scheme() {
+        "file" => {
+            if parsed.host_str().is_some_and(|host| !host.is_empty()) {
+                table.mistake_at(url, "names a host", "A directory of this box has three slashes: file:///srv/sps/in.");
+            }
+            Some(Place::Files { path: file(&path) })
+        }
+        "sftp" => {
+            let host = parsed.host_str().unwrap_or_default().to_owned();
+            if host.is_empty() || parsed.username().is_empty() {
+                table.mistake_at(url, "names no user or no host", "Write sftp://USER@HOST:22/out.");
+            }
+            if parsed.password().is_some() {
+                let mend = "Put it into a file of its own and name that in secrets.";
+                table.mistake_at(url, "holds a password, which everybody sees who reads this file", mend);
+            }
+            if secrets.is_empty() {
+                let mend = "Add secrets = [\"file:/etc/novex-ingest/secrets/sps-acme\"]: a password or a private key.";
+                table.mistake("has no secrets", mend);
+            }
+            let host_key = match host_key {
+                Some(key) if key.value == "first-use" => HostKey::FirstUse,
+                Some(key) => {
+                    if !is_host_key(&key.value) {
+                        let mend = "Write it as `ssh-keyscan HOST` shows it, without the host: \"ssh-ed25519 AAAA…\".";
+                        table.mistake_at(&key, "is no host key", mend);
+                    }
+                    HostKey::Pinned(key.value)
+                }
+                None => {
+                    let mend = "Add host_key = \"ssh-ed25519 AAAA…\" as the server's operator tells it, or host_key = \"first-use\" to \
+                                trust the key that it shows first.";
+                    table.mistake("has no host_key: anybody could pretend to be this server", mend);
+                    HostKey::FirstUse
+                }
+            };
+            let user = percent_encoding::percent_decode_str(parsed.username()).decode_utf8_lossy().into_owned();
+            let path = if path.is_empty() { "/".to_owned() } else { path };
+            Some(Place::Sftp(Sftp { host, port: parsed.port().unwrap_or(22), user, path, secrets, host_key }))
+        }
+        other => {
+            let mend = "Use sftp:// or file://.";
+            table.mistake_at(url, format!("{other}:// is not known"), mend);
+            None
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! How a source is reached: a directory of this box, or an SFTP server. All do the same few things.
+
+pub mod files;
+pub mod sftp;
+
+use super::{Place, Source};
+use crate::clock::Timestamp;
+
+/// A file at a source.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RemoteFile {
+    pub name: String,
+    /// `None` where the source does not say.
+    pub size: Option<u64>,
+    pub modified: Option<Timestamp>,
+}
+
+/// Why something did not work.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Trouble {
+    /// The source as a whole: nothing more can be had from it now.
+    Source(String),
+    /// This file only.
+    File(String),
+    /// The file is not there (any more).
+    Gone,
+}
+
+/// Where files go when they are stored.
+pub const ARCHIVE: &str = "archive";
+/// Names that are tried when one of this name is in the archive already.
+const ARCHIVED_MAX: u32 = 1_000;
+
+/// A source that was reached.
+pub enum Connection {
+    Files(files::Files),
+    Sftp(Box<sftp::Session>),
+}
+
+impl Connection {
+    /// Reaches a source. `known`: the host key it showed first, where that is asked for; gives the one it shows now.
+    ///
+    /// # Errors
+    /// [`Trouble::Source`] when it cannot be reached or refuses.
+    pub async fn open(source: &Source, known: Option<&str>) -> Result<(Self, Option<String>), Trouble> {
+        match &source.place {
+            Place::Files { path } => Ok((Self::Files(files::Files::new(path.clone())), None)),
+            Place::Sftp(settings) => {
+                let open = sftp::Session::open(settings, known);
+                let (session, key) = tokio::time::timeout(source.timeout, open)
+                    .await
+                    .map_err(|_late| Trouble::Source(format!("{} did not answer in time", settings.host)))??;
+                Ok((Self::Sftp(Box::new(session)), key))
+            }
+        }
+    }
+
+    /// The regular files, by name; names that begin with a dot or end as unfinished uploads do are left out.
+    ///
+    /// # Errors
+    /// When the directory cannot be read.
+    pub async fn list(&self) -> Result<Vec<RemoteFile>, Trouble> {
+        let mut files = match self {
+            Self::Files(files) => files.list().await?,
+            Self::Sftp(session) => session.list().await?,
+        };
+        files.retain(|file| is_finished(&file.name));
+        files.sort_by(|one, other| one.name.cmp(&other.name));
+        Ok(files)
+    }
+
+    /// The bytes of a file, up to `limit`.
+    ///
+    /// # Errors
+    /// [`Trouble::File`] when it is larger, or cannot be read.
+    pub async fn read(&self, name: &str, limit: u64) -> Result<Vec<u8>, Trouble> {
+        match self {
+            Self::Files(files) => files.read(name, limit).await,
+            Self::Sftp(session) => session.read(name, limit).await,
+        }
+    }
+
+    /// What the source says of a file now.
+    ///
+    /// # Errors
+    /// [`Trouble::Gone`] when it is not there.
+    pub async fn look(&self, name: &str) -> Result<RemoteFile, Trouble> {
+        match self {
+            Self::Files(files) => files.look(name).await,
+            Self::Sftp(session) => session.look(name).await,
+        }
+    }
+
+    /// Deletes a file.
+    ///
+    /// # Errors
+    /// When it may not be.
+    pub async fn delete(&self, name: &str) -> Result<(), Trouble> {
+        match self {
+            Self::Files(files) => files.delete(name).await,
+            Self::Sftp(session) => session.delete(name).await,
+        }
+    }
+
+    /// Moves a file into the archive; never over another one.
+    ///
+    /// # Errors
+    /// When it may not be moved.
+    pub async fn archive(&self, name: &str) -> Result<(), Trouble> {
+        for number in 0..ARCHIVED_MAX {
+            let target = if number == 0 { name.to_owned() } else { format!("{name}.{number}") };
+            let moved = match self {
+                Self::Files(files) => files.archive(name, &target).await?,
+                Self::Sftp(session) => session.archive(name, &target).await?,
+            };
+            if moved {
+                return Ok(());
+            }
+        }
+        Err(Trouble::File(format!("{ARCHIVED_MAX} files named {name} are in the archive")))
+    }
+
+    /// Says goodbye, where that is usual.
+    pub async fn close(self) {
+        if let Self::Sftp(session) = self {
+            session.close().await;
+        }
+    }
+}
+
+/// Whether a name is one of a finished file, and can be one here.
+fn is_finished(name: &str) -> bool {
+    let lower = name.to_ascii_lowercase();
+    !name.starts_with('.')
+        && !name.is_empty()
+        && name.len() <= 200
+        && !name.contains(['/', '\0', '\u{fffd}'])
+        && !name.chars().any(char::is_control)
+        && ![".tmp", ".part", ".filepart", ".partial", ".swp"].iter().any(|end| lower.ends_with(end))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_finished;
+
+    #[test]
+    fn unfinished_and_strange_names_are_left_out() {
+        assert!(is_finished("PO123.edi") && is_finished("850 (1).txt"));
+        for name in ["", ".hidden", "a.tmp", "a.PART", "a.filepart", "a/b", "a\nb", "..", "\u{fffd}"] {
+            assert!(!is_finished(name), "{name}");
+        }
+    }
+}
