@@ -102,6 +102,7 @@ fn test(config: &Config, name: &str) -> anyhow::Result<()> {
         source: "novex-ingest".to_owned(),
         shop_domain: String::new(),
         topic: "test".to_owned(),
+        webhook_id: "test".to_owned(),
         attempt: 1,
         body: br#"{"test":true}"#.to_vec(),
     };

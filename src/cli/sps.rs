@@ -287,7 +287,9 @@ fn parse(arguments: &Parse) -> anyhow::Result<()> {
         }
     }
     let refused = document.parts.iter().filter(|part| part.is_refused()).count();
-    if document.dialect == edi::Dialect::Unknown || document.kind == "unknown" && document.parts.is_empty() {
+    let unreadable =
+        document.parts.is_empty() && document.faults.iter().any(|fault| fault.severity == edi::Severity::Error);
+    if document.dialect == edi::Dialect::Unknown || unreadable {
         bail!("{} is no EDI file that can be read here", arguments.file.display());
     }
     if refused > 0 {

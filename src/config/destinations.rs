@@ -9,6 +9,23 @@ use std::time::Duration;
 const SECOND: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_hours(1);
 
+/// The name of `sps.outgoing` among the destinations.
+const OUTGOING: &str = "sps-outgoing";
+
+/// `sps.outgoing` as a destination: the same deliveries, attempts and log.
+pub(super) fn outgoing(path: &Path, max_attempts: u32) -> Settings {
+    Settings {
+        name: OUTGOING.to_owned(),
+        kind: Kind::Outgoing { path: path.to_owned() },
+        topics: vec!["sps:send/*".to_owned()],
+        timeout: 30 * SECOND,
+        max_attempts,
+        concurrency: 1,
+        per_second: 100,
+        breaker: Breaker { failures: 5, rest: 15 * SECOND, rest_max: 300 * SECOND },
+    }
+}
+
 /// Reads one destination. `others`: the names that are taken; `file`: makes a path absolute; `secrets`: reads the key
 /// `secrets`.
 pub(super) fn read(
@@ -49,7 +66,7 @@ fn name(table: &mut Table<'_>, others: &[Settings]) -> Option<String> {
         && name.value.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
     if !fits {
         table.mistake_at(&name, "is no name", "Use up to 64 letters, digits, dots, dashes and underscores.");
-    } else if others.iter().any(|other| other.name == name.value) {
+    } else if others.iter().any(|other| other.name == name.value) || name.value == OUTGOING {
         table.mistake_at(&name, format!("{:?} is there twice", name.value), "Give each destination its own name.");
     }
     Some(name.value)

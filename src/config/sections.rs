@@ -141,8 +141,13 @@ pub(super) fn read(mut document: Document<'_>, path: &Path, secrets: Secrets) ->
         store,
         warnings: Vec::new(),
     };
-    let destinations = reading.destinations(root.tables("destinations"), config.worker.max_attempts);
+    let mut destinations = reading.destinations(root.tables("destinations"), config.worker.max_attempts);
     let sps = reading.sps(root.table("sps"));
+    destinations.extend(
+        sps.iter()
+            .filter_map(|sps| sps.outgoing.as_ref())
+            .map(|path| destinations::outgoing(path, config.worker.max_attempts)),
+    );
     if config.shopify.is_empty() && config.easypost.is_none() && config.keycloak.is_none() && sps.is_none() {
         reading.warnings.push("no provider is configured: every delivery is answered 503".to_owned());
     }

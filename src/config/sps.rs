@@ -17,6 +17,8 @@ pub struct Sps {
     /// The daemon's own schedule; `None`: only when asked.
     pub interval: Option<Duration>,
     pub sources: Vec<Source>,
+    /// Where EDI documents that go out are put; `None`: none are made.
+    pub outgoing: Option<PathBuf>,
 }
 
 /// Reads the section; `secrets` reads a table's secrets, if it has the key.
@@ -31,6 +33,7 @@ pub(super) fn read(
     }
     let own = if table.has("secrets") { secrets(&mut table) } else { Vec::new() };
     let interval = table.duration("interval", 600 * SECOND, Duration::ZERO..=24 * HOUR);
+    let outgoing = table.text("outgoing").map(|path| file(&path.value));
     let max_file_bytes = table.number("max_file_bytes", 16 << 20, 1..=1 << 30);
     let mut sources: Vec<Source> = Vec::new();
     for mut entry in table.tables("sources") {
@@ -64,7 +67,7 @@ pub(super) fn read(
         entry.end();
     }
     table.end();
-    Some(Sps { secrets: own, interval: (!interval.is_zero()).then_some(interval), sources })
+    Some(Sps { secrets: own, interval: (!interval.is_zero()).then_some(interval), sources, outgoing })
 }
 
 fn after(table: &mut Table<'_>) -> After {

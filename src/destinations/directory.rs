@@ -14,16 +14,25 @@ use std::time::Duration;
 pub struct Directory {
     path: PathBuf,
     timeout: Duration,
+    /// The event's id is the file's name.
+    is_outgoing: bool,
 }
 
 impl Directory {
     #[must_use]
     pub fn new(path: PathBuf, timeout: Duration) -> Self {
-        Self { path, timeout }
+        Self { path, timeout, is_outgoing: false }
+    }
+
+    /// One for EDI documents, which have names.
+    #[must_use]
+    pub fn of_outgoing(path: PathBuf, timeout: Duration) -> Self {
+        Self { path, timeout, is_outgoing: true }
     }
 
     pub(super) async fn deliver(&self, parcel: &Parcel) -> Fate {
-        let (directory, name, body) = (self.path.clone(), name(parcel), parcel.body.clone());
+        let name = if self.is_outgoing { safe(&parcel.webhook_id) } else { name(parcel) };
+        let (directory, body) = (self.path.clone(), parcel.body.clone());
         let write = tokio::task::spawn_blocking(move || write(&directory, &name, &body));
         let (error, reached) = match tokio::time::timeout(self.timeout, write).await {
             Ok(Ok(Ok(()))) => return Fate::Delivered,
@@ -36,14 +45,16 @@ impl Directory {
     }
 }
 
+/// Letters and digits, a dash for anything else.
+fn safe(text: &str) -> String {
+    text.chars()
+        .map(|letter| if letter.is_ascii_alphanumeric() || "._".contains(letter) { letter } else { '-' })
+        .take(80)
+        .collect()
+}
+
 /// `000000000017-shopify-orders-create.json`.
 fn name(parcel: &Parcel) -> String {
-    let safe = |text: &str| -> String {
-        text.chars()
-            .map(|letter| if letter.is_ascii_alphanumeric() || "._".contains(letter) { letter } else { '-' })
-            .take(80)
-            .collect()
-    };
     format!("{:012}-{}-{}.json", parcel.event_id, safe(&parcel.source), safe(&parcel.topic))
 }
 
@@ -73,6 +84,7 @@ mod tests {
             source: "shopify".into(),
             shop_domain: String::new(),
             topic: "../../etc/passwd\n".into(),
+            webhook_id: String::new(),
             attempt: 1,
             body: Vec::new(),
         };

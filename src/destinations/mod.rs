@@ -22,6 +22,8 @@ pub struct Parcel {
     pub source: String,
     pub shop_domain: String,
     pub topic: String,
+    /// The provider's id of the event; of what goes out, the file's name.
+    pub webhook_id: String,
     /// From 1.
     pub attempt: u32,
     /// The bytes as they came.
@@ -72,9 +74,23 @@ pub struct Breaker {
 /// How it is reached.
 #[derive(Debug, Clone)]
 pub enum Kind {
-    Http { url: String, secrets: Vec<Secret>, ca: Option<PathBuf>, client: Option<(PathBuf, PathBuf)> },
-    Command { program: PathBuf, arguments: Vec<String> },
-    Directory { path: PathBuf },
+    Http {
+        url: String,
+        secrets: Vec<Secret>,
+        ca: Option<PathBuf>,
+        client: Option<(PathBuf, PathBuf)>,
+    },
+    Command {
+        program: PathBuf,
+        arguments: Vec<String>,
+    },
+    Directory {
+        path: PathBuf,
+    },
+    /// `sps.outgoing`: EDI documents that this box made, each under its own name.
+    Outgoing {
+        path: PathBuf,
+    },
 }
 
 /// A destination, ready.
@@ -109,6 +125,9 @@ impl Destination {
                 Way::Command(command::Command::new(program.clone(), arguments.clone(), settings.timeout))
             }
             Kind::Directory { path } => Way::Directory(directory::Directory::new(path.clone(), settings.timeout)),
+            Kind::Outgoing { path } => {
+                Way::Directory(directory::Directory::of_outgoing(path.clone(), settings.timeout))
+            }
         };
         let topics = settings.topics.iter().map(|topic| WildMatch::new(topic)).collect();
         Ok(Self { settings, topics, way })
@@ -117,6 +136,10 @@ impl Destination {
     /// Whether events of this source and topic go here.
     #[must_use]
     pub fn takes(&self, source: &str, topic: &str) -> bool {
+        // What goes out to trading partners is no news for the ERP, whatever its globs take.
+        if topic.starts_with("send/") != self.is_outgoing() {
+            return false;
+        }
         let name = format!("{source}:{topic}");
         self.topics.iter().any(|pattern| pattern.matches(&name))
     }
@@ -130,13 +153,20 @@ impl Destination {
         }
     }
 
-    /// http, command or directory.
+    /// Whether EDI documents go out by it.
+    #[must_use]
+    pub fn is_outgoing(&self) -> bool {
+        matches!(self.settings.kind, Kind::Outgoing { .. })
+    }
+
+    /// http, command, directory or outgoing.
     #[must_use]
     pub fn kind(&self) -> &'static str {
         match self.settings.kind {
             Kind::Http { .. } => "http",
             Kind::Command { .. } => "command",
             Kind::Directory { .. } => "directory",
+            Kind::Outgoing { .. } => "outgoing",
         }
     }
 }

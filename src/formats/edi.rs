@@ -29,7 +29,7 @@ impl Dialect {
 }
 
 /// A file, read.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Document {
     pub dialect: Dialect,
     /// X12's number of what it is: 850, 860, 997 …; `mixed` for several, `unknown` if it cannot be told.

@@ -75,6 +75,11 @@ impl Done {
             .map_or(String::new(), |subject| format!("{shop_domain} {} {}", subject.kind, subject.key))
     }
 
+    /// Leaves out the answers that would go out.
+    pub fn unanswered(&mut self) {
+        self.changes.retain(|change| !matches!(change, Change::Acknowledge(_)));
+    }
+
     /// Nothing to write, with a word on why.
     #[must_use]
     pub fn note(text: impl Into<String>) -> Self {

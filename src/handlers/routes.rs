@@ -12,7 +12,7 @@ use super::shopify::payments::{Refunds, Transactions};
 use super::shopify::privacy::{DataRequest, RedactCustomer, RedactShop};
 use super::shopify::returns::Returns;
 use super::shopify::{Deleted, shops::Shops};
-use super::sps::Files;
+use super::sps::{Files, Sent};
 use super::unhandled::Unhandled;
 use crate::store::tables::{CUSTOMERS, INVENTORY_ITEMS, LOCATIONS, PRODUCTS, SALES_ORDERS};
 
@@ -58,6 +58,7 @@ const STANDARD: &[Route] = &[
     ("easypost", "tracker.*", &Trackers),
     ("easypost", "*", &Objects),
     ("keycloak", "*", &SystemLog),
+    ("sps", "send/*", &Sent),
     ("sps", "*", &Files),
 ];
 

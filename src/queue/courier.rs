@@ -223,6 +223,7 @@ impl Courier {
                     source: delivery.source.clone(),
                     shop_domain: delivery.shop_domain.clone(),
                     topic: delivery.topic.clone(),
+                    webhook_id: delivery.webhook_id.clone(),
                     attempt: delivery.attempt,
                     body,
                 };

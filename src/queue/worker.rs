@@ -8,7 +8,7 @@ use super::backoff::Backoff;
 use super::courier;
 use super::keeper::{self, Held};
 use crate::clock;
-use crate::destinations::Destinations;
+use crate::destinations::{Destination, Destinations};
 use crate::handlers::unhandled::subjects_of;
 use crate::handlers::{Event, Routes, Trouble};
 use crate::store::claims::{Claim, Holder, Outcome};
@@ -326,7 +326,16 @@ fn plan(routes: &Routes, destinations: &Destinations, store: &Store, claim: &Cla
         body_hash: payload.body_hash,
         body: &payload.body,
     };
-    let done = routes.find(&claim.source, &claim.topic).plan(&event)?;
+    let mut planned = routes.find(&claim.source, &claim.topic).plan(&event);
+    // Without a way out nothing is answered.
+    if !destinations.iter().any(Destination::is_outgoing) {
+        match &mut planned {
+            Ok(done) => done.unanswered(),
+            Err(Trouble::Rejected { done, .. }) => done.unanswered(),
+            Err(_) => {}
+        }
+    }
+    let done = planned?;
     let key = done.ordering_key(&claim.shop_domain);
     let orders = courier::orders(destinations, &claim.source, &claim.topic, &key);
     Ok(Outcome::Completed {

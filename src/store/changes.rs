@@ -6,9 +6,10 @@ use super::claims::Claim;
 use super::mappings;
 use super::privacy::{self, Asked};
 use super::projection::{self, Row, Scan};
-use super::purchase_orders;
 use super::system_log::{self, Entry};
 use super::tables::SALES_ORDERS;
+use super::{outgoing, purchase_orders};
+use crate::formats::edi::Document;
 use crate::formats::fault::Fault;
 use crate::formats::purchase_order::PurchaseOrder;
 use rusqlite::{Connection, params};
@@ -24,6 +25,8 @@ pub enum Change {
     SystemLog(Box<Entry>),
     /// A purchase order or a change to one: the so-many-th of its file.
     PurchaseOrder(i64, Box<PurchaseOrder>),
+    /// The groups of an X12 file are to be answered by a 997.
+    Acknowledge(Box<Document>),
     /// What was wrong with an EDI file, and in which part of it.
     EdiFaults(Vec<(i64, Fault)>),
     /// Somebody asks for a customer's data.
@@ -87,6 +90,7 @@ pub fn apply(
                 }
             }
             Change::PurchaseOrder(part, order) => purchase_orders::tell(connection, claim.event_id, *part, order)?,
+            Change::Acknowledge(document) => outgoing::acknowledge(connection, claim, document)?,
             Change::EdiFaults(faults) => purchase_orders::faults(connection, claim.event_id, faults)?,
             Change::Scan(scan) => projection::add(connection, claim.event_id, scan)?,
             Change::DataRequest(asked) => privacy::ask(connection, claim.event_id, &claim.shop_domain, asked)?,

@@ -42,6 +42,7 @@ pub struct Delivery {
     pub source: String,
     pub shop_domain: String,
     pub topic: String,
+    pub webhook_id: String,
     pub attempt: u32,
     pub max_attempts: u32,
     claim: i64,
@@ -303,7 +304,8 @@ fn claim(
              RETURNING id, event_id, attempts, max_attempts, claims, \
                (SELECT source FROM webhook_events e WHERE e.id = event_id), \
                (SELECT shop_domain FROM webhook_events e WHERE e.id = event_id), \
-               (SELECT topic FROM webhook_events e WHERE e.id = event_id)"),
+               (SELECT topic FROM webhook_events e WHERE e.id = event_id), \
+               (SELECT webhook_id FROM webhook_events e WHERE e.id = event_id)"),
         )?
         .query_map(
             params![holder.worker, holder.process, clock::text(clock::after(now, lease)), destination, at, limit, first_due],
@@ -319,6 +321,7 @@ fn claim(
                     source: row.get(5)?,
                     shop_domain: row.get(6)?,
                     topic: row.get(7)?,
+                    webhook_id: row.get(8)?,
                     holder: holder.clone(),
                 })
             },

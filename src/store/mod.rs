@@ -23,6 +23,7 @@ pub mod mappings;
 pub mod mentions;
 pub mod migrate;
 pub mod open;
+pub mod outgoing;
 pub mod personal;
 pub mod privacy;
 pub mod projection;

@@ -234,7 +234,11 @@ impl fmt::Display for Paper {
                 (Some(item), None) => format!("  → {item}"),
                 _ => String::new(),
             };
-            let status = if line.status == "open" { String::new() } else { format!("  [{}]", line.status) };
+            let status = if ["open", ""].contains(&line.status.as_str()) {
+                String::new()
+            } else {
+                format!("  [{}]", line.status)
+            };
             let said = format!(
                 "  {:>5} {:>10} {:<3} {:>10}  {:<20} {}{item}{status}",
                 text(&line.line_number),

@@ -14,6 +14,7 @@ mod cli;
 mod crash;
 /// Handing on: to a server, a program and a directory that fail, hang, go away and come back.
 mod destinations;
+mod edi;
 mod erp;
 /// What each topic writes, row by row.
 mod golden;
@@ -37,5 +38,7 @@ mod receive;
 /// Real payloads from a directory that NOVEX_SAMPLES names.
 mod samples;
 /// The certificate: self-signed, reloaded, broken; protocol versions.
+mod sftp;
+mod sps;
 mod tls;
 mod util;

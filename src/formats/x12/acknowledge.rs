@@ -4,6 +4,7 @@
 //! rejected (R). AK5 and AK9 add up as the standard asks: AK902 is the count the sender stated, AK903 the one received, AK904 the
 //! one accepted. Source: X12 997 of 004010 and 005010, as stedi.com/edi and bots-grammars have it.
 
+use super::order::is_order;
 use super::write::{Interchange, Writer};
 use crate::formats::edi::{Document, Part};
 use crate::formats::fault::{Code, Fault};
@@ -15,12 +16,12 @@ const CODES_MAX: usize = 5;
 /// Most AK3 of one set: bounds the answer to a file of faults.
 const SEGMENTS_MAX: usize = 200;
 
-/// Whether a group is to be acknowledged: never a 997, and nothing without a sender.
+/// Whether a group is to be acknowledged: one with orders in it, whose sender is known. A 997 never is.
 #[must_use]
 pub fn is_due(document: &Document, group: usize) -> bool {
     let of = &document.groups[group];
-    let sets = document.parts.iter().filter(|part| part.group == Some(group)).count();
-    !of.sender.1.is_empty() && of.functional_id != "FA" && sets > 0
+    let has_orders = document.parts.iter().any(|part| part.group == Some(group) && is_order(&part.kind));
+    !of.sender.1.is_empty() && of.functional_id != "FA" && has_orders
 }
 
 /// Writes the acknowledgement of one group. `time` is `20261124` and `1330`.
@@ -55,7 +56,7 @@ pub fn write(document: &Document, group: usize, numbers: (u64, u64), time: (&str
             writer.segment(&segment);
         }
         let mut end = vec!["AK5".to_owned()];
-        if is_known(part) {
+        if is_order(&part.kind) {
             let codes = set_codes(&part.faults);
             let refused = part.is_refused();
             accepted += usize::from(!refused);
@@ -91,11 +92,6 @@ pub fn write(document: &Document, group: usize, numbers: (u64, u64), time: (&str
     end.extend(codes.iter().take(CODES_MAX).map(u8::to_string));
     writer.segment(&end);
     writer.end()
-}
-
-/// A set that is read here or at least kept: an order, or one of those that SPS sends beside orders.
-fn is_known(part: &Part) -> bool {
-    matches!(part.kind.as_str(), "850" | "860" | "997")
 }
 
 /// AK3 with its AK4s, in the order of the set.

@@ -90,7 +90,8 @@ pub fn read(text: &str) -> File<'_> {
             reader.file.faults.push(fault(Severity::Error, &segment, 0, Code::None, text));
             break;
         }
-        let isa = count == 1 && segment.len() == 16 || segment.is("ISA");
+        // The first one may be called otherwise; its component separator may have been taken for an empty end.
+        let isa = count == 1 && segment.len() >= 15 && !segment.is("GS") || segment.is("ISA");
         reader.take(segment, isa);
         for (line, text) in tokens.complaints.drain(..) {
             let at = "ISA".to_owned();

@@ -5,11 +5,21 @@
 
 use crate::formats::edi::{self, Document};
 use crate::formats::fault::{Fault, Severity};
+use crate::formats::x12::acknowledge;
 use crate::handlers::{Done, Event, Handler, Trouble};
 use crate::store::changes::{Change, Subject};
 
 /// Every file.
 pub struct Files;
+
+/// What goes out: it is written already, and handed on to `sps.outgoing`.
+pub struct Sent;
+
+impl Handler for Sent {
+    fn plan(&self, _event: &Event<'_>) -> Result<Done, Trouble> {
+        Ok(Done::default())
+    }
+}
 
 /// Faults that are named in an event's note or error; all of them are in `edi_faults`.
 const NAMED: usize = 3;
@@ -35,6 +45,9 @@ impl Handler for Files {
         let said = said(&faults);
         if !faults.is_empty() {
             done.changes.push(Change::EdiFaults(faults));
+        }
+        if (0..document.groups.len()).any(|group| acknowledge::is_due(&document, group)) {
+            done.changes.push(Change::Acknowledge(Box::new(document.clone())));
         }
         if taken.is_empty() && (refused > 0 || document.faults.iter().any(|fault| fault.severity == Severity::Error)) {
             let error = format!("nothing of this file could be taken: {said}");

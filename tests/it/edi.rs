@@ -1,0 +1,497 @@
+//! Reading EDI: what is written as X12 or RSX is read back as it was, changes fold into one order whatever their arrival, and the
+//! samples that others wrote are understood.
+
+use novex_ingest::formats::edi::{self, Dialect};
+use novex_ingest::formats::fault::Severity;
+use novex_ingest::formats::history::{Outcome, Status, Told, fold};
+use novex_ingest::formats::purchase_order::{
+    Address, Allowance, Date, Line, ProductId, PurchaseOrder, Reference, Schedule,
+};
+use novex_ingest::formats::x12::acknowledge;
+use proptest::prelude::*;
+use serde_json::{Map, Value, json};
+use std::fmt::Write;
+use std::path::PathBuf;
+
+/// An interchange of one group around the sets' segments.
+pub fn interchange(kind: &str, sets: &[Vec<String>]) -> String {
+    let mut text = format!(
+        "ISA*00*          *00*          *ZZ*ACMERETAIL     *ZZ*NOVEX          *261124*1041*U*00401*000000055*0*P*>~\n\
+         GS*{}*ACMERETAIL*NOVEX*20261124*1041*7*X*004010~\n",
+        if kind == "860" { "PC" } else { "PO" }
+    );
+    for (index, set) in sets.iter().enumerate() {
+        writeln!(text, "ST*{kind}*{:04}~", index + 1).unwrap();
+        for segment in set {
+            writeln!(text, "{segment}~").unwrap();
+        }
+        writeln!(text, "SE*{}*{:04}~", set.len() + 2, index + 1).unwrap();
+    }
+    write!(text, "GE*{}*7~\nIEA*1*000000055~\n", sets.len()).unwrap();
+    text
+}
+
+/// The segments of an order of so many lines.
+pub fn order_set(number: &str, lines: usize) -> Vec<String> {
+    let mut set = vec![format!("BEG*00*SA*{number}**20261124"), "REF*DP*019".to_owned(), "DTM*002*20261201".to_owned()];
+    set.push("N1*ST*Acme DC 5*92*0005".to_owned());
+    for line in 1..=lines {
+        set.push(format!("PO1*{line}*{}*CA*19.95**BP*B{line}*VN*V{line}*UK*1061414100001{line}", line * 10));
+        set.push(format!("PID*F****Jam {line}"));
+    }
+    set.push(format!("CTT*{lines}"));
+    set
+}
+
+/// The segments of a change.
+pub fn change_set(number: &str, sequence: &str, lines: &[&str]) -> Vec<String> {
+    let mut set = vec![format!("BCH*04*SA*{number}**{sequence}*20261124*****20261125")];
+    set.extend(lines.iter().map(|line| (*line).to_owned()));
+    set.push(format!("CTT*{}", lines.len()));
+    set
+}
+
+fn x12(order: &PurchaseOrder) -> String {
+    let compact = |day: &Option<String>| day.clone().unwrap_or_default().replace('-', "");
+    let text = |value: &Option<String>| value.clone().unwrap_or_default();
+    let mut set = vec![format!(
+        "BEG*{}*{}*{}*{}*{}",
+        order.purpose,
+        text(&order.kind),
+        order.number,
+        order.release,
+        compact(&order.ordered_on)
+    )];
+    if let Some(currency) = &order.currency {
+        set.push(format!("CUR*BY*{currency}"));
+    }
+    let reference = |part: &Reference| format!("REF*{}*{}", part.qualifier, text(&part.value));
+    let date = |part: &Date| format!("DTM*{}*{}", part.qualifier, compact(&part.on));
+    let allowance = |part: &Allowance| {
+        let cents = part.amount.as_deref().map(|amount| novex_ingest::formats::decimal::to_n2(amount.parse().unwrap()));
+        format!("SAC*{}*{}***{}", part.kind, text(&part.code), cents.unwrap_or_default())
+    };
+    let address = |part: &Address, set: &mut Vec<String>| {
+        set.push(format!("N1*{}*{}*{}*{}", part.kind, text(&part.name), text(&part.id_qualifier), text(&part.id)));
+        set.extend(part.lines.iter().map(|line| format!("N3*{line}")));
+        set.push(format!(
+            "N4*{}*{}*{}*{}",
+            text(&part.city),
+            text(&part.state),
+            text(&part.postal_code),
+            text(&part.country)
+        ));
+    };
+    set.extend(order.references.iter().map(reference));
+    set.extend(order.allowances.iter().map(allowance));
+    set.extend(order.dates.iter().map(date));
+    set.extend(order.notes.iter().map(|note| format!("MSG*{note}")));
+    for part in &order.addresses {
+        address(part, &mut set);
+    }
+    for line in &order.lines {
+        let mut first =
+            format!("PO1*{}*{}*{}*{}*", text(&line.number), text(&line.quantity), text(&line.unit), text(&line.price));
+        for id in &line.ids {
+            write!(first, "*{}*{}", id.qualifier, id.value).unwrap();
+        }
+        set.push(first);
+        if let Some(description) = &line.description {
+            set.push(format!("PID*F****{description}"));
+        }
+        set.extend(line.references.iter().map(reference));
+        set.extend(line.allowances.iter().map(allowance));
+        for part in &line.schedules {
+            set.push(format!("SDQ*{}*92*{}*{}", text(&part.unit), text(&part.location), part.quantity));
+        }
+        set.extend(line.dates.iter().map(date));
+        for part in &line.addresses {
+            address(part, &mut set);
+        }
+    }
+    set.push(format!("CTT*{}", order.lines.len()));
+    if let Some(total) = &order.stated_total {
+        set.push(format!("AMT*TT*{total}"));
+    }
+    interchange("850", &[set])
+}
+
+/// As RSX 7.7, in JSON; XML is made of the same tree.
+fn rsx(order: &PurchaseOrder) -> Value {
+    let object = |fields: &[(&str, Option<Value>)]| {
+        Value::Object(
+            fields.iter().filter_map(|(name, value)| Some(((*name).to_owned(), value.clone()?))).collect::<Map<_, _>>(),
+        )
+    };
+    let text = |value: &Option<String>| value.clone().map(Value::from);
+    let date = |part: &Date| object(&[("DateTimeQualifier", Some(json!(part.qualifier))), ("Date", text(&part.on))]);
+    let reference = |part: &Reference| {
+        object(&[("ReferenceQual", Some(json!(part.qualifier))), ("ReferenceID", text(&part.value))])
+    };
+    let allowance = |part: &Allowance| {
+        object(&[
+            ("AllowChrgIndicator", Some(json!(part.kind))),
+            ("AllowChrgCode", text(&part.code)),
+            ("AllowChrgAmt", text(&part.amount)),
+        ])
+    };
+    let address = |part: &Address| {
+        let mut fields = vec![
+            ("AddressTypeCode", Some(json!(part.kind))),
+            ("LocationCodeQualifier", text(&part.id_qualifier)),
+            ("AddressLocationNumber", text(&part.id)),
+            ("AddressName", text(&part.name)),
+            ("City", text(&part.city)),
+            ("State", text(&part.state)),
+            ("PostalCode", text(&part.postal_code)),
+            ("Country", text(&part.country)),
+        ];
+        fields.extend(["Address1", "Address2"].into_iter().zip(part.lines.iter().map(|line| Some(json!(line)))));
+        object(&fields)
+    };
+    let lines: Vec<Value> = order
+        .lines
+        .iter()
+        .map(|line| {
+            let ids: Vec<Value> =
+                line.ids.iter().map(|id| json!({"PartNumberQual": id.qualifier, "PartNumber": id.value})).collect();
+            json!({
+                "OrderLine": object(&[
+                    ("LineSequenceNumber", text(&line.number)), ("OrderQty", text(&line.quantity)), ("OrderQtyUOM", text(&line.unit)),
+                    ("PurchasePrice", text(&line.price)), ("ProductID", Some(json!(ids))),
+                ]),
+                "Dates": line.dates.iter().map(date).collect::<Vec<_>>(),
+                "References": line.references.iter().map(reference).collect::<Vec<_>>(),
+                "ChargesAllowances": line.allowances.iter().map(allowance).collect::<Vec<_>>(),
+                "Address": line.addresses.iter().map(address).collect::<Vec<_>>(),
+                "ProductOrItemDescription": line.description.iter().map(|text| json!({"ProductDescription": text})).collect::<Vec<_>>(),
+                "QuantitiesSchedulesLocations": line.schedules.iter().map(|part| json!({
+                    "TotalQtyUOM": part.unit, "LocationQuantity": [{"Location": part.location, "Qty": part.quantity}]
+                })).collect::<Vec<_>>(),
+            })
+        })
+        .collect();
+    json!({
+        "Header": {
+            "OrderHeader": object(&[
+                ("TradingPartnerId", Some(json!(order.partner))), ("PurchaseOrderNumber", Some(json!(order.number))),
+                ("TsetPurposeCode", Some(json!(order.purpose))), ("PrimaryPOTypeCode", text(&order.kind)),
+                ("ReleaseNumber", Some(json!(order.release))), ("PurchaseOrderDate", text(&order.ordered_on)),
+                ("BuyersCurrency", text(&order.currency)),
+            ]),
+            "Dates": order.dates.iter().map(date).collect::<Vec<_>>(),
+            "References": order.references.iter().map(reference).collect::<Vec<_>>(),
+            "ChargesAllowances": order.allowances.iter().map(allowance).collect::<Vec<_>>(),
+            "Address": order.addresses.iter().map(address).collect::<Vec<_>>(),
+            "Notes": order.notes.iter().map(|note| json!({"Note": note})).collect::<Vec<_>>(),
+        },
+        "LineItem": lines,
+        "Summary": object(&[("TotalAmount", text(&order.stated_total)), ("TotalLineItemNumber", Some(json!(order.lines.len().to_string())))]),
+    })
+}
+
+fn xml(name: &str, value: &Value, text: &mut String) {
+    match value {
+        Value::Array(items) => items.iter().for_each(|item| xml(name, item, text)),
+        Value::Object(map) => {
+            write!(text, "<{name}>").unwrap();
+            map.iter().for_each(|(name, value)| xml(name, value, text));
+            write!(text, "</{name}>").unwrap();
+        }
+        Value::Null => {}
+        other => {
+            let plain = other.as_str().map_or_else(|| other.to_string(), str::to_owned);
+            let safe = plain.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+            write!(text, "<{name}>{safe}</{name}>").unwrap();
+        }
+    }
+}
+
+prop_compose! {
+    fn day()(year in 1990..2090_i32, month in 1..=12_u8, day in 1..=28_u8) -> String {
+        format!("{year:04}-{month:02}-{day:02}")
+    }
+}
+
+/// Text that both forms can carry: X12's separators are no part of it.
+fn words() -> impl Strategy<Value = String> {
+    "[A-Za-z0-9äÖ#&<.,'/-]([A-Za-z0-9äÖ#&<.,' /-]{0,18}[A-Za-z0-9äÖ#&<.,'/-])?"
+}
+
+fn number() -> impl Strategy<Value = String> {
+    (0..10_000_000_u64, 0..4_u32).prop_map(|(digits, scale)| {
+        novex_ingest::formats::decimal::normal(&format!(
+            "{}.{:0width$}",
+            digits / 10_u64.pow(scale),
+            digits % 10_u64.pow(scale),
+            width = scale as usize
+        ))
+        .unwrap()
+    })
+}
+
+fn cents() -> impl Strategy<Value = String> {
+    (0..10_000_000_u64).prop_map(|cents| {
+        novex_ingest::formats::decimal::normal(&format!("{}.{:02}", cents / 100, cents % 100)).unwrap()
+    })
+}
+
+prop_compose! {
+    fn dates()(list in prop::collection::vec(("[0-9]{3}", day()), 0..3)) -> Vec<Date> {
+        list.into_iter().map(|(qualifier, on)| Date { qualifier, on: Some(on), ..Date::default() }).collect()
+    }
+}
+
+prop_compose! {
+    fn references()(list in prop::collection::vec(("(DX|ZZ|CO|19)", words()), 0..3)) -> Vec<Reference> {
+        list.into_iter().map(|(qualifier, value)| Reference { qualifier, value: Some(value), description: None }).collect()
+    }
+}
+
+prop_compose! {
+    fn allowances()(list in prop::collection::vec(("[AC]", "[A-H][0-9]{3}", cents()), 0..2)) -> Vec<Allowance> {
+        list.into_iter().map(|(kind, code, amount)| Allowance { kind, code: Some(code), amount: Some(amount), ..Allowance::default() }).collect()
+    }
+}
+
+prop_compose! {
+    fn addresses()(list in prop::collection::vec(("(ST|BT|BY)", words(), "[0-9]{4}", prop::collection::vec(words(), 0..2), words(), "[0-9]{5}"), 0..2))
+        -> Vec<Address> {
+        list.into_iter().map(|(kind, name, id, lines, city, zip)| Address {
+            kind, name: Some(name), id_qualifier: Some("92".into()), id: Some(id), lines, city: Some(city), state: Some("MN".into()),
+            postal_code: Some(zip), country: Some("US".into()),
+        }).collect()
+    }
+}
+
+prop_compose! {
+    fn line()(
+        number in prop::option::of("[0-9]{1,6}"), quantity in self::number(), price in prop::option::of(self::number()),
+        ids in prop::collection::vec(("(BP|VN|UP|UK|ZQ)", words()), 0..5), description in prop::option::of(words()),
+        dates in dates(), references in references(), allowances in allowances(), addresses in addresses(),
+        schedules in prop::collection::vec(("[0-9]{4}", self::number()), 0..3),
+    ) -> Line {
+        Line {
+            number, quantity: Some(quantity), unit: Some("CA".into()), price,
+            ids: ids.into_iter().map(|(qualifier, value)| ProductId { qualifier, value }).collect(),
+            description, dates, references, allowances, addresses,
+            schedules: schedules.into_iter().map(|(location, quantity)| Schedule {
+                location: Some(location), quantity, unit: Some("CA".into()), ..Schedule::default()
+            }).collect(),
+            ..Line::default()
+        }
+    }
+}
+
+prop_compose! {
+    fn order()(
+        number in "[A-Z0-9]{1,22}", release in "[0-9]{0,4}", ordered_on in day(), currency in prop::option::of("[A-Z]{3}"),
+        dates in dates(), references in references(), allowances in allowances(), addresses in addresses(),
+        notes in prop::collection::vec(words(), 0..2), lines in prop::collection::vec(line(), 1..6), total in prop::option::of(self::number()),
+    ) -> PurchaseOrder {
+        PurchaseOrder {
+            partner: "ACMERETAIL".into(), number, release, purpose: "00".into(), kind: Some("SA".into()), ordered_on: Some(ordered_on),
+            currency, dates, references, allowances, addresses, notes, stated_lines: Some(lines.len().to_string()), lines, stated_total: total,
+            ..PurchaseOrder::default()
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Whatever order there is, it is read back as it was written, from all three forms.
+    #[test]
+    fn an_order_is_read_back_as_it_was_written(order in order()) {
+        let tree = rsx(&order);
+        let mut as_xml = String::from("<?xml version=\"1.0\"?><Orders xmlns=\"http://www.spscommerce.com/RSX\">");
+        xml("Order", &tree, &mut as_xml);
+        as_xml.push_str("</Orders>");
+        for text in [x12(&order), tree.to_string(), as_xml] {
+            let document = edi::read(text.as_bytes());
+            let faults: Vec<_> = document.all_faults().collect();
+            prop_assert!(faults.is_empty(), "{faults:?}\n{text}");
+            prop_assert_eq!(document.kind.as_str(), "850");
+            prop_assert_eq!(document.parts.len(), 1);
+            prop_assert_eq!(document.parts[0].order.as_ref(), Some(&order), "{}", text);
+        }
+    }
+
+    /// The same documents give the same order, however they came: only what names the events differs.
+    #[test]
+    fn changes_fold_alike_in_any_order(order in order(), seed in any::<u64>()) {
+        let change = |sequence: &str, lines: Vec<Line>| PurchaseOrder {
+            is_change: true, number: order.number.clone(), partner: order.partner.clone(), purpose: "04".into(),
+            sequence: Some(sequence.into()), lines, ..PurchaseOrder::default()
+        };
+        let line = |code: &str, quantity: &str| Line {
+            number: order.lines[0].number.clone(), ids: order.lines[0].ids.clone(), change: Some(code.into()),
+            quantity: Some(quantity.into()), ..Line::default()
+        };
+        let added = Line { number: Some("990".into()), change: Some("AI".into()), quantity: Some("5".into()), ..Line::default() };
+        let mut told = vec![
+            order.clone(), change("1", vec![line("CA", "7")]), change("2", vec![line("QI", "9"), added]), change("3", vec![line("DI", "0")]),
+        ];
+        let fold_all = |orders: &[PurchaseOrder]| {
+            let told: Vec<Told> = orders.iter().zip(1..).map(|(order, event_id)| Told { order: order.clone(), event_id, part: 1 }).collect();
+            let mut state = fold(&told, false);
+            state.event_id = None;
+            state.steps.iter_mut().for_each(|step| step.event_id = 0);
+            state
+        };
+        let expected = fold_all(&told);
+        fastrand::Rng::with_seed(seed).shuffle(&mut told);
+        prop_assert_eq!(fold_all(&told), expected);
+    }
+
+    /// Nothing that comes makes the readers panic.
+    #[test]
+    fn any_bytes_are_read_without_a_panic(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
+        drop(edi::read(&bytes));
+        drop(edi::read(&[b"ISA*00*          *00*          *ZZ*A              *ZZ*B              *261124*1041*U*00401*000000055*0*P*>~", bytes.as_slice()].concat()));
+    }
+}
+
+fn told(text: &str, event_id: i64) -> Told {
+    let order = edi::read(text.as_bytes()).parts.remove(0).order.expect("an order");
+    Told { order, event_id, part: 1 }
+}
+
+#[test]
+fn changes_apply_by_their_code() {
+    let first = told(&interchange("850", &[order_set("PO1", 3)]), 1);
+    let change = told(
+        &interchange(
+            "860",
+            &[change_set(
+                "PO1",
+                "2",
+                &[
+                    "POC*1*QI*12*2*CA",
+                    "POC*0002*PC***CA*21",
+                    "POC*3*DI",
+                    "POC*4*AI*5*5*EA*1.5**BP*B9",
+                    "POC**CA*8*8*CA***BP*NONE",
+                    "POC*1*XX*1",
+                ],
+            )],
+        ),
+        2,
+    );
+    let state = fold(&[change.clone(), first.clone()], false);
+    let lines: Vec<_> = state
+        .order
+        .lines
+        .iter()
+        .zip(&state.lines)
+        .map(|(line, status)| (line.quantity.as_deref().unwrap(), line.price.as_deref().unwrap(), *status))
+        .collect();
+    assert_eq!(
+        lines,
+        [
+            ("12", "19.95", Status::Open),
+            ("20", "21", Status::Open),
+            ("30", "19.95", Status::Cancelled),
+            ("5", "1.5", Status::Open)
+        ]
+    );
+    let said: Vec<_> = state.steps.iter().map(|step| (step.outcome, step.said.as_str())).collect();
+    assert_eq!(said[0], (Outcome::Applied, "quantity 10 → 12"));
+    assert_eq!((said[4].0, said[5].0), (Outcome::Unclear, Outcome::Unclear), "what cannot be told is not guessed");
+    assert!(state.attention().unwrap().contains("2 changes are not clear"));
+    assert_eq!(state.total().as_deref(), Some("666.9"));
+    // A partner that writes what is added or taken.
+    let delta = fold(&[first.clone(), change], true);
+    assert_eq!(delta.order.lines[0].quantity.as_deref(), Some("22"));
+    // QI with less than before: either a mistake, or such a partner. It is flagged.
+    let less = told(&interchange("860", &[change_set("PO1", "1", &["POC*1*QI*2*2*CA"])]), 3);
+    assert_eq!(fold(&[first.clone(), less], false).steps[0].outcome, Outcome::Unclear);
+    // A change waits for its order; a cancellation cancels all of it.
+    let cancel = told(&interchange("860", &[vec!["BCH*01*SA*PO1***20261124".to_owned()]]), 4);
+    assert_eq!(fold(std::slice::from_ref(&cancel), false).status, Status::Waiting);
+    assert_eq!(fold(&[cancel, first], false).status, Status::Cancelled);
+}
+
+/// Faults are named with their place, a broken set keeps no other from being taken, and the 997 says the same by the standard's rules.
+#[test]
+fn faults_have_their_place_and_the_acknowledgement_adds_up() {
+    let mut broken = order_set("PO2", 2);
+    broken[4] = "PO1*1*many*CA*19.95**BP*B1".to_owned();
+    let mut noted = order_set("A-NUMBER-THAT-IS-TOO-LONG-BY-FAR", 1);
+    noted.push("CTT*9".to_owned());
+    let text = interchange("850", &[order_set("PO1", 1), broken, noted]).replace("SE*11*0003", "SE*99*0003");
+    let document = edi::read(text.as_bytes());
+    let taken: Vec<bool> = document.parts.iter().map(|part| part.order.is_some()).collect();
+    assert_eq!(taken, [true, false, true]);
+    let worst: Vec<String> =
+        document.all_faults().filter(|fault| fault.severity == Severity::Error).map(ToString::to_string).collect();
+    assert_eq!(worst, ["line 17, segment 6, PO102: the quantity is \"many\", which is no number"]);
+    let answer = acknowledge::write(&document, 0, (41, 42), ("20261125", "0930"));
+    let segments: Vec<&str> = answer.lines().collect();
+    assert_eq!(segments[0].len(), 106, "ISA is as long as it must be");
+    assert!(
+        segments[0].contains("*ZZ*NOVEX          *ZZ*ACMERETAIL     *261125*0930*U*00401*000000041*0*P*>~"),
+        "{answer}"
+    );
+    assert_eq!(segments[1], "GS*FA*NOVEX*ACMERETAIL*20261125*0930*42*X*004010~");
+    let body = &segments[2..segments.len() - 3];
+    assert_eq!(
+        body,
+        [
+            "ST*997*0001~",
+            "AK1*PO*7~",
+            "AK2*850*0001~",
+            "AK5*A~",
+            "AK2*850*0002~",
+            "AK3*PO1*6**8~",
+            "AK4*2*330*6~",
+            "AK5*R*5~",
+            "AK2*850*0003~",
+            "AK3*BEG*2**8~",
+            "AK4*3*324*5*A-NUMBER-THAT-IS-TOO-LONG-BY-FAR~",
+            "AK5*E*4*5~",
+            "AK9*P*3*3*2~"
+        ]
+    );
+    assert_eq!(segments[segments.len() - 3..], ["SE*14*0001~", "GE*1*42~", "IEA*1*000000041~"]);
+    // What we write is sound by our own reading, and is not answered itself.
+    let back = edi::read(answer.as_bytes());
+    assert_eq!((back.kind.as_str(), back.all_faults().count()), ("997", 0));
+    assert!(!acknowledge::is_due(&back, 0));
+}
+
+/// Every sample that others wrote: the sound ones give their orders, the broken ones a fault, none a panic.
+#[test]
+fn the_samples_of_others_are_understood() {
+    let Some(folder) = std::env::var_os("NOVEX_SAMPLES").map(PathBuf::from) else { return };
+    let mut seen = 0;
+    for part in ["x12/850", "x12/other", "sps-rsx-json"] {
+        for entry in std::fs::read_dir(folder.join(part)).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.file_name().unwrap().to_string_lossy().into_owned();
+            let document = edi::read(&std::fs::read(&path).unwrap());
+            seen += 1;
+            assert_ne!(document.dialect, Dialect::Unknown, "{name}");
+            let orders: Vec<&PurchaseOrder> = document.parts.iter().filter_map(|part| part.order.as_ref()).collect();
+            let is_order = matches!(document.kind.as_str(), "850" | "860");
+            let errors = document.all_faults().filter(|fault| fault.severity == Severity::Error).count();
+            assert!(
+                !is_order || orders.len() == document.parts.len() || errors > 0,
+                "{name}: neither taken nor a fault"
+            );
+            for order in orders {
+                assert!(
+                    !order.number.is_empty() && !order.partner.is_empty() && !order.lines.is_empty(),
+                    "{name}: {order:?}"
+                );
+            }
+            if part == "x12/850" && name.contains("Issue") {
+                assert!(
+                    errors > 0 && document.all_faults().any(|fault| fault.at == "BEG"),
+                    "{name}: no order is in it"
+                );
+            }
+        }
+    }
+    assert!(seen > 40, "{seen} samples");
+}
