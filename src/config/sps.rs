@@ -2,8 +2,10 @@
 
 use super::reader::{At, Table};
 use crate::secret::Secret;
-use crate::sps::{After, HostKey, Place, Sftp, Source, transport::sftp::is_host_key};
+use crate::sps::transport::sftp::is_host_key;
+use crate::sps::{After, Api, HostKey, Place, Sftp, Source};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -41,7 +43,9 @@ pub(super) fn read(
         let url = entry.text("url");
         let keys = if entry.has("secrets") { secrets(&mut entry) } else { Vec::new() };
         let host_key = entry.text("host_key");
-        let after = after(&mut entry);
+        let stated = entry.text("after");
+        let is_api = url.as_ref().is_some_and(|url| url.value.starts_with("http"));
+        let after = after(&entry, stated, is_api);
         let (settle, timeout) = (
             entry.duration("settle", 5 * SECOND, Duration::ZERO..=HOUR),
             entry.duration("timeout", 120 * SECOND, SECOND / 10..=HOUR),
@@ -70,9 +74,13 @@ pub(super) fn read(
     Some(Sps { secrets: own, interval: (!interval.is_zero()).then_some(interval), sources, outgoing })
 }
 
-fn after(table: &mut Table<'_>) -> After {
-    let Some(after) = table.text("after") else { return After::Archive };
+fn after(table: &Table<'_>, stated: Option<At<String>>, is_api: bool) -> After {
+    let Some(after) = stated else { return if is_api { After::Delete } else { After::Archive } };
     match after.value.as_str() {
+        "archive" if is_api => {
+            table.mistake_at(&after, "is not possible at the API", "Use \"delete\", as SPS asks for, or \"leave\".");
+            After::Leave
+        }
         "archive" => After::Archive,
         "delete" => After::Delete,
         "leave" => After::Leave,
@@ -136,8 +144,30 @@ fn place(
             let path = if path.is_empty() { "/".to_owned() } else { path };
             Some(Place::Sftp(Sftp { host, port: parsed.port().unwrap_or(22), user, path, secrets, host_key }))
         }
+        "https" | "http" => {
+            let is_here = matches!(parsed.host_str(), Some("127.0.0.1" | "localhost"));
+            if parsed.scheme() == "http" && !is_here {
+                table.mistake_at(url, "is not encrypted: everybody on the way reads the secret", "Write https://.");
+            }
+            let client_id = table.text("client_id").map(|id| id.value);
+            if client_id.is_none() || secrets.is_empty() {
+                let mend =
+                    "Add client_id = \"…\" and secrets = [\"file:…\"], as SPS gives them for a machine-to-machine app.";
+                table.mistake("has no client_id or no secrets", mend);
+            }
+            let mut text =
+                |key: &str, default: &str| table.text(key).map_or_else(|| default.to_owned(), |text| text.value);
+            Some(Place::Api(Api {
+                url: url.value.clone(),
+                client_id: client_id.unwrap_or_default(),
+                secrets,
+                token_url: text("token_url", "https://auth.spscommerce.com/oauth/token"),
+                audience: text("audience", "https://spscommerce.com"),
+                token: Arc::default(),
+            }))
+        }
         other => {
-            let mend = "Use sftp:// or file://.";
+            let mend = "Use sftp://, https:// or file://.";
             table.mistake_at(url, format!("{other}:// is not known"), mend);
             None
         }

@@ -11,7 +11,9 @@ pub mod transport;
 
 use crate::secret::Secret;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::Mutex;
 
 /// A directory that is polled.
 #[derive(Debug, Clone)]
@@ -34,6 +36,21 @@ pub enum Place {
     Files { path: PathBuf },
     /// `sftp://user@host:22/out`
     Sftp(Sftp),
+    /// `https://api.spscommerce.com/transactions/v5/data/out`
+    Api(Api),
+}
+
+/// A directory of SPS's transactions API.
+#[derive(Debug, Clone)]
+pub struct Api {
+    pub url: String,
+    pub client_id: String,
+    /// The client's secret.
+    pub secrets: Vec<Secret>,
+    pub token_url: String,
+    pub audience: String,
+    /// The token, kept from one poll to the next.
+    pub token: Arc<Mutex<transport::api::Token>>,
 }
 
 /// A directory at an SFTP server.
@@ -73,6 +90,7 @@ impl Source {
         match &self.place {
             Place::Files { path } => path.display().to_string(),
             Place::Sftp(sftp) => sftp.path.clone(),
+            Place::Api(api) => api.url.clone(),
         }
     }
 }

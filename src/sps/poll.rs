@@ -3,7 +3,7 @@
 //! A crash between any two steps loses nothing and doubles nothing: until the event is committed the file is where it was, and
 //! afterwards the event's id (its name and the digest of its bytes) tells that it is here.
 
-use super::transport::{Connection, RemoteFile, Trouble};
+use super::transport::{Link, RemoteFile, Trouble};
 use super::{After, Source};
 use crate::clock::{self, Timestamp};
 use crate::providers::sps;
@@ -12,6 +12,7 @@ use crate::store::claims::Holder;
 use crate::store::sps_files::{End, FileClaim, Poll, Seen, Turn};
 use crate::store::{Store, StoreError};
 use bytes::Bytes;
+use std::time::Duration;
 use tracing::{info, warn};
 
 /// Who asked.
@@ -73,17 +74,21 @@ impl Poller {
             ..Poll::default()
         };
         let looked = self.look(source, asked_by, &mut poll, progress).await;
+        let mut asked = Duration::ZERO;
         match &looked {
-            Err(Ended::Source(error)) => poll.error = Some(error.clone()),
+            Err(Ended::Source(error, rest)) => {
+                poll.error = Some(error.clone());
+                asked = *rest;
+            }
             Err(Ended::Store(error)) => poll.error = Some(format!("the database failed: {error}")),
             Ok(()) => {}
         }
         poll.finished_at = Some(clock::text(self.store.clock.now()));
-        let (rest, rest_max) = (self.backoff.after(1), self.backoff.after(u32::MAX));
+        let (rest, rest_max) = (self.backoff.after(1).max(asked), self.backoff.after(u32::MAX).max(asked));
         self.store.end_poll(&poll, rest, rest_max).await?;
         match looked {
             Err(Ended::Store(error)) => return Err(error),
-            Err(Ended::Source(error)) => {
+            Err(Ended::Source(error, _)) => {
                 warn!(source = source.name, "cannot be polled, its files wait there; the others go on: {error}");
             }
             Ok(()) => {
@@ -115,7 +120,7 @@ impl Poller {
         progress: &(dyn Fn(u64, u64) + Sync),
     ) -> Result<(), Ended> {
         let (_, known) = self.store.sps_source(&source.name)?;
-        let (connection, key) = Connection::open(source, known.as_deref()).await?;
+        let (connection, key) = Link::open(source, known.as_deref()).await?;
         if let (Some(key), None) = (&key, &known) {
             self.store.keep_host_key(&source.name, key).await?;
         }
@@ -144,7 +149,7 @@ impl Poller {
         &self,
         source: &Source,
         asked_by: AskedBy,
-        connection: &Connection,
+        connection: &Link,
         file: &RemoteFile,
     ) -> Result<Fate, Ended> {
         let now = self.store.clock.now();
@@ -182,9 +187,9 @@ impl Poller {
                 self.finish(&claim, End::Failed { error, at }).await?;
                 Ok(Fate::Failed)
             }
-            Err(Stopped::Source(error)) => {
+            Err(Stopped::Source(error, rest)) => {
                 self.finish(&claim, End::Released).await?;
-                Err(Ended::Source(error))
+                Err(Ended::Source(error, rest))
             }
             Err(Stopped::Store(error)) => {
                 // The database is full or locked: what cannot be noted now is rescued by its lease.
@@ -206,7 +211,7 @@ impl Poller {
     async fn fetch(
         &self,
         source: &Source,
-        connection: &Connection,
+        connection: &Link,
         file: &RemoteFile,
         claim: &FileClaim,
     ) -> Result<Fate, Stopped> {
@@ -261,7 +266,8 @@ impl Poller {
 
 /// Why a poll ended early.
 enum Ended {
-    Source(String),
+    /// It is to be left alone for so long at least.
+    Source(String, Duration),
     Store(StoreError),
 }
 
@@ -274,8 +280,9 @@ impl From<StoreError> for Ended {
 impl From<Trouble> for Ended {
     fn from(trouble: Trouble) -> Self {
         match trouble {
-            Trouble::Source(error) | Trouble::File(error) => Self::Source(error),
-            Trouble::Gone => Self::Source("it is gone".to_owned()),
+            Trouble::Source(error) | Trouble::File(error) => Self::Source(error, Duration::ZERO),
+            Trouble::Later(error, rest) => Self::Source(error, rest),
+            Trouble::Gone => Self::Source("it is gone".to_owned(), Duration::ZERO),
         }
     }
 }
@@ -283,9 +290,10 @@ impl From<Trouble> for Ended {
 impl From<Stopped> for Ended {
     fn from(stopped: Stopped) -> Self {
         match stopped {
-            Stopped::Source(error) | Stopped::File(error) => Self::Source(error),
+            Stopped::Source(error, rest) => Self::Source(error, rest),
+            Stopped::File(error) => Self::Source(error, Duration::ZERO),
             Stopped::Store(error) => Self::Store(error),
-            Stopped::Grows => Self::Source("it is gone".to_owned()),
+            Stopped::Grows => Self::Source("it is gone".to_owned(), Duration::ZERO),
         }
     }
 }
@@ -295,7 +303,8 @@ enum Stopped {
     /// It is written to, or somebody else has just taken it away.
     Grows,
     File(String),
-    Source(String),
+    /// It is to be left alone for so long at least.
+    Source(String, Duration),
     Store(StoreError),
 }
 
@@ -308,7 +317,8 @@ impl From<StoreError> for Stopped {
 impl From<Trouble> for Stopped {
     fn from(trouble: Trouble) -> Self {
         match trouble {
-            Trouble::Source(error) => Self::Source(error),
+            Trouble::Source(error) => Self::Source(error, Duration::ZERO),
+            Trouble::Later(error, rest) => Self::Source(error, rest),
             Trouble::File(error) => Self::File(error),
             Trouble::Gone => Self::Grows,
         }
@@ -319,6 +329,9 @@ impl From<Trouble> for Stopped {
 async fn within<T>(source: &Source, work: impl Future<Output = Result<T, Trouble>>) -> Result<T, Stopped> {
     match tokio::time::timeout(source.timeout, work).await {
         Ok(done) => Ok(done?),
-        Err(_late) => Err(Stopped::Source(format!("no answer within {:?} (sps.sources.timeout)", source.timeout))),
+        Err(_late) => {
+            let said = format!("no answer within {:?} (sps.sources.timeout)", source.timeout);
+            Err(Stopped::Source(said, Duration::ZERO))
+        }
     }
 }

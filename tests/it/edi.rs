@@ -419,7 +419,7 @@ fn faults_have_their_place_and_the_acknowledgement_adds_up() {
     broken[4] = "PO1*1*many*CA*19.95**BP*B1".to_owned();
     let mut noted = order_set("A-NUMBER-THAT-IS-TOO-LONG-BY-FAR", 1);
     noted.push("CTT*9".to_owned());
-    let text = interchange("850", &[order_set("PO1", 1), broken, noted]).replace("SE*11*0003", "SE*99*0003");
+    let text = interchange("850", &[order_set("PO1", 1), broken, noted]).replace("SE*10*0003", "SE*99*0003");
     let document = edi::read(text.as_bytes());
     let taken: Vec<bool> = document.parts.iter().map(|part| part.order.is_some()).collect();
     assert_eq!(taken, [true, false, true]);

@@ -80,7 +80,7 @@ fn the_same_file_is_known_and_another_of_its_name_is_marked() {
     assert_eq!(counts(&polled(&home)), [1, 0, 1, 0, 0]);
     put(&home, "orders.edi", &interchange("850", &[order_set("PO2", 1)]));
     assert_eq!(counts(&polled(&home)), [1, 1, 0, 0, 0]);
-    assert_eq!(home.sql("SELECT id, same_name_as FROM webhook_events ORDER BY id"), "1|\n2|1");
+    assert_eq!(home.sql("SELECT same_name_as IS NOT NULL FROM webhook_events ORDER BY id"), "0\n1");
     assert_eq!(fs::read_dir(home.path("in")).unwrap().count(), 0);
     assert_eq!(
         home.sql("SELECT sum(found), sum(taken), sum(duplicates) FROM sps_polls WHERE finished_at IS NOT NULL"),

@@ -151,7 +151,7 @@ impl Reader {
             line.price = self.number(at, 4, 212, "the price");
             line.price_basis = at.0.some(5);
             line.ids = parts::product_ids(at.0, 6);
-            if line.quantity.is_none() {
+            if at.0.get(2).is_empty() {
                 let code = Code::Element(330, 1, String::new());
                 self.fault(Severity::Warning, at, 2, code, "the line has no quantity");
             }

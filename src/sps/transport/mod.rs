@@ -1,10 +1,12 @@
-//! How a source is reached: a directory of this box, or an SFTP server. All do the same few things.
+//! How a source is reached: a directory of this box, an SFTP server, or SPS's API. All do the same few things.
 
+pub mod api;
 pub mod files;
 pub mod sftp;
 
 use super::{Place, Source};
 use crate::clock::Timestamp;
+use std::time::Duration;
 
 /// A file at a source.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,6 +22,8 @@ pub struct RemoteFile {
 pub enum Trouble {
     /// The source as a whole: nothing more can be had from it now.
     Source(String),
+    /// The same, and not before this time has passed.
+    Later(String, Duration),
     /// This file only.
     File(String),
     /// The file is not there (any more).
@@ -32,12 +36,13 @@ pub const ARCHIVE: &str = "archive";
 const ARCHIVED_MAX: u32 = 1_000;
 
 /// A source that was reached.
-pub enum Connection {
+pub enum Link {
     Files(files::Files),
     Sftp(Box<sftp::Session>),
+    Api(api::Session),
 }
 
-impl Connection {
+impl Link {
     /// Reaches a source. `known`: the host key it showed first, where that is asked for; gives the one it shows now.
     ///
     /// # Errors
@@ -45,6 +50,7 @@ impl Connection {
     pub async fn open(source: &Source, known: Option<&str>) -> Result<(Self, Option<String>), Trouble> {
         match &source.place {
             Place::Files { path } => Ok((Self::Files(files::Files::new(path.clone())), None)),
+            Place::Api(settings) => Ok((Self::Api(api::Session::open(settings, source.timeout)?), None)),
             Place::Sftp(settings) => {
                 let open = sftp::Session::open(settings, known);
                 let (session, key) = tokio::time::timeout(source.timeout, open)
@@ -63,6 +69,7 @@ impl Connection {
         let mut files = match self {
             Self::Files(files) => files.list().await?,
             Self::Sftp(session) => session.list().await?,
+            Self::Api(session) => session.list().await?,
         };
         files.retain(|file| is_finished(&file.name));
         files.sort_by(|one, other| one.name.cmp(&other.name));
@@ -77,6 +84,7 @@ impl Connection {
         match self {
             Self::Files(files) => files.read(name, limit).await,
             Self::Sftp(session) => session.read(name, limit).await,
+            Self::Api(session) => session.read(name, limit).await,
         }
     }
 
@@ -88,6 +96,8 @@ impl Connection {
         match self {
             Self::Files(files) => files.look(name).await,
             Self::Sftp(session) => session.look(name).await,
+            // It says nothing of size and time; a download that ends early is an error of its own.
+            Self::Api(_) => Ok(RemoteFile { name: name.to_owned(), size: None, modified: None }),
         }
     }
 
@@ -99,6 +109,7 @@ impl Connection {
         match self {
             Self::Files(files) => files.delete(name).await,
             Self::Sftp(session) => session.delete(name).await,
+            Self::Api(session) => session.delete(name).await,
         }
     }
 
@@ -112,6 +123,7 @@ impl Connection {
             let moved = match self {
                 Self::Files(files) => files.archive(name, &target).await?,
                 Self::Sftp(session) => session.archive(name, &target).await?,
+                Self::Api(_) => return Err(Trouble::File("the API has no archive".to_owned())),
             };
             if moved {
                 return Ok(());

@@ -175,7 +175,7 @@ impl Session {
         let entries = self.sftp.read_dir(self.path.clone()).await.map_err(|error| match Self::trouble(&error) {
             Trouble::Gone => Trouble::Source(format!("there is no directory {}", self.path)),
             Trouble::File(said) => Trouble::Source(format!("{} cannot be listed: {said}", self.path)),
-            source @ Trouble::Source(_) => source,
+            source @ (Trouble::Source(_) | Trouble::Later(..)) => source,
         })?;
         Ok(entries
             .filter(|entry| entry.file_type().is_file())
