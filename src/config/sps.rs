@@ -41,7 +41,9 @@ pub(super) fn read(
     for mut entry in table.tables("sources") {
         let name = entry.text("name");
         let url = entry.text("url");
-        let keys = if entry.has("secrets") { secrets(&mut entry) } else { Vec::new() };
+        // A command that needs none of them does not load them.
+        let has_secrets = entry.has("secrets");
+        let keys = if has_secrets { secrets(&mut entry) } else { Vec::new() };
         let host_key = entry.text("host_key");
         let stated = entry.text("after");
         let is_api = url.as_ref().is_some_and(|url| url.value.starts_with("http"));
@@ -60,7 +62,7 @@ pub(super) fn read(
             Some(_) => {}
         }
         let place = if let Some(url) = &url {
-            place(&mut entry, url, keys, host_key, &file)
+            place(&mut entry, url, (keys, has_secrets), host_key, &file)
         } else {
             entry.mistake("has no url", "Add url = \"sftp://USER@HOST:22/out\" or \"file:///srv/sps/in\".");
             None
@@ -95,10 +97,14 @@ fn after(table: &Table<'_>, stated: Option<At<String>>, is_api: bool) -> After {
 fn place(
     table: &mut Table<'_>,
     url: &At<String>,
-    secrets: Vec<Secret>,
+    (secrets, has_secrets): (Vec<Secret>, bool),
     host_key: Option<At<String>>,
     file: &impl Fn(&str) -> PathBuf,
 ) -> Option<Place> {
+    // Of the API only; they stand in the shipped file beside another kind of source.
+    let mut key = |name: &str| table.text(name).map(|text| text.value);
+    let (client_id, token_url, audience) = (key("client_id"), key("token_url"), key("audience"));
+    let text = |stated: Option<String>, default: &str| stated.unwrap_or_else(|| default.to_owned());
     let Ok(parsed) = reqwest::Url::parse(&url.value) else {
         table.mistake_at(url, "is no address", "Write sftp://USER@HOST:22/out or file:///srv/sps/in.");
         return None;
@@ -120,7 +126,7 @@ fn place(
                 let mend = "Put it into a file of its own and name that in secrets.";
                 table.mistake_at(url, "holds a password, which everybody sees who reads this file", mend);
             }
-            if secrets.is_empty() {
+            if !has_secrets {
                 let mend = "Add secrets = [\"file:/etc/novex-ingest/secrets/sps-acme\"]: a password or a private key.";
                 table.mistake("has no secrets", mend);
             }
@@ -149,20 +155,17 @@ fn place(
             if parsed.scheme() == "http" && !is_here {
                 table.mistake_at(url, "is not encrypted: everybody on the way reads the secret", "Write https://.");
             }
-            let client_id = table.text("client_id").map(|id| id.value);
-            if client_id.is_none() || secrets.is_empty() {
+            if client_id.is_none() || !has_secrets {
                 let mend =
                     "Add client_id = \"…\" and secrets = [\"file:…\"], as SPS gives them for a machine-to-machine app.";
                 table.mistake("has no client_id or no secrets", mend);
             }
-            let mut text =
-                |key: &str, default: &str| table.text(key).map_or_else(|| default.to_owned(), |text| text.value);
             Some(Place::Api(Api {
                 url: url.value.clone(),
                 client_id: client_id.unwrap_or_default(),
                 secrets,
-                token_url: text("token_url", "https://auth.spscommerce.com/oauth/token"),
-                audience: text("audience", "https://spscommerce.com"),
+                token_url: text(token_url, "https://auth.spscommerce.com/oauth/token"),
+                audience: text(audience, "https://spscommerce.com"),
                 token: Arc::default(),
             }))
         }

@@ -40,5 +40,6 @@ mod samples;
 /// The certificate: self-signed, reloaded, broken; protocol versions.
 mod sftp;
 mod sps;
+mod sps_api;
 mod tls;
 mod util;

@@ -197,7 +197,7 @@ fn find_separators(text: &str) -> Option<Found> {
             && ![Some(element), component, Some(segment)].contains(&Some(*letter))
     });
     let complaint = if !begins {
-        Some(format!("{} stands where ISA should", &text[..3]))
+        Some(format!("{} stands where ISA should", text.chars().take(3).collect::<String>()))
     } else if text[..length].chars().count() != 105 {
         Some(format!(
             "ISA has {} characters instead of 105: its elements are not padded as they should be",
