@@ -1335,13 +1335,14 @@ CREATE TABLE sps_item_mappings (
 
 CREATE VIEW purchase_order_line_mappings AS
   -- Which mapping fits each line: the partner's own before everybody's, one for the unit before one for any, then by buyer's,
-  -- vendor's, GTIN, UPC. Whole numbers are multiplied and the point is set afterwards, so that it is exact.
+  -- vendor's, GTIN, UPC. Whole numbers are multiplied and the point is set afterwards, so that it is exact; over 18 digits it is NULL.
   SELECT partner, po_number, release, position, item, coalesce(item_unit, unit) AS item_unit,
-         CASE WHEN quantity IS NULL THEN NULL WHEN decimals = 0 THEN CAST(product AS TEXT)
+         CASE WHEN quantity IS NULL OR digits > 18 THEN NULL WHEN decimals = 0 THEN CAST(product AS TEXT)
               ELSE rtrim(rtrim(CASE WHEN product < 0 THEN '-' ELSE '' END || (abs(product) / CAST('1' || substr('000000000000', 1, decimals) AS INTEGER)) || '.'
                    || substr('000000000000' || (abs(product) % CAST('1' || substr('000000000000', 1, decimals) AS INTEGER)), -decimals), '0'), '.') END AS item_quantity
     FROM (SELECT l.partner, l.po_number, l.release, l.position, l.quantity, l.unit, m.item, m.item_unit,
                  CAST(replace(l.quantity, '.', '') AS INTEGER) * CAST(replace(m.factor, '.', '') AS INTEGER) AS product,
+                 length(replace(l.quantity, '.', '')) + length(replace(m.factor, '.', '')) AS digits,
                  CASE WHEN instr(l.quantity, '.') = 0 THEN 0 ELSE length(l.quantity) - instr(l.quantity, '.') END
                  + CASE WHEN instr(m.factor, '.') = 0 THEN 0 ELSE length(m.factor) - instr(m.factor, '.') END AS decimals
             FROM purchase_order_lines l JOIN sps_item_mappings m ON m.id = (

@@ -102,8 +102,9 @@ pub struct MapPartner {
     /// The ERP's customer number
     customer: String,
     /// In changes of quantity (QI, QD) this partner writes the new total, or what is added or taken
-    #[arg(long, value_parser = ["total", "delta"], default_value = "total")]
-    quantity: String,
+    /// [default: as before, total at first]
+    #[arg(long, value_parser = ["total", "delta"])]
+    quantity: Option<String>,
 }
 
 #[derive(Debug, Args)]

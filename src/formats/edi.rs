@@ -5,6 +5,7 @@ use super::fault::{Code, Fault};
 use super::purchase_order::PurchaseOrder;
 use super::{rsx, x12};
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 
 /// What a file is written in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -119,10 +120,21 @@ pub fn read(bytes: &[u8]) -> Document {
     }
 }
 
-/// What a file is, without reading all of it twice: for its topic.
+/// What a file is, without reading the orders in it: for its topic.
 #[must_use]
 pub fn kind(bytes: &[u8]) -> String {
-    read(bytes).kind
+    let text = text(bytes);
+    let of_tree = |tree: Result<rsx::Node, String>| tree.map_or("unknown", |tree| rsx::kind(&tree).set()).to_owned();
+    match text.trim_start().chars().next() {
+        Some('<') => of_tree(rsx::tree::from_xml(text.trim_start())),
+        Some('{' | '[') => of_tree(rsx::tree::from_json(text.trim_start())),
+        _ => {
+            let file = x12::envelope::read(&text);
+            let sets =
+                file.interchanges.iter().flat_map(|interchange| &interchange.groups).flat_map(|group| &group.sets);
+            kind_of(sets.map(|set| set.kind.as_str()))
+        }
+    }
 }
 
 fn unreadable(dialect: Dialect, text: String) -> Document {
@@ -151,7 +163,8 @@ fn of_tree(dialect: Dialect, tree: Result<rsx::Node, String>) -> Document {
     let mut parts = Vec::new();
     if is_order {
         for (order, faults) in rsx::read(&tree) {
-            parts.push(Part { kind: kind.set().to_owned(), control: String::new(), order, faults, group: None });
+            let own = order.as_ref().map_or(kind.set(), |order| if order.is_change { "860" } else { "850" });
+            parts.push(Part { kind: own.to_owned(), control: String::new(), order, faults, group: None });
         }
         if parts.is_empty() {
             return unreadable(dialect, "there is no order in it".to_owned());
@@ -208,16 +221,19 @@ fn of_x12(text: &str) -> Document {
             });
         }
     }
-    let mut kinds: Vec<&str> = parts.iter().map(|part| part.kind.as_str()).collect();
-    kinds.sort_unstable();
-    kinds.dedup();
-    let kind = match kinds.as_slice() {
+    let kind = kind_of(parts.iter().map(|part| part.kind.as_str()));
+    Document { dialect: Dialect::X12, kind, parts, faults, groups }
+}
+
+/// The one kind of all sets, `mixed` for several.
+fn kind_of<'s>(sets: impl Iterator<Item = &'s str>) -> String {
+    let kinds: BTreeSet<&str> = sets.collect();
+    match kinds.iter().collect::<Vec<_>>().as_slice() {
         // Short letters and digits only: it becomes a topic.
         [one] if (1..=6).contains(&one.len()) && one.bytes().all(|byte| byte.is_ascii_alphanumeric()) => {
-            (*one).to_owned()
+            (**one).to_owned()
         }
         [] | [_] => "unknown".to_owned(),
         _ => "mixed".to_owned(),
-    };
-    Document { dialect: Dialect::X12, kind, parts, faults, groups }
+    }
 }

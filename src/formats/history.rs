@@ -6,6 +6,7 @@
 
 use super::decimal;
 use super::purchase_order::{Line, PurchaseOrder};
+use std::collections::HashSet;
 
 /// A document, and where it came from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -113,7 +114,13 @@ impl State {
 pub fn fold(told: &[Told], delta: bool) -> State {
     let place = |told: &&Told| (told.event_id, told.part);
     let mut originals: Vec<&Told> = told.iter().filter(|told| !told.order.is_change).collect();
-    originals.sort_by_key(place);
+    // One that replaces outranks what it replaces, a copy for information is outranked by anything else.
+    let rank = |told: &&Told| match told.order.purpose.as_str() {
+        "05" => 2,
+        "06" | "07" | "22" | "CN" => 0,
+        _ => 1,
+    };
+    originals.sort_by_key(|told| (rank(told), place(told)));
     let mut changes: Vec<&Told> = told.iter().filter(|told| told.order.is_change).collect();
     changes.sort_by_key(|told| {
         // The standard: a change without a number is the first.
@@ -145,7 +152,13 @@ pub fn fold(told: &[Told], delta: bool) -> State {
         changes: count,
         event_id: Some(base.event_id),
     };
+    let mut seen = HashSet::new();
     for change in changes {
+        // The same change once more, as in a file that was sent twice under two names.
+        if !seen.insert(serde_json::to_string(&change.order).unwrap_or_default()) {
+            state.steps.push(step(change, None, Outcome::Applied, "is the same change once more".to_owned()));
+            continue;
+        }
         // An order that replaces an earlier one has what was changed before.
         if base.order.purpose == "05" && (change.event_id, change.part) < (base.event_id, base.part) {
             state.steps.push(step(
@@ -158,7 +171,8 @@ pub fn fold(told: &[Told], delta: bool) -> State {
         }
         state.apply(change, delta);
     }
-    if let Some(last) = originals.last().filter(|told| told.order.purpose == "01") {
+    // Whenever it came: a cancellation is never left out.
+    if let Some(last) = originals.iter().find(|told| told.order.purpose == "01") {
         state.cancel(last, "the order is cancelled");
     }
     state
@@ -214,9 +228,23 @@ impl State {
         if change.lines.is_empty() {
             self.steps.push(step(told, None, Outcome::Applied, "changes the order's header".to_owned()));
         }
+        let mut named: HashSet<usize> = HashSet::new();
         for line in &change.lines {
+            let before = self.order.lines.len();
+            let found = self.find(line);
             let (outcome, said) = self.apply_line(line, delta);
+            named.extend(found.or((self.order.lines.len() > before).then_some(before)));
             self.steps.push(step(told, Some(line), outcome, said));
+        }
+        // Replaced by the lines: what is not among them is ordered no more.
+        if change.purpose == "05" && !change.lines.is_empty() {
+            for index in (0..self.lines.len()).filter(|index| !named.contains(index)) {
+                self.lines[index] = Status::Cancelled;
+                let mut gone =
+                    step(told, None, Outcome::Applied, "deleted: it is not in what replaces the order".to_owned());
+                gone.line_number.clone_from(&self.order.lines[index].number);
+                self.steps.push(gone);
+            }
         }
     }
 
@@ -231,6 +259,12 @@ impl State {
         if code == "AI" {
             // The same addition twice is one line.
             if let Some(index) = found.filter(|_| line.number.is_some()) {
+                let other = &self.order.lines[index];
+                let same =
+                    line.ids.is_empty() || other.ids.is_empty() || line.ids.iter().any(|id| other.ids.contains(id));
+                if !same {
+                    return (Outcome::Unclear, "a line of this number is there, with other goods".to_owned());
+                }
                 self.order.lines[index] = line.clone();
                 self.lines[index] = Status::Open;
                 return (Outcome::Applied, "the line is there: it was written anew".to_owned());
@@ -288,7 +322,7 @@ impl State {
                 if odd {
                     let said = format!(
                         "{said}: {code} says the other direction; does this partner send what is added or taken? \
-                                        Then: novex-ingest sps map partner --quantity delta"
+                                        Then: novex-ingest sps map partner PARTNER CUSTOMER --quantity delta"
                     );
                     (Outcome::Unclear, said)
                 } else {

@@ -14,10 +14,10 @@ use serde_json::json;
 
 /// A file that this process itself fetched from a source that proved who it is: by its host key, or by being a directory here.
 #[derive(Debug, Clone)]
-pub struct Fetched<'f> {
-    pub source: &'f str,
-    pub directory: &'f str,
-    pub name: &'f str,
+pub struct Fetched {
+    pub source: String,
+    pub directory: String,
+    pub name: String,
     pub modified: Option<Timestamp>,
     pub received_at: Timestamp,
     pub bytes: Bytes,
@@ -25,14 +25,14 @@ pub struct Fetched<'f> {
 
 /// The event that a file becomes: its directory is the shop, what it is the topic, its name and the digest of its bytes the id.
 #[must_use]
-pub fn file(fetched: &Fetched<'_>) -> Verified {
+pub fn file(fetched: &Fetched) -> Verified {
     let authentic: Authentic = proof::fetched(&fetched.bytes);
     let headers = json!({
         "source": fetched.source, "file": fetched.name, "bytes": fetched.bytes.len(), "modified": fetched.modified.map(clock::text)
     });
     let envelope = Envelope {
         source: Source::Sps,
-        shop_domain: fetched.directory.to_owned(),
+        shop_domain: fetched.directory.clone(),
         topic: edi::kind(&fetched.bytes),
         webhook_id: format!("{} {}", fetched.name, digest_of(&fetched.bytes)),
         provider_event_id: None,

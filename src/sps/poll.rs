@@ -124,8 +124,12 @@ impl Poller {
         if let (Some(key), None) = (&key, &known) {
             self.store.keep_host_key(&source.name, key).await?;
         }
-        let files = within(source, connection.list()).await?;
-        poll.found = files.len() as u64;
+        let (files, odd) = within(source, connection.list()).await?;
+        poll.found = (files.len() + odd.len()) as u64;
+        poll.failed = odd.len() as u64;
+        for name in &odd {
+            warn!(source = source.name, file = ?name, "is not taken: its name has letters that no file's should; rename it");
+        }
         let mut ended = Ok(());
         for (done, file) in files.iter().enumerate() {
             progress(done as u64, poll.found);
@@ -218,19 +222,33 @@ impl Poller {
         let bytes = within(source, connection.read(&file.name, source.max_file_bytes)).await?;
         let after = within(source, connection.look(&file.name)).await?;
         let whole = after.size.is_none_or(|size| size == bytes.len() as u64);
-        if !whole || (after.size, after.modified) != (file.size, file.modified) {
+        if !whole || after != *file {
             return Err(Stopped::Grows);
         }
         let fetched = sps::Fetched {
-            source: &source.name,
-            directory: &source.directory(),
-            name: &file.name,
+            source: source.name.clone(),
+            directory: source.directory(),
+            name: file.name.clone(),
             modified: file.modified,
             received_at: self.store.clock.now(),
             bytes: Bytes::from(bytes),
         };
-        let receipt = self.store.receive(sps::file(&fetched), self.max_attempts, ())?.committed().await?;
+        // Reading a large file takes its time, and nothing else waits for it.
+        let verified =
+            tokio::task::spawn_blocking(move || sps::file(&fetched)).await.map_err(|_panicked| StoreError::Panicked)?;
+        let receipt = self.store.receive(verified, self.max_attempts, ())?.committed().await?;
         let event_id = receipt.event_id;
+        // What took its place meanwhile is another file, and is not stored yet.
+        if source.after != After::Leave {
+            match within(source, connection.look(&file.name)).await {
+                Ok(now) if now == *file => {}
+                Ok(_) | Err(Stopped::Grows) => {
+                    self.finish(claim, End::Done { event_id }).await?;
+                    return Ok(if receipt.duplicate { Fate::Duplicate } else { Fate::Taken });
+                }
+                Err(other) => return Err(other),
+            }
+        }
         let removed = match source.after {
             After::Leave => Ok(()),
             After::Delete => within(source, connection.delete(&file.name)).await,

@@ -10,8 +10,8 @@ use serde::Serialize;
 pub struct PartnerMapping {
     pub partner: String,
     pub customer: String,
-    /// `total` or `delta`.
-    pub quantity: String,
+    /// `total` or `delta`; `None`: as before.
+    pub quantity: Option<String>,
 }
 
 /// A row of `sps_item_mappings`.
@@ -48,8 +48,8 @@ impl Store {
     pub async fn map_partner(&self, mapping: PartnerMapping) -> Result<u64, StoreError> {
         let job = move |connection: &Connection| {
             connection.execute(
-                "INSERT INTO sps_partner_mappings (partner, customer, quantity) VALUES (?1, ?2, ?3) \
-                 ON CONFLICT DO UPDATE SET customer = ?2, quantity = ?3",
+                "INSERT INTO sps_partner_mappings (partner, customer, quantity) VALUES (?1, ?2, coalesce(?3, 'total')) \
+                 ON CONFLICT DO UPDATE SET customer = ?2, quantity = coalesce(?3, quantity)",
                 params![mapping.partner, mapping.customer, mapping.quantity],
             )?;
             purchase_orders::tell_again(connection, &mapping.partner)?;

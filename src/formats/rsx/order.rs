@@ -34,21 +34,27 @@ impl Kind {
     }
 }
 
-/// The documents in a tree: the root itself, or what its wrapper holds.
+/// The documents in a tree: the root itself, or what its wrappers hold.
 fn documents(root: &Node) -> Vec<&Node> {
+    const WRAPPERS: [&str; 4] = ["Orders", "OrderChanges", "OrderAcks", ""];
     const INNER: [&str; 5] = ["Order", "OrderChange", "OrderAck", "PurchaseOrder", "Document"];
-    if root.child(&["Header"]).is_some() {
+    if root.child(&["Header"]).is_some() || INNER.contains(&root.name.as_str()) {
         return vec![root];
     }
-    if let Some(wrapped) = root.child(&["Orders", "OrderChanges"]) {
-        return documents(wrapped);
-    }
-    let inner: Vec<&Node> = root.children.iter().filter(|child| INNER.contains(&child.name.as_str())).collect();
-    if inner.is_empty() && root.name.is_empty() {
-        // An array of orders in JSON.
-        return root.children.iter().filter(|child| child.child(&["Header"]).is_some()).collect();
-    }
-    inner
+    // An array of JSON has no name, and neither have its elements.
+    let is_wrapper = WRAPPERS.contains(&root.name.as_str());
+    root.children
+        .iter()
+        .flat_map(|child| {
+            let named = INNER.contains(&child.name.as_str()) || WRAPPERS.contains(&child.name.as_str());
+            match documents(child) {
+                inner if !inner.is_empty() => inner,
+                // Something stands where an order should: it is one that cannot be read.
+                _ if is_wrapper && named => vec![child],
+                _ => Vec::new(),
+            }
+        })
+        .collect()
 }
 
 /// What a document says it is, by its content: JSON has no root's name.
@@ -83,6 +89,7 @@ pub fn kind(root: &Node) -> Kind {
     } else if document.name == "OrderChange"
         || named == "OrderChanges"
         || order.child(&["POChangeDate", "ChangeOrderSeqNumber"]).is_some()
+        || order.text_of(&["TsetPurposeCode"]).as_deref() == Some("04")
         || has("LineChangeCode")
     {
         Kind::OrderChanges
@@ -99,14 +106,17 @@ fn lines(document: &Node) -> Vec<&Node> {
 /// Reads every order of a tree; one that cannot be taken is `None`, and a fault says why.
 #[must_use]
 pub fn read(root: &Node) -> Vec<(Option<PurchaseOrder>, Vec<Fault>)> {
-    let is_change = kind(root) == Kind::OrderChanges;
-    documents(root).into_iter().map(|document| document_of(document, is_change)).collect()
+    let named = root.name == "OrderChanges";
+    documents(root)
+        .into_iter()
+        .map(|document| document_of(document, named || kind(document) == Kind::OrderChanges))
+        .collect()
 }
 
 fn document_of(document: &Node, is_change: bool) -> (Option<PurchaseOrder>, Vec<Fault>) {
     let mut reader = Faults(Vec::new());
     let Some(header) = document.child(&["Header"]) else {
-        reader.error("Header", "is missing");
+        reader.error("Header", "is missing: this is no order");
         return (None, reader.0);
     };
     let empty = Node::default();

@@ -124,6 +124,10 @@ pub fn from_xml(text: &str) -> Result<Node, String> {
 /// # Errors
 /// Where it is no JSON.
 pub fn from_json(text: &str) -> Result<Node, String> {
+    // Before it is read: what it takes in memory grows with its elements.
+    if text.bytes().filter(|byte| matches!(byte, b',' | b'[' | b'{')).count() > NODES_MAX {
+        return Err(format!("more than {NODES_MAX} elements"));
+    }
     let value: Value = serde_json::from_str(text).map_err(|error| error.to_string())?;
     let mut root = Node::default();
     let mut left = NODES_MAX;

@@ -21,14 +21,17 @@ const SEGMENTS_MAX: usize = 200;
 pub fn is_due(document: &Document, group: usize) -> bool {
     let of = &document.groups[group];
     let has_orders = document.parts.iter().any(|part| part.group == Some(group) && is_order(&part.kind));
-    !of.sender.1.is_empty() && of.functional_id != "FA" && has_orders
+    let is_named = !of.functional_id.is_empty() && !of.version.is_empty() && of.control.parse::<u64>().is_ok();
+    !of.sender.1.is_empty() && of.functional_id != "FA" && is_named && has_orders
 }
 
 /// Writes the acknowledgement of one group. `time` is `20261124` and `1330`.
 #[must_use]
 pub fn write(document: &Document, group: usize, numbers: (u64, u64), time: (&str, &str)) -> String {
     let of = &document.groups[group];
-    let parts: Vec<&Part> = document.parts.iter().filter(|part| part.group == Some(group)).collect();
+    // A set without a number cannot be answered.
+    let parts: Vec<&Part> =
+        document.parts.iter().filter(|part| part.group == Some(group) && !part.control.is_empty()).collect();
     let five = of.version.as_str() >= "005" || of.interchange_version.as_str() >= "00402";
     let mut writer = Writer::new(&Interchange {
         sender: of.receiver.clone(),
@@ -96,7 +99,7 @@ pub fn write(document: &Document, group: usize, numbers: (u64, u64), time: (&str
 
 /// AK3 with its AK4s, in the order of the set.
 fn segments(faults: &[Fault]) -> Vec<Vec<String>> {
-    let mut places: Vec<(usize, &str, u8)> = Vec::new();
+    let mut places: BTreeSet<(usize, &str, u8)> = BTreeSet::new();
     for fault in faults {
         let code = match fault.code {
             Code::Segment(code) => code,
@@ -104,11 +107,8 @@ fn segments(faults: &[Fault]) -> Vec<Vec<String>> {
             _ => continue,
         };
         let id = fault.at.get(..fault.at.len() - if fault.element > 0 { 2 } else { 0 }).unwrap_or(&fault.at);
-        if !places.contains(&(fault.position, id, code)) {
-            places.push((fault.position, id, code));
-        }
+        places.insert((fault.position, id, code));
     }
-    places.sort_unstable();
     let mut said = Vec::new();
     for (position, id, code) in places.into_iter().take(SEGMENTS_MAX) {
         let id: String = id.chars().filter(char::is_ascii_alphanumeric).take(3).collect();
@@ -128,7 +128,7 @@ fn segments(faults: &[Fault]) -> Vec<Vec<String>> {
                             fault.element.to_string(),
                             number.to_string(),
                             code.to_string(),
-                            copy.chars().take(99).collect(),
+                            copy.replace(['>', '^'], " ").chars().take(99).collect(),
                         ])
                     }
                     _ => None,

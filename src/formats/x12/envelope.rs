@@ -2,6 +2,7 @@
 
 use super::tokens::{SEGMENTS_MAX, Segment, Tokens, trimmed};
 use crate::formats::fault::{Code, Fault, Severity};
+use std::collections::HashSet;
 
 /// ISA to IEA.
 #[derive(Debug, Clone, Default)]
@@ -59,6 +60,11 @@ pub struct File<'t> {
     pub faults: Vec<Fault>,
 }
 
+/// Most interchanges, groups and sets of one file together.
+const ENVELOPES_MAX: usize = 5_000;
+/// Most faults of one interchange or group that are kept.
+const FAULTS_MAX: usize = 1_000;
+
 /// What GS01 is for a set.
 const FUNCTIONAL_IDS: [(&str, &str); 7] =
     [("850", "PO"), ("860", "PC"), ("855", "PR"), ("865", "CA"), ("810", "IN"), ("856", "SH"), ("997", "FA")];
@@ -82,11 +88,14 @@ fn same_number(one: &str, other: &str) -> bool {
 pub fn read(text: &str) -> File<'_> {
     let mut reader = Reader::default();
     let mut tokens = Tokens::new(text);
-    let mut count = 0;
+    let (mut count, mut envelopes) = (0, 0);
     while let Some(segment) = tokens.next() {
         count += 1;
-        if count > SEGMENTS_MAX {
-            let text = format!("the file has more than {SEGMENTS_MAX} segments: the rest was not read");
+        envelopes += usize::from(["ISA", "GS", "ST"].iter().any(|id| segment.is(id)));
+        if count > SEGMENTS_MAX || envelopes > ENVELOPES_MAX {
+            let text = format!(
+                "the file has more than {SEGMENTS_MAX} segments or {ENVELOPES_MAX} interchanges, groups and sets: the rest was not read"
+            );
             reader.file.faults.push(fault(Severity::Error, &segment, 0, Code::None, text));
             break;
         }
@@ -111,6 +120,9 @@ struct Reader<'t> {
     set: Option<Set<'t>>,
     last: Option<Segment<'t>>,
     has_ta1: bool,
+    /// Control numbers that were seen in the interchange and in the group.
+    group_numbers: HashSet<String>,
+    set_numbers: HashSet<String>,
 }
 
 impl<'t> Reader<'t> {
@@ -120,6 +132,7 @@ impl<'t> Reader<'t> {
             self.close_interchange(None);
             let text = |place| trimmed(segment.get(place)).to_owned();
             self.has_ta1 = false;
+            self.group_numbers.clear();
             self.interchange = Some(Interchange {
                 sender: (text(5), text(6)),
                 receiver: (text(7), text(8)),
@@ -130,6 +143,7 @@ impl<'t> Reader<'t> {
             });
         } else if segment.is("GS") {
             self.close_group(None);
+            self.set_numbers.clear();
             let text = |place| trimmed(segment.get(place)).to_owned();
             let mut group = Group {
                 functional_id: text(1).to_ascii_uppercase(),
@@ -148,8 +162,7 @@ impl<'t> Reader<'t> {
                     "the group's control number is no number",
                 ));
             }
-            let earlier = self.interchange.iter().flat_map(|interchange| &interchange.groups);
-            if earlier.clone().any(|earlier| same_number(&earlier.control, &group.control)) {
+            if !self.group_numbers.insert(group.control.trim_start_matches('0').to_owned()) {
                 group.faults.push(fault(
                     Severity::Warning,
                     &segment,
@@ -180,10 +193,13 @@ impl<'t> Reader<'t> {
 
     /// A fault where it belongs now.
     fn note(&mut self, fault: Fault) {
-        match (&mut self.group, &mut self.interchange) {
-            (Some(group), _) => group.faults.push(fault),
-            (None, Some(interchange)) => interchange.faults.push(fault),
-            (None, None) => self.file.faults.push(fault),
+        let faults = match (&mut self.group, &mut self.interchange) {
+            (Some(group), _) => &mut group.faults,
+            (None, Some(interchange)) => &mut interchange.faults,
+            (None, None) => &mut self.file.faults,
+        };
+        if faults.len() < FAULTS_MAX {
+            faults.push(fault);
         }
     }
 
@@ -200,7 +216,7 @@ impl<'t> Reader<'t> {
             warn(2, code(7), format!("the control number {:?} has not 4 to 9 characters", set.control));
         }
         if let Some(group) = &self.group {
-            if group.sets.iter().any(|earlier| earlier.control == set.control) {
+            if !self.set_numbers.insert(set.control.clone()) {
                 warn(2, code(7), format!("another set of this group has the control number {:?} too", set.control));
             }
             if let Some((kind, id)) = FUNCTIONAL_IDS.iter().find(|(kind, _)| *kind == set.kind)

@@ -29,6 +29,7 @@ pub fn read(interchange: &Interchange<'_>, set: &Set<'_>) -> (Option<PurchaseOrd
         faults: Vec::new(),
         place: Place::Header,
         begun: false,
+        refused: false,
     };
     for (index, segment) in set.segments.iter().enumerate() {
         reader.take(segment, index + 1);
@@ -37,6 +38,18 @@ pub fn read(interchange: &Interchange<'_>, set: &Set<'_>) -> (Option<PurchaseOrd
     let refused = reader.faults.iter().chain(&set.faults).any(|fault| fault.severity == Severity::Error);
     ((!refused).then_some(reader.order), reader.faults)
 }
+
+/// Most faults of one set that are kept.
+const FAULTS_MAX: usize = 1_000;
+/// Most lines of one order: bounds how long it takes to write.
+const LINES_MAX: usize = 20_000;
+/// Segments of an 850 or 860 that say nothing that is kept here, and are no fault.
+const LEFT_ASIDE: &[&str] = &[
+    "ADV", "AMT", "CN1", "CSH", "CTB", "CTP", "CUR", "DIS", "DTM", "EFI", "FA1", "FA2", "FOB", "G53", "IN2", "INC",
+    "IT3", "IT8", "ITD", "LDT", "LE", "LIN", "LM", "LQ", "LS", "MAN", "MEA", "MSG", "MTX", "N9", "NTE", "NX2", "PAM",
+    "PCT", "PER", "PID", "PKG", "PO3", "PO4", "PWK", "QTY", "REF", "SAC", "SCH", "SDQ", "SI", "SLN", "SPI", "TAX",
+    "TC2", "TD1", "TD3", "TD4", "TD5", "TFS", "TXI",
+];
 
 /// Where the reader is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,6 +71,8 @@ struct Reader {
     faults: Vec<Fault>,
     place: Place,
     begun: bool,
+    /// There is an error already.
+    refused: bool,
 }
 
 impl Reader {
@@ -69,6 +84,11 @@ impl Reader {
         code: Code,
         text: impl Into<String>,
     ) {
+        // An error that keeps the order from being taken is never left out.
+        if self.faults.len() >= FAULTS_MAX && (severity == Severity::Warning || self.refused) {
+            return;
+        }
+        self.refused |= severity == Severity::Error;
         let (segment, position) = at;
         let name = if element == 0 { segment.id.to_owned() } else { format!("{}{element:02}", segment.id) };
         self.faults.push(Fault { severity, line: segment.line, at: name, position, element, code, text: text.into() });
@@ -123,6 +143,18 @@ impl Reader {
         self.order.number = self.must(at, 3, 324, "the purchase order's number").unwrap_or_default();
         self.length(at, 3, 324, 22, "the purchase order's number");
         self.order.release = at.0.some(4).unwrap_or_default();
+        let (day, number) = if change { (6, "the order's date") } else { (5, "the order's date") };
+        for (element, reference, what) in [(2, 92, "the order's type"), (day, 373, number)] {
+            if at.0.get(element).is_empty() {
+                self.fault(
+                    Severity::Warning,
+                    at,
+                    element,
+                    Code::Element(reference, 1, String::new()),
+                    format!("{what} is missing"),
+                );
+            }
+        }
         if change {
             self.order.sequence = at.0.some(5);
             self.order.ordered_on = self.day(at, 6, "the order's date");
@@ -136,6 +168,10 @@ impl Reader {
 
     fn line(&mut self, at: (&Segment<'_>, usize)) {
         let poc = at.0.is("POC");
+        if self.order.lines.len() >= LINES_MAX {
+            let said = format!("the order has more than {LINES_MAX} lines: it is not taken");
+            return self.fault(Severity::Error, at, 0, Code::Segment(5), said);
+        }
         let mut line = Line { number: at.0.some(1), ..Line::default() };
         if poc {
             line.change = self.must(at, 2, 670, "the change's code");
@@ -174,6 +210,10 @@ impl Reader {
                     format!("a second {id}: which order this is cannot be told"),
                 );
             }
+            "PO1" | "POC" if (id == "POC") != self.order.is_change => {
+                let said = format!("{id} does not belong into this set: it was left aside");
+                self.fault(Severity::Warning, at, 0, Code::Segment(2), said);
+            }
             "BEG" | "BCH" if self.order.is_change == (id == "BCH") => self.begin(at),
             "PO1" if !self.order.is_change => self.line(at),
             "POC" if self.order.is_change => self.line(at),
@@ -200,6 +240,10 @@ impl Reader {
                 if !self.address().is_some_and(|address| parts::more_of_address(address, segment)) {
                     self.fault(Severity::Warning, at, 0, Code::Segment(2), format!("{id} without an N1 before it"));
                 }
+            }
+            _ if !LEFT_ASIDE.contains(&id.as_str()) => {
+                let said = format!("{id} is not known in this set: it was left aside");
+                self.fault(Severity::Warning, at, 0, Code::Segment(1), said);
             }
             _ if self.place == Place::Subline => {}
             _ if self.place == Place::Line || self.place == Place::LineAddress => self.of_line(at, &id),
@@ -249,7 +293,12 @@ impl Reader {
             }
             "MSG" | "MTX" | "NTE" => self.order.notes.extend(note(segment)),
             "AMT" if self.place == Place::Summary || segment.get(1) == "TT" => {
-                self.order.stated_total = self.number(at, 2, 782, "the total");
+                let stated = segment.some(2);
+                self.order.stated_total = stated.as_deref().and_then(decimal::normal);
+                if let (Some(text), None) = (stated, &self.order.stated_total) {
+                    let said = format!("the total is {text:?}, which is no number");
+                    self.fault(Severity::Warning, at, 2, Code::Element(782, 6, text), said);
+                }
             }
             _ => {}
         }
@@ -258,15 +307,20 @@ impl Reader {
     fn of_line(&mut self, at: (&Segment<'_>, usize), id: &str) {
         let segment = at.0;
         let own = self.place == Place::Line;
-        let mut pointed = false;
+        let (mut pointed, mut unread) = (false, false);
         let Some(line) = self.order.lines.last_mut() else { return };
         match id {
             "PID" => {
                 let text = segment.some(5);
-                line.description = match (line.description.take(), text) {
-                    (Some(before), Some(text)) => Some(format!("{before}, {text}")),
-                    (before, text) => before.or(text),
-                };
+                match (&mut line.description, text) {
+                    // Enough for people.
+                    (Some(before), Some(text)) if before.len() < 1_000 => {
+                        before.push_str(", ");
+                        before.push_str(&text);
+                    }
+                    (Some(_), _) => {}
+                    (none, text) => *none = text,
+                }
             }
             "PO4" => line.pack = segment.some(1).filter(|text| decimal::parse(text).is_some()),
             "REF" if own => line.references.push(parts::reference(segment)),
@@ -284,15 +338,34 @@ impl Reader {
                 line.allowances.push(allowance);
                 pointed = has_point;
             }
-            "SDQ" => line.schedules.extend(parts::places(segment)),
-            "SCH" => line.schedules.extend(parts::schedule(segment)),
+            "SDQ" => {
+                let places = parts::places(segment);
+                unread = (3..=21).step_by(2).filter(|place| !segment.get(*place).is_empty()).count() != places.len();
+                line.schedules.extend(places);
+            }
+            "SCH" => {
+                let schedule = parts::schedule(segment);
+                unread = schedule.is_none();
+                line.schedules.extend(schedule);
+            }
             "MSG" | "MTX" | "NTE" => line.notes.extend(note(segment)),
             _ => {}
         }
         self.pointed(at, pointed);
+        if unread {
+            let said = format!("a quantity of {id} cannot be read: that part was left aside");
+            self.fault(Severity::Warning, at, 0, Code::Segment(8), said);
+        }
     }
 
     fn pointed(&mut self, at: (&Segment<'_>, usize), pointed: bool) {
+        if at.0.is("SAC") && !at.0.get(5).is_empty() && decimal::from_n2(at.0.get(5)).is_none() {
+            let (copy, said) = (
+                at.0.get(5).to_owned(),
+                format!("the amount is {:?}, which is no number: it was left aside", at.0.get(5)),
+            );
+            self.fault(Severity::Warning, at, 5, Code::Element(610, 6, copy), said);
+        }
         if pointed {
             let text = "the amount has a point, though its last two digits are the decimals: it was taken as it stands";
             self.fault(Severity::Warning, at, 5, Code::Element(610, 6, at.0.get(5).to_owned()), text);
@@ -303,6 +376,10 @@ impl Reader {
     fn end(&mut self, set: &Set<'_>) {
         let begin = if self.order.is_change { "BCH" } else { "BEG" };
         let Some(last) = set.segments.last() else { return };
+        if self.order.partner.is_empty() {
+            let said = "who ordered is not known: there is no ISA, or its sender is empty".to_owned();
+            self.fault(Severity::Error, (last, set.segments.len()), 0, Code::None, said);
+        }
         if !self.begun {
             let at = set.segments.get(1).unwrap_or(last);
             self.missing(at, 2, begin, format!("there is no {begin}: which order this is cannot be told"));

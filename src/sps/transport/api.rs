@@ -98,7 +98,8 @@ impl Session {
     }
 
     /// One request; a token that is refused is asked for once more.
-    async fn call(&self, method: Method, url: Url) -> Result<Response, Trouble> {
+    /// `of_file`: what goes wrong is that file's own.
+    async fn call(&self, method: Method, url: Url, of_file: bool) -> Result<Response, Trouble> {
         for anew in [false, true] {
             let token = self.token(anew).await?;
             let request = self.client.request(method.clone(), url.clone()).bearer_auth(token);
@@ -110,6 +111,9 @@ impl Session {
                 StatusCode::NOT_FOUND => return Err(Trouble::Gone),
                 StatusCode::TOO_MANY_REQUESTS => {
                     return Err(Trouble::Later(format!("it asks to come later ({status})"), wait(&answer)));
+                }
+                _ if of_file && status != StatusCode::UNAUTHORIZED => {
+                    return Err(Trouble::File(format!("it answered {status}")));
                 }
                 StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
                     return Err(Trouble::Source(format!("it answered {status}: this account may not do that")));
@@ -135,7 +139,7 @@ impl Session {
         next.set_query(Some("limit=1000"));
         let mut files = Vec::new();
         for _ in 0..PAGES_MAX {
-            let answer = match self.call(Method::GET, next).await {
+            let answer = match self.call(Method::GET, next, false).await {
                 // SPS answers so while an account has nothing yet.
                 Err(Trouble::Gone) if files.is_empty() => return Ok(files),
                 Err(Trouble::Gone | Trouble::File(_)) => {
@@ -149,7 +153,7 @@ impl Session {
                 if entry["type"].as_str() == Some("file")
                     && let Some(name) = entry["path"].as_str().and_then(|path| path.rsplit('/').next())
                 {
-                    files.push(RemoteFile { name: name.to_owned(), size: None, modified: None });
+                    files.push(RemoteFile { name: name.to_owned(), size: None, modified: None, identity: None });
                 }
             }
             let Some(link) = page["paging"]["next"]["url"].as_str() else { return Ok(files) };
@@ -165,11 +169,11 @@ impl Session {
     }
 
     pub(super) async fn read(&self, name: &str, limit: u64) -> Result<Vec<u8>, Trouble> {
-        bytes(self.call(Method::GET, self.at(name)?).await?, limit).await
+        bytes(self.call(Method::GET, self.at(name)?, true).await?, limit).await
     }
 
     pub(super) async fn delete(&self, name: &str) -> Result<(), Trouble> {
-        self.call(Method::DELETE, self.at(name)?).await.map(drop)
+        self.call(Method::DELETE, self.at(name)?, true).await.map(drop)
     }
 }
 

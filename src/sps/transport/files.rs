@@ -4,6 +4,7 @@ use super::{ARCHIVE, RemoteFile, Trouble};
 use crate::clock::Timestamp;
 use std::fs;
 use std::io::{self, Read};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 /// A directory.
@@ -37,7 +38,14 @@ impl Files {
                 let entry = entry.map_err(unreadable)?;
                 // A link is followed by nobody: it may lead anywhere.
                 let Ok(kind) = entry.file_type() else { continue };
-                let (Ok(name), true) = (entry.file_name().into_string(), kind.is_file()) else { continue };
+                if !kind.is_file() {
+                    continue;
+                }
+                let Ok(name) = entry.file_name().into_string() else {
+                    let name = entry.file_name().to_string_lossy().into_owned();
+                    found.push(RemoteFile { name, size: None, modified: None, identity: None });
+                    continue;
+                };
                 match look(path, &name) {
                     Ok(file) => found.push(file),
                     Err(Trouble::Gone) => {}
@@ -98,7 +106,7 @@ impl Files {
 fn look(path: &Path, name: &str) -> Result<RemoteFile, Trouble> {
     let metadata = fs::symlink_metadata(path.join(name)).map_err(|error| trouble(&error))?;
     let modified = metadata.modified().ok().and_then(|time| Timestamp::try_from(time).ok());
-    Ok(RemoteFile { name: name.to_owned(), size: Some(metadata.len()), modified })
+    Ok(RemoteFile { name: name.to_owned(), size: Some(metadata.len()), modified, identity: Some(metadata.ino()) })
 }
 
 fn trouble(error: &io::Error) -> Trouble {

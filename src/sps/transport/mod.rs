@@ -15,6 +15,8 @@ pub struct RemoteFile {
     /// `None` where the source does not say.
     pub size: Option<u64>,
     pub modified: Option<Timestamp>,
+    /// Tells one file of a name from another one, where the source can.
+    pub identity: Option<u64>,
 }
 
 /// Why something did not work.
@@ -61,19 +63,22 @@ impl Link {
         }
     }
 
-    /// The regular files, by name; names that begin with a dot or end as unfinished uploads do are left out.
+    /// The regular files, the oldest first, and the names that cannot be taken; names that begin with a dot or end as unfinished
+    /// uploads do are in neither.
     ///
     /// # Errors
     /// When the directory cannot be read.
-    pub async fn list(&self) -> Result<Vec<RemoteFile>, Trouble> {
+    pub async fn list(&self) -> Result<(Vec<RemoteFile>, Vec<String>), Trouble> {
         let mut files = match self {
             Self::Files(files) => files.list().await?,
             Self::Sftp(session) => session.list().await?,
             Self::Api(session) => session.list().await?,
         };
         files.retain(|file| is_finished(&file.name));
-        files.sort_by(|one, other| one.name.cmp(&other.name));
-        Ok(files)
+        // What was written first is taken first: a cancellation is not to come before its order.
+        files.sort_by(|one, other| (one.modified, &one.name).cmp(&(other.modified, &other.name)));
+        let (sound, odd): (Vec<_>, Vec<_>) = files.into_iter().partition(|file| is_name(&file.name));
+        Ok((sound, odd.into_iter().map(|file| file.name).collect()))
     }
 
     /// The bytes of a file, up to `limit`.
@@ -97,7 +102,7 @@ impl Link {
             Self::Files(files) => files.look(name).await,
             Self::Sftp(session) => session.look(name).await,
             // It says nothing of size and time; a download that ends early is an error of its own.
-            Self::Api(_) => Ok(RemoteFile { name: name.to_owned(), size: None, modified: None }),
+            Self::Api(_) => Ok(RemoteFile { name: name.to_owned(), size: None, modified: None, identity: None }),
         }
     }
 
@@ -140,26 +145,31 @@ impl Link {
     }
 }
 
-/// Whether a name is one of a finished file, and can be one here.
+/// Whether a name can be one here.
+fn is_name(name: &str) -> bool {
+    name.len() <= 200 && !name.contains(['/', '\0', '\u{fffd}']) && !name.chars().any(char::is_control)
+}
+
+/// Whether a name is one of a finished file.
 fn is_finished(name: &str) -> bool {
     let lower = name.to_ascii_lowercase();
     !name.starts_with('.')
         && !name.is_empty()
-        && name.len() <= 200
-        && !name.contains(['/', '\0', '\u{fffd}'])
-        && !name.chars().any(char::is_control)
         && ![".tmp", ".part", ".filepart", ".partial", ".swp"].iter().any(|end| lower.ends_with(end))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::is_finished;
+    use super::{is_finished, is_name};
 
     #[test]
     fn unfinished_and_strange_names_are_left_out() {
         assert!(is_finished("PO123.edi") && is_finished("850 (1).txt"));
-        for name in ["", ".hidden", "a.tmp", "a.PART", "a.filepart", "a/b", "a\nb", "..", "\u{fffd}"] {
+        for name in ["", ".hidden", "a.tmp", "a.PART", "a.filepart", ".."] {
             assert!(!is_finished(name), "{name}");
+        }
+        for name in ["a/b", "a\nb", "\u{fffd}", &"x".repeat(201)] {
+            assert!(!is_name(name), "{name}");
         }
     }
 }

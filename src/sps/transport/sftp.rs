@@ -233,7 +233,7 @@ impl Session {
 
 fn file(name: String, metadata: &russh_sftp::client::fs::Metadata) -> RemoteFile {
     let modified = metadata.mtime.and_then(|seconds| Timestamp::from_second(seconds.into()).ok());
-    RemoteFile { name, size: metadata.size, modified }
+    RemoteFile { name, size: metadata.size, modified, identity: None }
 }
 
 async fn log_in(ssh: &mut client::Handle<Host>, settings: &Sftp) -> Result<(), String> {
