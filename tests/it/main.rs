@@ -15,6 +15,7 @@ mod crash;
 /// Handing on: to a server, a program and a directory that fail, hang, go away and come back.
 mod destinations;
 mod edi;
+mod edi_faults;
 mod erp;
 /// What each topic writes, row by row.
 mod golden;
