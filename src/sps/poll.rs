@@ -124,7 +124,7 @@ impl Poller {
         if let (Some(key), None) = (&key, &known) {
             self.store.keep_host_key(&source.name, key).await?;
         }
-        let (files, odd) = within(source, connection.list()).await?;
+        let (files, odd) = within(source, connection.list(self.store.clock.now())).await?;
         poll.found = (files.len() + odd.len()) as u64;
         poll.failed = odd.len() as u64;
         for name in &odd {
@@ -238,25 +238,15 @@ impl Poller {
             tokio::task::spawn_blocking(move || sps::file(&fetched)).await.map_err(|_panicked| StoreError::Panicked)?;
         let receipt = self.store.receive(verified, self.max_attempts, ())?.committed().await?;
         let event_id = receipt.event_id;
-        // What took its place meanwhile is another file, and is not stored yet.
-        if source.after != After::Leave {
-            match within(source, connection.look(&file.name)).await {
-                Ok(now) if now == *file => {}
-                Ok(_) | Err(Stopped::Grows) => {
-                    self.finish(claim, End::Done { event_id }).await?;
-                    return Ok(if receipt.duplicate { Fate::Duplicate } else { Fate::Taken });
-                }
-                Err(other) => return Err(other),
-            }
-        }
+        // What took its place meanwhile is another file: it stays, and is taken by the next poll.
         let removed = match source.after {
-            After::Leave => Ok(()),
-            After::Delete => within(source, connection.delete(&file.name)).await,
-            After::Archive => within(source, connection.archive(&file.name)).await,
+            After::Leave => Ok(true),
+            After::Delete => within(source, connection.delete(file)).await,
+            After::Archive => within(source, connection.archive(file)).await,
         };
         let fate = if receipt.duplicate { Fate::Duplicate } else { Fate::Taken };
         match removed {
-            Ok(()) | Err(Stopped::Grows) => {
+            Ok(_) | Err(Stopped::Grows) => {
                 self.finish(claim, End::Done { event_id }).await?;
                 Ok(fate)
             }

@@ -30,8 +30,8 @@ impl Files {
             .unwrap_or_else(|panic| Err(Trouble::Source(panic.to_string())))
     }
 
-    pub(super) async fn list(&self) -> Result<Vec<RemoteFile>, Trouble> {
-        self.off(|path| {
+    pub(super) async fn list(&self, now: Timestamp) -> Result<Vec<RemoteFile>, Trouble> {
+        self.off(move |path| {
             let unreadable = |error: io::Error| Trouble::Source(format!("{} cannot be read: {error}", path.display()));
             let mut found = Vec::new();
             for entry in fs::read_dir(path).map_err(unreadable)? {
@@ -46,6 +46,9 @@ impl Files {
                     found.push(RemoteFile { name, size: None, modified: None, identity: None });
                     continue;
                 };
+                if let Ok(metadata) = entry.metadata() {
+                    recover(path, &name, &metadata, now);
+                }
                 match look(path, &name) {
                     Ok(file) => found.push(file),
                     Err(Trouble::Gone) => {}
@@ -76,30 +79,85 @@ impl Files {
         self.off(move |path| look(path, &name)).await
     }
 
-    pub(super) async fn delete(&self, name: &str) -> Result<(), Trouble> {
-        let name = name.to_owned();
-        self.off(move |path| fs::remove_file(path.join(&name)).map_err(|error| trouble(&error))).await
+    /// False when another file has taken the name: that one is left.
+    pub(super) async fn delete(&self, file: &RemoteFile) -> Result<bool, Trouble> {
+        let file = file.clone();
+        self.off(move |path| {
+            let Some(aside) = aside(path, &file)? else { return Ok(false) };
+            fs::remove_file(aside).map_err(|error| trouble(&error))?;
+            Ok(true)
+        })
+        .await
     }
 
-    /// False when there is one of this name already.
-    pub(super) async fn archive(&self, name: &str, target: &str) -> Result<bool, Trouble> {
-        let (name, target) = (name.to_owned(), target.to_owned());
+    /// Moves a file into the archive under the first of these names that is free; false as for [`Files::delete`].
+    pub(super) async fn archive(&self, file: &RemoteFile, targets: Vec<String>) -> Result<bool, Trouble> {
+        let file = file.clone();
         self.off(move |path| {
             let archive = path.join(ARCHIVE);
             match fs::create_dir(&archive) {
                 Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(trouble(&error)),
                 _ => {}
             }
-            // A link and a removal: a rename would take the place of what is there.
-            match fs::hard_link(path.join(&name), archive.join(&target)) {
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(false),
-                Err(error) => return Err(trouble(&error)),
-                Ok(()) => {}
+            let Some(aside) = aside(path, &file)? else { return Ok(false) };
+            for target in targets {
+                // A link and a removal: a rename would take the place of what is there.
+                match fs::hard_link(&aside, archive.join(target)) {
+                    Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                    Err(error) => {
+                        put_back(path, &file.name, &aside).map_err(|error| trouble(&error))?;
+                        return Err(trouble(&error));
+                    }
+                    Ok(()) => {
+                        fs::remove_file(&aside).map_err(|error| trouble(&error))?;
+                        return Ok(true);
+                    }
+                }
             }
-            fs::remove_file(path.join(&name)).map_err(|error| trouble(&error))?;
-            Ok(true)
+            put_back(path, &file.name, &aside).map_err(|error| trouble(&error))?;
+            Err(Trouble::File("too many files of this name are in the archive".to_owned()))
         })
         .await
+    }
+}
+
+/// How a name ends while its file is being moved or deleted.
+const ASIDE: &str = ".novex-taken";
+/// What was put aside so long ago was left by a process that died.
+const ASIDE_SECONDS: i64 = 60;
+
+/// Takes a file out of the way of others, and only then looks whether it is the one that was stored: nobody can put another one
+/// in its place in between. `None` when it is another one; that one is put back.
+fn aside(path: &Path, file: &RemoteFile) -> Result<Option<PathBuf>, Trouble> {
+    let name = format!(".{}{ASIDE}", file.name);
+    let aside = path.join(&name);
+    fs::rename(path.join(&file.name), &aside).map_err(|error| trouble(&error))?;
+    let now = look(path, &name)?;
+    if (now.size, now.modified, now.identity) == (file.size, file.modified, file.identity) {
+        return Ok(Some(aside));
+    }
+    put_back(path, &file.name, &aside).map_err(|error| trouble(&error))?;
+    Ok(None)
+}
+
+/// Gives a file its name back, or one behind it where that is taken.
+fn put_back(path: &Path, name: &str, aside: &Path) -> io::Result<()> {
+    for number in 0.. {
+        let target = if number == 0 { name.to_owned() } else { format!("{name}.{number}") };
+        match fs::hard_link(aside, path.join(target)) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && number < 1_000 => {}
+            Err(error) => return Err(error),
+            Ok(()) => break,
+        }
+    }
+    fs::remove_file(aside)
+}
+
+/// Puts back what a dead process had put aside.
+fn recover(path: &Path, name: &str, metadata: &fs::Metadata, now: Timestamp) {
+    let Some(named) = name.strip_prefix('.').and_then(|name| name.strip_suffix(ASIDE)) else { return };
+    if now.as_second() - metadata.ctime() > ASIDE_SECONDS {
+        let _ = put_back(path, named, &path.join(name));
     }
 }
 

@@ -68,9 +68,9 @@ impl Link {
     ///
     /// # Errors
     /// When the directory cannot be read.
-    pub async fn list(&self) -> Result<(Vec<RemoteFile>, Vec<String>), Trouble> {
+    pub async fn list(&self, now: Timestamp) -> Result<(Vec<RemoteFile>, Vec<String>), Trouble> {
         let mut files = match self {
-            Self::Files(files) => files.list().await?,
+            Self::Files(files) => files.list(now).await?,
             Self::Sftp(session) => session.list().await?,
             Self::Api(session) => session.list().await?,
         };
@@ -106,35 +106,49 @@ impl Link {
         }
     }
 
-    /// Deletes a file.
+    /// Deletes the file that was listed; false when another one has taken its name: that one stays.
     ///
     /// # Errors
     /// When it may not be.
-    pub async fn delete(&self, name: &str) -> Result<(), Trouble> {
+    pub async fn delete(&self, file: &RemoteFile) -> Result<bool, Trouble> {
         match self {
-            Self::Files(files) => files.delete(name).await,
-            Self::Sftp(session) => session.delete(name).await,
-            Self::Api(session) => session.delete(name).await,
+            Self::Files(files) => files.delete(file).await,
+            Self::Sftp(session) => {
+                if !self.is_there(file).await? {
+                    return Ok(false);
+                }
+                session.delete(&file.name).await.map(|()| true)
+            }
+            Self::Api(session) => session.delete(&file.name).await.map(|()| true),
         }
     }
 
-    /// Moves a file into the archive; never over another one.
+    /// Moves the file that was listed into the archive, never over another one; false as for [`Link::delete`].
     ///
     /// # Errors
     /// When it may not be moved.
-    pub async fn archive(&self, name: &str) -> Result<(), Trouble> {
-        for number in 0..ARCHIVED_MAX {
-            let target = if number == 0 { name.to_owned() } else { format!("{name}.{number}") };
-            let moved = match self {
-                Self::Files(files) => files.archive(name, &target).await?,
-                Self::Sftp(session) => session.archive(name, &target).await?,
-                Self::Api(_) => return Err(Trouble::File("the API has no archive".to_owned())),
-            };
-            if moved {
-                return Ok(());
+    pub async fn archive(&self, file: &RemoteFile) -> Result<bool, Trouble> {
+        let targets = (0..ARCHIVED_MAX)
+            .map(|number| if number == 0 { file.name.clone() } else { format!("{}.{number}", file.name) });
+        match self {
+            Self::Files(files) => files.archive(file, targets.collect()).await,
+            Self::Sftp(session) => {
+                if !self.is_there(file).await? {
+                    return Ok(false);
+                }
+                for target in targets {
+                    if session.archive(&file.name, &target).await? {
+                        return Ok(true);
+                    }
+                }
+                Err(Trouble::File(format!("{ARCHIVED_MAX} files named {} are in the archive", file.name)))
             }
+            Self::Api(_) => Err(Trouble::File("the API has no archive".to_owned())),
         }
-        Err(Trouble::File(format!("{ARCHIVED_MAX} files named {name} are in the archive")))
+    }
+
+    async fn is_there(&self, file: &RemoteFile) -> Result<bool, Trouble> {
+        Ok(self.look(&file.name).await? == *file)
     }
 
     /// Says goodbye, where that is usual.
