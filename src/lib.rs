@@ -10,7 +10,7 @@
 //! 6. [`destinations`]: it is handed on to the ERP.
 //!
 //! Imports go one way: `server → providers → store ← queue → handlers`. [`config`] and [`cli`] stand around them,
-//! [`clock`], [`formats`], [`proof`] and [`secret`] beneath.
+//! [`clock`], [`formats`], [`outbound`], [`proof`] and [`secret`] beneath.
 
 pub mod cli;
 pub mod clock;
@@ -19,6 +19,7 @@ pub mod destinations;
 pub mod formats;
 pub mod handlers;
 pub mod logging;
+pub mod outbound;
 pub mod proof;
 pub mod providers;
 pub mod queue;

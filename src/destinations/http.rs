@@ -7,6 +7,7 @@
 
 use super::{Fate, Parcel};
 use crate::clock::{self, Timestamp};
+use crate::outbound;
 use crate::proof::mac;
 use crate::secret::Secret;
 use anyhow::Context;
@@ -14,11 +15,10 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use reqwest::header::{CONTENT_TYPE, RETRY_AFTER};
 use reqwest::{Client, StatusCode};
+use rustls::RootCertStore;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::{ClientConfig, RootCertStore};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
 /// Longest wait that a `Retry-After` may ask for.
@@ -44,21 +44,18 @@ impl Http {
         client: Option<&(PathBuf, PathBuf)>,
         timeout: Duration,
     ) -> anyhow::Result<Self> {
-        let mut roots = RootCertStore::empty();
-        if let Some(path) = ca {
+        let roots = if let Some(path) = ca {
+            let mut roots = RootCertStore::empty();
             for certificate in certificates(path)? {
                 roots
                     .add(certificate)
                     .with_context(|| format!("{} holds no authority's certificate", path.display()))?;
             }
+            roots
         } else {
-            // Some of a system's hundred may be odd; that is no reason to trust none.
-            roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        }
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let config = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()?
-            .with_root_certificates(roots);
+            outbound::system_roots()
+        };
+        let config = outbound::tls(roots)?;
         let config = match client {
             None => config.with_no_client_auth(),
             Some((certificate, key)) => {
@@ -69,15 +66,11 @@ impl Http {
                     .with_context(|| format!("{} and {} are not a pair", certificate.display(), key.display()))?
             }
         };
-        let client = Client::builder()
-            .tls_backend_preconfigured(config)
-            .redirect(reqwest::redirect::Policy::none())
+        let client = outbound::client(config, timeout)
             // The ERP is on the LAN: an environment's proxy is for other traffic.
             .no_proxy()
-            .timeout(timeout)
             .connect_timeout(timeout.min(Duration::from_secs(10)))
             .pool_idle_timeout(Duration::from_secs(30))
-            .user_agent(concat!("novex-ingest/", env!("CARGO_PKG_VERSION")))
             .build()?;
         reqwest::Url::parse(url).with_context(|| format!("{url:?} is no address"))?;
         Ok(Self { client, url: url.to_owned(), keys: secrets.iter().map(key).collect() })
@@ -134,13 +127,7 @@ impl Http {
 
 /// The error with what caused it; reqwest's own text stops before the reason.
 fn chain(error: &reqwest::Error) -> String {
-    let mut text = if error.is_timeout() { "no answer in time".to_owned() } else { "not reached".to_owned() };
-    let mut cause = std::error::Error::source(error);
-    while let Some(next) = cause {
-        text = format!("{text}: {next}");
-        cause = next.source();
-    }
-    text
+    outbound::chain(if error.is_timeout() { "no answer in time" } else { "not reached" }.to_owned(), error)
 }
 
 fn certificates(path: &Path) -> anyhow::Result<Vec<CertificateDer<'static>>> {

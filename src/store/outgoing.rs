@@ -1,8 +1,8 @@
 //! EDI documents that go out: each is an event of its own, whose id is its file name, so that none is made twice; the queue and
 //! the deliveries take it from there.
 
-use super::StoreError;
 use super::claims::Claim;
+use super::{StoreError, receive};
 use crate::clock;
 use crate::formats::edi::Document;
 use crate::formats::x12::acknowledge;
@@ -53,7 +53,6 @@ fn next_number(connection: &Connection, partner: &str, kind: &str) -> Result<u64
 fn send(connection: &Connection, claim: &Claim, topic: &str, name: &str, body: &[u8]) -> Result<(), StoreError> {
     let now = clock::text(claim.received_at);
     let digest: [u8; 32] = Sha256::digest(body).into();
-    let hash = i64::from_be_bytes(*digest.first_chunk().expect("a digest has more than eight bytes"));
     let id: Option<i64> = connection
         .prepare_cached(
             "INSERT INTO webhook_events (source, shop_domain, topic, webhook_id, max_attempts, next_attempt_at, received_at, \
@@ -62,13 +61,6 @@ fn send(connection: &Connection, claim: &Claim, topic: &str, name: &str, body: &
         .query_row(params![OUTGOING, topic, name, claim.max_attempts, now, claim.event_id.to_string()], |row| row.get(0))
         .optional()?;
     let Some(id) = id else { return Ok(()) };
-    connection
-        .prepare_cached("INSERT INTO webhook_payloads (event_id, headers, body, body_hash) VALUES (?, ?, ?, ?)")?
-        .execute(params![id, format!("{{\"answers\":{}}}", claim.event_id), body, hash])?;
-    connection
-        .prepare_cached(
-            "INSERT INTO webhook_event_log (event_id, at, to_status, attempt) VALUES (?, ?, 'received', 0)",
-        )?
-        .execute(params![id, now])?;
-    Ok(())
+    let headers = format!("{{\"answers\":{}}}", claim.event_id);
+    receive::begin(connection, id, &headers, (body, receive::body_hash(&digest)), &now)
 }

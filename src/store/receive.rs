@@ -47,7 +47,7 @@ fn insert(
 ) -> Result<Receipt, StoreError> {
     let envelope = delivery.envelope();
     let received_at = clock::text(envelope.received_at);
-    let body_hash = i64::from_be_bytes(*digest.first_chunk().expect("a digest has more than eight bytes"));
+    let body_hash = body_hash(digest);
     // UNIQUE (source, shop_domain, webhook_id) judges; there is no look before it that somebody could get between.
     let id: Option<i64> = connection
         .prepare_cached(
@@ -73,15 +73,32 @@ fn insert(
         )
         .optional()?;
     let Some(event_id) = id else { return repeated(connection, delivery, digest, &received_at) };
+    begin(connection, event_id, &envelope.headers, (delivery.body(), body_hash), &received_at)?;
+    Ok(Receipt { event_id, duplicate: false, conflict: false })
+}
+
+/// The part of a digest by which the same bytes are found.
+pub(super) fn body_hash(digest: &[u8; 32]) -> i64 {
+    i64::from_be_bytes(*digest.first_chunk().expect("a digest has more than eight bytes"))
+}
+
+/// What belongs to every new event beside its row: its payload, and the first step of its trail.
+pub(super) fn begin(
+    connection: &Connection,
+    event_id: i64,
+    headers: &str,
+    (body, body_hash): (&[u8], i64),
+    at: &str,
+) -> Result<(), StoreError> {
     connection
         .prepare_cached("INSERT INTO webhook_payloads (event_id, headers, body, body_hash) VALUES (?, ?, ?, ?)")?
-        .execute(params![event_id, envelope.headers, delivery.body(), body_hash])?;
+        .execute(params![event_id, headers, body, body_hash])?;
     connection
         .prepare_cached(
             "INSERT INTO webhook_event_log (event_id, at, to_status, attempt) VALUES (?, ?, 'received', 0)",
         )?
-        .execute(params![event_id, received_at])?;
-    Ok(Receipt { event_id, duplicate: false, conflict: false })
+        .execute(params![event_id, at])?;
+    Ok(())
 }
 
 /// The id is here already: the same bytes are a retry, other bytes are kept beside the first.

@@ -5,6 +5,16 @@ use crate::erp::{Do, Erp};
 use crate::util::{order, shopify, signal};
 use std::collections::{BTreeMap, BTreeSet};
 
+/// What the ERP got of each order, by the events' numbers in the order in which they came.
+fn by_order(erp: &Erp) -> BTreeMap<i64, Vec<u64>> {
+    let mut by_order: BTreeMap<i64, Vec<u64>> = BTreeMap::new();
+    for request in erp.taken() {
+        let order = serde_json::from_slice::<serde_json::Value>(&request.body).unwrap()["id"].as_i64().unwrap();
+        by_order.entry(order).or_default().push(request.header("webhook-id").parse().unwrap());
+    }
+    by_order
+}
+
 /// Two events of one order are never on their way at once, and go in order; those of different orders go side by side.
 #[test]
 fn one_orders_events_go_one_after_the_other() {
@@ -34,10 +44,7 @@ fn one_orders_events_go_one_after_the_other() {
     home.ok(&["destinations", "resume", "erp"]);
     settled(&home);
     assert!(!OVERTAKEN.load(Ordering::SeqCst), "two events of one order were on their way at once");
-    let mut by_order: BTreeMap<Vec<u8>, Vec<u64>> = BTreeMap::new();
-    for request in erp.taken() {
-        by_order.entry(request.body.clone()).or_default().push(request.header("webhook-id").parse().unwrap());
-    }
+    let by_order = by_order(&erp);
     assert_eq!(by_order.len(), 4);
     assert!(by_order.values().all(|ids| ids.len() == 10 && ids.is_sorted()), "{by_order:?}");
     assert!(erp.in_flight_most() > 1, "different orders go side by side");
@@ -60,11 +67,7 @@ fn an_event_that_is_worked_sooner_does_not_overtake() {
         connection.request(&shopify(&format!("{id}-small"), &order(id))).event_id();
     }
     settled(&home);
-    let mut by_order: BTreeMap<i64, Vec<u64>> = BTreeMap::new();
-    for request in erp.taken() {
-        let order = serde_json::from_slice::<serde_json::Value>(&request.body).unwrap()["id"].as_i64().unwrap();
-        by_order.entry(order).or_default().push(request.header("webhook-id").parse().unwrap());
-    }
+    let by_order = by_order(&erp);
     assert_eq!(by_order.len(), 12);
     assert!(by_order.values().all(|ids| ids.len() == 2 && ids.is_sorted()), "{by_order:?}");
 }
@@ -121,11 +124,7 @@ fn a_stopped_worker_changes_no_order() {
         child.wait().unwrap();
     }
     home.ok(&["work", "--once"]);
-    let mut by_order: BTreeMap<i64, Vec<u64>> = BTreeMap::new();
-    for request in erp.taken() {
-        let order = serde_json::from_slice::<serde_json::Value>(&request.body).unwrap()["id"].as_i64().unwrap();
-        by_order.entry(order).or_default().push(request.header("webhook-id").parse().unwrap());
-    }
+    let by_order = by_order(&erp);
     assert_eq!(by_order.len(), 20);
     assert!(by_order.values().all(|ids| ids.is_sorted()), "{by_order:?}");
 }

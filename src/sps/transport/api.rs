@@ -5,12 +5,11 @@
 //! ShipStream/spscommerce-php-sdk.
 
 use super::{RemoteFile, Trouble};
+use crate::outbound;
 use crate::sps::Api;
 use reqwest::header::RETRY_AFTER;
 use reqwest::{Client, Method, Response, StatusCode, Url};
-use rustls::{ClientConfig, RootCertStore};
 use serde_json::{Value, json};
-use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -38,21 +37,9 @@ pub struct Session {
 impl Session {
     pub(super) fn open(settings: &Api, timeout: Duration) -> Result<Self, Trouble> {
         let trouble = |error: String| Trouble::Source(error);
-        let mut roots = RootCertStore::empty();
-        // Some of a system's hundred may be odd; that is no reason to trust none.
-        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        let config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-            .with_safe_default_protocol_versions()
-            .map_err(|error| trouble(error.to_string()))?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        let client = Client::builder()
-            .tls_backend_preconfigured(config)
-            .redirect(reqwest::redirect::Policy::none())
-            .timeout(timeout)
-            .user_agent(concat!("novex-ingest/", env!("CARGO_PKG_VERSION")))
-            .build()
-            .map_err(|error| trouble(error.to_string()))?;
+        let tls = outbound::tls(outbound::system_roots()).map_err(|error| trouble(error.to_string()))?;
+        let client =
+            outbound::client(tls.with_no_client_auth(), timeout).build().map_err(|error| trouble(error.to_string()))?;
         let base = Url::parse(&format!("{}/", settings.url.trim_end_matches('/')))
             .map_err(|error| trouble(error.to_string()))?;
         Ok(Self { client, settings: settings.clone(), base })
@@ -190,13 +177,7 @@ async fn bytes(mut answer: Response, limit: u64) -> Result<Vec<u8>, Trouble> {
 }
 
 fn unreachable(error: &reqwest::Error) -> Trouble {
-    let mut said = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(inner) = cause {
-        said = format!("{said}: {inner}");
-        cause = inner.source();
-    }
-    Trouble::Source(said)
+    Trouble::Source(outbound::chain(error.to_string(), error))
 }
 
 /// What a `Retry-After` in seconds asks for.

@@ -1,0 +1,50 @@
+//! HTTP to others: one way to make a client and to say what went wrong with it.
+//!
+//! TLS is rustls with ring, as for what comes in. Redirects are not followed: what is signed or authorised for one address goes to
+//! no other.
+
+use reqwest::ClientBuilder;
+use rustls::client::WantsClientCert;
+use rustls::{ClientConfig, ConfigBuilder, RootCertStore};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The authorities that this system trusts. Some of a system's hundred may be odd; that is no reason to trust none.
+#[must_use]
+pub fn system_roots() -> RootCertStore {
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    roots
+}
+
+/// TLS that trusts `roots`.
+///
+/// # Errors
+/// When rustls has no protocol version in common with ring: never.
+pub fn tls(roots: RootCertStore) -> Result<ConfigBuilder<ClientConfig, WantsClientCert>, rustls::Error> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    Ok(ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()?
+        .with_root_certificates(roots))
+}
+
+/// A client over `tls` whose requests end after `timeout`.
+pub fn client(tls: ClientConfig, timeout: Duration) -> ClientBuilder {
+    reqwest::Client::builder()
+        .tls_backend_preconfigured(tls)
+        .redirect(reqwest::redirect::Policy::none())
+        .timeout(timeout)
+        .user_agent(concat!("novex-ingest/", env!("CARGO_PKG_VERSION")))
+}
+
+/// `first`, and every cause behind the error.
+#[must_use]
+pub fn chain(first: String, error: &reqwest::Error) -> String {
+    let mut text = first;
+    let mut cause = std::error::Error::source(error);
+    while let Some(next) = cause {
+        text = format!("{text}: {next}");
+        cause = next.source();
+    }
+    text
+}
