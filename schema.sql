@@ -1296,6 +1296,35 @@ CREATE TABLE edi_faults (
   PRIMARY KEY (event_id, place)
 ) STRICT;
 
+CREATE TABLE edi_sent (
+  -- Invoices (810) and ship notices (856) that were sent for purchase orders. A number goes to a partner once.
+  kind      TEXT NOT NULL CHECK (kind IN ('810', '856')), -- X12's number of it, also for RSX
+  partner   TEXT NOT NULL,    -- as in purchase_orders
+  number    TEXT NOT NULL,    -- ours: of the invoice or the shipment
+  event_id  INTEGER NOT NULL, -- the event that carries it out; its deliveries say how far it is
+  file_name TEXT NOT NULL,    -- as the partner sees it
+  total     TEXT,             -- of an invoice, exact decimal text
+  sent_at   TEXT NOT NULL,    -- when it was queued
+  document  TEXT NOT NULL,    -- JSON, as it was given
+  PRIMARY KEY (kind, partner, number)
+) STRICT;
+
+CREATE TABLE edi_sent_lines (
+  -- What of each line of an order was invoiced or shipped, by which document.
+  kind      TEXT NOT NULL,    -- with partner and number: of edi_sent
+  partner   TEXT NOT NULL,    -- as in edi_sent
+  number    TEXT NOT NULL,    -- as in edi_sent
+  place     INTEGER NOT NULL, -- 1, 2, 3 … in the document
+  po_number TEXT NOT NULL,    -- the purchase order
+  release   TEXT NOT NULL,    -- as in purchase_orders
+  line      TEXT NOT NULL,    -- the retailer's number of the line; #1, #2 … where it has none
+  quantity  TEXT NOT NULL,    -- exact decimal text
+  unit      TEXT,             -- EA, CA, LB …
+  PRIMARY KEY (kind, partner, number, place),
+  FOREIGN KEY (kind, partner, number) REFERENCES edi_sent (kind, partner, number) ON DELETE CASCADE
+) STRICT;
+CREATE INDEX edi_sent_lines_by_order ON edi_sent_lines (partner, po_number, release, kind);
+
 CREATE TABLE edi_control_numbers (
   -- The last control number that was used with a partner: none is used twice.
   partner TEXT NOT NULL,    -- as in purchase_orders

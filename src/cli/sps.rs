@@ -5,16 +5,18 @@ use super::{Failure, Place, work};
 use crate::config::{Config, Secrets};
 use crate::formats::edi;
 use crate::formats::purchase_order::PurchaseOrder;
+use crate::formats::sending::Document;
 use crate::sps::poll::{AskedBy, Poller};
 use crate::store::purchase_order_views::{self as views, Filter};
 use crate::store::reader::Reader;
+use crate::store::sent::{Answer, Request};
 use crate::store::sps_files::Poll;
 use crate::store::sps_mappings::{self, ItemMapping, PartnerMapping};
 use anyhow::{Context, bail};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
@@ -26,6 +28,8 @@ pub enum Command {
     Show(Show),
     /// Read any EDI file, say what is in it and what is wrong with it; nothing is stored
     Parse(Parse),
+    /// Send an invoice (810) or a ship notice (856) for a purchase order
+    Send(Send),
     /// What retailers order, and who orders, that has no item or customer in the ERP
     Unmapped(Json),
     /// Say who a partner is in the ERP, or what a retailer's goods are
@@ -87,6 +91,24 @@ pub struct Parse {
     json: bool,
 }
 
+#[derive(Debug, Args)]
+pub struct Send {
+    /// 810: an invoice; 856: a ship notice
+    #[arg(value_parser = ["810", "856"])]
+    kind: String,
+    /// The document in JSON, as the README shows it; - for standard input
+    file: PathBuf,
+    /// Only look whether it can be sent, and print the file as it would be
+    #[arg(long)]
+    check: bool,
+    /// Send it although prices, quantities or check digits differ from what they should be; its total must add up all the same
+    #[arg(long)]
+    force: bool,
+    /// One JSON document
+    #[arg(long)]
+    json: bool,
+}
+
 #[derive(Debug, clap::Subcommand)]
 pub enum Map {
     /// A partner's customer number in the ERP
@@ -136,6 +158,7 @@ pub fn run(place: &Place, command: &Command) -> Result<(), Failure> {
         Command::List(arguments) => list(&place.reader()?, arguments),
         Command::Show(arguments) => show(&place.reader()?, arguments),
         Command::Parse(arguments) => parse(arguments),
+        Command::Send(arguments) => send(&place.load(Secrets::LeaveAside)?, arguments),
         Command::Unmapped(arguments) => unmapped(&place.reader()?, arguments.json),
         Command::Map(map) => self::map(&place.load(Secrets::LeaveAside)?, map),
     }?)
@@ -246,13 +269,7 @@ fn show(reader: &Reader, arguments: &Show) -> anyhow::Result<()> {
 }
 
 fn parse(arguments: &Parse) -> anyhow::Result<()> {
-    let bytes = if arguments.file.as_os_str() == "-" {
-        let mut bytes = Vec::new();
-        std::io::Read::read_to_end(&mut std::io::stdin(), &mut bytes)?;
-        bytes
-    } else {
-        std::fs::read(&arguments.file).with_context(|| format!("{} cannot be read", arguments.file.display()))?
-    };
+    let bytes = contents(&arguments.file)?;
     let document = edi::read(&bytes);
     if arguments.json {
         let orders: Vec<&PurchaseOrder> = document.parts.iter().filter_map(|part| part.order.as_ref()).collect();
@@ -297,6 +314,55 @@ fn parse(arguments: &Parse) -> anyhow::Result<()> {
         bail!("{refused} order(s) of this file cannot be taken, see the faults above");
     }
     Ok(())
+}
+
+fn contents(file: &Path) -> anyhow::Result<Vec<u8>> {
+    if file.as_os_str() == "-" {
+        let mut bytes = Vec::new();
+        std::io::Read::read_to_end(&mut std::io::stdin(), &mut bytes)?;
+        return Ok(bytes);
+    }
+    std::fs::read(file).with_context(|| format!("{} cannot be read", file.display()))
+}
+
+fn send(config: &Config, arguments: &Send) -> anyhow::Result<()> {
+    let (file, kind) = (arguments.file.display(), &arguments.kind);
+    if !arguments.check && config.sps.as_ref().is_none_or(|sps| sps.outgoing.is_none()) {
+        bail!("{} has no outgoing in [sps]: nothing would carry it to the partner", config.path.display());
+    }
+    let given = String::from_utf8(contents(&arguments.file)?).with_context(|| format!("{file} is no UTF-8"))?;
+    let document = Document::read(kind, &given).map_err(|error| anyhow::anyhow!("{file} is no {kind}: {error}"))?;
+    let number = document.number().to_owned();
+    let request = Request {
+        document,
+        given,
+        lenient: arguments.force,
+        check: arguments.check,
+        max_attempts: config.worker.max_attempts,
+    };
+    let answer = work::block_on(async {
+        let store = work::open_existing(config)?;
+        let answer = store.send_document(request).await;
+        store.writer.close().await;
+        Ok::<_, anyhow::Error>(answer?)
+    })??;
+    let (sent, known) = match answer {
+        Answer::Refused(problems) => {
+            let list: String = problems.iter().map(|problem| format!("\n  {problem}")).collect();
+            bail!("{kind} {number} was not sent, and nothing was changed:{list}");
+        }
+        Answer::Sound(text) => return Ok(line(text.trim_end())?),
+        Answer::Queued(sent) => (sent, false),
+        Answer::Known(sent) => (sent, true),
+    };
+    let said = if arguments.json {
+        let json = json!({"event_id": sent.event_id, "file": sent.name, "partner": sent.partner, "known": known});
+        json.to_string()
+    } else {
+        let how = if known { "was sent before" } else { "is queued" };
+        format!("{kind} {number} to {} {how}: {}, event {}", sent.partner, sent.name, sent.event_id)
+    };
+    Ok(line(&said)?)
 }
 
 fn unmapped(reader: &Reader, as_json: bool) -> anyhow::Result<()> {

@@ -26,6 +26,15 @@ pub fn parse(text: &str) -> Option<Decimal> {
     plain.then(|| Decimal::from_str(text.trim_start_matches('+').trim_end_matches('.')).ok()).flatten()
 }
 
+/// A number of JSON without its exponent, where it has one that can be written out; anything else as it is.
+#[must_use]
+pub fn plain(text: &str) -> String {
+    if !text.contains(['e', 'E']) {
+        return text.to_owned();
+    }
+    Decimal::from_scientific(text).map_or_else(|_| text.to_owned(), |number| number.normalize().to_string())
+}
+
 /// An N2 element: a whole number of hundredths. One with a point, a common fault, is taken literally; then the second is true.
 #[must_use]
 pub fn from_n2(text: &str) -> Option<(String, bool)> {

@@ -2,7 +2,7 @@
 
 pub use super::fault::Severity;
 use super::fault::{Code, Fault};
-use super::purchase_order::PurchaseOrder;
+use super::purchase_order::{Origin, PurchaseOrder};
 use super::{rsx, x12};
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -60,17 +60,11 @@ pub struct Part {
 /// A group of X12, for its acknowledgement.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct GroupOf {
-    /// ISA05 and 06, ISA07 and 08 as received.
-    pub sender: (String, String),
-    pub receiver: (String, String),
-    pub interchange_version: String,
+    pub origin: Origin,
     pub is_test: bool,
-    /// GS01, 02, 03, 06 and 08 as received.
+    /// GS01 and 06 as received.
     pub functional_id: String,
-    pub application_sender: String,
-    pub application_receiver: String,
     pub control: String,
-    pub version: String,
     /// GE01.
     pub stated_sets: Option<u64>,
     pub faults: Vec<Fault>,
@@ -162,7 +156,10 @@ fn of_tree(dialect: Dialect, tree: Result<rsx::Node, String>) -> Document {
     let is_order = matches!(kind, rsx::Kind::Orders | rsx::Kind::OrderChanges);
     let mut parts = Vec::new();
     if is_order {
-        for (order, faults) in rsx::read(&tree) {
+        for (mut order, faults) in rsx::read(&tree) {
+            if let Some(order) = &mut order {
+                dialect.as_str().clone_into(&mut order.origin.dialect);
+            }
             let own = order.as_ref().map_or(kind.set(), |order| if order.is_change { "860" } else { "850" });
             parts.push(Part { kind: own.to_owned(), control: String::new(), order, faults, group: None });
         }
@@ -192,12 +189,24 @@ fn of_x12(text: &str) -> Document {
     for interchange in &file.interchanges {
         faults.extend(interchange.faults.iter().cloned());
         for group in &interchange.groups {
+            let origin = Origin {
+                dialect: Dialect::X12.as_str().to_owned(),
+                sender: interchange.sender.clone(),
+                receiver: interchange.receiver.clone(),
+                interchange_version: interchange.version.clone(),
+                application_sender: group.sender.clone(),
+                application_receiver: group.receiver.clone(),
+                version: group.version.clone(),
+            };
             for set in &group.sets {
-                let (order, found) = if x12::order::is_order(&set.kind) {
+                let (mut order, found) = if x12::order::is_order(&set.kind) {
                     x12::order::read(interchange, set)
                 } else {
                     (None, Vec::new())
                 };
+                if let Some(order) = &mut order {
+                    order.origin = origin.clone();
+                }
                 parts.push(Part {
                     kind: set.kind.clone(),
                     control: set.control.clone(),
@@ -207,15 +216,10 @@ fn of_x12(text: &str) -> Document {
                 });
             }
             groups.push(GroupOf {
-                sender: interchange.sender.clone(),
-                receiver: interchange.receiver.clone(),
-                interchange_version: interchange.version.clone(),
+                origin,
                 is_test: interchange.is_test,
                 functional_id: group.functional_id.clone(),
-                application_sender: group.sender.clone(),
-                application_receiver: group.receiver.clone(),
                 control: group.control.clone(),
-                version: group.version.clone(),
                 stated_sets: group.stated_sets,
                 faults: group.faults.clone(),
             });

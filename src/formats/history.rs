@@ -98,7 +98,7 @@ impl State {
         let open = self.order.lines.iter().zip(&self.lines).filter(|(_, status)| **status == Status::Open);
         let mut total = rust_decimal::Decimal::ZERO;
         for (line, _) in open {
-            if !matches!(line.price_basis.as_deref(), None | Some("PE" | "UM" | "TE" | "WE")) {
+            if !line.is_priced_by_unit() {
                 return None;
             }
             let (quantity, price) =

@@ -5,6 +5,8 @@ pub mod edi;
 pub mod fault;
 pub mod history;
 pub mod keycloak;
+pub mod outgoing;
 pub mod purchase_order;
 pub mod rsx;
+pub mod sending;
 pub mod x12;

@@ -31,6 +31,7 @@ pub struct PurchaseOrder {
     pub contract: Option<String>,
     /// ISA15 is T: not to be shipped.
     pub is_test: bool,
+    pub origin: Origin,
     pub dates: Vec<Date>,
     pub references: Vec<Reference>,
     pub contacts: Vec<Contact>,
@@ -42,8 +43,27 @@ pub struct PurchaseOrder {
     pub lines: Vec<Line>,
     /// What the sender says the number of lines is (CTT01).
     pub stated_lines: Option<String>,
+    /// And what their quantities come to (CTT02).
+    pub stated_quantity: Option<String>,
     /// What the sender says it comes to (AMT*TT, `TotalAmount`).
     pub stated_total: Option<String>,
+}
+
+/// How a document came: what answers it is written the same way. Ids and versions are of X12 only.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Origin {
+    /// `x12`, `rsx-xml` or `rsx-json`.
+    pub dialect: String,
+    /// Qualifier and id: ISA05 and 06, ISA07 and 08 as received.
+    pub sender: (String, String),
+    pub receiver: (String, String),
+    /// ISA12.
+    pub interchange_version: String,
+    /// GS02, 03 and 08 as received.
+    pub application_sender: String,
+    pub application_receiver: String,
+    pub version: String,
 }
 
 /// One line.
@@ -185,6 +205,12 @@ pub struct Schedule {
 }
 
 impl Line {
+    /// Whether the price is for one unit, and not for a hundred and the like.
+    #[must_use]
+    pub fn is_priced_by_unit(&self) -> bool {
+        matches!(self.price_basis.as_deref(), None | Some("PE" | "UM" | "TE" | "WE"))
+    }
+
     /// The first of these ids that the line has.
     #[must_use]
     pub fn id(&self, qualifiers: &[&str]) -> Option<&str> {

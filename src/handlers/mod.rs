@@ -77,7 +77,7 @@ impl Done {
 
     /// Leaves out the answers that would go out.
     pub fn unanswered(&mut self) {
-        self.changes.retain(|change| !matches!(change, Change::Acknowledge(_)));
+        self.changes.retain(|change| !matches!(change, Change::Send(_)));
     }
 
     /// Nothing to write, with a word on why.

@@ -9,8 +9,8 @@ use super::projection::{self, Row, Scan};
 use super::system_log::{self, Entry};
 use super::tables::SALES_ORDERS;
 use super::{outgoing, purchase_orders};
-use crate::formats::edi::Document;
 use crate::formats::fault::Fault;
+use crate::formats::outgoing::Outgoing;
 use crate::formats::purchase_order::PurchaseOrder;
 use rusqlite::{Connection, params};
 
@@ -25,8 +25,8 @@ pub enum Change {
     SystemLog(Box<Entry>),
     /// A purchase order or a change to one: the so-many-th of its file.
     PurchaseOrder(i64, Box<PurchaseOrder>),
-    /// The groups of an X12 file are to be answered by a 997.
-    Acknowledge(Box<Document>),
+    /// A document goes out to a trading partner.
+    Send(Outgoing),
     /// What was wrong with an EDI file, and in which part of it.
     EdiFaults(Vec<(i64, Fault)>),
     /// Somebody asks for a customer's data.
@@ -90,7 +90,7 @@ pub fn apply(
                 }
             }
             Change::PurchaseOrder(part, order) => purchase_orders::tell(connection, claim.event_id, *part, order)?,
-            Change::Acknowledge(document) => outgoing::acknowledge(connection, claim, document)?,
+            Change::Send(document) => outgoing::answer(connection, claim, document)?,
             Change::EdiFaults(faults) => purchase_orders::faults(connection, claim.event_id, faults)?,
             Change::Scan(scan) => projection::add(connection, claim.event_id, scan)?,
             Change::DataRequest(asked) => privacy::ask(connection, claim.event_id, &claim.shop_domain, asked)?,

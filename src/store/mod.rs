@@ -34,6 +34,7 @@ pub mod receive;
 pub mod rejections;
 pub mod scrub;
 pub mod search;
+pub mod sent;
 pub mod sps_files;
 pub mod sps_mappings;
 pub mod stats;

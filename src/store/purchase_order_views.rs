@@ -61,6 +61,8 @@ pub struct Paper {
     pub details: Vec<(String, String)>,
     pub lines: Vec<PaperLine>,
     pub changes: Vec<String>,
+    /// Invoices and ship notices that went out for it, and how far each is.
+    pub sent: Vec<String>,
 }
 
 /// The newest orders that fit.
@@ -159,6 +161,17 @@ pub fn find(connection: &Connection, number: &str, partner: Option<&str>) -> Res
             )?
             .query_map(key, |row| row.get(0))?
             .collect::<Result<_, _>>()?;
+        paper.sent = connection
+            .prepare_cached(
+                "SELECT substr(s.sent_at, 1, 10) || CASE s.kind WHEN '810' THEN ' invoice ' ELSE ' ship notice ' END || s.number \
+                 || coalesce(' of ' || s.total, '') || ', ' \
+                 || coalesce((SELECT group_concat(d.destination || ': ' || d.status, ', ') FROM destination_deliveries d \
+                              WHERE d.event_id = s.event_id), 'not handed on yet') || ' (event ' || s.event_id || ')' \
+                 FROM edi_sent s WHERE (s.kind, s.partner, s.number) IN (SELECT l.kind, l.partner, l.number FROM edi_sent_lines l \
+                 WHERE l.partner = ?1 AND l.po_number = ?2 AND l.release = ?3) ORDER BY s.sent_at, s.event_id",
+            )?
+            .query_map(key, |row| row.get(0))?
+            .collect::<Result<_, _>>()?;
     }
     Ok(papers)
 }
@@ -210,6 +223,7 @@ pub fn paper(order: &PurchaseOrder) -> Paper {
             })
             .collect(),
         changes: Vec::new(),
+        sent: Vec::new(),
     }
 }
 
@@ -253,8 +267,8 @@ impl fmt::Display for Paper {
         if let Some(total) = &self.total {
             writeln!(f, "  total {}", safe(format!("{total} {}", text(&self.currency))))?;
         }
-        for change in &self.changes {
-            writeln!(f, "  {}", safe(change.clone()))?;
+        for said in self.changes.iter().chain(&self.sent) {
+            writeln!(f, "  {}", safe(said.clone()))?;
         }
         Ok(())
     }

@@ -13,21 +13,77 @@ use serde_json::json;
 /// # Errors
 /// When a statement fails.
 pub fn tell(connection: &Connection, event_id: i64, part: i64, order: &PurchaseOrder) -> Result<(), StoreError> {
-    connection
+    let key = (order.partner.as_str(), order.number.as_str());
+    let alone = only_release(connection, key, order)?;
+    let release = alone.as_deref().unwrap_or(&order.release);
+    // One that is worked again stays where it is.
+    let release: String = connection
         .prepare_cached(
             "INSERT INTO purchase_order_documents (event_id, part, partner, po_number, release, is_change, document) \
-             VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (event_id, part) DO UPDATE SET document = excluded.document",
+             VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (event_id, part) DO UPDATE SET document = excluded.document RETURNING release",
         )?
-        .execute(params![
+        .query_row(params![
             event_id,
             part,
             order.partner,
             order.number,
-            order.release,
+            release,
             order.is_change,
             json!(order).to_string()
-        ])?;
-    write(connection, (&order.partner, &order.number, &order.release), event_id)
+        ], |row| row.get(0))?;
+    if !order.is_change && !release.is_empty() {
+        adopt(connection, key, &release)?;
+    }
+    write(connection, (&order.partner, &order.number, &release), event_id)
+}
+
+/// The releases of which the order itself came.
+const RELEASES: &str =
+    "SELECT DISTINCT release FROM purchase_order_documents WHERE partner = ? AND po_number = ? AND is_change = 0";
+
+fn releases(connection: &Connection, (partner, number): (&str, &str)) -> Result<Vec<String>, StoreError> {
+    let mut statement = connection.prepare_cached(RELEASES)?;
+    Ok(statement.query_map(params![partner, number], |row| row.get(0))?.collect::<Result<_, _>>()?)
+}
+
+/// Of a change that names no release: the one release that the order has, if it is one.
+fn only_release(
+    connection: &Connection,
+    key: (&str, &str),
+    order: &PurchaseOrder,
+) -> Result<Option<String>, StoreError> {
+    if !order.is_change || !order.release.is_empty() {
+        return Ok(None);
+    }
+    let mut known = releases(connection, key)?;
+    Ok(if known.len() == 1 { known.pop() } else { None })
+}
+
+/// Changes that named no release and came before their order belong to it, if it is the only one.
+fn adopt(connection: &Connection, key: (&str, &str), release: &str) -> Result<(), StoreError> {
+    let (partner, number) = key;
+    if releases(connection, key)?.len() != 1 {
+        return Ok(());
+    }
+    let moved = connection
+        .prepare_cached(
+            "UPDATE purchase_order_documents SET release = ?3 WHERE partner = ?1 AND po_number = ?2 AND release = ''",
+        )?
+        .execute(params![partner, number, release])?;
+    if moved > 0 {
+        clear(connection, (partner, number, ""))?;
+    }
+    Ok(())
+}
+
+/// Takes an order out of the tables that are written anew from its documents.
+fn clear(connection: &Connection, (partner, number, release): (&str, &str, &str)) -> Result<(), StoreError> {
+    for table in ["purchase_orders", "purchase_order_lines", "purchase_order_parts", "purchase_order_changes"] {
+        connection
+            .prepare_cached(&format!("DELETE FROM {table} WHERE partner = ? AND po_number = ? AND release = ?"))?
+            .execute(params![partner, number, release])?;
+    }
+    Ok(())
 }
 
 /// Writes the orders of a partner anew: after it was said how the partner's quantities are meant.
@@ -47,9 +103,18 @@ pub fn tell_again(connection: &Connection, partner: &str) -> Result<usize, Store
     Ok(orders.len())
 }
 
-fn write(connection: &Connection, key: (&str, &str, &str), last_event_id: i64) -> Result<(), StoreError> {
-    let (partner, number, release) = key;
-    let told: Vec<Told> = connection
+/// An order as it stands.
+///
+/// # Errors
+/// When a query fails.
+pub(super) fn state(connection: &Connection, key: (&str, &str, &str)) -> Result<State, StoreError> {
+    let delta = mapping(connection, key.0)?.is_some_and(|(_, quantity)| quantity == "delta");
+    Ok(history::fold(&told(connection, key)?, delta))
+}
+
+/// All that came of an order.
+fn told(connection: &Connection, (partner, number, release): (&str, &str, &str)) -> Result<Vec<Told>, StoreError> {
+    Ok(connection
         .prepare_cached(
             "SELECT event_id, part, document FROM purchase_order_documents WHERE partner = ? AND po_number = ? AND release = ?",
         )?
@@ -61,18 +126,22 @@ fn write(connection: &Connection, key: (&str, &str, &str), last_event_id: i64) -
             let order = serde_json::from_str(&document).unwrap_or_default();
             Ok(Told { order, event_id, part })
         })
-        .collect::<rusqlite::Result<_>>()?;
-    let mapping: Option<(String, String)> = connection
+        .collect::<rusqlite::Result<_>>()?)
+}
+
+/// A partner's customer, and how it means quantities.
+fn mapping(connection: &Connection, partner: &str) -> Result<Option<(String, String)>, StoreError> {
+    Ok(connection
         .prepare_cached("SELECT customer, quantity FROM sps_partner_mappings WHERE partner = ?")?
         .query_row([partner], |row| Ok((row.get(0)?, row.get(1)?)))
-        .optional()?;
-    let delta = mapping.as_ref().is_some_and(|(_, quantity)| quantity == "delta");
-    let state = history::fold(&told, delta);
-    for table in ["purchase_orders", "purchase_order_lines", "purchase_order_parts", "purchase_order_changes"] {
-        connection
-            .prepare_cached(&format!("DELETE FROM {table} WHERE partner = ? AND po_number = ? AND release = ?"))?
-            .execute(params![partner, number, release])?;
-    }
+        .optional()?)
+}
+
+fn write(connection: &Connection, key: (&str, &str, &str), last_event_id: i64) -> Result<(), StoreError> {
+    let (partner, number, release) = key;
+    let mapping = mapping(connection, partner)?;
+    let state = state(connection, key)?;
+    clear(connection, key)?;
     header(connection, key, &state, mapping.as_ref().map(|(customer, _)| customer.as_str()), last_event_id)?;
     for (index, line) in state.order.lines.iter().enumerate() {
         let position = place(index);

@@ -1,11 +1,15 @@
 //! EDI that is broken, repeated, hostile or in an odd wrapper: nothing is lost without a word.
 
-use crate::edi::{change_set, interchange, order_set};
+use crate::edi_files::{change_set, interchange, order_set};
 use novex_ingest::formats::edi;
 use novex_ingest::formats::fault::Severity;
 use novex_ingest::formats::history::{Status, Told, fold};
 use novex_ingest::formats::x12::acknowledge;
+use novex_ingest::formats::x12::write::Numbers;
 use serde_json::json;
+
+const NUMBERS: Numbers = Numbers { interchange: 1, group: 1 };
+const AT: &str = "2026-11-24T10:41:00Z";
 
 fn told(text: &str, event_id: i64) -> Told {
     let order = edi::read(text.as_bytes()).parts.remove(0).order.expect("an order");
@@ -56,8 +60,22 @@ fn what_is_not_known_or_cannot_be_read_is_said() {
     assert!(document.parts[0].order.is_some(), "none of it keeps the order from being taken");
     let said: Vec<&str> = document.all_faults().map(|fault| fault.at.as_str()).collect();
     assert_eq!(said, ["P01", "POC", "SDQ", "SAC05", "AMT02"]);
-    let answer = acknowledge::write(&document, 0, (1, 1), ("20261124", "1041"));
+    let answer = acknowledge::draft(&document, 0).write(NUMBERS, AT);
     assert!(answer.contains("AK3*P01*7**1~\nAK3*POC*8**2~") && answer.contains("AK5*E*5~"), "{answer}");
+}
+
+/// What the lines come to, where the sender says it.
+#[test]
+fn the_quantities_add_up() {
+    let faults = |stated: &str| {
+        let mut set = order_set("PO1", 2);
+        *set.last_mut().unwrap() = format!("CTT*2*{stated}");
+        let document = edi::read(interchange("850", &[set]).as_bytes());
+        assert!(document.parts[0].order.is_some());
+        document.all_faults().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    assert_eq!(faults("30.0"), Vec::<String>::new());
+    assert!(faults("31")[0].ends_with("CTT02: the quantities come to 30, CTT02 says \"31\""), "{:?}", faults("31"));
 }
 
 #[test]
@@ -119,5 +137,5 @@ fn hostile_files_end_at_their_bounds() {
     assert!(described.parts[0].order.as_ref().unwrap().lines[0].description.as_ref().unwrap().len() < 1_100);
     let undated = edi::read(interchange("850", &[dates]).as_bytes());
     assert!(undated.all_faults().count() <= 1_010);
-    assert!(acknowledge::write(&undated, 0, (1, 1), ("20261124", "1041")).lines().count() < 500);
+    assert!(acknowledge::draft(&undated, 0).write(NUMBERS, AT).lines().count() < 500);
 }

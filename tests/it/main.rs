@@ -16,6 +16,7 @@ mod crash;
 mod destinations;
 mod edi;
 mod edi_faults;
+mod edi_files;
 mod erp;
 /// What each topic writes, row by row.
 mod golden;
@@ -42,5 +43,6 @@ mod samples;
 mod sftp;
 mod sps;
 mod sps_api;
+mod sps_send;
 mod tls;
 mod util;

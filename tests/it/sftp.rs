@@ -1,6 +1,6 @@
 //! Polling a real OpenSSH server: keys and passwords, host keys, lost connections, forbidden deletions.
 
-use crate::edi::{interchange, order_set};
+use crate::edi_files::{interchange, order_set};
 use crate::util::Home;
 use std::fs;
 use std::io::{Read, Write};

@@ -1,6 +1,6 @@
 //! Polling directories: each file once, whoever polls, whatever dies; and what the files become.
 
-use crate::edi::{change_set, interchange, order_set};
+use crate::edi_files::{change_set, interchange, order_set};
 use crate::util::{Home, Request};
 use std::fs;
 use std::time::{Duration, SystemTime};
@@ -56,9 +56,16 @@ fn a_purchase_order_becomes_rows_and_an_answer() {
     assert!(home.path("in/archive/PO1.edi").exists() && !home.path("in/PO1.edi").exists());
     // The answer: once, whoever works the event again.
     home.wait_for("SELECT status FROM destination_deliveries", "delivered");
-    let answer = fs::read_to_string(home.path("out/997-1-1.edi")).unwrap();
+    let name = home.sql("SELECT webhook_id FROM webhook_events WHERE topic = 'send/997'");
+    assert!(name.starts_with("997-ACMERETAIL-7-"), "{name}");
+    let answer = fs::read_to_string(home.path("out").join(name)).unwrap();
     assert!(answer.contains("AK5*A~\nAK9*A*1*1*1~"), "{answer}");
     home.ok(&["events", "retry", "1"]);
+    home.wait_until_worked();
+    assert_eq!(home.sql("SELECT count(*) FROM webhook_events WHERE topic = 'send/997'"), "1");
+    // The same file under another name is the same order, and has its answer.
+    put(&home, "PO1-again.edi", &interchange("850", &[order_set("PO1", 2)]));
+    assert_eq!(counts(&polled(&home))[1], 1);
     home.wait_until_worked();
     assert_eq!(home.sql("SELECT count(*) FROM webhook_events WHERE topic = 'send/997'"), "1");
     assert_eq!(
@@ -224,6 +231,46 @@ fn changes_wait_for_their_order_and_mappings_complete_it() {
     let paper = home.ok(&["sps", "show", "PO1"]);
     assert!(paper.contains("customer K-7") && paper.contains("quantity 10 → 22"), "{paper}");
     assert_eq!(home.run(&["sps", "map", "item", "B1", "JAM-1", "--factor", "x"]).status.code(), Some(1));
+    daemon.stop();
+}
+
+/// A change that names no release belongs to the one release that there is, whichever came first; with two of them it waits.
+#[test]
+fn a_change_without_release_finds_its_order() {
+    let home = home("", "");
+    let daemon = home.serve();
+    let with_release = |number: &str, release: &str| {
+        interchange("850", &[order_set(number, 1)])
+            .replace(&format!("*{number}**2026"), &format!("*{number}*{release}*2026"))
+    };
+    let change = |number: &str| interchange("860", &[change_set(number, "1", &["POC*1*CA*22*0*CA"])]);
+    let poll = |name: &str, text: &str| {
+        put(&home, name, text);
+        polled(&home);
+        home.wait_until_worked();
+    };
+    let state = |number: &str| {
+        home.sql(&format!(
+            "SELECT release, status, changes FROM purchase_orders WHERE po_number = '{number}' ORDER BY release"
+        ))
+    };
+    poll("1.edi", &with_release("PO1", "R1"));
+    poll("2.edi", &change("PO1"));
+    assert_eq!(state("PO1"), "R1|open|1");
+    poll("3.edi", &change("PO2"));
+    assert_eq!(state("PO2"), "|waiting|1");
+    poll("4.edi", &with_release("PO2", "R1"));
+    assert_eq!(state("PO2"), "R1|open|1");
+    assert_eq!(home.sql("SELECT quantity FROM purchase_order_lines WHERE po_number = 'PO2'"), "22");
+    poll("5.edi", &with_release("PO3", "R1"));
+    poll("6.edi", &with_release("PO3", "R2"));
+    poll("7.edi", &change("PO3"));
+    assert_eq!(state("PO3"), "|waiting|1\nR1|open|0\nR2|open|0");
+    // Worked again, it stays where it is.
+    poll("8.edi", &with_release("PO1", "R2"));
+    home.ok(&["events", "retry", "2"]);
+    home.wait_until_worked();
+    assert_eq!(state("PO1"), "R1|open|1\nR2|open|0");
     daemon.stop();
 }
 

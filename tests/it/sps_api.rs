@@ -1,6 +1,6 @@
 //! Polling SPS's API: a real HTTP server that plays it, with tokens that end, pages, and its bad days.
 
-use crate::edi::{interchange, order_set};
+use crate::edi_files::{interchange, order_set};
 use crate::util::Home;
 use std::collections::BTreeMap;
 use std::fs;

@@ -1,5 +1,6 @@
 //! XML and JSON as one tree of names, texts and children.
 
+use crate::formats::decimal;
 use quick_xml::Reader;
 use quick_xml::events::Event;
 use serde_json::Value;
@@ -147,7 +148,8 @@ fn add(parent: &mut Node, name: &str, value: &Value, left: &mut usize) -> Result
         Value::Object(map) => map.iter().try_for_each(|(name, value)| add(&mut node, name, value, left))?,
         Value::Null => return Ok(()),
         Value::String(text) => text.trim().clone_into(&mut node.text),
-        other => node.text = other.to_string(),
+        Value::Number(number) => node.text = decimal::plain(&number.to_string()),
+        other @ Value::Bool(_) => node.text = other.to_string(),
     }
     parent.children.push(node);
     Ok(())
@@ -163,8 +165,9 @@ mod tests {
         assert_eq!(xml.name, "A");
         assert_eq!(xml.text_of(&["B"]).as_deref(), Some("1 & 2"));
         assert_eq!(xml.child(&["C"]).unwrap().text_of(&["D"]).as_deref(), Some("A<"));
-        let json = from_json(r#"{"B":["1 & 2",{"X":5.0}],"C":{"D":"A<"},"N":null}"#).unwrap();
+        let json = from_json(r#"{"B":["1 & 2",{"X":5.0}],"C":{"D":"A<"},"N":null,"E":1.5e2}"#).unwrap();
         assert_eq!(json.all(&["B"]).count(), 2);
+        assert_eq!(json.text_of(&["E"]).as_deref(), Some("150"));
         assert_eq!(json.child(&["C"]).unwrap().text_of(&["D"]).as_deref(), Some("A<"));
     }
 

@@ -5,9 +5,10 @@
 //! one accepted. Source: X12 997 of 004010 and 005010, as stedi.com/edi and bots-grammars have it.
 
 use super::order::is_order;
-use super::write::{Interchange, Writer};
+use super::write::{Draft, segment};
 use crate::formats::edi::{Document, Part};
 use crate::formats::fault::{Code, Fault};
+use crate::formats::outgoing::{Content, Outgoing, name};
 use std::collections::BTreeSet;
 
 /// Most AK4 of one AK3, and AK5 and AK9 codes, by the standard.
@@ -21,43 +22,41 @@ const SEGMENTS_MAX: usize = 200;
 pub fn is_due(document: &Document, group: usize) -> bool {
     let of = &document.groups[group];
     let has_orders = document.parts.iter().any(|part| part.group == Some(group) && is_order(&part.kind));
-    let is_named = !of.functional_id.is_empty() && !of.version.is_empty() && of.control.parse::<u64>().is_ok();
-    !of.sender.1.is_empty() && of.functional_id != "FA" && is_named && has_orders
+    let is_named = !of.functional_id.is_empty() && !of.origin.version.is_empty() && of.control.parse::<u64>().is_ok();
+    !of.origin.sender.1.is_empty() && of.functional_id != "FA" && is_named && has_orders
 }
 
-/// Writes the acknowledgement of one group. `time` is `20261124` and `1330`.
+/// The acknowledgements of a file, one for each group that is to have one. `digest`: of the file; the same file under another name has
+/// the same answers, by their names.
 #[must_use]
-pub fn write(document: &Document, group: usize, numbers: (u64, u64), time: (&str, &str)) -> String {
+pub fn answers(document: &Document, digest: i64) -> Vec<Outgoing> {
+    let digest = format!("{digest:016x}");
+    let due = (0..document.groups.len()).filter(|group| is_due(document, *group));
+    due.map(|group| {
+        let of = &document.groups[group];
+        let parts = [of.origin.sender.1.as_str(), &of.control, &digest, &(group + 1).to_string()];
+        Outgoing {
+            kind: "997",
+            name: name("997", &parts, "edi"),
+            content: Content::X12(Box::new(draft(document, group))),
+        }
+    })
+    .collect()
+}
+
+/// The acknowledgement of one group.
+#[must_use]
+pub fn draft(document: &Document, group: usize) -> Draft {
     let of = &document.groups[group];
     // A set without a number cannot be answered.
     let parts: Vec<&Part> =
         document.parts.iter().filter(|part| part.group == Some(group) && !part.control.is_empty()).collect();
-    let five = of.version.as_str() >= "005" || of.interchange_version.as_str() >= "00402";
-    let mut writer = Writer::new(&Interchange {
-        sender: of.receiver.clone(),
-        receiver: of.sender.clone(),
-        functional_id: "FA".to_owned(),
-        application_sender: of.application_receiver.clone(),
-        application_receiver: of.application_sender.clone(),
-        version: of.version.clone(),
-        repetition: five,
-        is_test: of.is_test,
-        numbers,
-        date: time.0.to_owned(),
-        time: time.1.to_owned(),
-    });
-    writer.begin("997");
-    let mut head = vec!["AK1".to_owned(), of.functional_id.clone(), of.control.clone()];
-    if of.version.as_str() >= "005" {
-        head.push(of.version.clone());
-    }
-    writer.segment(&head);
+    let version = if of.origin.version.as_str() >= "005" { of.origin.version.as_str() } else { "" };
+    let mut said = vec![segment(["AK1", &of.functional_id, &of.control, version])];
     let (mut accepted, mut noted) = (0, !of.faults.is_empty());
     for part in &parts {
-        writer.segment(&["AK2".to_owned(), part.kind.clone(), part.control.clone()]);
-        for segment in segments(&part.faults) {
-            writer.segment(&segment);
-        }
+        said.push(segment(["AK2", &part.kind, &part.control]));
+        said.extend(segments(&part.faults));
         let mut end = vec!["AK5".to_owned()];
         if is_order(&part.kind) {
             let codes = set_codes(&part.faults);
@@ -74,7 +73,7 @@ pub fn write(document: &Document, group: usize, numbers: (u64, u64), time: (&str
         } else {
             end.extend(["R".to_owned(), "1".to_owned()]);
         }
-        writer.segment(&end);
+        said.push(end);
     }
     let verdict = if accepted == 0 {
         "R"
@@ -93,8 +92,8 @@ pub fn write(document: &Document, group: usize, numbers: (u64, u64), time: (&str
         .filter_map(|fault| if let Code::Group(code) = fault.code { Some(code) } else { None })
         .collect();
     end.extend(codes.iter().take(CODES_MAX).map(u8::to_string));
-    writer.segment(&end);
-    writer.end()
+    said.push(end);
+    Draft { kind: "997", functional_id: "FA", origin: of.origin.clone(), is_test: of.is_test, segments: said }
 }
 
 /// AK3 with its AK4s, in the order of the set.
@@ -128,7 +127,7 @@ fn segments(faults: &[Fault]) -> Vec<Vec<String>> {
                             fault.element.to_string(),
                             number.to_string(),
                             code.to_string(),
-                            copy.replace(['>', '^'], " ").chars().take(99).collect(),
+                            copy.chars().take(99).collect(),
                         ])
                     }
                     _ => None,

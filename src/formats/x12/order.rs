@@ -9,6 +9,7 @@ use super::{Interchange, Set};
 use crate::formats::decimal;
 use crate::formats::fault::{Code, Fault, Severity};
 use crate::formats::purchase_order::{Address, Line, PurchaseOrder};
+use rust_decimal::Decimal;
 
 /// Whether this set is read here.
 #[must_use]
@@ -220,6 +221,7 @@ impl Reader {
             "CTT" => {
                 self.place = Place::Summary;
                 self.order.stated_lines = segment.some(1);
+                self.order.stated_quantity = segment.some(2);
             }
             "N1" => {
                 let address = parts::address(segment);
@@ -386,14 +388,22 @@ impl Reader {
         } else if self.order.lines.is_empty() && !self.order.is_change && self.order.purpose != "01" {
             self.missing(last, set.segments.len(), "PO1", "there is no PO1: an order without lines".to_owned());
         }
+        let ctt = set.segments.iter().enumerate().rfind(|(_, segment)| segment.is("CTT"));
+        let Some(ctt) = ctt.map(|(place, ctt)| (ctt, place + 1)) else { return };
         let counted = self.order.lines.len();
         if let Some(stated) = &self.order.stated_lines
             && decimal::parse(stated) != Some(counted.into())
         {
             let text = format!("the set has {counted} lines, CTT01 says {stated:?}");
-            let (place, ctt) =
-                set.segments.iter().enumerate().rfind(|(_, segment)| segment.is("CTT")).unwrap_or((0, last));
-            self.fault(Severity::Warning, (ctt, place + 1), 1, Code::None, text);
+            self.fault(Severity::Warning, ctt, 1, Code::None, text);
+        }
+        let quantities = self.order.lines.iter().filter_map(|line| decimal::parse(line.quantity.as_deref()?));
+        let sum = quantities.fold(Some(Decimal::ZERO), |sum: Option<Decimal>, next| sum?.checked_add(next));
+        if let (Some(stated), Some(sum), false) = (&self.order.stated_quantity, sum, self.order.is_change)
+            && decimal::parse(stated) != Some(sum)
+        {
+            let text = format!("the quantities come to {sum}, CTT02 says {stated:?}");
+            self.fault(Severity::Warning, ctt, 2, Code::None, text);
         }
     }
 

@@ -1,51 +1,43 @@
-//! Writing X12: one interchange with one group, its fixed widths, counts and control numbers.
+//! Writing X12: one interchange with one group and one set, its fixed widths, counts and control numbers.
 
+use crate::formats::purchase_order::Origin;
 use std::fmt::Write as _;
 
-/// Who writes to whom, and when.
+/// A set that is to go out, but for its control numbers and its time.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Interchange {
-    /// Qualifier and id: ISA05 and 06, ISA07 and 08.
-    pub sender: (String, String),
-    pub receiver: (String, String),
-    /// GS01, 02 and 03.
-    pub functional_id: String,
-    pub application_sender: String,
-    pub application_receiver: String,
-    /// GS08: 004010, 005010 …
-    pub version: String,
-    /// ISA11 is a repetition separator and ISA12 is 00501: what 5010 writes.
-    pub repetition: bool,
+pub struct Draft {
+    /// 997, 810, 856.
+    pub kind: &'static str,
+    /// GS01: FA, IN, SH.
+    pub functional_id: &'static str,
+    /// Of what is answered: who sent it gets the answer, in the version that it was written in.
+    pub origin: Origin,
     pub is_test: bool,
-    /// ISA13 and GS06.
-    pub numbers: (u64, u64),
-    /// `20261124` and `1330`.
-    pub date: String,
-    pub time: String,
+    /// Each its id and its elements, without ST and SE. Trailing empty elements are left out.
+    pub segments: Vec<Vec<String>>,
 }
 
-/// Writes sets into one group of one interchange.
-#[derive(Debug)]
-pub struct Writer {
-    text: String,
-    numbers: (u64, u64),
-    sets: usize,
-    /// Segments of the set that is open.
-    segments: usize,
-    control: String,
+/// ISA13 and GS06 of what goes out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Numbers {
+    pub interchange: u64,
+    pub group: u64,
 }
 
 const ELEMENT: char = '*';
 const COMPONENT: char = '>';
 const REPETITION: char = '^';
 const SEGMENT: char = '~';
+/// ST02 of the one set.
+const SET: &str = "0001";
 
-/// A value without what would break the segment; `None` separators: spaces stand for them.
+/// A value without what would break the segment: spaces stand for it. What is not ASCII is written with the letters next to it,
+/// since X12 names no encoding.
 fn clean(value: &str) -> String {
-    value
+    deunicode::deunicode(value)
         .chars()
         .map(|letter| {
-            let separates = [ELEMENT, REPETITION, SEGMENT].contains(&letter);
+            let separates = [ELEMENT, COMPONENT, REPETITION, SEGMENT].contains(&letter);
             if separates || letter.is_control() { ' ' } else { letter }
         })
         .collect::<String>()
@@ -55,81 +47,55 @@ fn clean(value: &str) -> String {
 
 /// Exactly so many characters.
 fn fixed(value: &str, width: usize) -> String {
-    let value: String = clean(value).replace(COMPONENT, " ").chars().take(width).collect();
+    let value: String = clean(value).chars().take(width).collect();
     format!("{value:<width$}")
 }
 
-impl Writer {
-    /// Begins an interchange and its group.
+/// One segment of an id and elements.
+pub fn segment<T: AsRef<str>>(parts: impl IntoIterator<Item = T>) -> Vec<String> {
+    parts.into_iter().map(|part| part.as_ref().to_owned()).collect()
+}
+
+impl Draft {
+    /// The file. `at`: when it is sent, of `2026-11-24T13:30:59.123Z` the digits up to the minute.
     #[must_use]
-    pub fn new(interchange: &Interchange) -> Self {
-        let Interchange { sender, receiver, date, time, numbers, .. } = interchange;
-        let (standard, version) = if interchange.repetition { (REPETITION, "00501") } else { ('U', "00401") };
-        let mut writer = Self { text: String::new(), numbers: *numbers, sets: 0, segments: 0, control: String::new() };
+    pub fn write(&self, numbers: Numbers, at: &str) -> String {
+        let digits: String = at.chars().filter(char::is_ascii_digit).collect();
+        let (date, time) = (digits.get(..8).unwrap_or("00000000"), digits.get(8..12).unwrap_or("0000"));
+        let origin = &self.origin;
+        // ISA11 is a repetition separator from 00402 on; 5010 writes 00501.
+        let is_new = origin.version.as_str() >= "005" || origin.interchange_version.as_str() >= "00402";
+        let (standard, version) = if is_new { (REPETITION, "00501") } else { ('U', "00401") };
+        let (interchange, group) = (numbers.interchange % 1_000_000_000, (numbers.group % 1_000_000_000).to_string());
+        let mut text = String::new();
         let _ = writeln!(
-            writer.text,
-            "ISA*00*{:10}*00*{:10}*{}*{}*{}*{}*{}*{}*{standard}*{version}*{:09}*0*{}*{COMPONENT}~",
+            text,
+            "ISA*00*{:10}*00*{:10}*{}*{}*{}*{}*{}*{time}*{standard}*{version}*{interchange:09}*0*{}*{COMPONENT}~",
             "",
             "",
-            fixed(&sender.0, 2),
-            fixed(&sender.1, 15),
-            fixed(&receiver.0, 2),
-            fixed(&receiver.1, 15),
-            date.get(2..).unwrap_or("000000"),
-            time.get(..4).unwrap_or("0000"),
-            numbers.0 % 1_000_000_000,
-            if interchange.is_test { 'T' } else { 'P' },
+            fixed(&origin.receiver.0, 2),
+            fixed(&origin.receiver.1, 15),
+            fixed(&origin.sender.0, 2),
+            fixed(&origin.sender.1, 15),
+            &date[2..],
+            if self.is_test { 'T' } else { 'P' },
         );
-        writer.raw(&[
-            "GS".to_owned(),
-            interchange.functional_id.clone(),
-            interchange.application_sender.clone(),
-            interchange.application_receiver.clone(),
-            date.clone(),
-            time.clone(),
-            numbers.1.to_string(),
-            "X".to_owned(),
-            interchange.version.chars().take(12).collect(),
-        ]);
-        writer
-    }
-
-    /// Begins a set.
-    pub fn begin(&mut self, kind: &str) {
-        self.sets += 1;
-        self.segments = 0;
-        self.control = format!("{:04}", self.sets);
-        self.segment(&["ST".to_owned(), kind.to_owned(), self.control.clone()]);
-    }
-
-    /// A segment of the set: its id and its elements; trailing empty ones are left out.
-    pub fn segment(&mut self, parts: &[String]) {
-        self.segments += 1;
-        self.raw(parts);
-    }
-
-    fn raw(&mut self, parts: &[String]) {
-        let parts: Vec<String> = parts.iter().map(|part| clean(part)).collect();
-        let used = parts.iter().rposition(|part| !part.is_empty()).map_or(0, |last| last + 1);
-        self.text.push_str(&parts[..used].join("*"));
-        self.text.push_str("~\n");
-    }
-
-    /// Ends the set that is open.
-    pub fn end_set(&mut self) {
-        let count = (self.segments + 1).to_string();
-        let control = self.control.clone();
-        self.segment(&["SE".to_owned(), count, control]);
-    }
-
-    /// Ends the set, the group and the interchange.
-    #[must_use]
-    pub fn end(mut self) -> String {
-        self.end_set();
-        let (interchange, group) = self.numbers;
-        let sets = self.sets.to_string();
-        self.raw(&["GE".to_owned(), sets, group.to_string()]);
-        self.raw(&["IEA".to_owned(), "1".to_owned(), format!("{:09}", interchange % 1_000_000_000)]);
-        self.text
+        let mut add = |parts: &[&str]| {
+            let parts: Vec<String> = parts.iter().map(|part| clean(part)).collect();
+            let used = parts.iter().rposition(|part| !part.is_empty()).map_or(0, |last| last + 1);
+            text.push_str(&parts[..used].join("*"));
+            text.push_str("~\n");
+        };
+        let release: String = origin.version.chars().take(12).collect();
+        let (from, to) = (&origin.application_receiver, &origin.application_sender);
+        add(&["GS", self.functional_id, from, to, date, time, &group, "X", &release]);
+        add(&["ST", self.kind, SET]);
+        for segment in &self.segments {
+            add(&segment.iter().map(String::as_str).collect::<Vec<_>>());
+        }
+        add(&["SE", &(self.segments.len() + 2).to_string(), SET]);
+        add(&["GE", "1", &group]);
+        add(&["IEA", "1", &format!("{interchange:09}")]);
+        text
     }
 }

@@ -46,9 +46,7 @@ impl Handler for Files {
         if !faults.is_empty() {
             done.changes.push(Change::EdiFaults(faults));
         }
-        if (0..document.groups.len()).any(|group| acknowledge::is_due(&document, group)) {
-            done.changes.push(Change::Acknowledge(Box::new(document.clone())));
-        }
+        done.changes.extend(acknowledge::answers(&document, event.body_hash).into_iter().map(Change::Send));
         if taken.is_empty() && (refused > 0 || document.faults.iter().any(|fault| fault.severity == Severity::Error)) {
             let error = format!("nothing of this file could be taken: {said}");
             return Err(Trouble::Rejected { error, done: Box::new(done) });
