@@ -54,7 +54,10 @@ fuzz_target!(|input: &[u8]| -> Corpus {
     let providers = Providers {
         shopify: Some(Shopify::new([(SHOP.to_owned(), vec![secret.clone()])])),
         easypost: Some(EasyPost::new(std::slice::from_ref(&secret), Duration::from_mins(5))),
-        keycloak: Some(Keycloak::new(vec![secret.clone()], Accept { signature: true, basic: true, ..Accept::default() })),
+        keycloak: Some(Keycloak::new(
+            vec![secret.clone()],
+            Accept { signature: true, basic: true, ..Accept::default() },
+        )),
     };
     match providers.verify(&endpoint, &headers, &body, Timestamp::UNIX_EPOCH) {
         Ok(verified) => {

@@ -348,8 +348,7 @@ fn send(config: &Config, arguments: &Send) -> anyhow::Result<()> {
     })??;
     let (sent, known) = match answer {
         Answer::Refused(problems) => {
-            let list: String = problems.iter().map(|problem| format!("\n  {problem}")).collect();
-            bail!("{kind} {number} was not sent, and nothing was changed:{list}");
+            bail!("{kind} {number} was not sent, and nothing was changed:\n  {}", problems.join("\n  "));
         }
         Answer::Sound(text) => return Ok(line(text.trim_end())?),
         Answer::Queued(sent) => (sent, false),

@@ -1,6 +1,7 @@
 //! `[[destinations]]`: where events are handed on to.
 
 use super::reader::{At, Table};
+use super::sps::Outgoing;
 use crate::destinations::{Breaker, Kind, Settings};
 use crate::secret::Secret;
 use std::path::{Path, PathBuf};
@@ -13,10 +14,14 @@ const HOUR: Duration = Duration::from_hours(1);
 const OUTGOING: &str = "sps-outgoing";
 
 /// `sps.outgoing` as a destination: the same deliveries, attempts and log.
-pub(super) fn outgoing(path: &Path, max_attempts: u32) -> Settings {
+pub(super) fn outgoing(to: &Outgoing, max_attempts: u32) -> Settings {
+    let kind = match to {
+        Outgoing::Directory(path) => Kind::Outgoing { path: path.clone() },
+        Outgoing::Source(source) => Kind::Upload { source: source.clone() },
+    };
     Settings {
         name: OUTGOING.to_owned(),
-        kind: Kind::Outgoing { path: path.to_owned() },
+        kind,
         topics: vec!["sps:send/*".to_owned()],
         timeout: 30 * SECOND,
         max_attempts,

@@ -51,7 +51,7 @@ pub struct Lines {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Secrets {
     Load,
-    /// Only those that sign what is handed on: a worker verifies nothing.
+    /// Only those by which things are handed on: a worker verifies nothing.
     Destinations,
     LeaveAside,
 }

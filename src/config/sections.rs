@@ -146,7 +146,7 @@ pub(super) fn read(mut document: Document<'_>, path: &Path, secrets: Secrets) ->
     destinations.extend(
         sps.iter()
             .filter_map(|sps| sps.outgoing.as_ref())
-            .map(|path| destinations::outgoing(path, config.worker.max_attempts)),
+            .map(|to| destinations::outgoing(to, config.worker.max_attempts)),
     );
     if config.shopify.is_empty() && config.easypost.is_none() && config.keycloak.is_none() && sps.is_none() {
         reading.warnings.push("no provider is configured: every delivery is answered 503".to_owned());
@@ -347,15 +347,25 @@ impl Reading<'_> {
 
     fn sps(&mut self, table: Table<'_>) -> Option<Sps> {
         let path = self.path;
-        sps::read(table, |table| self.secrets(table), |name| beside(path, name))
+        sps::read(table, |table, uploads| self.secrets_for(table, uploads), |name| beside(path, name))
     }
 
     fn secrets(&mut self, table: &mut Table<'_>) -> Vec<Secret> {
+        self.secrets_for(table, false)
+    }
+
+    /// `delivers`: what is handed on needs them too.
+    fn secrets_for(&mut self, table: &mut Table<'_>, delivers: bool) -> Vec<Secret> {
         let references: Vec<At<String>> = table.texts("secrets");
         if references.is_empty() {
             table.mistake("has no secrets", "Add secrets = [\"file:/etc/novex-ingest/secrets/NAME\"].");
         }
-        self.load(table, &references, self.secrets == Secrets::Load)
+        let wanted = match self.secrets {
+            Secrets::Load => true,
+            Secrets::Destinations => delivers,
+            Secrets::LeaveAside => false,
+        };
+        self.load(table, &references, wanted)
     }
 
     fn load(&mut self, table: &Table<'_>, references: &[At<String>], wanted: bool) -> Vec<Secret> {

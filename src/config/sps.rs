@@ -20,22 +20,30 @@ pub struct Sps {
     pub interval: Option<Duration>,
     pub sources: Vec<Source>,
     /// Where EDI documents that go out are put; `None`: none are made.
-    pub outgoing: Option<PathBuf>,
+    pub outgoing: Option<Outgoing>,
 }
 
-/// Reads the section; `secrets` reads a table's secrets, if it has the key.
+/// A directory of this box, or one at a source.
+#[derive(Debug, Clone)]
+pub enum Outgoing {
+    Directory(PathBuf),
+    /// The source with that directory in place of its own.
+    Source(Box<Source>),
+}
+
+/// Reads the section; `secrets` reads a table's secrets, if it has the key, and is told whether what goes out needs them.
 pub(super) fn read(
     mut table: Table<'_>,
-    mut secrets: impl FnMut(&mut Table<'_>) -> Vec<Secret>,
+    mut secrets: impl FnMut(&mut Table<'_>, bool) -> Vec<Secret>,
     file: impl Fn(&str) -> PathBuf,
 ) -> Option<Sps> {
     if !table.present() {
         table.end();
         return None;
     }
-    let own = if table.has("secrets") { secrets(&mut table) } else { Vec::new() };
+    let own = if table.has("secrets") { secrets(&mut table, false) } else { Vec::new() };
     let interval = table.duration("interval", 600 * SECOND, Duration::ZERO..=24 * HOUR);
-    let outgoing = table.text("outgoing").map(|path| file(&path.value));
+    let outgoing = table.text("outgoing");
     let max_file_bytes = table.number("max_file_bytes", 16 << 20, 1..=1 << 30);
     let mut sources: Vec<Source> = Vec::new();
     for mut entry in table.tables("sources") {
@@ -43,7 +51,13 @@ pub(super) fn read(
         let url = entry.text("url");
         // A command that needs none of them does not load them.
         let has_secrets = entry.has("secrets");
-        let keys = if has_secrets { secrets(&mut entry) } else { Vec::new() };
+        let delivers = match (&name, &outgoing) {
+            (Some(name), Some(outgoing)) => {
+                outgoing.value.strip_prefix(&name.value).is_some_and(|rest| rest.starts_with(':'))
+            }
+            _ => false,
+        };
+        let keys = if has_secrets { secrets(&mut entry, delivers) } else { Vec::new() };
         let host_key = entry.text("host_key");
         let stated = entry.text("after");
         let is_api = url.as_ref().is_some_and(|url| url.value.starts_with("http"));
@@ -72,8 +86,42 @@ pub(super) fn read(
         }
         entry.end();
     }
+    let outgoing = outgoing.and_then(|text| self::outgoing(&table, &text, &sources, &file));
     table.end();
     Some(Sps { secrets: own, interval: (!interval.is_zero()).then_some(interval), sources, outgoing })
+}
+
+/// `/srv/sps/out`, or `acme:/in`: a directory at a source.
+fn outgoing(
+    table: &Table<'_>,
+    text: &At<String>,
+    sources: &[Source],
+    file: &impl Fn(&str) -> PathBuf,
+) -> Option<Outgoing> {
+    let Some((name, path)) = text.value.split_once(':') else { return Some(Outgoing::Directory(file(&text.value))) };
+    let Some(source) = sources.iter().find(|source| source.name == name) else {
+        let mend = "Write a directory of this box, or NAME:/DIRECTORY with the name of one of [[sps.sources]].";
+        table.mistake_at(text, format!("names the source {name:?}, which is not there"), mend);
+        return None;
+    };
+    let mut source = source.clone();
+    match &mut source.place {
+        Place::Files { .. } => return Some(Outgoing::Directory(file(path))),
+        Place::Sftp(sftp) => {
+            if sftp.host_key == HostKey::FirstUse {
+                let mend =
+                    "Write the key of the source's server as its host_key: the first poll noted it in sps_sources.";
+                table.mistake_at(text, "sends invoices to a server whose key is not pinned", mend);
+            }
+            path.clone_into(&mut sftp.path);
+        }
+        // Beside the directory that is polled: …/data/out and …/data/in.
+        Place::Api(api) => {
+            let base = api.url.trim_end_matches('/').rsplit_once('/').map_or("", |(base, _)| base);
+            api.url = format!("{base}/{}", path.trim_matches('/'));
+        }
+    }
+    Some(Outgoing::Source(Box::new(source)))
 }
 
 fn after(table: &Table<'_>, stated: Option<At<String>>, is_api: bool) -> After {

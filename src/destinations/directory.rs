@@ -46,7 +46,7 @@ impl Directory {
 }
 
 /// Letters and digits, a dash for anything else.
-fn safe(text: &str) -> String {
+pub(super) fn safe(text: &str) -> String {
     text.chars()
         .map(|letter| if letter.is_ascii_alphanumeric() || "._".contains(letter) { letter } else { '-' })
         .take(80)

@@ -7,9 +7,11 @@
 pub mod command;
 pub mod directory;
 pub mod http;
+pub mod upload;
 
 use crate::clock::Timestamp;
 use crate::secret::Secret;
+use crate::sps::Source;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -91,6 +93,10 @@ pub enum Kind {
     Outgoing {
         path: PathBuf,
     },
+    /// The same, in a directory at a source.
+    Upload {
+        source: Box<Source>,
+    },
 }
 
 /// A destination, ready.
@@ -106,6 +112,7 @@ enum Way {
     Http(http::Http),
     Command(command::Command),
     Directory(directory::Directory),
+    Upload(upload::Upload),
 }
 
 /// All destinations, in the order of the configuration. Cheap to clone.
@@ -128,6 +135,7 @@ impl Destination {
             Kind::Outgoing { path } => {
                 Way::Directory(directory::Directory::of_outgoing(path.clone(), settings.timeout))
             }
+            Kind::Upload { source } => Way::Upload(upload::Upload::new((**source).clone())),
         };
         let topics = settings.topics.iter().map(|topic| WildMatch::new(topic)).collect();
         Ok(Self { settings, topics, way })
@@ -150,13 +158,14 @@ impl Destination {
             Way::Http(http) => http.deliver(parcel, now).await,
             Way::Command(command) => command.deliver(parcel).await,
             Way::Directory(directory) => directory.deliver(parcel).await,
+            Way::Upload(upload) => upload.deliver(parcel, now).await,
         }
     }
 
     /// Whether EDI documents go out by it.
     #[must_use]
     pub fn is_outgoing(&self) -> bool {
-        matches!(self.settings.kind, Kind::Outgoing { .. })
+        matches!(self.settings.kind, Kind::Outgoing { .. } | Kind::Upload { .. })
     }
 
     /// http, command, directory or outgoing.
@@ -166,7 +175,7 @@ impl Destination {
             Kind::Http { .. } => "http",
             Kind::Command { .. } => "command",
             Kind::Directory { .. } => "directory",
-            Kind::Outgoing { .. } => "outgoing",
+            Kind::Outgoing { .. } | Kind::Upload { .. } => "outgoing",
         }
     }
 }

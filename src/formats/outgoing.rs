@@ -34,7 +34,7 @@ pub fn name(kind: &str, parts: &[&str], end: &str) -> String {
     // What was written otherwise is told apart by all of it, so that no two documents have one name.
     if said.iter().zip(parts).any(|(safe, part)| safe != part) || said.iter().any(|part| part.contains('-')) {
         let digest = Sha256::digest(parts.join("\0"));
-        said.push(digest.iter().take(4).map(|byte| format!("{byte:02x}")).collect());
+        said.push(hex::encode(&digest[..4]));
     }
     format!("{kind}-{}.{end}", said.join("-"))
 }

@@ -65,7 +65,10 @@ fn imports_go_one_way() {
                 "clock",
             ],
         ),
-        ("src/destinations/", &["destinations", "outbound", "proof", "secret", "clock"]),
+        (
+            "src/destinations/",
+            &["destinations", "sps::transport", "sps::Source", "outbound", "proof", "secret", "clock"],
+        ),
         ("src/queue/", &["queue", "destinations", "handlers", "store", "clock"]),
         ("src/sps/", &["sps", "providers", "queue", "store", "outbound", "secret", "clock"]),
         ("src/server/", &["server", "providers", "store", "sps::schedule", "config::sections", "clock"]),

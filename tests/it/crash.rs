@@ -1,5 +1,6 @@
 //! kill -9, a lock held by somebody else, a full disk: nothing acknowledged is lost, nothing is acknowledged early.
 
+use crate::disk::Disk;
 use crate::util::{Home, PATIENCE, Request, order, shopify, sql};
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -263,25 +264,10 @@ fn a_nearly_full_disk_takes_nothing_new_and_finishes_what_is_there() {
     home.wait_for("SELECT status FROM webhook_events", "completed");
 }
 
-/// A file system of its own, unmounted when it goes.
-struct Disk(std::path::PathBuf);
-
-impl Drop for Disk {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg(&self.0).output();
-    }
-}
-
 #[test]
 fn a_full_disk_is_503_and_goes_on_when_there_is_room() {
     let home = Home::new("");
-    let disk = Disk(home.path("disk"));
-    std::fs::create_dir(&disk.0).unwrap();
-    let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", "size=6m", "tmpfs"]).arg(&disk.0).output();
-    if !mounted.is_ok_and(|output| output.status.success()) {
-        println!("skipped: a file system of its own cannot be mounted here (that needs root)");
-        return;
-    }
+    let Some(disk) = Disk::mount(home.path("disk"), "6m") else { return };
     let db = disk.0.join("events.db");
     home.configure(&format!("[store]\npath = {db:?}\nmin_free_bytes = 0"));
     let daemon = home.serve();
@@ -302,8 +288,7 @@ fn a_full_disk_is_503_and_goes_on_when_there_is_room() {
     }
     println!("{} acknowledged before the disk was full", acknowledged.len());
     assert!(!acknowledged.is_empty());
-    let grown = Command::new("mount").args(["-o", "remount,size=64m"]).arg(&disk.0).status().unwrap();
-    assert!(grown.success());
+    disk.grow("64m");
     let start = Instant::now();
     while daemon.deliver("after", &order(1)).status != 200 {
         assert!(start.elapsed() < PATIENCE, "{}", home.log());

@@ -14,9 +14,11 @@ mod cli;
 mod crash;
 /// Handing on: to a server, a program and a directory that fail, hang, go away and come back.
 mod destinations;
+mod disk;
 mod edi;
 mod edi_faults;
 mod edi_files;
+mod edit;
 mod erp;
 /// What each topic writes, row by row.
 mod golden;

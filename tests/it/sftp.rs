@@ -20,6 +20,27 @@ struct Server {
 
 impl Server {
     fn start(forced: &str) -> Self {
+        Self::launch(forced, &[]).expect("a server")
+    }
+
+    /// One that takes root's password `right`, known in its own view of the file system only; `None` where that is not allowed.
+    fn with_password() -> Option<Self> {
+        let shadow = tempfile::NamedTempFile::new_in("/tmp").unwrap();
+        let crypted = Command::new("perl").args(["-e", r#"print crypt("right", "\$6\$saltsalt\$")"#]).output().unwrap();
+        fs::write(
+            shadow.path(),
+            format!("root:{}:20000::::::\nsshd:*:20000::::::\n", String::from_utf8_lossy(&crypted.stdout)),
+        )
+        .unwrap();
+        let script = format!("mount --bind {} /etc/shadow && exec \"$@\"", shadow.path().display());
+        let server = Self::launch("", &["unshare", "-m", "sh", "-c", &script, "sh"]);
+        if server.is_none() {
+            println!("skipped: a mount of its own is not allowed here (that needs root)");
+        }
+        server
+    }
+
+    fn launch(forced: &str, around: &[&str]) -> Option<Self> {
         let directory = tempfile::Builder::new().prefix("sshd").tempdir_in("/tmp").unwrap();
         let at = |name: &str| directory.path().join(name).display().to_string();
         for key in ["host", "id", "other"] {
@@ -33,24 +54,30 @@ impl Server {
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let config = format!(
             "Port {port}\nListenAddress 127.0.0.1\nHostKey {}\nPidFile none\nUsePAM no\nUseDNS no\nStrictModes no\nPermitRootLogin yes\n\
-             AuthorizedKeysFile {}\nPasswordAuthentication no\nMaxStartups 100\nSubsystem sftp internal-sftp\nForceCommand internal-sftp {forced}\n",
+             AuthorizedKeysFile {}\nPasswordAuthentication {}\nMaxStartups 100\nSubsystem sftp internal-sftp\nForceCommand internal-sftp {forced}\n",
             at("host"),
-            at("authorized_keys")
+            at("authorized_keys"),
+            if around.is_empty() { "no" } else { "yes" }
         );
         fs::write(at("config"), config).unwrap();
         let log = fs::File::create(at("log")).unwrap();
-        let child = Command::new("/usr/sbin/sshd")
-            .args(["-D", "-e", "-f", &at("config")])
+        let config = at("config");
+        let command = [around, &["/usr/sbin/sshd", "-D", "-e", "-f", &config]].concat();
+        let mut child = Command::new(command[0])
+            .args(&command[1..])
             .stdout(Stdio::null())
             .stderr(log)
             .spawn()
             .expect("sshd, of Debian's openssh-server");
         let start = Instant::now();
         while TcpStream::connect(("127.0.0.1", port)).is_err() {
+            if !around.is_empty() && child.try_wait().unwrap().is_some() {
+                return None;
+            }
             assert!(start.elapsed() < Duration::from_secs(20), "{}", fs::read_to_string(at("log")).unwrap());
             std::thread::sleep(Duration::from_millis(20));
         }
-        Self { child, port, directory }
+        Some(Self { child, port, directory })
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -201,4 +228,76 @@ fn what_may_not_be_moved_is_stored_once() {
         assert_eq!(home.sql("SELECT count(*) FROM webhook_events"), "1");
         assert_eq!(home.sql("SELECT status, last_error FROM sps_files"), "stored|permission denied");
     }
+}
+
+#[test]
+fn a_password_opens_what_another_does_not() {
+    let Some(server) = Server::with_password() else { return };
+    server.put("a.edi", &interchange("850", &[order_set("PO1", 1)]));
+    let home = server.home(server.port, "id", &server.host_key("host"), "");
+    fs::write(home.path("key"), "wrong\n").unwrap();
+    assert!(error(&home).contains("refuses the login of root"), "{}", error(&home));
+    assert_eq!(files(&server.path("in")), 1);
+    fs::write(home.path("key"), "right\n").unwrap();
+    assert!(home.ok(&["sps", "poll"]).contains("1 taken"));
+}
+
+/// What is still written to is left alone, and taken whole when it is done.
+#[test]
+fn a_growing_file_is_taken_whole() {
+    let server = Server::start("");
+    let home = server.home(server.port, "id", &server.host_key("host"), "");
+    home.edit("settle = \"0s\"", "settle = \"3s\"");
+    let whole = interchange("850", &[order_set("PO1", 40)]);
+    let (path, text) = (server.path("in").join("a.edi"), whole.clone());
+    let writer = std::thread::spawn(move || {
+        let mut file = fs::File::create(path).unwrap();
+        for part in text.as_bytes().chunks(200) {
+            file.write_all(part).unwrap();
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    });
+    while !writer.is_finished() {
+        assert!(home.ok(&["sps", "poll"]).contains("0 taken"));
+    }
+    writer.join().unwrap();
+    let start = Instant::now();
+    while !home.ok(&["sps", "poll"]).contains("1 taken") {
+        assert!(start.elapsed() < Duration::from_mins(1));
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    assert_eq!(home.sql("SELECT count(*), max(length(body)) FROM webhook_payloads"), format!("1|{}", whole.len()));
+}
+
+/// What goes out is put at a server, whole, once, and again when it could not be.
+#[test]
+fn documents_go_out_to_a_directory_of_the_server() {
+    let server = Server::start("");
+    let home = server.home(server.port, "id", &server.host_key("host"), "");
+    let outgoing = format!("[sps]\noutgoing = \"acme:{}\"\n", server.path("to").display());
+    home.edit("[sps]\n", &outgoing);
+    server.put("a.edi", &interchange("850", &[order_set("PO1", 1)]));
+    home.ok(&["sps", "poll"]);
+    home.ok(&["work", "--once"]);
+    assert_eq!(home.sql("SELECT status FROM destination_deliveries"), "pending", "there is no such directory yet");
+    let error = home.sql("SELECT last_error FROM destination_deliveries");
+    assert!(error.contains("acme: there is no directory"), "{error}");
+    fs::create_dir(server.path("to")).unwrap();
+    let start = Instant::now();
+    while home.sql("SELECT status FROM destination_deliveries") != "delivered" {
+        assert!(
+            start.elapsed() < Duration::from_mins(1),
+            "{}",
+            home.sql("SELECT last_error FROM destination_deliveries")
+        );
+        home.ok(&["work", "--once"]);
+    }
+    let there: Vec<_> = fs::read_dir(server.path("to")).unwrap().map(|entry| entry.unwrap().path()).collect();
+    assert_eq!(there.len(), 1, "and nothing unfinished: {there:?}");
+    let text = fs::read_to_string(&there[0]).unwrap();
+    assert_eq!(text, home.sql("SELECT CAST(body AS TEXT) FROM webhook_payloads ORDER BY event_id DESC LIMIT 1") + "\n");
+    // A key that is not pinned is not trusted with what goes out.
+    home.edit(&server.host_key("host"), "first-use");
+    let check = home.run(&["config", "check"]);
+    assert!(String::from_utf8_lossy(&check.stderr).contains("whose key is not pinned"), "{check:?}");
 }

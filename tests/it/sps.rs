@@ -1,7 +1,8 @@
 //! Polling directories: each file once, whoever polls, whatever dies; and what the files become.
 
+use crate::disk::Disk;
 use crate::edi_files::{change_set, interchange, order_set};
-use crate::util::{Home, Request};
+use crate::util::{Home, Request, sql};
 use std::fs;
 use std::time::{Duration, SystemTime};
 
@@ -272,6 +273,39 @@ fn a_change_without_release_finds_its_order() {
     home.wait_until_worked();
     assert_eq!(state("PO1"), "R1|open|1\nR2|open|0");
     daemon.stop();
+}
+
+/// Files that find no room stay where they are, and are taken when there is some.
+#[test]
+fn a_full_disk_leaves_the_files_at_the_source() {
+    let home = home("", "after = \"delete\"");
+    let Some(disk) = Disk::mount(home.path("disk"), "6m") else { return };
+    let db = disk.0.join("events.db");
+    home.edit("[worker]", "[worker]\nin_serve = false");
+    home.edit(&format!("path = {:?}", home.db()), &format!("path = {db:?}\nmin_free_bytes = 0"));
+    home.serve().stop();
+    for number in 0..80 {
+        put(
+            &home,
+            &format!("{number}.edi"),
+            &(interchange("850", &[order_set(&format!("PO{number}"), 1)]) + &" ".repeat(100_000)),
+        );
+    }
+    home.run(&["sps", "poll"]);
+    let stored = || sql(&db, "SELECT count(*) FROM webhook_events").parse::<usize>().unwrap();
+    let left =
+        || fs::read_dir(home.path("in")).unwrap().filter(|entry| entry.as_ref().unwrap().path().is_file()).count();
+    assert!((1..80).contains(&stored()), "{}", stored());
+    assert!(stored() + left() >= 80, "{} stored, {} left: none is gone", stored(), left());
+    disk.grow("64m");
+    for _ in 0..3 {
+        home.run(&["sps", "poll"]);
+    }
+    assert_eq!((stored(), left()), (80, 0));
+    assert_eq!(
+        sql(&db, "SELECT count(DISTINCT substr(webhook_id, 1, instr(webhook_id, ' '))) FROM webhook_events"),
+        "80"
+    );
 }
 
 /// A file of which nothing can be taken fails with the place of its faults, and is answered all the same.

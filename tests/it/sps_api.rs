@@ -21,6 +21,8 @@ struct State {
     /// Bytes after which a download ends early.
     cut: Option<usize>,
     calls: Vec<String>,
+    /// What was uploaded.
+    sent: Vec<(String, String)>,
 }
 
 struct Api {
@@ -111,6 +113,11 @@ fn answer(stream: &TcpStream, state: &Mutex<State>, base: &str) -> Option<()> {
                 cut = state.cut;
                 (200, "", text)
             }
+            ("POST", _) if path.starts_with("/transactions/v5/data/in/") => {
+                assert_eq!(header("content-type").as_deref(), Some("application/octet-stream"));
+                state.sent.push((name, String::from_utf8(body).unwrap()));
+                (201, "", format!("{{\"path\":\"{path}\"}}"))
+            }
             ("DELETE", Some(_)) => {
                 state.files.remove(&name);
                 (204, "", String::new())
@@ -182,4 +189,29 @@ fn its_bad_days_lose_nothing() {
     api.state.lock().unwrap().cut = None;
     assert!(home.ok(&["sps", "poll"]).contains("1 taken"));
     assert_eq!(home.sql("SELECT rest_until FROM sps_sources"), "");
+}
+
+/// What goes out is posted beside the directory that is polled; what is refused for now comes again.
+#[test]
+fn documents_go_out_by_the_api() {
+    let api = Api::start();
+    api.put("a.edi", "PO1");
+    let home = api.home("");
+    home.edit("[sps]\n", "[sps]\noutgoing = \"api:/in\"\n");
+    home.ok(&["sps", "poll"]);
+    // Last first: the token, then a bad day.
+    api.state.lock().unwrap().bad = vec![(503, ""), (401, "")];
+    let start = std::time::Instant::now();
+    home.ok(&["work", "--once"]);
+    while home.sql("SELECT status FROM destination_deliveries") != "delivered" {
+        assert!(start.elapsed().as_secs() < 60, "{}", home.sql("SELECT last_error FROM destination_deliveries"));
+        home.ok(&["work", "--once"]);
+    }
+    let state = api.state.lock().unwrap();
+    assert_eq!(state.sent.len(), 1, "{:?}", state.calls);
+    assert!(
+        state.sent[0].0.starts_with("997-ACMERETAIL-7-") && state.sent[0].1.contains("AK9*A*1*1*1~"),
+        "{:?}",
+        state.sent
+    );
 }

@@ -244,7 +244,7 @@ fn rsx_is_answered_in_rsx() {
     home.ok(&["work", "--once"]);
     let names = home.sql("SELECT group_concat(file_name, ' ') FROM (SELECT file_name FROM edi_sent ORDER BY kind)");
     let (invoice_name, shipment_name) = names.split_once(' ').unwrap();
-    assert!(invoice_name.starts_with("IN-ACMERETAIL-INV-1") && invoice_name.ends_with(".json"), "{names}");
+    assert!(invoice_name.starts_with("IN-ACMERETAIL-INV-1") && invoice_name.contains(".json"), "{names}");
     let written: Value = serde_json::from_str(&sent(&home, invoice_name)).unwrap();
     assert_eq!(written["Header"]["InvoiceHeader"]["TradingPartnerId"], "ACMERETAIL");
     assert_eq!(written["LineItem"][1]["InvoiceLine"]["InvoiceQty"].to_string(), "5");

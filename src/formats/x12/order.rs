@@ -397,8 +397,8 @@ impl Reader {
             let text = format!("the set has {counted} lines, CTT01 says {stated:?}");
             self.fault(Severity::Warning, ctt, 1, Code::None, text);
         }
-        let quantities = self.order.lines.iter().filter_map(|line| decimal::parse(line.quantity.as_deref()?));
-        let sum = quantities.fold(Some(Decimal::ZERO), |sum: Option<Decimal>, next| sum?.checked_add(next));
+        let mut quantities = self.order.lines.iter().filter_map(|line| decimal::parse(line.quantity.as_deref()?));
+        let sum = quantities.try_fold(Decimal::ZERO, Decimal::checked_add);
         if let (Some(stated), Some(sum), false) = (&self.order.stated_quantity, sum, self.order.is_change)
             && decimal::parse(stated) != Some(sum)
         {

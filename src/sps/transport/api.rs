@@ -87,9 +87,23 @@ impl Session {
     /// One request; a token that is refused is asked for once more.
     /// `of_file`: what goes wrong is that file's own.
     async fn call(&self, method: Method, url: Url, of_file: bool) -> Result<Response, Trouble> {
+        self.request(method, url, None, of_file).await
+    }
+
+    /// `body`: of an upload; SPS takes no other type than bytes.
+    async fn request(
+        &self,
+        method: Method,
+        url: Url,
+        body: Option<Vec<u8>>,
+        of_file: bool,
+    ) -> Result<Response, Trouble> {
         for anew in [false, true] {
             let token = self.token(anew).await?;
-            let request = self.client.request(method.clone(), url.clone()).bearer_auth(token);
+            let mut request = self.client.request(method.clone(), url.clone()).bearer_auth(token);
+            if let Some(body) = &body {
+                request = request.header("content-type", "application/octet-stream").body(body.clone());
+            }
             let answer = request.send().await.map_err(|error| unreachable(&error))?;
             let status = answer.status();
             match status {
@@ -157,6 +171,16 @@ impl Session {
 
     pub(super) async fn read(&self, name: &str, limit: u64) -> Result<Vec<u8>, Trouble> {
         bytes(self.call(Method::GET, self.at(name)?, true).await?, limit).await
+    }
+
+    /// The same name again replaces what was there: a repeated upload does no harm.
+    pub(super) async fn put(&self, name: &str, bytes: &[u8]) -> Result<(), Trouble> {
+        let sent = Some(bytes.to_vec());
+        match self.request(Method::POST, self.at(name)?, sent, true).await {
+            Ok(_) => Ok(()),
+            Err(Trouble::Gone) => Err(Trouble::Source(format!("there is no directory {}", self.base))),
+            Err(trouble) => Err(trouble),
+        }
     }
 
     pub(super) async fn delete(&self, name: &str) -> Result<(), Trouble> {

@@ -1,4 +1,5 @@
-//! How a source is reached: a directory of this box, an SFTP server, or SPS's API. All do the same few things.
+//! How a source is reached: a directory of this box, an SFTP server, or SPS's API. All do the same few things; what goes out to
+//! a partner is put there too.
 
 pub mod api;
 pub mod files;
@@ -144,6 +145,20 @@ impl Link {
                 Err(Trouble::File(format!("{ARCHIVED_MAX} files named {} are in the archive", file.name)))
             }
             Self::Api(_) => Err(Trouble::File("the API has no archive".to_owned())),
+        }
+    }
+
+    /// Puts a file there, whole or not at all; one of this name and length is taken for it, since a name stands for one
+    /// document.
+    ///
+    /// # Errors
+    /// When it is not there as it should be.
+    pub async fn put(&self, name: &str, bytes: &[u8]) -> Result<(), Trouble> {
+        match self {
+            // What goes out to a directory of this box is written by `destinations::directory`.
+            Self::Files(_) => Err(Trouble::File("a directory of this box is no place to upload to".to_owned())),
+            Self::Sftp(session) => session.put(name, bytes).await,
+            Self::Api(session) => session.put(name, bytes).await,
         }
     }
 

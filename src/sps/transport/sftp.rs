@@ -17,7 +17,7 @@ use russh_sftp::protocol::StatusCode;
 use std::borrow::Cow;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 /// Each answer must come within this many seconds.
@@ -204,6 +204,37 @@ impl Session {
 
     pub(super) async fn delete(&self, name: &str) -> Result<(), Trouble> {
         self.sftp.remove_file(self.at(name)).await.map_err(|error| Self::trouble(&error))
+    }
+
+    /// Under another name first: nobody takes half a file.
+    pub(super) async fn put(&self, name: &str, bytes: &[u8]) -> Result<(), Trouble> {
+        let trouble = |error| match Self::trouble(&error) {
+            Trouble::Gone => Trouble::Source(format!("there is no directory {}", self.path)),
+            Trouble::File(said) => Trouble::File(format!("{} cannot be written: {said}", self.at(name))),
+            other @ (Trouble::Source(_) | Trouble::Later(..)) => other,
+        };
+        let (unfinished, target) = (self.at(&format!(".{name}.tmp")), self.at(name));
+        let length = bytes.len() as u64;
+        let there = self.sftp.metadata(target.clone()).await.ok().map(|metadata| metadata.size);
+        // An earlier attempt whose answer was lost.
+        if there == Some(Some(length)) {
+            return Ok(());
+        }
+        let mut file = self.sftp.create(unfinished.clone()).await.map_err(trouble)?;
+        let written = file.write_all(bytes).await;
+        let closed = file.close().await;
+        // A full disk there is one of the reasons.
+        written.and(closed).map_err(|error| Trouble::File(format!("{unfinished} cannot be written: {error}")))?;
+        let size = self.sftp.metadata(unfinished.clone()).await.map_err(trouble)?.size;
+        if size.is_some_and(|size| size != length) {
+            return Err(Trouble::File(format!(
+                "{unfinished} has {size:?} bytes instead of {length}: is its disk full?"
+            )));
+        }
+        if there.is_some() {
+            self.sftp.remove_file(target.clone()).await.map_err(trouble)?;
+        }
+        self.sftp.rename(unfinished, target).await.map_err(trouble)
     }
 
     /// False when there is one of this name already.

@@ -8,6 +8,7 @@ use crate::formats::purchase_order::{Address, Carrier, Line};
 use rust_decimal::Decimal;
 use serde::ser::{SerializeMap, SerializeSeq};
 use serde::{Serialize, Serializer};
+use std::fmt::Write as _;
 
 /// An element's value.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -95,13 +96,13 @@ pub fn xml(root: &str, name: &str, fields: &Fields) -> String {
     let mut text =
         format!("<?xml version=\"1.0\" encoding=\"utf-8\"?>\n<{root} xmlns=\"http://www.spscommerce.com/RSX\">\n");
     element(&mut text, 1, name, fields);
-    text.push_str(&format!("</{root}>\n"));
+    let _ = writeln!(text, "</{root}>");
     text
 }
 
 fn element(text: &mut String, depth: usize, name: &str, fields: &Fields) {
     let indent = "  ".repeat(depth);
-    text.push_str(&format!("{indent}<{name}>\n"));
+    let _ = writeln!(text, "{indent}<{name}>");
     for (name, value) in &fields.0 {
         match value {
             Value::Text(value) => leaf(text, depth + 1, name, value),
@@ -110,14 +111,14 @@ fn element(text: &mut String, depth: usize, name: &str, fields: &Fields) {
             Value::List(items) => items.iter().for_each(|item| element(text, depth + 1, name, item)),
         }
     }
-    text.push_str(&format!("{indent}</{name}>\n"));
+    let _ = writeln!(text, "{indent}</{name}>");
 }
 
 fn leaf(text: &mut String, depth: usize, name: &str, value: &str) {
     // XML has no way to write most of the control characters.
     let value: String = value.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).collect();
     let value = quick_xml::escape::escape(value.as_str());
-    text.push_str(&format!("{}<{name}>{value}</{name}>\n", "  ".repeat(depth)));
+    let _ = writeln!(text, "{}<{name}>{value}</{name}>", "  ".repeat(depth));
 }
 
 fn address(address: &Address) -> Fields {
