@@ -305,3 +305,20 @@ fn paths(value: &Value) -> std::collections::BTreeSet<String> {
     }
     found
 }
+
+/// The README's documents can be sent.
+#[test]
+fn the_readmes_documents_can_be_sent() {
+    let home = home_with(&interchange("850", &[order_set("PO1", 2)]));
+    let readme = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap();
+    let documents: Vec<Value> = readme
+        .split("```json\n")
+        .skip(1)
+        .filter_map(|rest| serde_json::from_str(rest.split("```").next().unwrap()).ok())
+        .collect();
+    for (kind, name) in [("810", "invoice_number"), ("856", "shipment_number")] {
+        let document = documents.iter().find(|document| document.get(name).is_some()).unwrap();
+        let (code, said) = send(&home, kind, document, &[]);
+        assert_eq!(code, 0, "{said}");
+    }
+}
