@@ -6,7 +6,9 @@ use crate::server::tls;
 use crate::store::{StoreError, open};
 use clap::Subcommand;
 use std::io::ErrorKind;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
+use std::time::Duration;
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
@@ -70,8 +72,8 @@ fn dry_run(config: &Config, warnings: &mut Vec<String>) -> Vec<Mistake> {
     match std::net::TcpListener::bind(config.server.listen) {
         Ok(_) => {}
         // The usual program on it is novex-ingest itself, checked while it runs.
-        Err(error) if error.kind() == ErrorKind::AddrInUse => warnings.push(format!(
-            "server.listen: {} is in use: fine if that is the running novex-ingest, otherwise see `ss -ltnp`",
+        Err(error) if error.kind() == ErrorKind::AddrInUse || is_listened_on(config.server.listen) => warnings.push(format!(
+            "server.listen: {} is in use: fine if that is the running novex-ingest or its socket unit, otherwise see `ss -ltnp`",
             config.server.listen
         )),
         Err(error) => wrong(
@@ -82,6 +84,15 @@ fn dry_run(config: &Config, warnings: &mut Vec<String>) -> Vec<Mistake> {
         ),
     }
     mistakes
+}
+
+/// Also a low port that this user may not bind, but systemd did.
+fn is_listened_on(address: SocketAddr) -> bool {
+    let mut local = address;
+    if address.ip().is_unspecified() {
+        local.set_ip(if address.is_ipv4() { Ipv4Addr::LOCALHOST.into() } else { Ipv6Addr::LOCALHOST.into() });
+    }
+    std::net::TcpStream::connect_timeout(&local, Duration::from_secs(1)).is_ok()
 }
 
 fn database(path: &Path) -> Result<(), StoreError> {

@@ -11,7 +11,9 @@ use crate::server::{Polls, Shared, listener, tls};
 use crate::sps::schedule;
 use crate::store::{Store, destination_states};
 use anyhow::Context;
+use std::io;
 use std::sync::Arc;
+use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
@@ -52,14 +54,8 @@ async fn serve(config: Config, is_dev: bool) -> anyhow::Result<()> {
     // What can be refused first, so that a failed start leaves no database behind that belongs to the wrong user.
     let certificate = tls::Holder::load(&config.tls)?;
     let destinations = work::destinations(&config)?;
-    let listener = listener::bind(config.server.listen).with_context(|| {
-        format!(
-            "{} cannot be listened on; is another novex-ingest running, or another program on this port? \
-             `ss -ltnp` shows it",
-            config.server.listen
-        )
-    })?;
-    let address = listener.local_addr()?;
+    let listeners = listen(&config)?;
+    let address = listeners[0].local_addr()?;
     let store = Store::open(&work::store_options(&config), clock())?;
     warn_of_unconfigured(&config, &store)?;
     let (polls, polling) = polling(&config, &store, &stopping);
@@ -72,7 +68,7 @@ async fn serve(config: Config, is_dev: bool) -> anyhow::Result<()> {
     ));
 
     let watcher = tokio::spawn(certificate.clone().watch(reloads));
-    let mut receiving = tokio::spawn(listener::run(listener, certificate, shared, stopping.clone()));
+    let mut receiving = tokio::spawn(listener::run(listeners, certificate, shared.clone(), stopping.clone()));
     let mut working = config.worker.in_serve.then(|| {
         let worker = work::worker(&config, store.clone(), process::current(), Routes::standard(), &destinations);
         let courier = work::courier(&config, store.clone(), process::current(), destinations);
@@ -93,6 +89,7 @@ async fn serve(config: Config, is_dev: bool) -> anyhow::Result<()> {
     }
     // Without a service manager there is nobody to tell, and nothing wrong.
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
+    let watchdog = tokio::spawn(feed_watchdog(shared));
 
     loop {
         tokio::select! {
@@ -122,9 +119,50 @@ async fn serve(config: Config, is_dev: bool) -> anyhow::Result<()> {
         polling.await.context("the poller panicked")?;
     }
     watcher.abort();
+    watchdog.abort();
     store.writer.close().await;
     info!("stopped");
     Ok(())
+}
+
+/// The sockets that the service manager holds, else one of our own.
+fn listen(config: &Config) -> anyhow::Result<Vec<TcpListener>> {
+    let inherited = listener::inherited().context("a socket that the service manager passed cannot be used")?;
+    if inherited.is_empty() {
+        let listener = listener::bind(config.server.listen).with_context(|| {
+            format!(
+                "{} cannot be listened on; is another novex-ingest running, or another program on this port? \
+                 `ss -ltnp` shows it",
+                config.server.listen
+            )
+        })?;
+        return Ok(vec![listener]);
+    }
+    let addresses = inherited.iter().map(TcpListener::local_addr).collect::<io::Result<Vec<_>>>()?;
+    if !addresses.iter().any(|address| address.port() == config.server.listen.port()) {
+        warn!(
+            "server.listen is {}, but systemd's socket unit listens on {addresses:?}, and that is what counts: \
+             `systemctl edit novex-ingest.socket` changes it",
+            config.server.listen
+        );
+    }
+    Ok(inherited)
+}
+
+/// Tells the service manager that this process is alive for as long as something can really be written. Where nothing can, a
+/// new process is the best that can be had.
+async fn feed_watchdog(shared: Arc<Shared>) {
+    let Some(limit) = sd_notify::watchdog_enabled() else { return };
+    loop {
+        tokio::time::sleep(limit / 4).await;
+        if shared.health.is_alive().await {
+            let _ = sd_notify::notify(&[sd_notify::NotifyState::Watchdog]);
+        } else {
+            warn!(
+                "nothing could be written just now; if that goes on, systemd ends this process after {limit:?} and begins a new one"
+            );
+        }
+    }
 }
 
 /// Begins to poll the EDI sources, if there are any.

@@ -63,6 +63,17 @@ impl Activity {
         Answering(self.clone())
     }
 
+    /// Whether it may be ended between two requests: it has asked before, and no further request has begun to come.
+    #[must_use]
+    pub fn owes_nothing(&self) -> bool {
+        let state = self.lock();
+        match state.phase {
+            Phase::Idle => state.answered > 0,
+            Phase::Headers => false,
+            Phase::Answering => true,
+        }
+    }
+
     /// When it does something else than before: its deadline is another one then.
     pub async fn changed(&self) {
         self.1.notified().await;

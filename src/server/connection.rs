@@ -25,6 +25,8 @@ use tracing::debug;
 
 /// After its last answer a client may go on sending what it had begun, so that it reads the answer and no reset: so long.
 const LINGER: Duration = Duration::from_secs(2);
+/// A connection that was accepted may ask once, also while this process ends: so long. Its sender would otherwise have to come again.
+const FIRST_REQUEST: Duration = Duration::from_secs(2);
 /// HTTP/2: how often a silent client is asked whether it is there, and how long it may take to say so.
 const PING_EVERY: Duration = Duration::from_secs(20);
 const PING_PATIENCE: Duration = Duration::from_secs(10);
@@ -56,8 +58,10 @@ pub async fn serve(
             Ok(Err(error)) => return debug!(%from, "no TLS: {error}"),
             Err(_late) => return debug!(%from, "the TLS handshake took too long"),
         },
-        // Nothing was asked yet, so nothing is owed.
-        _ = stop.wait_for(|stop| *stop) => return,
+        () = async {
+            let _ = stop.wait_for(|stop| *stop).await;
+            tokio::time::sleep(FIRST_REQUEST).await;
+        } => return,
     };
     let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
     // On HTTP/2 bytes between requests are frames of the connection itself, so only idleness is watched there: the size
@@ -94,9 +98,13 @@ async fn serve_http1(
         .max_buf_size(usize::try_from(limits.max_header_bytes).unwrap_or(usize::MAX))
         .keep_alive(mode == Mode::Serve)
         .serve_connection(stream, service);
-    let mut told = false;
+    let (mut told, mut stopping) = (false, None);
     let ended = loop {
         let (_, deadline) = activity.deadline(limits);
+        if !told && stopping.is_some_and(|until| activity.owes_nothing() || until <= Instant::now()) {
+            told = true;
+            std::pin::Pin::new(&mut connection).graceful_shutdown();
+        }
         tokio::select! {
             result = poll_fn(|cx| connection.poll_without_shutdown(cx)) => break End::Of(result),
             () = activity.changed() => {}
@@ -104,10 +112,8 @@ async fn serve_http1(
                 (phase, Some(deadline)) if deadline <= Instant::now() => break End::TooSlow(phase),
                 _ => {}
             },
-            _ = stop.wait_for(|stop| *stop), if !told => {
-                told = true;
-                std::pin::Pin::new(&mut connection).graceful_shutdown();
-            }
+            _ = stop.wait_for(|stop| *stop), if stopping.is_none() => stopping = Some(Instant::now() + FIRST_REQUEST),
+            () = wait_until(stopping, limits.idle_timeout), if stopping.is_some() && !told => {}
         }
     };
     let mut stream = connection.into_parts().io.into_inner();
@@ -176,9 +182,13 @@ async fn serve_http2(
         .keep_alive_timeout(PING_PATIENCE)
         .serve_connection(stream, service);
     let mut connection = pin!(connection);
-    let mut last_call = None;
+    let (mut last_call, mut stopping) = (None, None);
     loop {
         let (_, idle) = activity.deadline(limits);
+        if last_call.is_none() && stopping.is_some_and(|until| activity.owes_nothing() || until <= Instant::now()) {
+            connection.as_mut().graceful_shutdown();
+            last_call = Some(Instant::now() + limits.shutdown_timeout.max(GOAWAY_PATIENCE));
+        }
         tokio::select! {
             () = activity.changed() => {
                 // Refused once is enough said: on the next connection there may be a place.
@@ -203,10 +213,8 @@ async fn serve_http2(
                     last_call = Some(Instant::now() + GOAWAY_PATIENCE);
                 }
             }
-            _ = stop.wait_for(|stop| *stop), if last_call.is_none() => {
-                connection.as_mut().graceful_shutdown();
-                last_call = Some(Instant::now() + limits.shutdown_timeout.max(GOAWAY_PATIENCE));
-            }
+            _ = stop.wait_for(|stop| *stop), if stopping.is_none() => stopping = Some(Instant::now() + FIRST_REQUEST),
+            () = wait_until(stopping, limits.idle_timeout), if stopping.is_some() && last_call.is_none() => {}
         }
     }
 }

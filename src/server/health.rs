@@ -1,6 +1,5 @@
 //! `GET /healthz`: whether an event could be stored now, found out by storing something.
 
-use crate::clock;
 use crate::store::writer::Kind;
 use crate::store::{Store, StoreError};
 use std::time::{Duration, Instant};
@@ -24,6 +23,12 @@ impl Health {
         Self { store, patience, last: Mutex::new(None) }
     }
 
+    /// Whether the writer does what it is there for, also where nothing new is taken because the disk is nearly full: what the
+    /// service manager's watchdog is fed by.
+    pub async fn is_alive(&self) -> bool {
+        matches!(timeout(self.patience, self.store.probe(Kind::Upkeep)).await, Ok(Ok(())))
+    }
+
     /// Writes a row, synced like any event's.
     ///
     /// # Errors
@@ -35,15 +40,9 @@ impl Health {
         {
             return finding.clone();
         }
-        let now = clock::text(self.store.clock.now());
-        let probe = self.store.writer.submit(Kind::Intake, move |connection| {
-            connection
-                .prepare_cached("INSERT INTO write_probe VALUES (1, ?1) ON CONFLICT DO UPDATE SET at = ?1")?
-                .execute([now])?;
-            Ok(())
-        });
-        let finding =
-            timeout(self.patience, probe).await.unwrap_or_else(|_late| Err(StoreError::Busy { waited: self.patience }));
+        let finding = timeout(self.patience, self.store.probe(Kind::Intake))
+            .await
+            .unwrap_or_else(|_late| Err(StoreError::Busy { waited: self.patience }));
         // Told once for each finding, however often it is asked for.
         let before = last.as_ref().map(|(_, before)| before.is_ok());
         match &finding {

@@ -3,6 +3,7 @@
 use super::by_address::ByAddress;
 use super::connection::{self, Mode};
 use super::{Shared, tls};
+use listenfd::ListenFd;
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -10,7 +11,9 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tokio::task::JoinSet;
 use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
 use tracing::{error, info, warn};
 
 /// Connections that the kernel keeps until they are accepted.
@@ -34,45 +37,83 @@ pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     TcpListener::from_std(socket.into())
 }
 
+/// The sockets that the service manager holds for us: they stay open while this process is replaced by the next, so that no
+/// connection is refused. None without one.
+///
+/// # Errors
+/// When one of them is no TCP listener.
+pub fn inherited() -> io::Result<Vec<TcpListener>> {
+    let mut sockets = ListenFd::from_env();
+    let mut found = Vec::new();
+    for place in 0..sockets.len() {
+        if let Some(listener) = sockets.take_tcp_listener(place)? {
+            listener.set_nonblocking(true)?;
+            found.push(TcpListener::from_std(listener)?);
+        }
+    }
+    Ok(found)
+}
+
 /// Accepts until `stop` turns true, then waits for the connections to end, at most `server.shutdown_timeout`.
 pub async fn run(
-    listener: TcpListener,
+    listeners: Vec<TcpListener>,
     certificate: tls::Holder,
     shared: Arc<Shared>,
-    mut stop: watch::Receiver<bool>,
+    stop: watch::Receiver<bool>,
 ) {
     let acceptor = tls::acceptor(&certificate);
     let counts = Counts::new(&shared);
     // Every connection holds a sender; when the last is dropped, all have ended.
     let (alive, mut ended) = mpsc::channel::<()>(1);
-    loop {
-        let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
-            _ = stop.wait_for(|stop| *stop) => break,
-        };
-        let (tcp, from) = match accepted {
-            Ok((tcp, from)) => (tcp, from.ip().to_canonical()),
-            Err(error) => {
-                error!("no connection can be accepted, senders wait: {error}");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-                continue;
-            }
-        };
-        let Some((place, mode)) = counts.admit(from) else { continue };
-        // Answers are one small write each: waiting to fill a packet would only delay them.
-        let _ = tcp.set_nodelay(true);
-        let (acceptor, shared, stop, alive) = (acceptor.clone(), shared.clone(), stop.clone(), alive.clone());
-        tokio::spawn(async move {
-            // Boxed: the future of a connection is large, and the task is moved around.
-            Box::pin(connection::serve(tcp, from, acceptor, mode, shared, stop)).await;
-            drop((place, alive));
-        });
+    let mut accepting = JoinSet::new();
+    for listener in listeners {
+        let door =
+            Door { acceptor: acceptor.clone(), counts: counts.clone(), shared: shared.clone(), alive: alive.clone() };
+        accepting.spawn(door.accept(listener, stop.clone()));
     }
-    // The port is closed before the draining: new senders are refused at once and come again.
-    drop((listener, alive));
+    drop(alive);
+    // The port is closed before the draining: new senders are refused at once and come again, or wait for the next process.
+    accepting.join_all().await;
     match timeout(shared.limits.shutdown_timeout, ended.recv()).await {
         Ok(_) => info!("all connections have ended"),
         Err(_late) => warn!("connections were cut off after server.shutdown_timeout; their senders will come again"),
+    }
+}
+
+/// Where connections come in.
+struct Door {
+    acceptor: TlsAcceptor,
+    counts: Counts,
+    shared: Arc<Shared>,
+    alive: mpsc::Sender<()>,
+}
+
+impl Door {
+    async fn accept(self, listener: TcpListener, mut stop: watch::Receiver<bool>) {
+        loop {
+            let accepted = tokio::select! {
+                accepted = listener.accept() => accepted,
+                _ = stop.wait_for(|stop| *stop) => break,
+            };
+            let (tcp, from) = match accepted {
+                Ok((tcp, from)) => (tcp, from.ip().to_canonical()),
+                Err(error) => {
+                    error!("no connection can be accepted, senders wait: {error}");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                    continue;
+                }
+            };
+            let Some((place, mode)) = self.counts.admit(from) else { continue };
+            // Answers are one small write each: waiting to fill a packet would only delay them.
+            let _ = tcp.set_nodelay(true);
+            let (acceptor, shared, stop, alive) =
+                (self.acceptor.clone(), self.shared.clone(), stop.clone(), self.alive.clone());
+            tokio::spawn(async move {
+                // Boxed: the future of a connection is large, and the task is moved around.
+                Box::pin(connection::serve(tcp, from, acceptor, mode, shared, stop)).await;
+                drop((place, alive));
+            });
+        }
     }
 }
 

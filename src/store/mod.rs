@@ -44,9 +44,10 @@ pub mod writer;
 
 pub use error::StoreError;
 
-use crate::clock::Clock;
+use crate::clock::{self, Clock};
 use alerts::LoginErrors;
 use reader::Reader;
+use rusqlite::Connection;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -124,6 +125,21 @@ impl Store {
             compacted: Arc::default(),
             path: options.path.clone(),
         })
+    }
+
+    /// Writes a row, synced like any event's: whether anything can be.
+    ///
+    /// # Errors
+    /// Why not.
+    pub async fn probe(&self, kind: writer::Kind) -> Result<(), StoreError> {
+        let now = clock::text(self.clock.now());
+        let job = move |connection: &Connection| {
+            connection
+                .prepare_cached("INSERT INTO write_probe VALUES (1, ?1) ON CONFLICT DO UPDATE SET at = ?1")?
+                .execute([now])?;
+            Ok(())
+        };
+        self.writer.submit(kind, job).await
     }
 
     #[must_use]

@@ -163,10 +163,10 @@ fn is_write(call: &str) -> bool {
 }
 
 /// A sqlite3 shell with an open write transaction, as an operator leaves it.
-struct Lock(std::process::Child);
+pub struct Lock(std::process::Child);
 
 impl Lock {
-    fn take(home: &Home) -> Self {
+    pub fn take(home: &Home) -> Self {
         let mut child = Command::new("sqlite3")
             .arg(home.db())
             .stdin(Stdio::piped())
@@ -180,7 +180,7 @@ impl Lock {
         Self(child)
     }
 
-    fn release(mut self) {
+    pub fn release(mut self) {
         writeln!(self.0.stdin.as_mut().unwrap(), "COMMIT;").unwrap();
         drop(self.0.stdin.take());
         self.0.wait().unwrap();

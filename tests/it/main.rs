@@ -3,6 +3,7 @@
 //! One binary, because it links once. Each file is a theme.
 
 /// House rules that the compiler does not keep: imports go one way, who may open connections, documents are complete.
+mod activation;
 mod architecture;
 /// Attempts through the library: the schedule, troubles of every kind, the fence.
 mod attempts;
