@@ -1304,6 +1304,7 @@ CREATE TABLE edi_sent (
   event_id  INTEGER NOT NULL, -- the event that carries it out; its deliveries say how far it is
   file_name TEXT NOT NULL,    -- as the partner sees it
   total     TEXT,             -- of an invoice, exact decimal text
+  is_test   INTEGER NOT NULL, -- 1: for an order that is a test
   sent_at   TEXT NOT NULL,    -- when it was queued
   document  TEXT NOT NULL,    -- JSON, as it was given
   PRIMARY KEY (kind, partner, number)
@@ -1318,12 +1319,21 @@ CREATE TABLE edi_sent_lines (
   po_number TEXT NOT NULL,    -- the purchase order
   release   TEXT NOT NULL,    -- as in purchase_orders
   line      TEXT NOT NULL,    -- the retailer's number of the line; #1, #2 … where it has none
+  goods     TEXT NOT NULL,    -- what tells the goods from others when lines are numbered anew: buyer B1, vendor V1 …
   quantity  TEXT NOT NULL,    -- exact decimal text
   unit      TEXT,             -- EA, CA, LB …
   PRIMARY KEY (kind, partner, number, place),
   FOREIGN KEY (kind, partner, number) REFERENCES edi_sent (kind, partner, number) ON DELETE CASCADE
 ) STRICT;
 CREATE INDEX edi_sent_lines_by_order ON edi_sent_lines (partner, po_number, release, kind);
+
+CREATE TABLE edi_sent_labels (
+  -- The labels of packs that were sent: none stands on two.
+  sscc    TEXT PRIMARY KEY, -- its 18 digits
+  partner TEXT NOT NULL,    -- who got the pack
+  number  TEXT NOT NULL,    -- the shipment
+  sent_at TEXT NOT NULL     -- when its notice was queued
+) STRICT, WITHOUT ROWID;
 
 CREATE TABLE edi_control_numbers (
   -- The last control number that was used with a partner: none is used twice.

@@ -17,7 +17,7 @@ fuzz_target!(|input: &[u8]| {
     let (given, file) = text.split_once("\n---\n").unwrap_or((text, ""));
     let orders = edi::read(file.as_bytes()).parts.into_iter().filter_map(|part| part.order);
     let told: Vec<Told> = orders.map(|order| Told { order, event_id: 1, part: 1 }).collect();
-    let order = Ordered { state: fold(&told, false), sent: Default::default() };
+    let order = Ordered::new(fold(&told, false), Vec::new());
     for kind in ["810", "856"] {
         let Ok(document) = Document::read(kind, given) else { continue };
         let orders = vec![order.clone(); document.orders().len()];

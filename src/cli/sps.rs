@@ -326,11 +326,14 @@ fn contents(file: &Path) -> anyhow::Result<Vec<u8>> {
 }
 
 fn send(config: &Config, arguments: &Send) -> anyhow::Result<()> {
-    let (file, kind) = (arguments.file.display(), &arguments.kind);
+    let is_input = arguments.file.as_os_str() == "-";
+    let file = if is_input { "standard input".to_owned() } else { arguments.file.display().to_string() };
+    let kind = &arguments.kind;
     if !arguments.check && config.sps.as_ref().is_none_or(|sps| sps.outgoing.is_none()) {
         bail!("{} has no outgoing in [sps]: nothing would carry it to the partner", config.path.display());
     }
     let given = String::from_utf8(contents(&arguments.file)?).with_context(|| format!("{file} is no UTF-8"))?;
+    let given = given.trim_start_matches('\u{feff}').to_owned();
     let document = Document::read(kind, &given).map_err(|error| anyhow::anyhow!("{file} is no {kind}: {error}"))?;
     let number = document.number().to_owned();
     let request = Request {
@@ -348,17 +351,24 @@ fn send(config: &Config, arguments: &Send) -> anyhow::Result<()> {
     })??;
     let (sent, known) = match answer {
         Answer::Refused(problems) => {
+            if arguments.json {
+                line(&json!({"refused": problems}).to_string())?;
+            }
             bail!("{kind} {number} was not sent, and nothing was changed:\n  {}", problems.join("\n  "));
         }
+        Answer::Sound(text) if arguments.json => return Ok(line(&json!({"file": text}).to_string())?),
         Answer::Sound(text) => return Ok(line(text.trim_end())?),
-        Answer::Queued(sent) => (sent, false),
-        Answer::Known(sent) => (sent, true),
+        Answer::Queued(sent) => (sent, None),
+        Answer::Known(sent, said, false) => (sent, Some(said)),
+        Answer::Known(sent, said, true) => {
+            bail!("{kind} {number} was queued before as event {} and is {said}", sent.event_id)
+        }
     };
     let said = if arguments.json {
-        let json = json!({"event_id": sent.event_id, "file": sent.name, "partner": sent.partner, "known": known});
+        let json = json!({"event_id": sent.event_id, "file": sent.name, "partner": sent.partner, "known": known.is_some(), "state": known});
         json.to_string()
     } else {
-        let how = if known { "was sent before" } else { "is queued" };
+        let how = known.map_or("is queued".to_owned(), |said| format!("was sent before ({said})"));
         format!("{kind} {number} to {} {how}: {}, event {}", sent.partner, sent.name, sent.event_id)
     };
     Ok(line(&said)?)

@@ -31,6 +31,15 @@ pub enum Outgoing {
     Source(Box<Source>),
 }
 
+impl Outgoing {
+    fn is_polled_by(&self, source: &Source) -> bool {
+        let Outgoing::Source(to) = self else {
+            return matches!((self, &source.place), (Outgoing::Directory(out), Place::Files { path }) if out == path);
+        };
+        to.name == source.name && to.directory().trim_end_matches('/') == source.directory().trim_end_matches('/')
+    }
+}
+
 /// Reads the section; `secrets` reads a table's secrets, if it has the key, and is told whether what goes out needs them.
 pub(super) fn read(
     mut table: Table<'_>,
@@ -86,7 +95,14 @@ pub(super) fn read(
         }
         entry.end();
     }
-    let outgoing = outgoing.and_then(|text| self::outgoing(&table, &text, &sources, &file));
+    let outgoing = outgoing.and_then(|text| {
+        let to = self::outgoing(&table, &text, &sources, &file)?;
+        if sources.iter().any(|source| to.is_polled_by(source)) {
+            let mend = "Name another directory: what is sent would be taken back in, and never reach the partner.";
+            table.mistake_at(&text, "is a directory that is polled", mend);
+        }
+        Some(to)
+    });
     table.end();
     Some(Sps { secrets: own, interval: (!interval.is_zero()).then_some(interval), sources, outgoing })
 }
@@ -105,6 +121,10 @@ fn outgoing(
         return None;
     };
     let mut source = source.clone();
+    if path.trim_matches('/').is_empty() {
+        table.mistake_at(text, "names no directory at the source", "Write NAME:/DIRECTORY, such as \"acme:/in\".");
+        return None;
+    }
     match &mut source.place {
         Place::Files { .. } => return Some(Outgoing::Directory(file(path))),
         Place::Sftp(sftp) => {

@@ -113,7 +113,10 @@ impl State {
 #[must_use]
 pub fn fold(told: &[Told], delta: bool) -> State {
     let place = |told: &&Told| (told.event_id, told.part);
-    let mut originals: Vec<&Told> = told.iter().filter(|told| !told.order.is_change).collect();
+    // A test never changes what is meant in earnest.
+    let in_earnest = told.iter().any(|told| !told.order.is_test);
+    let (told, tests): (Vec<&Told>, Vec<&Told>) = told.iter().partition(|told| !(in_earnest && told.order.is_test));
+    let mut originals: Vec<&Told> = told.iter().filter(|told| !told.order.is_change).copied().collect();
     // One that replaces outranks what it replaces, a copy for information is outranked by anything else.
     let rank = |told: &&Told| match told.order.purpose.as_str() {
         "05" => 2,
@@ -121,7 +124,7 @@ pub fn fold(told: &[Told], delta: bool) -> State {
         _ => 1,
     };
     originals.sort_by_key(|told| (rank(told), place(told)));
-    let mut changes: Vec<&Told> = told.iter().filter(|told| told.order.is_change).collect();
+    let mut changes: Vec<&Told> = told.iter().filter(|told| told.order.is_change).copied().collect();
     changes.sort_by_key(|told| {
         // The standard: a change without a number is the first.
         let sequence = told.order.sequence.as_deref().unwrap_or("1");
@@ -129,6 +132,8 @@ pub fn fold(told: &[Told], delta: bool) -> State {
         (number, sequence.to_owned(), told.order.changed_on.clone(), told.event_id, told.part)
     });
     let count = changes.len();
+    let left_aside =
+        tests.iter().map(|test| step(test, None, Outcome::Unclear, "is a test: it was left aside".to_owned()));
     let base = originals.iter().rev().find(|told| told.order.purpose != "01").or(originals.last());
     let Some(base) = base else {
         let mut order = PurchaseOrder::default();
@@ -141,6 +146,7 @@ pub fn fold(told: &[Told], delta: bool) -> State {
         let steps = changes
             .iter()
             .map(|told| step(told, None, Outcome::Waiting, "waits for the order that it changes".to_owned()))
+            .chain(left_aside)
             .collect();
         return State { order, status: Status::Waiting, lines: Vec::new(), steps, changes: count, event_id: None };
     };
@@ -175,6 +181,7 @@ pub fn fold(told: &[Told], delta: bool) -> State {
     if let Some(last) = originals.iter().find(|told| told.order.purpose == "01") {
         state.cancel(last, "the order is cancelled");
     }
+    state.steps.extend(left_aside);
     state
 }
 

@@ -32,7 +32,9 @@ pub fn name(kind: &str, parts: &[&str], end: &str) -> String {
     };
     let mut said: Vec<String> = parts.iter().map(|part| safe(part)).collect();
     // What was written otherwise is told apart by all of it, so that no two documents have one name.
-    if said.iter().zip(parts).any(|(safe, part)| safe != part) || said.iter().any(|part| part.contains('-')) {
+    // Also where capitals are no others than small letters.
+    let is_plain = |part: &str| !part.contains('-') && !part.bytes().any(|byte| byte.is_ascii_lowercase());
+    if said.iter().zip(parts).any(|(safe, part)| safe != part || !is_plain(part)) {
         let digest = Sha256::digest(parts.join("\0"));
         said.push(hex::encode(&digest[..4]));
     }
@@ -46,8 +48,8 @@ mod tests {
     #[test]
     fn no_two_documents_have_one_name() {
         assert_eq!(name("810", &["ACME", "17"], "edi"), "810-ACME-17.edi");
-        let names =
-            [["A B", "17"], ["A-B", "17"], ["A", "B-17"], ["A/B", "17"]].map(|parts| name("810", &parts, "edi"));
+        let names = [["a", "17"], ["A", "17"], ["A B", "17"], ["A-B", "17"], ["A", "B-17"], ["A/B", "17"]]
+            .map(|parts| name("810", &parts, "edi"));
         assert!(names.iter().enumerate().all(|(index, name)| !names[..index].contains(name)), "{names:?}");
         assert!(names.iter().all(|name| !name.contains(['/', ' '])), "{names:?}");
     }

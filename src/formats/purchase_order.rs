@@ -155,8 +155,12 @@ pub struct Address {
 #[serde(default)]
 pub struct Terms {
     pub kind: Option<String>,
+    /// From when days are counted: 1 shipped, 2 delivered, 3 the invoice's date …
+    pub basis: Option<String>,
     pub discount_percent: Option<String>,
+    pub discount_on: Option<String>,
     pub discount_days: Option<String>,
+    pub net_on: Option<String>,
     pub net_days: Option<String>,
     pub discount_amount: Option<String>,
     pub description: Option<String>,
@@ -205,6 +209,15 @@ pub struct Schedule {
 }
 
 impl Line {
+    /// What tells the goods from others, whatever number the line has.
+    #[must_use]
+    pub fn goods(&self) -> Option<String> {
+        let known =
+            [("buyer", self.buyer_item()), ("vendor", self.vendor_item()), ("gtin", self.gtin()), ("upc", self.upc())];
+        let known = known.into_iter().find_map(|(kind, id)| Some(format!("{kind} {}", id?)));
+        known.or_else(|| self.ids.first().map(|id| format!("{} {}", id.qualifier, id.value)))
+    }
+
     /// Whether the price is for one unit, and not for a hundred and the like.
     #[must_use]
     pub fn is_priced_by_unit(&self) -> bool {

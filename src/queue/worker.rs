@@ -13,6 +13,7 @@ use crate::handlers::unhandled::subjects_of;
 use crate::handlers::{Event, Routes, Trouble};
 use crate::store::claims::{Claim, Holder, Outcome};
 use crate::store::erasure::is_erased;
+use crate::store::outgoing::SEND;
 use crate::store::{Store, StoreError};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -326,9 +327,14 @@ fn plan(routes: &Routes, destinations: &Destinations, store: &Store, claim: &Cla
         body_hash: payload.body_hash,
         body: &payload.body,
     };
+    let has_way_out = destinations.iter().any(Destination::is_outgoing);
+    if claim.topic.starts_with(SEND) && !has_way_out {
+        let said = "nothing carries it to the partner: sps.outgoing is not configured (any more) for the process that works this";
+        return Err(Trouble::Retry(said.to_owned()));
+    }
     let mut planned = routes.find(&claim.source, &claim.topic).plan(&event);
     // Without a way out nothing is answered.
-    if !destinations.iter().any(Destination::is_outgoing) {
+    if !has_way_out {
         match &mut planned {
             Ok(done) => done.unanswered(),
             Err(Trouble::Rejected { done, .. }) => done.unanswered(),

@@ -13,67 +13,44 @@ use serde_json::json;
 /// # Errors
 /// When a statement fails.
 pub fn tell(connection: &Connection, event_id: i64, part: i64, order: &PurchaseOrder) -> Result<(), StoreError> {
-    let key = (order.partner.as_str(), order.number.as_str());
-    let alone = only_release(connection, key, order)?;
-    let release = alone.as_deref().unwrap_or(&order.release);
-    // One that is worked again stays where it is.
-    let release: String = connection
+    connection
         .prepare_cached(
             "INSERT INTO purchase_order_documents (event_id, part, partner, po_number, release, is_change, document) \
-             VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (event_id, part) DO UPDATE SET document = excluded.document RETURNING release",
+             VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (event_id, part) DO UPDATE SET document = excluded.document",
         )?
-        .query_row(params![
+        .execute(params![
             event_id,
             part,
             order.partner,
             order.number,
-            release,
+            order.release,
             order.is_change,
             json!(order).to_string()
-        ], |row| row.get(0))?;
-    if !order.is_change && !release.is_empty() {
-        adopt(connection, key, &release)?;
+        ])?;
+    // A change that names no release belongs to the one release that there is: what comes may decide that anew for all.
+    let (partner, number) = (order.partner.as_str(), order.number.as_str());
+    let mut releases = releases(connection, (partner, number), "0, 1")?;
+    if releases.len() == 1 || !releases.iter().any(String::is_empty) {
+        releases = vec![order.release.clone()];
     }
-    write(connection, (&order.partner, &order.number, &release), event_id)
+    for release in &releases {
+        write(connection, (partner, number, release), event_id)?;
+    }
+    Ok(())
 }
 
-/// The releases of which the order itself came.
-const RELEASES: &str =
-    "SELECT DISTINCT release FROM purchase_order_documents WHERE partner = ? AND po_number = ? AND is_change = 0";
-
-fn releases(connection: &Connection, (partner, number): (&str, &str)) -> Result<Vec<String>, StoreError> {
-    let mut statement = connection.prepare_cached(RELEASES)?;
+/// The releases of which there are documents: orders (0), changes (1).
+fn releases(connection: &Connection, (partner, number): (&str, &str), which: &str) -> Result<Vec<String>, StoreError> {
+    let mut statement = connection.prepare_cached(&format!(
+        "SELECT DISTINCT release FROM purchase_order_documents WHERE partner = ? AND po_number = ? AND is_change IN ({which})"
+    ))?;
     Ok(statement.query_map(params![partner, number], |row| row.get(0))?.collect::<Result<_, _>>()?)
 }
 
-/// Of a change that names no release: the one release that the order has, if it is one.
-fn only_release(
-    connection: &Connection,
-    key: (&str, &str),
-    order: &PurchaseOrder,
-) -> Result<Option<String>, StoreError> {
-    if !order.is_change || !order.release.is_empty() {
-        return Ok(None);
-    }
-    let mut known = releases(connection, key)?;
-    Ok(if known.len() == 1 { known.pop() } else { None })
-}
-
-/// Changes that named no release and came before their order belong to it, if it is the only one.
-fn adopt(connection: &Connection, key: (&str, &str), release: &str) -> Result<(), StoreError> {
-    let (partner, number) = key;
-    if releases(connection, key)?.len() != 1 {
-        return Ok(());
-    }
-    let moved = connection
-        .prepare_cached(
-            "UPDATE purchase_order_documents SET release = ?3 WHERE partner = ?1 AND po_number = ?2 AND release = ''",
-        )?
-        .execute(params![partner, number, release])?;
-    if moved > 0 {
-        clear(connection, (partner, number, ""))?;
-    }
-    Ok(())
+/// Whose changes those without a release are: the one release of which the order came, where it has one.
+fn heir(connection: &Connection, key: (&str, &str)) -> Result<Option<String>, StoreError> {
+    let mut orders = releases(connection, key, "0")?;
+    Ok(if orders.len() == 1 { orders.pop() } else { None })
 }
 
 /// Takes an order out of the tables that are written anew from its documents.
@@ -114,11 +91,13 @@ pub(super) fn state(connection: &Connection, key: (&str, &str, &str)) -> Result<
 
 /// All that came of an order.
 fn told(connection: &Connection, (partner, number, release): (&str, &str, &str)) -> Result<Vec<Told>, StoreError> {
+    let heir = heir(connection, (partner, number))?;
+    let also = heir.filter(|heir| heir == release).map(|_| "");
     Ok(connection
         .prepare_cached(
-            "SELECT event_id, part, document FROM purchase_order_documents WHERE partner = ? AND po_number = ? AND release = ?",
+            "SELECT event_id, part, document FROM purchase_order_documents WHERE partner = ? AND po_number = ? AND release IN (?, ?)",
         )?
-        .query_map(params![partner, number, release], |row| {
+        .query_map(params![partner, number, release, also.unwrap_or(release)], |row| {
             Ok((row.get(0)?, row.get(1)?, row.get::<_, String>(2)?))
         })?
         .map(|row| {
@@ -139,6 +118,10 @@ fn mapping(connection: &Connection, partner: &str) -> Result<Option<(String, Str
 
 fn write(connection: &Connection, key: (&str, &str, &str), last_event_id: i64) -> Result<(), StoreError> {
     let (partner, number, release) = key;
+    if release.is_empty() && heir(connection, (partner, number))?.is_some_and(|heir| !heir.is_empty()) {
+        // They belong to the order with a release.
+        return clear(connection, key);
+    }
     let mapping = mapping(connection, partner)?;
     let state = state(connection, key)?;
     clear(connection, key)?;

@@ -3,6 +3,7 @@
 use crate::crash::Lock;
 use crate::util::{Connection, Home, PATIENCE, Request, shopify};
 use rustix::io::FdFlags;
+use std::fmt::Write;
 use std::net::TcpListener;
 use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixDatagram;
@@ -17,7 +18,7 @@ fn activated(home: &Home, sockets: &[TcpListener]) -> Command {
         // Far above the places that they go to, so that none is overwritten before it is moved.
         let high = rustix::io::fcntl_dupfd_cloexec(socket, 100).unwrap();
         rustix::io::fcntl_setfd(&high, FdFlags::empty()).unwrap();
-        moves.push_str(&format!("exec {place}<&{}; ", high.as_raw_fd()));
+        let _ = write!(moves, "exec {place}<&{}; ", high.as_raw_fd());
         std::mem::forget(high);
         place += 1;
     }

@@ -47,5 +47,6 @@ mod sftp;
 mod sps;
 mod sps_api;
 mod sps_send;
+mod sps_send_odd;
 mod tls;
 mod util;

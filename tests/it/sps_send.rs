@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use std::fs;
 
 /// A home with an order of two lines in it (10 and 20 CA at 19.95), and its daemon's work done.
-fn home_with(text: &str) -> Home {
+pub fn home_with(text: &str) -> Home {
     let home = Home::new("");
     for name in ["in", "out"] {
         fs::create_dir(home.path(name)).unwrap();
@@ -21,13 +21,13 @@ fn home_with(text: &str) -> Home {
     home
 }
 
-fn take(home: &Home, text: &str) {
+pub fn take(home: &Home, text: &str) {
     fs::write(home.path("in").join(format!("{}.edi", fastrand::u64(..))), text).unwrap();
     home.ok(&["sps", "poll"]);
     home.ok(&["work", "--once"]);
 }
 
-fn invoice(number: &str) -> Value {
+pub fn invoice(number: &str) -> Value {
     json!({
         "invoice_number": number, "invoice_date": "2026-11-25", "purchase_order": "PO1", "shipped_on": "2026-11-24",
         "bill_of_lading": "BOL-1", "carrier": {"code": "RBTC", "method": "M"},
@@ -39,7 +39,7 @@ fn invoice(number: &str) -> Value {
     })
 }
 
-fn shipment(number: &str) -> Value {
+pub fn shipment(number: &str) -> Value {
     json!({
         "shipment_number": number, "shipped_on": "2026-11-24", "ship_time": "14:30", "pro_number": "P-77",
         "carrier": {"code": "RBTC", "method": "M"}, "weight": {"value": 61.5, "unit": "LB"},
@@ -51,7 +51,7 @@ fn shipment(number: &str) -> Value {
     })
 }
 
-fn send(home: &Home, kind: &str, document: &Value, more: &[&str]) -> (i32, String) {
+pub fn send(home: &Home, kind: &str, document: &Value, more: &[&str]) -> (i32, String) {
     fs::write(home.path("document.json"), document.to_string()).unwrap();
     let path = home.path("document.json").display().to_string();
     let out = home.run(&[&["sps", "send", kind, &path], more].concat());
@@ -155,7 +155,7 @@ fn what_does_not_fit_is_refused_with_the_difference() {
         (with(&["partner"], json!("OTHER")), "there is no purchase order PO1"),
         (with(&["totl"], json!(1)), "not known here: totl"),
         (with(&["addresses", "0", "street"], json!("x")), "not known here: addresses.0.street"),
-        (with(&["allowances", "0", "amount"], json!(-9.25)), "an amount below 0"),
+        (with(&["allowances", "0", "amount"], json!(-9.25)), "C310: its amount is not more than 0"),
         (with(&["lines"], json!([])), "it has no lines"),
     ] {
         let (code, said) = send(&home, "810", &document, &[]);

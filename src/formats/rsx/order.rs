@@ -331,6 +331,9 @@ fn terms(node: &Node) -> Terms {
     let number = |name: &str| node.text_of(&[name]).and_then(|text| decimal::normal(&text));
     Terms {
         kind: node.text_of(&["TermsType"]),
+        basis: node.text_of(&["TermsBasisDateCode"]),
+        discount_on: node.text_of(&["TermsDiscountDate"]),
+        net_on: node.text_of(&["TermsNetDueDate"]),
         discount_percent: number("TermsDiscountPercentage"),
         discount_days: number("TermsDiscountDueDays"),
         net_days: number("TermsNetDueDays"),

@@ -1,9 +1,9 @@
 //! An invoice for one purchase order: every amount adds up, or it is not sent.
 
 use super::ordered::{Ordered, Position};
-use super::{Prepared, Problems, Reference, Sent, as_rsx, as_x12, given};
-use crate::formats::outgoing::{Content, Outgoing, name};
-use crate::formats::purchase_order::{Address, Carrier, Terms};
+use super::problems::Problems;
+use super::{Carrier, Prepared, Reference, Sent, Terms, as_rsx, as_x12, given};
+use crate::formats::purchase_order::{Address, Line};
 use rust_decimal::{Decimal, RoundingStrategy};
 use serde::Deserialize;
 
@@ -34,7 +34,7 @@ pub struct Invoice {
     #[serde(default)]
     pub taxes: Vec<Tax>,
     /// What is to be paid, before any discount for paying early.
-    #[serde(deserialize_with = "given::number")]
+    #[serde(deserialize_with = "given::money")]
     pub total: Decimal,
 }
 
@@ -52,8 +52,8 @@ pub struct InvoiceLine {
     /// The order's, where it is left out.
     #[serde(default, deserialize_with = "given::optional")]
     pub price: Option<Decimal>,
-    /// Quantity times price, to the cent; must be there when the price is not for one unit.
-    #[serde(default, deserialize_with = "given::optional")]
+    /// Quantity times price, to the cent; must be there when the price is for a weight or the like.
+    #[serde(default, deserialize_with = "given::optional_money")]
     pub amount: Option<Decimal>,
     #[serde(default)]
     pub allowances: Vec<Adjustment>,
@@ -65,7 +65,7 @@ pub struct Adjustment {
     pub kind: AdjustmentKind,
     /// C310 discount, D240 freight …
     pub code: String,
-    #[serde(deserialize_with = "given::number")]
+    #[serde(deserialize_with = "given::money")]
     pub amount: Decimal,
     /// How it is settled: 02 off the invoice, 06 paid by the customer …
     pub handling: Option<String>,
@@ -94,7 +94,7 @@ impl AdjustmentKind {
 pub struct Tax {
     /// ST sales tax, GS goods and services tax …
     pub code: String,
-    #[serde(deserialize_with = "given::number")]
+    #[serde(deserialize_with = "given::money")]
     pub amount: Decimal,
     #[serde(default, deserialize_with = "given::optional")]
     pub percent: Option<Decimal>,
@@ -107,11 +107,12 @@ pub struct Billed<'i> {
     pub given: &'i InvoiceLine,
     pub unit: Option<&'i str>,
     pub price: Decimal,
+    /// To the cent.
     pub amount: Decimal,
 }
 
 /// An invoice with its order: what is written.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Bill<'i> {
     pub invoice: &'i Invoice,
     pub order: &'i Ordered,
@@ -133,15 +134,13 @@ impl Invoice {
 
     pub(super) fn prepare(&self, order: &Ordered, lenient: bool) -> Result<Prepared, Vec<String>> {
         let mut problems = Problems::default();
-        self.head(order, &mut problems);
+        self.head(order, lenient, &mut problems);
         let mut lines: Vec<Billed<'_>> = Vec::new();
         for line in &self.lines {
-            match order.find(line.line.as_deref(), line.item.as_deref()) {
+            match order.find(line.line.as_deref(), line.item.as_deref(), lenient) {
                 Err(problem) => problems.add(problem),
                 Ok(at) => {
-                    let already = lines.iter().filter(|other| other.at.index == at.index);
-                    let already = already.map(|other| other.given.quantity).sum();
-                    problems.quantity(order, &at, line.quantity, line.unit.as_deref(), already, lenient);
+                    problems.quantity(order, &at, (line.quantity, line.unit.as_ref()), lenient);
                     lines.extend(billed(line, at, lenient, &mut problems));
                 }
             }
@@ -153,53 +152,60 @@ impl Invoice {
             self.add_up(&lines, &mut problems);
         }
         let bill = Bill { invoice: self, order, lines };
-        let origin = &order.state.order.origin;
-        let (content, end) = match origin.dialect.as_str() {
-            "x12" => (Content::X12(Box::new(as_x12::invoice::draft(&bill))), "edi"),
-            "rsx-json" => (Content::Text(as_rsx::json(&as_rsx::invoice::fields(&bill))), "json"),
-            _ => (Content::Text(as_rsx::xml("Invoices", "Invoice", &as_rsx::invoice::fields(&bill))), "xml"),
-        };
         let sent = bill.lines.iter().map(|line| Sent {
             order: 0,
-            line: order.key(line.at.index),
+            line: order.number(line.at.index),
+            goods: order.goods(line.at.index).to_owned(),
             quantity: line.given.quantity,
             unit: line.unit.map(str::to_owned),
         });
-        // RSX files are told by SPS's letters for what is in them.
-        let first = if end == "edi" { "810" } else { "IN" };
-        let name = name(first, &[&order.state.order.partner, &self.invoice_number], end);
-        problems.end(Prepared {
+        let writers = (|| as_x12::invoice::draft(&bill), || as_rsx::invoice::fields(&bill));
+        problems.end(())?;
+        Ok(Prepared {
             lines: sent.collect(),
             total: Some(self.total.normalize().to_string()),
-            outgoing: Outgoing { kind: "810", name, content },
+            labels: Vec::new(),
+            outgoing: super::outgoing("810", &self.invoice_number, &order.state.order, writers)?,
         })
     }
 
-    fn head(&self, order: &Ordered, problems: &mut Problems) {
-        if let Some(closed) = order.closed() {
+    fn head(&self, order: &Ordered, lenient: bool, problems: &mut Problems) {
+        if let Some(closed) = order.closed(lenient) {
             problems.add(closed);
         }
-        problems.code("invoice_number", &self.invoice_number, 22);
-        problems.day("invoice_date", &self.invoice_date);
-        if let Some(day) = &self.shipped_on {
-            problems.day("shipped_on", day);
-        }
-        problems.optional("bill_of_lading", self.bill_of_lading.as_deref(), 30);
-        problems.optional("pro_number", self.pro_number.as_deref(), 30);
-        problems.optional("currency", self.currency.as_deref(), 3);
+        problems.code("invoice_number", &self.invoice_number, (1, 22));
+        problems.day("invoice_date", Some(&self.invoice_date));
+        problems.day("shipped_on", self.shipped_on.as_ref());
+        problems.optional("bill_of_lading", self.bill_of_lading.as_ref(), (1, 30));
+        problems.optional("pro_number", self.pro_number.as_ref(), (1, 30));
+        problems.optional("currency", self.currency.as_ref(), (3, 3));
         if let (Some(own), Some(ordered)) = (&self.currency, &order.state.order.currency)
             && own != ordered
         {
             problems.add(format!("the currency is {own}, the order's is {ordered}"));
         }
+        problems.carrier(self.carrier.as_ref(), 4);
+        self.terms.iter().for_each(|terms| problems.terms(terms));
+        self.addresses.iter().for_each(|address| problems.address(address));
         for tax in &self.taxes {
-            problems.code("the code of a tax", &tax.code, 2);
+            problems.code("the code of a tax", &tax.code, (2, 2));
+            if tax.amount < Decimal::ZERO {
+                problems.add(format!("the tax {} is below 0", tax.code));
+            }
         }
         for part in self.allowances.iter().chain(self.lines.iter().flat_map(|line| &line.allowances)) {
-            problems.code("the code of an allowance or charge", &part.code, 4);
-            if part.amount < Decimal::ZERO {
-                problems.add(format!("{}: an amount below 0; write \"allowance\" or \"charge\"", part.code));
+            problems.code("the code of an allowance or charge", &part.code, (4, 4));
+            problems.optional("the handling of an allowance or charge", part.handling.as_ref(), (2, 2));
+            problems.description("an allowance or charge", part.description.as_ref());
+            if part.amount <= Decimal::ZERO {
+                problems.add(format!(
+                    "{}: its amount is not more than 0; whether it is taken off or added says its kind",
+                    part.code
+                ));
             }
+        }
+        if self.total < Decimal::ZERO {
+            problems.add(format!("the total {} is below 0: a credit is no invoice", self.total));
         }
     }
 
@@ -213,7 +219,7 @@ impl Invoice {
         let all = self.lines.iter().flat_map(|line| &line.allowances).chain(&self.allowances);
         let adjustments: Decimal = all.map(signed).sum();
         let taxes: Decimal = self.taxes.iter().map(|tax| tax.amount).sum();
-        let sum = cents(of_lines + adjustments + taxes);
+        let sum = of_lines + adjustments + taxes;
         if self.total == sum {
             return;
         }
@@ -226,6 +232,15 @@ impl Invoice {
             adjustments.normalize(),
             taxes.normalize()
         ));
+    }
+}
+
+/// For how many units the price is; `None` where it is for a weight or the like, which nobody here can reckon.
+fn priced_for(line: &Line) -> Option<Decimal> {
+    match line.price_basis.as_deref() {
+        Some("HP") => Some(Decimal::ONE_HUNDRED),
+        Some("HT") => Some(Decimal::ONE_THOUSAND),
+        _ => line.is_priced_by_unit().then_some(Decimal::ONE),
     }
 }
 
@@ -244,22 +259,24 @@ fn billed<'i>(line: &'i InvoiceLine, at: Position<'i>, lenient: bool, problems: 
     if price < Decimal::ZERO || price.normalize().to_string().len() > 14 {
         problems.add(format!("{}: the price {price} cannot be sent", at.name));
     }
-    let exact = at.line.is_priced_by_unit().then(|| line.quantity.checked_mul(price)).flatten();
+    let exact = priced_for(at.line).and_then(|count| line.quantity.checked_mul(price)?.checked_div(count)).map(cents);
     let amount = match (line.amount, exact) {
-        (Some(amount), Some(exact)) if cents(amount) != cents(exact) => {
-            problems.add(format!(
-                "{}: {} times {price} is {}, but the amount is {amount}",
-                at.name,
-                line.quantity,
-                exact.normalize()
-            ));
+        (Some(amount), Some(exact)) if amount != exact => {
+            let exact = exact.normalize();
+            problems
+                .add(format!("{}: {} times {price} is {exact}, but the amount is {amount}", at.name, line.quantity));
+            amount
+        }
+        (Some(amount), _) if amount < Decimal::ZERO => {
+            problems.add(format!("{}: the amount {amount} is below 0", at.name));
             amount
         }
         (Some(amount), _) => amount,
         (None, Some(exact)) => exact,
         (None, None) => {
             let basis = at.line.price_basis.as_deref().unwrap_or_default();
-            problems.add(format!("{}: the price is not for one unit ({basis}): state the line's amount", at.name));
+            let said = "the price is not for a number of units";
+            problems.add(format!("{}: {said} ({basis}): state the line's amount", at.name));
             return None;
         }
     };

@@ -8,12 +8,17 @@ mod as_x12;
 mod given;
 pub mod invoice;
 pub mod ordered;
+mod problems;
 pub mod shipment;
 
-use crate::formats::outgoing::Outgoing;
+use crate::formats::outgoing::{Content, Outgoing, name};
+use crate::formats::purchase_order::PurchaseOrder;
+pub use crate::formats::purchase_order::Terms;
+use crate::formats::x12::write::Draft;
 use invoice::Invoice;
-use ordered::{Ordered, Position};
+use ordered::Ordered;
 use rust_decimal::Decimal;
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use shipment::Shipment;
 
@@ -41,6 +46,18 @@ pub struct Prepared {
     pub lines: Vec<Sent>,
     /// Of an invoice.
     pub total: Option<String>,
+    /// Of a ship notice: the 18 digits of each label.
+    pub labels: Vec<String>,
+}
+
+/// Who carries it.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Carrier {
+    /// SCAC, or the buyer's code.
+    pub code: Option<String>,
+    /// M motor, U parcel …
+    pub method: Option<String>,
+    pub routing: Option<String>,
 }
 
 /// So much of a line of an order.
@@ -48,8 +65,10 @@ pub struct Prepared {
 pub struct Sent {
     /// Place of the order among those that the document names.
     pub order: usize,
-    /// As [`Ordered::key`] has it.
+    /// The retailer's number of it.
     pub line: String,
+    /// As [`Ordered::goods`] has it.
+    pub goods: String,
     pub quantity: Decimal,
     pub unit: Option<String>,
 }
@@ -112,83 +131,39 @@ fn read<T: DeserializeOwned>(text: &str) -> Result<T, String> {
     let text = text.trim_start_matches('\u{feff}');
     let mut unknown = Vec::new();
     let mut reader = serde_json::Deserializer::from_str(text);
-    let value = serde_ignored::deserialize(&mut reader, |path| unknown.push(path.to_string()));
-    let value = value.and_then(|value| reader.end().map(|()| value)).map_err(|error| error.to_string())?;
+    let mut track = serde_path_to_error::Track::new();
+    let tracked = serde_path_to_error::Deserializer::new(&mut reader, &mut track);
+    let value = match serde_ignored::deserialize(tracked, |path| unknown.push(path.to_string().replace(".?", ""))) {
+        Ok(value) => value,
+        Err(error) => {
+            let path = track.path().to_string();
+            return Err(if path == "." { error.to_string() } else { format!("{path}: {error}") });
+        }
+    };
+    reader.end().map_err(|error| error.to_string())?;
     if unknown.is_empty() { Ok(value) } else { Err(format!("not known here: {}", unknown.join(", "))) }
 }
 
-/// What is wrong, collected.
-#[derive(Debug, Default)]
-struct Problems(Vec<String>);
-
-impl Problems {
-    fn add(&mut self, text: impl Into<String>) {
-        self.0.push(text.into());
-    }
-
-    /// A number or code of ours: printable, of a length that X12 has room for, and without its separators.
-    fn code(&mut self, what: &str, value: &str, most: usize) {
-        let is_plain = |letter: char| (letter.is_ascii_graphic() || letter == ' ') && !"*~^>".contains(letter);
-        if value.trim().is_empty() {
-            self.add(format!("{what} is missing"));
-        } else if value.trim() != value || !value.chars().all(is_plain) || value.len() > most {
-            self.add(format!(
-                "{what} {value:?} cannot be sent: at most {most} printable ASCII characters, none of * ~ ^ >"
-            ));
+/// Puts it into the form in which the order came.
+fn outgoing(
+    kind: &'static str,
+    number: &str,
+    order: &PurchaseOrder,
+    (draft, fields): (impl FnOnce() -> Draft, impl FnOnce() -> as_rsx::Fields),
+) -> Result<Outgoing, Vec<String>> {
+    // RSX files are told by SPS's letters for what is in them.
+    let (letters, root, element) =
+        if kind == "810" { ("IN", "Invoices", "Invoice") } else { ("SH", "Shipments", "Shipment") };
+    let (first, end, content) = match order.origin.dialect.as_str() {
+        "x12" => (kind, "edi", Content::X12(Box::new(draft()))),
+        "rsx-json" => (letters, "json", Content::Text(as_rsx::json(&fields()))),
+        "rsx-xml" => (letters, "xml", Content::Text(as_rsx::xml(root, element, &fields()))),
+        _ => {
+            return Err(vec![format!(
+                "how the order {} came is not known, so that it cannot be answered",
+                order.number
+            )]);
         }
-    }
-
-    /// The same for one that may be left out.
-    fn optional(&mut self, what: &str, value: Option<&str>, most: usize) {
-        if let Some(value) = value {
-            self.code(what, value, most);
-        }
-    }
-
-    fn day(&mut self, what: &str, value: &str) {
-        if value.len() != 10 || value.parse::<jiff::civil::Date>().is_err() {
-            self.add(format!("{what} {value:?} is no day: write 2026-11-24"));
-        }
-    }
-
-    /// So much of a line of the order, with all that is said of it: must be positive, in the order's unit, and not more than was
-    /// ordered.
-    fn quantity(
-        &mut self,
-        order: &Ordered,
-        at: &Position<'_>,
-        quantity: Decimal,
-        unit: Option<&str>,
-        already: Decimal,
-        lenient: bool,
-    ) {
-        let line = at.line;
-        if quantity <= Decimal::ZERO {
-            self.add(format!("{}: the quantity {quantity} is not more than 0", at.name));
-        }
-        if quantity.normalize().to_string().len() > 10 {
-            self.add(format!("{}: the quantity {quantity} has more than 10 characters", at.name));
-        }
-        if let (Some(unit), Some(ordered)) = (unit, line.unit.as_deref())
-            && unit != ordered
-        {
-            self.add(format!("{}: the unit is {unit}, the order's is {ordered}", at.name));
-        }
-        if unit.is_none() && line.unit.is_none() {
-            self.add(format!("{}: has no unit, and neither has the order", at.name));
-        }
-        let ordered = line.quantity.as_deref().and_then(super::decimal::parse);
-        let before = order.sent_of(at);
-        if let (Some(ordered), false) = (ordered, lenient)
-            && before + already + quantity > ordered
-        {
-            let before = before + already;
-            let before = if before.is_zero() { String::new() } else { format!(" and {before} before") };
-            self.add(format!("{}: {quantity}{before}, but {ordered} was ordered", at.name));
-        }
-    }
-
-    fn end<T>(self, value: T) -> Result<T, Vec<String>> {
-        if self.0.is_empty() { Ok(value) } else { Err(self.0) }
-    }
+    };
+    Ok(Outgoing { kind, name: name(first, &[&order.partner, number], end), content })
 }

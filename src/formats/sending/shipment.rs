@@ -1,9 +1,9 @@
 //! A ship notice: what is on the truck, pallet by pallet and carton by carton, for one or several orders of one partner.
 
 use super::ordered::{Ordered, Position};
-use super::{Prepared, Problems, Reference, Sent, as_rsx, as_x12, given};
-use crate::formats::outgoing::{Content, Outgoing, name};
-use crate::formats::purchase_order::{Address, Carrier};
+use super::problems::Problems;
+use super::{Carrier, Prepared, Reference, Sent, as_rsx, as_x12, given};
+use crate::formats::purchase_order::Address;
 use rust_decimal::Decimal;
 use serde::Deserialize;
 use std::collections::BTreeSet;
@@ -114,7 +114,7 @@ pub struct Packed<'s> {
 }
 
 /// A shipment with its orders: what is written.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Notice<'s> {
     pub shipment: &'s Shipment,
     pub orders: Vec<(&'s Ordered, Packed<'s>)>,
@@ -158,11 +158,12 @@ impl Packed<'_> {
 impl Shipment {
     pub(super) fn prepare(&self, orders: &[Ordered], lenient: bool, at: &str) -> Result<Prepared, Vec<String>> {
         let mut problems = Problems::default();
-        self.head(orders, &mut problems);
-        let mut labels = BTreeSet::new();
+        self.head(orders, lenient, &mut problems);
+        let (mut labels, mut tracking) = (BTreeSet::new(), BTreeSet::new());
         let mut found: Vec<(&Ordered, Packed<'_>)> = Vec::new();
         for (given, order) in self.orders.iter().zip(orders) {
-            let mut finder = Finder { order, lenient, problems: &mut problems, labels: &mut labels, taken: Vec::new() };
+            let mut finder =
+                Finder { order, lenient, problems: &mut problems, labels: &mut labels, tracking: &mut tracking };
             let packed = finder.packed(None, &given.packs, &given.lines);
             if packed.all_lines().is_empty() {
                 problems.add(format!("of order {} nothing is shipped", given.purchase_order));
@@ -171,50 +172,43 @@ impl Shipment {
         }
         let notice = Notice { shipment: self, orders: found, at };
         let first = &orders[0].state.order;
-        let (content, end) = match first.origin.dialect.as_str() {
-            "x12" => (Content::X12(Box::new(as_x12::ship_notice::draft(&notice))), "edi"),
-            "rsx-json" => (Content::Text(as_rsx::json(&as_rsx::shipment::fields(&notice))), "json"),
-            _ => (Content::Text(as_rsx::xml("Shipments", "Shipment", &as_rsx::shipment::fields(&notice))), "xml"),
-        };
         let sent = notice.orders.iter().enumerate().flat_map(|(place, (order, packed))| {
             packed.all_lines().into_iter().map(move |line| Sent {
                 order: place,
-                line: order.key(line.at.index),
+                line: order.number(line.at.index),
+                goods: order.goods(line.at.index).to_owned(),
                 quantity: line.given.quantity,
                 unit: line.unit.map(str::to_owned),
             })
         });
-        // RSX files are told by SPS's letters for what is in them.
-        let kind = if end == "edi" { "856" } else { "SH" };
-        let name = name(kind, &[&first.partner, &self.shipment_number], end);
-        problems.end(Prepared { lines: sent.collect(), total: None, outgoing: Outgoing { kind: "856", name, content } })
+        let writers = (|| as_x12::ship_notice::draft(&notice), || as_rsx::shipment::fields(&notice));
+        problems.end(())?;
+        Ok(Prepared {
+            lines: sent.collect(),
+            total: None,
+            outgoing: super::outgoing("856", &self.shipment_number, first, writers)?,
+            labels: labels.into_iter().collect(),
+        })
     }
 
-    fn head(&self, orders: &[Ordered], problems: &mut Problems) {
-        problems.code("shipment_number", &self.shipment_number, 30);
-        if self.shipment_number.len() == 1 {
-            problems.add("shipment_number must have two characters at least");
-        }
-        problems.day("shipped_on", &self.shipped_on);
-        if let Some(day) = &self.delivery_on {
-            problems.day("delivery_on", day);
-        }
-        if let Some(time) = &self.ship_time
-            && (time.len() != 5 || time.parse::<jiff::civil::Time>().is_err())
-        {
-            problems.add(format!("ship_time {time:?} is no time: write 14:30"));
-        }
-        problems.optional("bill_of_lading", self.bill_of_lading.as_deref(), 30);
-        problems.optional("pro_number", self.pro_number.as_deref(), 30);
+    fn head(&self, orders: &[Ordered], lenient: bool, problems: &mut Problems) {
+        problems.code("shipment_number", &self.shipment_number, (2, 30));
+        problems.day("shipped_on", Some(&self.shipped_on));
+        problems.time("ship_time", self.ship_time.as_ref());
+        problems.day("delivery_on", self.delivery_on.as_ref());
+        problems.optional("bill_of_lading", self.bill_of_lading.as_ref(), (1, 30));
+        problems.optional("pro_number", self.pro_number.as_ref(), (1, 30));
+        problems.carrier(self.carrier.as_ref(), 80);
+        self.addresses.iter().for_each(|address| problems.address(address));
         if let Some(weight) = &self.weight {
-            problems.code("the unit of weight", &weight.unit, 2);
-            if weight.value <= Decimal::ZERO || weight.value.normalize().to_string().len() > 10 {
+            problems.code("the unit of weight", &weight.unit, (2, 2));
+            if weight.value <= Decimal::ZERO || weight.value.normalize().to_string().replace('.', "").len() > 10 {
                 problems.add(format!("the weight {} cannot be sent", weight.value));
             }
         }
         let (first, mut numbers) = (&orders[0].state.order, BTreeSet::new());
         for order in orders {
-            if let Some(closed) = order.closed() {
+            if let Some(closed) = order.closed(lenient) {
                 problems.add(closed);
             }
             let own = &order.state.order;
@@ -237,8 +231,7 @@ struct Finder<'f, 's> {
     lenient: bool,
     problems: &'f mut Problems,
     labels: &'f mut BTreeSet<String>,
-    /// What packs before have of each line.
-    taken: Vec<(usize, Decimal)>,
+    tracking: &'f mut BTreeSet<String>,
 }
 
 impl<'s> Finder<'_, 's> {
@@ -263,12 +256,17 @@ impl<'s> Finder<'_, 's> {
     }
 
     fn label(&mut self, pack: &Pack) {
-        self.problems.optional("tracking", pack.tracking.as_deref(), 48);
+        self.problems.optional("tracking", pack.tracking.as_ref(), (1, 48));
         if pack.sscc.is_none() && pack.tracking.is_none() {
             self.problems.add(format!(
                 "a {} has neither sscc nor tracking: nobody could tell it from the others",
                 word(pack.kind)
             ));
+        }
+        if let Some(tracking) = &pack.tracking
+            && !self.tracking.insert(tracking.clone())
+        {
+            self.problems.add(format!("tracking {tracking} is on two packs"));
         }
         let Some(sscc) = &pack.sscc else { return };
         match check_label(sscc, self.lenient) {
@@ -282,20 +280,16 @@ impl<'s> Finder<'_, 's> {
     }
 
     fn line(&mut self, line: &'s ShipmentLine) -> Option<Shipped<'s>> {
-        let at = match self.order.find(line.line.as_deref(), line.item.as_deref()) {
+        let at = match self.order.find(line.line.as_deref(), line.item.as_deref(), self.lenient) {
             Ok(at) => at,
             Err(problem) => {
                 self.problems.add(problem);
                 return None;
             }
         };
-        let already = self.taken.iter().filter(|(index, _)| *index == at.index).map(|(_, quantity)| *quantity).sum();
-        self.problems.quantity(self.order, &at, line.quantity, line.unit.as_deref(), already, self.lenient);
-        self.taken.push((at.index, line.quantity));
-        self.problems.optional("lot", line.lot.as_deref(), 30);
-        if let Some(day) = &line.expires_on {
-            self.problems.day("expires_on", day);
-        }
+        self.problems.quantity(self.order, &at, (line.quantity, line.unit.as_ref()), self.lenient);
+        self.problems.optional("lot", line.lot.as_ref(), (1, 30));
+        self.problems.day("expires_on", line.expires_on.as_ref());
         let unit = line.unit.as_deref().or(at.line.unit.as_deref());
         Some(Shipped { given: line, unit, at })
     }

@@ -108,8 +108,11 @@ pub(super) fn more_of_address(address: &mut Address, segment: &Segment<'_>) -> b
 pub(super) fn terms(segment: &Segment<'_>) -> Terms {
     Terms {
         kind: segment.some(1),
+        basis: segment.some(2),
         discount_percent: decimal::normal(segment.get(3)),
+        discount_on: day(segment.get(4)),
         discount_days: segment.some(5),
+        net_on: day(segment.get(6)),
         net_days: segment.some(7),
         discount_amount: decimal::from_n2(segment.get(8)).map(|(amount, _)| amount),
         description: segment.some(12),

@@ -1,7 +1,6 @@
 //! Writing X12: one interchange with one group and one set, its fixed widths, counts and control numbers.
 
 use crate::formats::purchase_order::Origin;
-use std::fmt::Write as _;
 
 /// A set that is to go out, but for its control numbers and its time.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,25 +23,41 @@ pub struct Numbers {
     pub group: u64,
 }
 
-const ELEMENT: char = '*';
-const COMPONENT: char = '>';
-const REPETITION: char = '^';
-const SEGMENT: char = '~';
 /// ST02 of the one set.
 const SET: &str = "0001";
 
-/// A value without what would break the segment: spaces stand for it. What is not ASCII is written with the letters next to it,
-/// since X12 names no encoding.
+/// What separates; each announced by ISA.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Separators {
+    element: char,
+    component: char,
+    repetition: char,
+    segment: char,
+}
+
+impl Separators {
+    /// The usual ones; where one stands in what is sent, another that does not: a partner's own numbers must stay as they are.
+    /// The last of each is a control character, which never stands there.
+    fn free_of(values: &str) -> Self {
+        let first = |candidates: &[char]| {
+            let last = candidates[candidates.len() - 1];
+            candidates.iter().copied().find(|candidate| !values.contains(*candidate)).unwrap_or(last)
+        };
+        Self {
+            element: first(&['*', '|', '\u{1d}']),
+            component: first(&['>', ':', '\u{1f}']),
+            repetition: first(&['^', '!', '\u{1e}']),
+            segment: first(&['~', '\u{1c}']),
+        }
+    }
+}
+
+/// A value in ASCII without control characters. What is not ASCII is written with the letters next to it, since X12 names no
+/// encoding.
 fn clean(value: &str) -> String {
-    deunicode::deunicode(value)
-        .chars()
-        .map(|letter| {
-            let separates = [ELEMENT, COMPONENT, REPETITION, SEGMENT].contains(&letter);
-            if separates || letter.is_control() { ' ' } else { letter }
-        })
-        .collect::<String>()
-        .trim_end()
-        .to_owned()
+    let value = deunicode::deunicode(value);
+    let letters = value.chars().map(|letter| if letter.is_control() { ' ' } else { letter });
+    letters.collect::<String>().trim_end().to_owned()
 }
 
 /// Exactly so many characters.
@@ -65,37 +80,54 @@ impl Draft {
         let origin = &self.origin;
         // ISA11 is a repetition separator from 00402 on; 5010 writes 00501.
         let is_new = origin.version.as_str() >= "005" || origin.interchange_version.as_str() >= "00402";
-        let (standard, version) = if is_new { (REPETITION, "00501") } else { ('U', "00401") };
-        let (interchange, group) = (numbers.interchange % 1_000_000_000, (numbers.group % 1_000_000_000).to_string());
-        let mut text = String::new();
-        let _ = writeln!(
-            text,
-            "ISA*00*{:10}*00*{:10}*{}*{}*{}*{}*{}*{time}*{standard}*{version}*{interchange:09}*0*{}*{COMPONENT}~",
-            "",
-            "",
-            fixed(&origin.receiver.0, 2),
-            fixed(&origin.receiver.1, 15),
-            fixed(&origin.sender.0, 2),
-            fixed(&origin.sender.1, 15),
-            &date[2..],
-            if self.is_test { 'T' } else { 'P' },
-        );
-        let mut add = |parts: &[&str]| {
-            let parts: Vec<String> = parts.iter().map(|part| clean(part)).collect();
-            let used = parts.iter().rposition(|part| !part.is_empty()).map_or(0, |last| last + 1);
-            text.push_str(&parts[..used].join("*"));
-            text.push_str("~\n");
-        };
+        let mut rest: Vec<Vec<String>> = Vec::new();
+        let mut add = |parts: &[&str]| rest.push(parts.iter().map(|part| clean(part)).collect());
         let release: String = origin.version.chars().take(12).collect();
-        let (from, to) = (&origin.application_receiver, &origin.application_sender);
-        add(&["GS", self.functional_id, from, to, date, time, &group, "X", &release]);
+        let (number, group) = (numbers.interchange % 1_000_000_000, (numbers.group % 1_000_000_000).to_string());
+        // GS02 and 03 must be there; where the order had none, the interchange's stand for them.
+        let or = |own: &str, other: &str| if own.trim().is_empty() { other.trim().to_owned() } else { own.to_owned() };
+        let from = or(&origin.application_receiver, &origin.receiver.1);
+        let to = or(&origin.application_sender, &origin.sender.1);
+        add(&["GS", self.functional_id, &from, &to, date, time, &group, "X", &release]);
         add(&["ST", self.kind, SET]);
         for segment in &self.segments {
             add(&segment.iter().map(String::as_str).collect::<Vec<_>>());
         }
         add(&["SE", &(self.segments.len() + 2).to_string(), SET]);
         add(&["GE", "1", &group]);
-        add(&["IEA", "1", &format!("{interchange:09}")]);
+        add(&["IEA", "1", &format!("{number:09}")]);
+        let ids = [&origin.receiver.1, &origin.sender.1].map(|id| fixed(id, 15));
+        let values: String = rest.iter().flatten().chain(&ids).map(String::as_str).collect();
+        let by = Separators::free_of(&values);
+        let (standard, version) = if is_new { (by.repetition, "00501") } else { ('U', "00401") };
+        let is_test = if self.is_test { "T" } else { "P" };
+        let blank = " ".repeat(10);
+        let isa = [
+            "ISA".to_owned(),
+            "00".to_owned(),
+            blank.clone(),
+            "00".to_owned(),
+            blank,
+            fixed(&origin.receiver.0, 2),
+            ids[0].clone(),
+            fixed(&origin.sender.0, 2),
+            ids[1].clone(),
+            date[2..].to_owned(),
+            time.to_owned(),
+            standard.to_string(),
+            version.to_owned(),
+            format!("{number:09}"),
+            "0".to_owned(),
+            is_test.to_owned(),
+            by.component.to_string(),
+        ];
+        let mut text = String::new();
+        for (place, segment) in std::iter::once(isa.as_slice()).chain(rest.iter().map(Vec::as_slice)).enumerate() {
+            let used = segment.iter().rposition(|part| place == 0 || !part.is_empty()).map_or(0, |last| last + 1);
+            text.push_str(&segment[..used].join(&by.element.to_string()));
+            text.push(by.segment);
+            text.push('\n');
+        }
         text
     }
 }

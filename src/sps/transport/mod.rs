@@ -148,8 +148,7 @@ impl Link {
         }
     }
 
-    /// Puts a file there, whole or not at all; one of this name and length is taken for it, since a name stands for one
-    /// document.
+    /// Puts a file there, whole or not at all, and over no other one.
     ///
     /// # Errors
     /// When it is not there as it should be.

@@ -215,10 +215,14 @@ impl Session {
         };
         let (unfinished, target) = (self.at(&format!(".{name}.tmp")), self.at(name));
         let length = bytes.len() as u64;
-        let there = self.sftp.metadata(target.clone()).await.ok().map(|metadata| metadata.size);
-        // An earlier attempt whose answer was lost.
-        if there == Some(Some(length)) {
-            return Ok(());
+        // An earlier attempt whose answer was lost; nothing else is written over.
+        match self.read(name, length).await {
+            Ok(there) if there == bytes => return Ok(()),
+            Ok(_) | Err(Trouble::File(_)) => {
+                return Err(Trouble::File(format!("another file {target} is there already: take it away first")));
+            }
+            Err(Trouble::Gone) => {}
+            Err(trouble) => return Err(trouble),
         }
         let mut file = self.sftp.create(unfinished.clone()).await.map_err(trouble)?;
         let written = file.write_all(bytes).await;
@@ -230,9 +234,6 @@ impl Session {
             return Err(Trouble::File(format!(
                 "{unfinished} has {size:?} bytes instead of {length}: is its disk full?"
             )));
-        }
-        if there.is_some() {
-            self.sftp.remove_file(target.clone()).await.map_err(trouble)?;
         }
         self.sftp.rename(unfinished, target).await.map_err(trouble)
     }

@@ -2,8 +2,8 @@
 
 use super::{Fields, address, carrier, description, line};
 use crate::formats::decimal;
-use crate::formats::purchase_order::Terms;
-use crate::formats::sending::invoice::{Adjustment, AdjustmentKind, Bill, Billed, cents};
+use crate::formats::sending::Terms;
+use crate::formats::sending::invoice::{Adjustment, AdjustmentKind, Bill, Billed};
 use crate::formats::sending::ordered::addresses;
 use rust_decimal::Decimal;
 
@@ -55,8 +55,11 @@ fn terms(terms: &Terms) -> Fields {
     let number = |text: &Option<String>| text.as_deref().and_then(decimal::parse);
     let mut fields = Fields::default();
     fields.text("TermsType", terms.kind.as_deref());
+    fields.text("TermsBasisDateCode", terms.basis.as_deref());
     fields.number("TermsDiscountPercentage", number(&terms.discount_percent));
+    fields.text("TermsDiscountDate", terms.discount_on.as_deref());
     fields.number("TermsDiscountDueDays", number(&terms.discount_days));
+    fields.text("TermsNetDueDate", terms.net_on.as_deref());
     fields.number("TermsNetDueDays", number(&terms.net_days));
     fields.number("TermsDiscountAmount", number(&terms.discount_amount));
     fields.text("TermsDescription", terms.description.as_deref());
@@ -79,7 +82,7 @@ fn item(billed: &Billed<'_>) -> Fields {
     own.text("InvoiceQtyUOM", billed.unit);
     own.number("PurchasePrice", Some(billed.price));
     own.text("PurchasePriceBasis", billed.at.line.price_basis.as_deref());
-    own.number("ExtendedItemTotal", Some(cents(billed.amount)));
+    own.number("ExtendedItemTotal", Some(billed.amount));
     let mut fields = Fields::default();
     fields.object("InvoiceLine", own);
     fields.list("ProductOrItemDescription", description(billed.at.line));
@@ -94,7 +97,7 @@ fn summary(bill: &Bill<'_>) -> Fields {
     let some = |amount: Decimal| (!amount.is_zero()).then_some(amount);
     let mut fields = Fields::default();
     fields.number("TotalAmount", Some(invoice.total));
-    fields.number("TotalSalesAmount", Some(cents(bill.lines.iter().map(|line| line.amount).sum())));
+    fields.number("TotalSalesAmount", Some(bill.lines.iter().map(|line| line.amount).sum()));
     fields.number("TotalAllowancesAmount", some(sum(AdjustmentKind::Allowance)));
     fields.count("TotalLineItemNumber", bill.lines.len());
     fields.number("TotalChargesAmount", some(sum(AdjustmentKind::Charge)));

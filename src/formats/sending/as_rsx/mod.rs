@@ -4,7 +4,8 @@
 pub mod invoice;
 pub mod shipment;
 
-use crate::formats::purchase_order::{Address, Carrier, Line};
+use super::Carrier;
+use crate::formats::purchase_order::{Address, Line};
 use rust_decimal::Decimal;
 use serde::ser::{SerializeMap, SerializeSeq};
 use serde::{Serialize, Serializer};
@@ -116,7 +117,8 @@ fn element(text: &mut String, depth: usize, name: &str, fields: &Fields) {
 
 fn leaf(text: &mut String, depth: usize, name: &str, value: &str) {
     // XML has no way to write most of the control characters.
-    let value: String = value.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).collect();
+    let is_none = |letter: char| letter.is_control() || matches!(letter, '\u{fffe}' | '\u{ffff}');
+    let value: String = value.chars().map(|letter| if is_none(letter) { ' ' } else { letter }).collect();
     let value = quick_xml::escape::escape(value.as_str());
     let _ = writeln!(text, "{}<{name}>{value}</{name}>", "  ".repeat(depth));
 }

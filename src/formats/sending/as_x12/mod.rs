@@ -5,8 +5,9 @@ pub mod invoice;
 pub mod ship_notice;
 
 use super::invoice::Adjustment;
+use super::{Carrier, Terms};
 use crate::formats::decimal;
-use crate::formats::purchase_order::{Address, Carrier, Line, Terms};
+use crate::formats::purchase_order::{Address, Line};
 use crate::formats::x12::write::segment;
 
 /// `2026-11-24` as `20261124`, `14:30` as `1430`.
@@ -14,8 +15,9 @@ fn digits(text: &str) -> String {
     text.chars().filter(char::is_ascii_digit).collect()
 }
 
+/// What the order says may be longer than X12 has room for; what is given for sending fits: see `problems`.
 fn text(value: Option<&String>, most: usize) -> String {
-    value.map_or(String::new(), |value| value.chars().take(most).collect())
+    value.map_or(String::new(), |value| deunicode::deunicode(value).chars().take(most).collect())
 }
 
 /// REF, if there is a value.
@@ -61,11 +63,11 @@ fn terms(terms: &Terms) -> Vec<String> {
     segment([
         "ITD",
         &value(&terms.kind, 2),
-        "",
-        &value(&terms.discount_percent, 6),
-        "",
+        &value(&terms.basis, 2),
+        &value(&terms.discount_percent, 7),
+        &terms.discount_on.as_deref().map(digits).unwrap_or_default(),
         &value(&terms.discount_days, 3),
-        "",
+        &terms.net_on.as_deref().map(digits).unwrap_or_default(),
         &value(&terms.net_days, 3),
         &amount,
         "",
