@@ -1,6 +1,7 @@
 //! The command line, one file a command. What it prints for people may change; `--json` is a contract.
 
 mod audit;
+mod backup;
 mod check;
 mod destinations;
 mod events;
@@ -81,6 +82,10 @@ enum Command {
     /// Customers' requests for their data, and their deadlines
     #[command(subcommand)]
     Privacy(privacy::Command),
+    /// Copy the database while it is used, and prove the copy
+    Backup(backup::Backup),
+    /// Prove a backup and put it in the place of the database; the daemon must be stopped
+    Restore(backup::Restore),
     /// Print shell completions
     Completions(shell::Completions),
     /// Print the manual page, or write one for every command
@@ -133,6 +138,8 @@ impl Cli {
             Command::Privacy(command) => privacy::run(&place, &command),
             Command::Sps(command) => sps::run(&place, &command),
             Command::Destinations(command) => destinations::run(&place, &command),
+            Command::Backup(arguments) => backup::backup(&place, &arguments),
+            Command::Restore(arguments) => backup::restore(&place, &arguments),
             Command::Completions(arguments) => shell::completions(&arguments),
             Command::Man(arguments) => shell::man(&arguments),
         }

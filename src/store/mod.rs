@@ -11,6 +11,7 @@
 //! Nothing here knows HTTP, and nothing here decides what an event means.
 
 pub mod alerts;
+pub mod backup;
 pub mod changes;
 pub mod claims;
 pub mod deliveries;

@@ -2,6 +2,7 @@
 //! the POSIX locks that SQLite holds on it in this process (sqlite.org/howtocorrupt.html, section 2.2).
 
 use super::{StoreError, migrate};
+use percent_encoding::{AsciiSet, CONTROLS, percent_encode};
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 use std::path::Path;
 use std::sync::Arc;
@@ -14,6 +15,10 @@ const WRITER_CACHE_KIB: u32 = 65_536;
 const READER_CACHE_KIB: u32 = 8_192;
 /// How long a read waits for a lock; in WAL it hardly ever meets one.
 const READER_PATIENCE: Duration = Duration::from_secs(5);
+/// And one that wants the file for itself.
+const ALONE_PATIENCE: Duration = Duration::from_secs(2);
+/// What has a meaning in an SQLite URI.
+const PATH: &AsciiSet = &CONTROLS.add(b'%').add(b'?').add(b'#').add(b' ');
 /// Prepared statements kept per connection; more than the project has.
 const STATEMENTS: usize = 256;
 
@@ -83,6 +88,44 @@ pub fn for_reading(path: &Path) -> Result<Connection, StoreError> {
     if version.is_none() {
         return Err(StoreError::Missing { path: path.to_owned() });
     }
+    Ok(connection)
+}
+
+/// A connection for `VACUUM INTO`, which writes another file and only reads this one.
+///
+/// # Errors
+/// As [`for_reading`].
+pub(super) fn for_copying(path: &Path) -> Result<Connection, StoreError> {
+    let connection = for_reading(path)?;
+    // It would forbid the other file too.
+    connection.pragma_update(None, "query_only", false)?;
+    connection.pragma_update(None, "secure_delete", true)?;
+    Ok(connection)
+}
+
+/// A connection to a file that nobody writes, such as a backup that is proved: nothing is made beside it, and it may lie where
+/// nothing can be written.
+///
+/// # Errors
+/// [`StoreError::Open`] when it cannot be read.
+pub(super) fn immutable(path: &Path) -> Result<Connection, StoreError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
+    let escaped = percent_encode(path.as_os_str().as_encoded_bytes(), PATH).to_string();
+    #[expect(clippy::disallowed_methods, reason = "this is the place that opens")]
+    Connection::open_with_flags(format!("file:{escaped}?immutable=1"), flags)
+        .map_err(|cause| failed(path, cause, ALONE_PATIENCE))
+}
+
+/// A connection that has the file for itself and leaves nothing beside it.
+///
+/// # Errors
+/// [`StoreError::Busy`] when somebody else has it open, [`StoreError::NotADatabase`], [`StoreError::Open`].
+pub(super) fn alone(path: &Path) -> Result<Connection, StoreError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    #[expect(clippy::disallowed_methods, reason = "this is the place that opens")]
+    let connection = Connection::open_with_flags(path, flags).map_err(|cause| failed(path, cause, ALONE_PATIENCE))?;
+    connection.busy_timeout(ALONE_PATIENCE)?;
+    connection.pragma_update(None, "journal_mode", "DELETE").map_err(|cause| failed(path, cause, ALONE_PATIENCE))?;
     Ok(connection)
 }
 

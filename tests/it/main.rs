@@ -9,6 +9,7 @@ mod architecture;
 mod attempts;
 /// Keycloak's events and their trail: every listener's shape, tampering, cuts, alerts.
 mod audit;
+mod backup;
 /// Every command, for people and with `--json`; the configuration's mistakes; exit statuses.
 mod cli;
 /// kill -9, a lock held by somebody else, a full disk: nothing acknowledged is lost.

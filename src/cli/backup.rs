@@ -1,0 +1,123 @@
+//! `backup` and `restore`.
+
+use super::output::line;
+use super::{Failure, Place, clock};
+use crate::clock;
+use crate::config::Secrets;
+use crate::store::backup;
+use anyhow::Context;
+use clap::Args;
+use serde_json::json;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// How names of backups in a directory begin and end; between them is the time, so that they sort by it.
+const FIRST: &str = "novex-ingest-";
+const LAST: &str = ".db";
+
+#[derive(Debug, Args)]
+pub struct Backup {
+    /// A new file, or a directory: there it is named by the time
+    target: PathBuf,
+    /// In a directory: keep so many, and remove older ones when the new one is proved
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    keep: Option<u32>,
+    /// One JSON document
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct Restore {
+    /// A backup, as `backup` made it
+    file: PathBuf,
+    /// Only prove that it is sound
+    #[arg(long)]
+    check: bool,
+    /// One JSON document
+    #[arg(long)]
+    json: bool,
+}
+
+/// `20261124T133059Z`.
+fn stamp() -> String {
+    let digits: String =
+        clock::text(clock().now()).chars().filter(|letter| letter.is_ascii_digit() || *letter == 'T').collect();
+    format!("{}Z", digits.get(..15).unwrap_or(&digits))
+}
+
+pub fn backup(place: &Place, arguments: &Backup) -> Result<(), Failure> {
+    let config = place.load(Secrets::LeaveAside)?;
+    let is_directory = arguments.target.is_dir();
+    if arguments.keep.is_some() && !is_directory {
+        return Err(Failure::Usage(format!("--keep needs a directory, and {} is none", arguments.target.display())));
+    }
+    let target = if is_directory {
+        arguments.target.join(format!("{FIRST}{}{LAST}", stamp()))
+    } else {
+        arguments.target.clone()
+    };
+    let proof = backup::make(&config.store.path, &target)
+        .map_err(|error| anyhow::anyhow!("there is no new backup: {error}"))?;
+    let removed = match arguments.keep {
+        Some(keep) => rotate(&arguments.target, keep as usize)
+            .context("the new backup is made; older ones could not be removed")?,
+        None => 0,
+    };
+    let newest = proof.newest.as_deref().unwrap_or("none");
+    line(&if arguments.json {
+        json!({"file": target, "bytes": proof.bytes, "events": proof.events, "newest": proof.newest, "removed": removed}).to_string()
+    } else {
+        let older = if removed > 0 { format!("; {removed} older removed") } else { String::new() };
+        format!(
+            "{}: {} bytes, {} events, the newest of {newest}; proved{older}",
+            target.display(),
+            proof.bytes,
+            proof.events
+        )
+    })?;
+    Ok(())
+}
+
+/// Removes all but the newest `keep`; only what is named as ours.
+fn rotate(directory: &Path, keep: usize) -> std::io::Result<usize> {
+    let mut ours: Vec<PathBuf> = fs::read_dir(directory)?
+        .collect::<Result<Vec<_>, _>>()?
+        .into_iter()
+        .filter(|entry| {
+            let name = entry.file_name();
+            let name = name.to_string_lossy();
+            let time = name.strip_prefix(FIRST).and_then(|rest| rest.strip_suffix(LAST));
+            time.is_some_and(|time| time.len() == 16 && time.ends_with('Z'))
+        })
+        .map(|entry| entry.path())
+        .collect();
+    ours.sort();
+    let old = ours.len().saturating_sub(keep);
+    ours[..old].iter().try_for_each(fs::remove_file)?;
+    Ok(old)
+}
+
+pub fn restore(place: &Place, arguments: &Restore) -> Result<(), Failure> {
+    let config = place.load(Secrets::LeaveAside)?;
+    let failed = |error: backup::BackupError| anyhow::anyhow!("nothing was restored, and nothing was changed: {error}");
+    let (proof, aside) = if arguments.check {
+        (backup::prove(&arguments.file).map_err(failed)?, None)
+    } else {
+        backup::restore(&arguments.file, &config.store.path, &stamp()).map_err(failed)?
+    };
+    let newest = proof.newest.as_deref().unwrap_or("none");
+    line(&if arguments.json {
+        json!({"bytes": proof.bytes, "events": proof.events, "newest": proof.newest, "restored": !arguments.check, "before": aside}).to_string()
+    } else {
+        let what = if arguments.check { "is sound" } else { "is restored" };
+        let before = aside.map_or(String::new(), |aside| {
+            format!(
+                "\nThe database as it was is {}: what came after the backup is only there. Start again: systemctl start novex-ingest.socket novex-ingest",
+                aside.display()
+            )
+        });
+        format!("{} {what}: {} events, the newest of {newest}{before}", arguments.file.display(), proof.events)
+    })?;
+    Ok(())
+}
