@@ -249,7 +249,9 @@ fn show(reader: &Reader, arguments: &Show) -> anyhow::Result<()> {
     field("same body as", event.same_body_as.map(|other| format!("event {other}")))?;
     field(
         "body",
-        payload.map(|payload| format!("{} bytes (`novex-ingest events show {id} --body`)", payload.body.len())),
+        Some(payload.map_or("gone: it was pruned or erased".to_owned(), |payload| {
+            format!("{} bytes (`novex-ingest events show {id} --body`)", payload.body.len())
+        })),
     )?;
     line("")?;
     table(

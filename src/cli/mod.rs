@@ -8,6 +8,7 @@ mod events;
 mod mappings;
 mod output;
 mod privacy;
+mod prune;
 mod retry;
 mod search;
 mod send;
@@ -82,6 +83,8 @@ enum Command {
     /// Customers' requests for their data, and their deadlines
     #[command(subcommand)]
     Privacy(privacy::Command),
+    /// Take off what is old, as [retention] says
+    Prune(prune::Prune),
     /// Copy the database while it is used, and prove the copy
     Backup(backup::Backup),
     /// Prove a backup and put it in the place of the database; the daemon must be stopped
@@ -138,6 +141,7 @@ impl Cli {
             Command::Privacy(command) => privacy::run(&place, &command),
             Command::Sps(command) => sps::run(&place, &command),
             Command::Destinations(command) => destinations::run(&place, &command),
+            Command::Prune(arguments) => prune::run(&place, &arguments),
             Command::Backup(arguments) => backup::backup(&place, &arguments),
             Command::Restore(arguments) => backup::restore(&place, &arguments),
             Command::Completions(arguments) => shell::completions(&arguments),

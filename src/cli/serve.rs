@@ -6,7 +6,7 @@ use crate::handlers::Routes;
 use crate::logging;
 use crate::providers::sps::Asking;
 use crate::providers::{Providers, easypost::EasyPost, keycloak::Keycloak, shopify::Shopify};
-use crate::queue::process;
+use crate::queue::{janitor, process};
 use crate::server::{Polls, Shared, listener, tls};
 use crate::sps::schedule;
 use crate::store::{Store, destination_states};
@@ -37,10 +37,11 @@ pub fn run(place: &Place) -> Result<(), Failure> {
         warn!("{warning}");
     }
     raise_file_limit();
-    Ok(work::on_runtime(serve(config, place.dev))?)
+    let inherited = listener::inherited().context("a socket that the service manager passed cannot be used")?;
+    Ok(work::on_runtime(serve(config, place.dev, inherited))?)
 }
 
-async fn serve(config: Config, is_dev: bool) -> anyhow::Result<()> {
+async fn serve(config: Config, is_dev: bool, inherited: Vec<std::net::TcpListener>) -> anyhow::Result<()> {
     // Signals first: one that comes while the database opens must not end the process half-way.
     let (stop, stopping) = watch::channel(false);
     let (reload, reloads) = watch::channel(0_u64);
@@ -54,7 +55,7 @@ async fn serve(config: Config, is_dev: bool) -> anyhow::Result<()> {
     // What can be refused first, so that a failed start leaves no database behind that belongs to the wrong user.
     let certificate = tls::Holder::load(&config.tls)?;
     let destinations = work::destinations(&config)?;
-    let listeners = listen(&config)?;
+    let listeners = listen(&config, inherited)?;
     let address = listeners[0].local_addr()?;
     let store = Store::open(&work::store_options(&config), clock())?;
     warn_of_unconfigured(&config, &store)?;
@@ -69,6 +70,7 @@ async fn serve(config: Config, is_dev: bool) -> anyhow::Result<()> {
 
     let watcher = tokio::spawn(certificate.clone().watch(reloads));
     let mut receiving = tokio::spawn(listener::run(listeners, certificate, shared.clone(), stopping.clone()));
+    let tidy_until = stopping.clone();
     let mut working = config.worker.in_serve.then(|| {
         let worker = work::worker(&config, store.clone(), process::current(), Routes::standard(), &destinations);
         let courier = work::courier(&config, store.clone(), process::current(), destinations);
@@ -90,6 +92,7 @@ async fn serve(config: Config, is_dev: bool) -> anyhow::Result<()> {
     // Without a service manager there is nobody to tell, and nothing wrong.
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
     let watchdog = tokio::spawn(feed_watchdog(shared));
+    let tidying = tokio::spawn(janitor::run(store.clone(), config.retention.clone(), tidy_until));
 
     loop {
         tokio::select! {
@@ -118,6 +121,7 @@ async fn serve(config: Config, is_dev: bool) -> anyhow::Result<()> {
     if let Some(polling) = polling {
         polling.await.context("the poller panicked")?;
     }
+    tidying.await.context("the janitor panicked")?;
     watcher.abort();
     watchdog.abort();
     store.writer.close().await;
@@ -126,8 +130,7 @@ async fn serve(config: Config, is_dev: bool) -> anyhow::Result<()> {
 }
 
 /// The sockets that the service manager holds, else one of our own.
-fn listen(config: &Config) -> anyhow::Result<Vec<TcpListener>> {
-    let inherited = listener::inherited().context("a socket that the service manager passed cannot be used")?;
+fn listen(config: &Config, inherited: Vec<std::net::TcpListener>) -> anyhow::Result<Vec<TcpListener>> {
     if inherited.is_empty() {
         let listener = listener::bind(config.server.listen).with_context(|| {
             format!(
@@ -138,7 +141,7 @@ fn listen(config: &Config) -> anyhow::Result<Vec<TcpListener>> {
         })?;
         return Ok(vec![listener]);
     }
-    let addresses = inherited.iter().map(TcpListener::local_addr).collect::<io::Result<Vec<_>>>()?;
+    let addresses = inherited.iter().map(std::net::TcpListener::local_addr).collect::<io::Result<Vec<_>>>()?;
     if !addresses.iter().any(|address| address.port() == config.server.listen.port()) {
         warn!(
             "server.listen is {}, but systemd's socket unit listens on {addresses:?}, and that is what counts: \
@@ -146,7 +149,7 @@ fn listen(config: &Config) -> anyhow::Result<Vec<TcpListener>> {
             config.server.listen
         );
     }
-    Ok(inherited)
+    Ok(inherited.into_iter().map(TcpListener::from_std).collect::<io::Result<_>>()?)
 }
 
 /// Tells the service manager that this process is alive for as long as something can really be written. Where nothing can, a

@@ -5,6 +5,7 @@ mod destinations;
 pub mod dev;
 pub mod mistake;
 pub mod reader;
+mod retention;
 pub mod secrets;
 pub mod sections;
 pub mod sps;
@@ -31,6 +32,7 @@ pub struct Config {
     pub keycloak: Option<sections::Keycloak>,
     pub sps: Option<sps::Sps>,
     pub destinations: Vec<crate::destinations::Settings>,
+    pub retention: crate::queue::janitor::Retention,
     pub log: sections::Log,
     /// What works but deserves a look: told at start and by `config check`.
     pub warnings: Vec<String>,

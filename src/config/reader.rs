@@ -334,6 +334,10 @@ pub fn parse_duration(text: &str) -> Option<Duration> {
     if text == "0" {
         return Some(Duration::ZERO);
     }
+    // jiff's days are the calendar's; here they have 24 hours.
+    if let Some(days) = text.strip_suffix('d') {
+        return days.parse::<u64>().ok().filter(|days| *days < 1_000_000).map(|days| Duration::from_hours(24 * days));
+    }
     let duration: jiff::SignedDuration = text.parse().ok()?;
     Duration::try_from(duration).ok()
 }
@@ -341,6 +345,7 @@ pub fn parse_duration(text: &str) -> Option<Duration> {
 fn show(duration: Duration) -> String {
     let ms = duration.as_millis();
     match () {
+        () if ms.is_multiple_of(86_400_000) && ms > 86_400_000 => format!("{}d", ms / 86_400_000),
         () if ms.is_multiple_of(3_600_000) && ms > 0 => format!("{}h", ms / 3_600_000),
         () if ms.is_multiple_of(60_000) && ms > 0 => format!("{}m", ms / 60_000),
         () if ms.is_multiple_of(1000) => format!("{}s", ms / 1000),

@@ -2,7 +2,7 @@
 
 use super::reader::{At, Document, Table};
 use super::sps::{self, Sps};
-use super::{Config, Lines, Mistakes, Secrets, destinations, secrets};
+use super::{Config, Lines, Mistakes, Secrets, destinations, retention, secrets};
 use crate::destinations::Settings;
 use crate::providers::keycloak::Accept;
 use crate::secret::Secret;
@@ -136,6 +136,7 @@ pub(super) fn read(mut document: Document<'_>, path: &Path, secrets: Secrets) ->
         keycloak: reading.keycloak(root.table("keycloak")),
         sps: None,
         destinations: Vec::new(),
+        retention: retention::read(root.table("retention")),
         log: log(root.table("log")),
         server,
         store,

@@ -9,6 +9,7 @@
 
 pub mod backoff;
 pub mod courier;
+pub mod janitor;
 pub mod keeper;
 pub mod process;
 pub mod worker;

@@ -40,15 +40,17 @@ pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
 /// The sockets that the service manager holds for us: they stay open while this process is replaced by the next, so that no
 /// connection is refused. None without one.
 ///
+/// To be called once, before there are threads: it takes what says so out of the environment.
+///
 /// # Errors
 /// When one of them is no TCP listener.
-pub fn inherited() -> io::Result<Vec<TcpListener>> {
+pub fn inherited() -> io::Result<Vec<std::net::TcpListener>> {
     let mut sockets = ListenFd::from_env();
     let mut found = Vec::new();
     for place in 0..sockets.len() {
         if let Some(listener) = sockets.take_tcp_listener(place)? {
             listener.set_nonblocking(true)?;
-            found.push(TcpListener::from_std(listener)?);
+            found.push(listener);
         }
     }
     Ok(found)

@@ -28,6 +28,7 @@ pub mod outgoing;
 pub mod personal;
 pub mod privacy;
 pub mod projection;
+pub mod prune;
 pub mod purchase_order_views;
 pub mod purchase_orders;
 pub mod reader;

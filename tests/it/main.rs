@@ -38,6 +38,7 @@ mod privacy;
 /// The ERP's tables do not depend on the order of events, nor on how often each comes.
 mod projection;
 /// Workers as processes: claims, deaths, takeovers.
+mod prune;
 mod queue;
 /// Deliveries: the matrix of signatures and bodies, duplicates, conflicts, refusals.
 mod receive;

@@ -1,0 +1,143 @@
+//! Keeping the database from growing for ever: what is old is taken off by the rules, and an eye is kept on the disk.
+
+use crate::store::prune::{Pruned, Rule};
+use crate::store::{Store, StoreError};
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio::time::Instant;
+use tracing::{error, info, warn};
+
+/// How long events are kept, and what is done when the disk fills.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Retention {
+    /// Between two passes.
+    pub every: Duration,
+    /// At so much of the disk people are told.
+    pub warn_percent: u64,
+    /// At so much of it bodies of completed events go that are older than `squeeze_bodies`, whatever the rules keep.
+    pub squeeze_percent: u64,
+    /// `None`: they stay.
+    pub squeeze_bodies: Option<Duration>,
+    pub rules: Vec<Rule>,
+}
+
+/// How often the disk is looked at; the writer looks for itself before each delivery.
+const LOOK_EVERY: Duration = Duration::from_mins(1);
+/// What is not mended is told again after this.
+const TELL_EVERY: Duration = Duration::from_hours(1);
+/// After a start there is more important work first.
+const FIRST: Duration = Duration::from_secs(30);
+
+impl Retention {
+    /// The rules for a disk that fills up: completed events' bodies are kept for `squeeze_bodies` at most.
+    #[must_use]
+    pub fn squeezed(&self) -> Vec<Rule> {
+        let Some(most) = self.squeeze_bodies else { return self.rules.clone() };
+        let mut rules = self.rules.clone();
+        for rule in rules.iter_mut().filter(|rule| rule.status == "completed") {
+            rule.bodies = Some(rule.bodies.map_or(most, |bodies| bodies.min(most)));
+        }
+        if !rules.iter().any(|rule| rule.status == "completed" && rule.source.is_none()) {
+            rules.push(Rule { source: None, status: "completed".to_owned(), bodies: Some(most), rows: None });
+        }
+        rules
+    }
+}
+
+/// Runs until `stop` turns true.
+pub async fn run(store: Store, retention: Retention, mut stop: watch::Receiver<bool>) {
+    let mut due = Instant::now() + FIRST;
+    let mut told: Option<Instant> = None;
+    loop {
+        let wait = LOOK_EVERY.min(due.saturating_duration_since(Instant::now()));
+        tokio::select! {
+            () = tokio::time::sleep(wait) => {}
+            _ = stop.wait_for(|stop| *stop) => return,
+        }
+        let percent = store.disk_percent().unwrap_or(0);
+        let is_tight = percent >= retention.squeeze_percent;
+        let tell = told.is_none_or(|told| told.elapsed() >= TELL_EVERY);
+        if percent >= retention.warn_percent {
+            if tell {
+                told = Some(Instant::now());
+                warn!(
+                    "the disk of the database is {percent} % full: at {} % old bodies are taken off, and when less than \
+                     store.min_free_bytes is free nothing new is taken. Free space on it",
+                    retention.squeeze_percent
+                );
+            }
+        } else {
+            told = None;
+        }
+        if Instant::now() < due && !(is_tight && tell) {
+            continue;
+        }
+        due = Instant::now() + retention.every;
+        // A pass may take long after years without one; a stop does not wait for it.
+        tokio::select! {
+            () = pass(&store, &retention, is_tight) => {}
+            _ = stop.wait_for(|stop| *stop) => return,
+        }
+    }
+}
+
+async fn pass(store: &Store, retention: &Retention, is_tight: bool) {
+    let rules = if is_tight { retention.squeezed() } else { retention.rules.clone() };
+    match prune(store, &rules, is_tight).await {
+        Ok((Pruned { bodies: 0, rows: 0, .. }, 0)) => {}
+        Ok((pruned, pages)) => info!(
+            bodies = pruned.bodies,
+            bytes = pruned.bytes,
+            events = pruned.rows,
+            pages,
+            "what was old was taken off, as [retention] says"
+        ),
+        Err(error) => error!("what is old could not be taken off, trying again later: {error}"),
+    }
+}
+
+/// Takes off what is old, and gives the disk what that frees; gives the pages too.
+///
+/// # Errors
+/// When a read or a job fails.
+pub async fn prune(store: &Store, rules: &[Rule], all: bool) -> Result<(Pruned, u64), StoreError> {
+    let pruned = store.prune(rules, false).await?;
+    Ok((pruned, store.shrink(all).await?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_disk_keeps_less_and_never_what_failed() {
+        let day = Duration::from_hours(24);
+        let rule = |source: Option<&str>, status: &str, bodies: Option<Duration>| Rule {
+            source: source.map(str::to_owned),
+            status: status.to_owned(),
+            bodies,
+            rows: None,
+        };
+        let retention = Retention {
+            every: day,
+            warn_percent: 90,
+            squeeze_percent: 95,
+            squeeze_bodies: Some(7 * day),
+            rules: vec![
+                rule(Some("sps"), "completed", None),
+                rule(Some("shopify"), "completed", Some(day)),
+                rule(None, "failed", None),
+            ],
+        };
+        let squeezed = retention.squeezed();
+        assert_eq!(
+            squeezed,
+            [
+                rule(Some("sps"), "completed", Some(7 * day)),
+                rule(Some("shopify"), "completed", Some(day)),
+                rule(None, "failed", None),
+                rule(None, "completed", Some(7 * day)),
+            ]
+        );
+    }
+}
