@@ -4,6 +4,7 @@ mod audit;
 mod backup;
 mod check;
 mod destinations;
+mod doctor;
 mod events;
 mod mappings;
 mod output;
@@ -83,6 +84,8 @@ enum Command {
     /// Customers' requests for their data, and their deadlines
     #[command(subcommand)]
     Privacy(privacy::Command),
+    /// What is wrong on this box, and the mend; status 1 when something is
+    Doctor(doctor::Arguments),
     /// Take off what is old, as [retention] says
     Prune(prune::Prune),
     /// Copy the database while it is used, and prove the copy
@@ -141,6 +144,7 @@ impl Cli {
             Command::Privacy(command) => privacy::run(&place, &command),
             Command::Sps(command) => sps::run(&place, &command),
             Command::Destinations(command) => destinations::run(&place, &command),
+            Command::Doctor(arguments) => doctor::run(&place, &arguments),
             Command::Prune(arguments) => prune::run(&place, &arguments),
             Command::Backup(arguments) => backup::backup(&place, &arguments),
             Command::Restore(arguments) => backup::restore(&place, &arguments),

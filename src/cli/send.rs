@@ -132,7 +132,7 @@ fn missing(config: &Config, section: &str) -> String {
 }
 
 /// Every address of this box is also reached at its loopback.
-fn reachable(listen: SocketAddr) -> SocketAddr {
+pub(super) fn reachable(listen: SocketAddr) -> SocketAddr {
     let ip = match listen.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
         IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
@@ -141,7 +141,7 @@ fn reachable(listen: SocketAddr) -> SocketAddr {
     SocketAddr::new(ip, listen.port())
 }
 
-async fn deliver(
+pub(super) async fn deliver(
     config: &Config,
     to: SocketAddr,
     request: Request<Full<Bytes>>,

@@ -7,7 +7,7 @@ use crate::logging;
 use crate::providers::sps::Asking;
 use crate::providers::{Providers, easypost::EasyPost, keycloak::Keycloak, shopify::Shopify};
 use crate::queue::{janitor, process};
-use crate::server::{Polls, Shared, listener, tls};
+use crate::server::{Polls, Shared, expiry, listener, tls};
 use crate::sps::schedule;
 use crate::store::{Store, destination_states};
 use anyhow::Context;
@@ -69,6 +69,7 @@ async fn serve(config: Config, is_dev: bool, inherited: Vec<std::net::TcpListene
     ));
 
     let watcher = tokio::spawn(certificate.clone().watch(reloads));
+    let expiry = tokio::spawn(expiry::watch(tls::files(&config.tls), clock()));
     let mut receiving = tokio::spawn(listener::run(listeners, certificate, shared.clone(), stopping.clone()));
     let tidy_until = stopping.clone();
     let mut working = config.worker.in_serve.then(|| {
@@ -123,6 +124,7 @@ async fn serve(config: Config, is_dev: bool, inherited: Vec<std::net::TcpListene
     }
     tidying.await.context("the janitor panicked")?;
     watcher.abort();
+    expiry.abort();
     watchdog.abort();
     store.writer.close().await;
     info!("stopped");

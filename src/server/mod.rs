@@ -13,6 +13,7 @@ pub mod answer;
 pub mod body;
 pub mod by_address;
 pub mod connection;
+pub mod expiry;
 pub mod health;
 pub mod listener;
 pub mod rejected;

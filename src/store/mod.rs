@@ -13,6 +13,7 @@
 pub mod alerts;
 pub mod backup;
 pub mod changes;
+pub mod checkup;
 pub mod claims;
 pub mod deliveries;
 pub mod destination_states;

@@ -4,6 +4,8 @@
 use super::{StoreError, migrate};
 use percent_encoding::{AsciiSet, CONTROLS, percent_encode};
 use rusqlite::{Connection, ErrorCode, OpenFlags};
+use std::fs::OpenOptions;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,6 +30,8 @@ const STATEMENTS: usize = 256;
 /// [`StoreError::Foreign`], [`StoreError::Newer`] and [`StoreError::NotADatabase`] for a file that is not ours to use,
 /// [`StoreError::Open`] when the file or its directory cannot be used.
 pub fn for_writing(path: &Path, busy_timeout: Duration) -> Result<Connection, StoreError> {
+    // Before SQLite has it, which would make it readable for all; -wal and -shm take their mode from it.
+    let _ = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     #[expect(clippy::disallowed_methods, reason = "this is the place that opens")]
     let connection = Connection::open_with_flags(path, flags).map_err(|cause| failed(path, cause, busy_timeout))?;

@@ -17,6 +17,7 @@ mod crash;
 /// Handing on: to a server, a program and a directory that fail, hang, go away and come back.
 mod destinations;
 mod disk;
+mod doctor;
 mod edi;
 mod edi_faults;
 mod edi_files;
