@@ -14,6 +14,7 @@ mod retry;
 mod search;
 mod send;
 mod serve;
+mod setup;
 mod shell;
 mod sps;
 mod stats;
@@ -84,6 +85,9 @@ enum Command {
     /// Customers' requests for their data, and their deadlines
     #[command(subcommand)]
     Privacy(privacy::Command),
+    /// From an installed package to addresses that can be entered at the providers: asks, writes, starts, tries
+    #[command(after_long_help = setup::HELP)]
+    Setup(setup::Arguments),
     /// What is wrong on this box, and the mend; status 1 when something is
     Doctor(doctor::Arguments),
     /// Take off what is old, as [retention] says
@@ -144,6 +148,7 @@ impl Cli {
             Command::Privacy(command) => privacy::run(&place, &command),
             Command::Sps(command) => sps::run(&place, &command),
             Command::Destinations(command) => destinations::run(&place, &command),
+            Command::Setup(arguments) => setup::run(&place, &arguments),
             Command::Doctor(arguments) => doctor::run(&place, &arguments),
             Command::Prune(arguments) => prune::run(&place, &arguments),
             Command::Backup(arguments) => backup::backup(&place, &arguments),

@@ -63,6 +63,14 @@ pub fn run(place: &Place, arguments: &Arguments) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Sends a made-up event of a kind to the daemon of this box, signed with the first secret.
+pub(super) async fn sample(config: &Config, source: Source) -> anyhow::Result<StatusCode> {
+    let arguments = Arguments { source, topic: None, file: None, id: None, shop: None, to: None };
+    let to = reachable(config.server.listen);
+    let answer = tokio::time::timeout(PATIENCE, deliver(config, to, request(config, &arguments)?)).await;
+    Ok(answer.with_context(|| format!("{to} did not answer within {} s", PATIENCE.as_secs()))??.0)
+}
+
 fn request(config: &Config, arguments: &Arguments) -> anyhow::Result<Request<Full<Bytes>>> {
     let id = arguments.id.clone().unwrap_or_else(|| format!("{:032x}", fastrand::u128(..)));
     let first = |secrets: &[Secret]| secrets.first().cloned().context("no secret is configured for it");

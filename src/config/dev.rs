@@ -54,7 +54,10 @@ fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
 }
 
 /// 256 bits from the system's random source.
-fn random_hex() -> io::Result<String> {
+///
+/// # Errors
+/// When the system gives none.
+pub fn random_hex() -> io::Result<String> {
     use rustls::crypto::SecureRandom;
     let mut bytes = [0; 32];
     let provider = rustls::crypto::ring::default_provider();

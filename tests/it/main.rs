@@ -46,6 +46,7 @@ mod receive;
 /// Real payloads from a directory that NOVEX_SAMPLES names.
 mod samples;
 /// The certificate: self-signed, reloaded, broken; protocol versions.
+mod setup;
 mod sftp;
 mod sps;
 mod sps_api;

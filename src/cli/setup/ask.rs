@@ -1,0 +1,163 @@
+//! What is wanted: by flags, or asked of a person.
+
+use super::{Arguments, Plan, Wanted};
+use crate::secret::Secret;
+use anyhow::{Context, bail};
+use std::io::{self, IsTerminal, Write};
+use std::path::{Path, PathBuf};
+
+const PORT: u16 = 8443;
+
+/// The plan of flags; `None` when there are none and a person is there to be asked.
+///
+/// # Errors
+/// When they do not make a plan.
+pub(super) fn flags(arguments: &Arguments) -> anyhow::Result<Option<Plan>> {
+    let Some(domain) = &arguments.domain else {
+        let any =
+            !arguments.shop.is_empty() || arguments.easypost || arguments.keycloak || arguments.certificate.is_some();
+        if any || !io::stdin().is_terminal() {
+            bail!("--domain is missing: the name by which this box is reached from outside");
+        }
+        return Ok(None);
+    };
+    let mut plan = Plan { domain: domain.clone(), port: arguments.port.unwrap_or(PORT), ..Plan::default() };
+    check_domain(domain)?;
+    for shop in &arguments.shop {
+        let (name, file) = shop.split_once('=').with_context(|| format!("--shop {shop}: write DOMAIN=FILE"))?;
+        check_domain(name)?;
+        plan.shops.push((name.to_owned(), given(Path::new(file))?));
+    }
+    let wanted = |is_wanted: bool, file: &Option<PathBuf>| match (is_wanted, file) {
+        (false, _) => Ok(None),
+        (true, None) => Ok(Some(Wanted::New)),
+        (true, Some(file)) => given(file).map(Some),
+    };
+    plan.easypost = wanted(arguments.easypost, &arguments.easypost_secret)?;
+    plan.keycloak = wanted(arguments.keycloak, &arguments.keycloak_secret)?;
+    plan.certificate = arguments.certificate.clone().zip(arguments.private_key.clone());
+    if plan.shops.is_empty() && plan.easypost.is_none() && plan.keycloak.is_none() {
+        bail!("nothing is to be received: give --shop, --easypost or --keycloak");
+    }
+    Ok(Some(plan))
+}
+
+fn given(file: &Path) -> anyhow::Result<Wanted> {
+    let bytes = std::fs::read(file).with_context(|| format!("{} cannot be read", file.display()))?;
+    secret(bytes)
+}
+
+/// One line end after it is no part of it.
+fn secret(mut bytes: Vec<u8>) -> anyhow::Result<Wanted> {
+    if bytes.ends_with(b"\n") {
+        bytes.pop();
+    }
+    if bytes.ends_with(b"\r") {
+        bytes.pop();
+    }
+    if bytes.is_empty() {
+        bail!("the secret is empty");
+    }
+    Ok(Wanted::Given(Secret::new(bytes)))
+}
+
+fn check_domain(name: &str) -> anyhow::Result<()> {
+    let fits = name.contains('.') && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-".contains(&byte));
+    if !fits {
+        bail!("{name:?} is no domain: write it as hooks.example.com, without https:// and path");
+    }
+    Ok(())
+}
+
+/// Asks, again where an answer does not fit.
+///
+/// # Errors
+/// When the input ends.
+pub(super) fn person(config: &Path) -> anyhow::Result<Plan> {
+    say(&format!(
+        "This writes {} and the secrets beside it. Nothing is changed before the last question.\n",
+        config.display()
+    ))?;
+    let mut plan = Plan {
+        domain: until("The name by which this box is reached from outside (hooks.example.com): ", check_domain)?,
+        ..Plan::default()
+    };
+    let port = until(&format!("The port [{PORT}]: "), |text| {
+        if text.is_empty() || text.parse::<u16>().is_ok_and(|port| port > 0) {
+            Ok(())
+        } else {
+            bail!("that is no port")
+        }
+    })?;
+    plan.port = port.parse().unwrap_or(PORT);
+    loop {
+        let ask = if plan.shops.is_empty() {
+            "Shopify shop (acme-foods.myshopify.com), empty for none: "
+        } else {
+            "Another shop, empty for no more: "
+        };
+        let shop = until(ask, |text| if text.is_empty() { Ok(()) } else { check_domain(text) })?;
+        if shop.is_empty() {
+            break;
+        }
+        let hidden = rpassword::prompt_password(format!("The secret of {shop} (it is not shown): "))?;
+        match secret(hidden.trim().as_bytes().to_vec()) {
+            Ok(secret) => plan.shops.push((shop, secret)),
+            Err(error) => say(&format!("{error}\n"))?,
+        }
+    }
+    plan.easypost = made_or_pasted("EasyPost")?;
+    plan.keycloak = made_or_pasted("Keycloak")?;
+    let certificate = until("The certificate's file with its whole chain, empty for a self-signed one: ", |text| {
+        if text.is_empty() || Path::new(text).is_file() { Ok(()) } else { bail!("there is no such file") }
+    })?;
+    if !certificate.is_empty() {
+        let key = until("Its private key's file: ", |text| {
+            if Path::new(text).is_file() { Ok(()) } else { bail!("there is no such file") }
+        })?;
+        plan.certificate = Some((certificate.into(), key.into()));
+    }
+    if plan.shops.is_empty() && plan.easypost.is_none() && plan.keycloak.is_none() {
+        bail!("nothing is to be received: nothing was changed");
+    }
+    if !yes("Write it, start the service and send it a signed event of each kind?")? {
+        bail!("nothing was changed");
+    }
+    Ok(plan)
+}
+
+fn made_or_pasted(provider: &str) -> anyhow::Result<Option<Wanted>> {
+    if !yes(&format!("Does {provider} send to this box?"))? {
+        return Ok(None);
+    }
+    let hidden =
+        rpassword::prompt_password(format!("{provider}'s secret (it is not shown), empty to have one made: "))?;
+    if hidden.trim().is_empty() { Ok(Some(Wanted::New)) } else { secret(hidden.trim().as_bytes().to_vec()).map(Some) }
+}
+
+fn say(text: &str) -> io::Result<()> {
+    let mut out = io::stderr().lock();
+    out.write_all(text.as_bytes())?;
+    out.flush()
+}
+
+fn until(question: &str, fits: impl Fn(&str) -> anyhow::Result<()>) -> anyhow::Result<String> {
+    loop {
+        say(question)?;
+        let mut answer = String::new();
+        if io::stdin().read_line(&mut answer)? == 0 {
+            bail!("the input ended: nothing was changed");
+        }
+        match fits(answer.trim()) {
+            Ok(()) => return Ok(answer.trim().to_owned()),
+            Err(error) => say(&format!("{error}\n"))?,
+        }
+    }
+}
+
+fn yes(question: &str) -> anyhow::Result<bool> {
+    let answer = until(&format!("{question} [y/n]: "), |text| {
+        if ["y", "n", "yes", "no"].contains(&text.to_ascii_lowercase().as_str()) { Ok(()) } else { bail!("y or n") }
+    })?;
+    Ok(answer.to_ascii_lowercase().starts_with('y'))
+}

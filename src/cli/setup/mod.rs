@@ -1,0 +1,149 @@
+//! `setup`: from an installed package to addresses that can be entered at the providers.
+//!
+//! [`ask`] gathers what is wanted, from flags or from a person; [`write`] writes it, and takes all of it back when it would not
+//! start; [`tell`] prints what to enter where.
+
+mod ask;
+mod tell;
+mod write;
+
+use super::output::say;
+use super::{Failure, Place, send, work};
+use crate::config::{Config, Secrets};
+use crate::store::envelope::Source;
+use anyhow::{Context, bail};
+use clap::Args;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+pub const HELP: &str = "\
+Without flags it asks. With --domain it does not:
+  novex-ingest setup --domain hooks.example.com --shop acme-foods.myshopify.com=/root/shopify-secret --easypost --keycloak
+Shopify's secret is Shopify's: the app's client secret, or the one below the webhooks in the shop's settings. The others are made
+here. Secrets are kept in the directory secrets beside the configuration, and printed never.";
+
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// The name by which this box is reached from outside
+    #[arg(long)]
+    domain: Option<String>,
+    /// The port [default: 8443]
+    #[arg(long)]
+    port: Option<u16>,
+    /// A shop and the file with its secret; may be given several times
+    #[arg(long, value_name = "DOMAIN=FILE")]
+    shop: Vec<String>,
+    /// Take EasyPost's webhooks; the secret is made here, unless --easypost-secret names one
+    #[arg(long)]
+    easypost: bool,
+    #[arg(long, value_name = "FILE", requires = "easypost")]
+    easypost_secret: Option<PathBuf>,
+    /// Take Keycloak's events; the secret is made here, unless --keycloak-secret names one
+    #[arg(long)]
+    keycloak: bool,
+    #[arg(long, value_name = "FILE", requires = "keycloak")]
+    keycloak_secret: Option<PathBuf>,
+    /// The certificate, with its whole chain; without one a self-signed pair serves until there is one
+    #[arg(long, value_name = "FILE", requires = "private_key")]
+    certificate: Option<PathBuf>,
+    #[arg(long, value_name = "FILE", requires = "certificate")]
+    private_key: Option<PathBuf>,
+    /// Only write; start nothing and send nothing
+    #[arg(long)]
+    no_start: bool,
+}
+
+/// What is wanted.
+#[derive(Debug, Clone, Default)]
+struct Plan {
+    domain: String,
+    port: u16,
+    shops: Vec<(String, Wanted)>,
+    easypost: Option<Wanted>,
+    keycloak: Option<Wanted>,
+    certificate: Option<(PathBuf, PathBuf)>,
+}
+
+/// Where a secret comes from.
+#[derive(Clone)]
+enum Wanted {
+    /// It is made here.
+    New,
+    Given(crate::secret::Secret),
+}
+
+impl std::fmt::Debug for Wanted {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(if matches!(self, Self::New) { "New" } else { "Given" })
+    }
+}
+
+pub fn run(place: &Place, arguments: &Arguments) -> Result<(), Failure> {
+    let path = place.config_path()?;
+    let plan = match ask::flags(arguments).map_err(|error| Failure::Usage(format!("{error:#}")))? {
+        Some(plan) => plan,
+        None => ask::person(&path).map_err(|error| Failure::Usage(format!("{error:#}")))?,
+    };
+    write::all(&path, &plan)?;
+    if !arguments.no_start {
+        start(&path)?;
+    }
+    let config = place.load(Secrets::Load)?;
+    if !arguments.no_start {
+        try_out(&config)?;
+    }
+    tell::all(&config, &plan)?;
+    Ok(())
+}
+
+/// The service as the package has it, with the new configuration.
+fn start(path: &Path) -> anyhow::Result<()> {
+    if !Path::new("/run/systemd/system").exists() || path != Path::new(crate::config::INSTALLED) {
+        bail!(
+            "{} is written; the service is not started, because this is no installed package under systemd. Start `novex-ingest serve`, or use --no-start",
+            path.display()
+        );
+    }
+    for arguments in [
+        &["daemon-reload"][..],
+        &["enable", "--quiet", "novex-ingest.socket", "novex-ingest.service"],
+        &["restart", "novex-ingest.socket", "novex-ingest.service"],
+    ] {
+        let done = Command::new("systemctl").args(arguments).status().context("systemctl cannot be run")?;
+        if !done.success() {
+            bail!("systemctl {} failed; `systemctl status novex-ingest` says why", arguments.join(" "));
+        }
+    }
+    Ok(())
+}
+
+/// How long a service may take to answer after its start.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A signed event of each kind, as the providers send them.
+fn try_out(config: &Config) -> anyhow::Result<()> {
+    let mut kinds = Vec::new();
+    if !config.shopify.is_empty() {
+        kinds.push(Source::Shopify);
+    }
+    kinds.extend(config.easypost.as_ref().map(|_| Source::EasyPost));
+    kinds.extend(config.keycloak.as_ref().map(|_| Source::Keycloak));
+    let begin = Instant::now();
+    for kind in kinds {
+        loop {
+            let answer = work::block_on(async { send::sample(config, kind).await }).and_then(|answer| answer);
+            match answer {
+                Ok(status) if status.is_success() => break,
+                Ok(status) => bail!(
+                    "a signed {} event was answered {status}; `novex-ingest events rejected` says why",
+                    kind.as_str()
+                ),
+                Err(error) if begin.elapsed() > PATIENCE => return Err(error),
+                Err(_not_yet) => std::thread::sleep(Duration::from_millis(200)),
+            }
+        }
+        say(&format!("a signed {} event was sent, verified and stored", kind.as_str()))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,184 @@
+//! `setup`: what it writes starts, is nobody else's to read, and is taken back when it would not start.
+
+use crate::util::{BIN, Home};
+use std::fs;
+use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
+use std::process::{Command, Output, Stdio};
+
+/// A directory with the configuration as the package ships it.
+fn installed() -> (tempfile::TempDir, String) {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("config.toml");
+    fs::copy(concat!(env!("CARGO_MANIFEST_DIR"), "/packaging/config.toml"), &path).unwrap();
+    let text = fs::read_to_string(&path).unwrap().replace("#path = \"/var/lib", "path = \"/var/lib");
+    let text =
+        text.replace("/var/lib/novex-ingest/events.db", &directory.path().join("events.db").display().to_string());
+    fs::write(&path, text).unwrap();
+    fs::write(directory.path().join("given"), "shop-secret\n").unwrap();
+    let path = path.display().to_string();
+    (directory, path)
+}
+
+fn setup(path: &str, arguments: &[&str]) -> Output {
+    Command::new(BIN)
+        .args(["--config", path, "setup"])
+        .args(arguments)
+        .env_remove("NOVEX_CONFIG")
+        .stdin(Stdio::null())
+        .output()
+        .unwrap()
+}
+
+#[test]
+fn flags_write_what_starts() {
+    let (directory, path) = installed();
+    let given = format!("--shop=acme-foods.myshopify.com={}", directory.path().join("given").display());
+    let flags = ["--domain", "hooks.example.com", &given, "--easypost", "--keycloak", "--port", "18443", "--no-start"];
+    let done = setup(&path, &flags);
+    let said = String::from_utf8_lossy(&done.stdout).into_owned();
+    assert!(done.status.success(), "{done:?}");
+    for wanted in [
+        "https://hooks.example.com:18443/api/webhooks/shopify/orders/create",
+        "https://hooks.example.com:18443/api/webhooks/easypost",
+        "https://hooks.example.com:18443/api/keycloak/events",
+        "Authorization: Bearer SECRET",
+        "self-signed",
+    ] {
+        assert!(said.contains(wanted), "{wanted}: {said}");
+    }
+    let secrets = directory.path().join("secrets");
+    let read = |name: &str| fs::read_to_string(secrets.join(name)).unwrap();
+    assert_eq!(read("shopify-acme-foods"), "shop-secret");
+    assert_eq!((read("easypost").len(), read("keycloak").len()), (64, 64));
+    assert!(!said.contains("shop-secret") && !said.contains(&read("keycloak")), "a secret is never printed");
+    for file in ["secrets/shopify-acme-foods", "secrets/easypost", "secrets/keycloak", "config.toml"] {
+        let mode = fs::metadata(directory.path().join(file)).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode, 0o640, "{file}");
+    }
+    let check = Command::new(BIN).args(["--config", &path, "config", "check"]).output().unwrap();
+    assert!(check.status.success(), "{check:?}");
+    let text = fs::read_to_string(&path).unwrap();
+    assert!(text.contains("\nlisten = \"0.0.0.0:18443\"\n") && text.contains("# Largest body of a delivery"), "{text}");
+    // A second time: what is there is neither said twice nor written over.
+    let again = setup(&path, &flags);
+    assert!(
+        !again.status.success() && String::from_utf8_lossy(&again.stderr).contains("is configured already"),
+        "{again:?}"
+    );
+    assert_eq!(fs::read_to_string(&path).unwrap(), text);
+    assert_eq!(read("easypost").len(), 64);
+}
+
+#[test]
+fn what_would_not_start_is_taken_back() {
+    let (directory, path) = installed();
+    let before = fs::read_to_string(&path).unwrap();
+    let given = format!("--shop=acme-foods.myshopify.com={}", directory.path().join("given").display());
+    let none = directory.path().join("none").display().to_string();
+    fs::write(directory.path().join("empty"), "\n").unwrap();
+    let empty = format!("--shop=acme-foods.myshopify.com={}", directory.path().join("empty").display());
+    for (flags, wanted, code) in [
+        (vec!["--domain", "https://hooks.example.com", &given], "is no domain", 2),
+        (vec!["--domain", "hooks.example.com"], "nothing is to be received", 2),
+        (vec![given.as_str()], "--domain is missing", 2),
+        (vec!["--domain", "hooks.example.com", "--shop=acme-foods.myshopify.com"], "write DOMAIN=FILE", 2),
+        (vec!["--domain", "hooks.example.com", &empty], "the secret is empty", 2),
+        (vec!["--domain", "hooks.example.com", "--easypost", "--easypost-secret", &none], "cannot be read", 2),
+        (vec!["--domain", "hooks.example.com", "--easypost"], "is not started", 1),
+    ] {
+        let refused = setup(&path, &flags);
+        let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+        assert!(refused.status.code() == Some(code) && said.contains(wanted), "{wanted}: {said}");
+    }
+    // The last one wrote, and only did not start: taken out by hand for what follows.
+    fs::write(&path, &before).unwrap();
+    // A secret of that name is there: it is not written over.
+    let kept = fs::read_to_string(directory.path().join("secrets/easypost")).unwrap();
+    let refused = setup(&path, &["--domain", "hooks.example.com", "--keycloak", "--easypost", "--no-start"]);
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("nothing was changed"), "{refused:?}");
+    assert_eq!(fs::read_to_string(directory.path().join("secrets/easypost")).unwrap(), kept);
+    assert!(!directory.path().join("secrets/keycloak").exists(), "what was made is taken back");
+    assert_eq!(fs::read_to_string(&path).unwrap(), before);
+}
+
+/// A person is asked, secrets are not shown, and before the last answer nothing is written.
+#[test]
+fn a_person_is_asked() {
+    for (last, written) in [("n", false), ("y", true)] {
+        let (directory, path) = installed();
+        let command = format!("{BIN} --config {path} setup --no-start");
+        let mut child = Command::new("script")
+            .args(["-qec", &command, "/dev/null"])
+            .env_remove("NOVEX_CONFIG")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("script, of Debian's bsdutils");
+        let mut input = child.stdin.take().unwrap();
+        let output = child.stdout.take().unwrap();
+        let answers = [
+            "no domain",
+            "hooks.example.com",
+            "",
+            "acme-foods.myshopify.com",
+            "typed-secret",
+            "",
+            "y",
+            "",
+            "n",
+            "",
+            last,
+        ];
+        // One answer to each question: a terminal throws away what was typed before a hidden one.
+        let reader = std::thread::spawn(move || {
+            let mut all = String::new();
+            let mut output = output;
+            let mut byte = [0; 1];
+            let mut asked = 0;
+            while std::io::Read::read(&mut output, &mut byte).is_ok_and(|read| read > 0) {
+                all.push(char::from(byte[0]));
+                if all.ends_with(": ") && asked < answers.len() {
+                    std::thread::sleep(std::time::Duration::from_millis(100));
+                    let _ = writeln!(input, "{}", answers[asked]);
+                    asked += 1;
+                }
+            }
+            all
+        });
+        let status = child.wait().unwrap();
+        let all = reader.join().unwrap();
+        assert_eq!(status.success(), written, "{all}");
+        assert!(all.contains("is no domain") && !all.contains("typed-secret"), "{all}");
+        assert_eq!(directory.path().join("secrets").exists(), written, "{all}");
+        if written {
+            assert_eq!(
+                fs::read_to_string(directory.path().join("secrets/shopify-acme-foods")).unwrap(),
+                "typed-secret"
+            );
+            assert!(all.contains("https://hooks.example.com:8443/api/webhooks/easypost"), "{all}");
+        }
+    }
+}
+
+/// What it wrote serves, and takes what is signed with its secrets.
+#[test]
+fn what_it_wrote_serves() {
+    let home = Home::new("");
+    let path = home.path("config.toml");
+    fs::write(&path, format!("[server]\nlisten = \"127.0.0.1:0\"\n[store]\npath = {:?}\n", home.db())).unwrap();
+    let done = setup(
+        &path.display().to_string(),
+        &["--domain", "hooks.example.com", "--easypost", "--keycloak", "--no-start"],
+    );
+    assert!(done.status.success(), "{done:?}");
+    let daemon = home.serve();
+    for source in ["easypost", "keycloak"] {
+        home.ok(&["send", source, "--to", &daemon.address.to_string()]);
+    }
+    assert_eq!(
+        home.sql("SELECT group_concat(source) FROM (SELECT source FROM webhook_events ORDER BY 1)"),
+        "easypost,keycloak"
+    );
+    daemon.stop();
+}
