@@ -10,6 +10,7 @@ mod mappings;
 mod output;
 mod privacy;
 mod prune;
+mod reload;
 mod retry;
 mod search;
 mod send;

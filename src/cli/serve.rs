@@ -1,5 +1,6 @@
 //! `serve`: everything together, until SIGTERM.
 
+use super::reload::{self, Running};
 use super::{Failure, Place, clock, work};
 use crate::config::{Config, Secrets, dev};
 use crate::handlers::Routes;
@@ -7,7 +8,7 @@ use crate::logging;
 use crate::providers::sps::Asking;
 use crate::providers::{Providers, easypost::EasyPost, keycloak::Keycloak, shopify::Shopify};
 use crate::queue::{janitor, process};
-use crate::server::{Polls, Shared, expiry, listener, tls};
+use crate::server::{Doors, Shared, expiry, listener, tls};
 use crate::sps::schedule;
 use crate::store::{Store, destination_states};
 use anyhow::Context;
@@ -28,7 +29,8 @@ Addresses to enter at the providers (HTTPS, by default port 8443):
 
 When it is ready it prints one line on standard output: novex-ingest ready https://ADDRESS:PORT
 SIGTERM ends it: no new connections, requests in flight are answered, handlers finish, claims are given back.
-SIGHUP reads the certificate again.";
+SIGHUP (systemctl reload novex-ingest) reads the configuration again: shops, secrets, the certificate and retention hold at once,
+everything else waits for a restart, and the log says what.";
 
 pub fn run(place: &Place) -> Result<(), Failure> {
     let config = place.load(Secrets::Load)?;
@@ -41,7 +43,7 @@ pub fn run(place: &Place) -> Result<(), Failure> {
     Ok(work::on_runtime(serve(config, place.dev, inherited))?)
 }
 
-async fn serve(config: Config, is_dev: bool, inherited: Vec<std::net::TcpListener>) -> anyhow::Result<()> {
+async fn serve(mut config: Config, is_dev: bool, inherited: Vec<std::net::TcpListener>) -> anyhow::Result<()> {
     // Signals first: one that comes while the database opens must not end the process half-way.
     let (stop, stopping) = watch::channel(false);
     let (reload, reloads) = watch::channel(0_u64);
@@ -60,13 +62,9 @@ async fn serve(config: Config, is_dev: bool, inherited: Vec<std::net::TcpListene
     let store = Store::open(&work::store_options(&config), clock())?;
     warn_of_unconfigured(&config, &store)?;
     let (polls, polling) = polling(&config, &store, &stopping);
-    let shared = Arc::new(Shared::new(
-        config.server.clone(),
-        providers(&config),
-        store.clone(),
-        config.worker.max_attempts,
-        polls,
-    ));
+    let (retention, kept) = watch::channel(config.retention.clone());
+    let shared =
+        Arc::new(Shared::new(config.server.clone(), doors(&config), store.clone(), config.worker.max_attempts, polls));
 
     let watcher = tokio::spawn(certificate.clone().watch(reloads));
     let expiry = tokio::spawn(expiry::watch(tls::files(&config.tls), clock()));
@@ -92,14 +90,20 @@ async fn serve(config: Config, is_dev: bool, inherited: Vec<std::net::TcpListene
     }
     // Without a service manager there is nobody to tell, and nothing wrong.
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
-    let watchdog = tokio::spawn(feed_watchdog(shared));
-    let tidying = tokio::spawn(janitor::run(store.clone(), config.retention.clone(), tidy_until));
+    let watchdog = tokio::spawn(feed_watchdog(shared.clone()));
+    let tidying = tokio::spawn(janitor::run(store.clone(), kept, tidy_until));
 
     loop {
         tokio::select! {
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
-            _ = hangup.recv() => reload.send_modify(|count| *count += 1),
+            _ = hangup.recv() => {
+                let running = Running { shared: &shared, certificate: &reload, retention: &retention };
+                if let Some(new) = reload::reload(&config, &running) {
+                    // What waits for a restart is compared with what runs.
+                    config = Config { retention: new.retention, shopify: new.shopify, easypost: new.easypost, keycloak: new.keycloak, ..config };
+                }
+            }
             // None of these ends before it is told to. If one does, a new process is the best that can be had: nothing
             // acknowledged is lost by it, and the service manager starts it at once.
             () = store.writer.ended() => {
@@ -175,14 +179,12 @@ fn polling(
     config: &Config,
     store: &Store,
     stopping: &watch::Receiver<bool>,
-) -> (Option<Polls>, Option<JoinHandle<()>>) {
+) -> (Option<mpsc::Sender<schedule::Request>>, Option<JoinHandle<()>>) {
     let Some(sps) = config.sps.as_ref().filter(|sps| !sps.sources.is_empty()) else { return (None, None) };
     let (requests, asked) = mpsc::channel(schedule::REQUESTS_MAX);
     let poller = work::poller(config, store.clone());
     let run = schedule::run(poller, Arc::new(sps.sources.clone()), sps.interval, asked, stopping.clone());
-    let polls = Polls { asking: Asking::new(sps.secrets.clone()), requests };
-    // Without a secret nobody may ask from outside.
-    ((!sps.secrets.is_empty()).then_some(polls), Some(tokio::spawn(run)))
+    (Some(requests), Some(tokio::spawn(run)))
 }
 
 /// What waits for a destination that the configuration has no more waits for ever unless somebody is told.
@@ -204,6 +206,13 @@ async fn ended(task: &mut Option<JoinHandle<()>>) {
         Some(task) => drop(task.await),
         None => std::future::pending().await,
     }
+}
+
+/// Who may deliver and ask for a poll, and by which secrets.
+pub(super) fn doors(config: &Config) -> Doors {
+    // Without a secret nobody may ask from outside.
+    let asking = config.sps.as_ref().filter(|sps| !sps.secrets.is_empty());
+    Doors { providers: providers(config), asking: asking.map(|sps| Asking::new(sps.secrets.clone())) }
 }
 
 fn providers(config: &Config) -> Providers {

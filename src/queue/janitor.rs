@@ -44,8 +44,8 @@ impl Retention {
     }
 }
 
-/// Runs until `stop` turns true.
-pub async fn run(store: Store, retention: Retention, mut stop: watch::Receiver<bool>) {
+/// Runs until `stop` turns true, by the rules that hold now.
+pub async fn run(store: Store, current: watch::Receiver<Retention>, mut stop: watch::Receiver<bool>) {
     let mut due = Instant::now() + FIRST;
     let mut told: Option<Instant> = None;
     loop {
@@ -54,6 +54,7 @@ pub async fn run(store: Store, retention: Retention, mut stop: watch::Receiver<b
             () = tokio::time::sleep(wait) => {}
             _ = stop.wait_for(|stop| *stop) => return,
         }
+        let retention = current.borrow().clone();
         let percent = store.disk_percent().unwrap_or(0);
         let is_tight = percent >= retention.squeeze_percent;
         let tell = told.is_none_or(|told| told.elapsed() >= TELL_EVERY);

@@ -25,26 +25,28 @@ use crate::providers::Providers;
 use crate::providers::sps::Asking;
 use crate::sps::schedule::Request;
 use crate::store::Store;
-use std::sync::Arc;
+use std::sync::{Arc, RwLock};
 use tokio::sync::{Semaphore, mpsc};
 
-/// `POST /api/sps/poll`.
-pub struct Polls {
-    pub asking: Asking,
-    pub requests: mpsc::Sender<Request>,
+/// Who may come in, and by which secrets.
+pub struct Doors {
+    pub providers: Providers,
+    /// Of `POST /api/sps/poll`; `None`: nobody may ask from outside.
+    pub asking: Option<Asking>,
 }
 
 /// What every connection and request shares.
 pub struct Shared {
     pub limits: Limits,
-    pub providers: Providers,
+    /// Replaced as a whole when the configuration is read again.
+    doors: RwLock<Arc<Doors>>,
     pub store: Store,
     /// `worker.max_attempts`, written with each event.
     pub max_attempts: u32,
     pub health: health::Health,
     pub rejected: rejected::Recorder,
-    /// Who may ask for a poll, and who makes it; `None`: EDI is not configured.
-    pub polls: Option<Polls>,
+    /// Who makes polls; `None`: EDI is not configured.
+    pub polls: Option<mpsc::Sender<Request>>,
     /// A permit a request in flight.
     pub requests: Arc<Semaphore>,
     pub requests_by_address: by_address::ByAddress,
@@ -53,8 +55,25 @@ pub struct Shared {
 }
 
 impl Shared {
+    /// Who may deliver and ask, as of now.
     #[must_use]
-    pub fn new(limits: Limits, providers: Providers, store: Store, max_attempts: u32, polls: Option<Polls>) -> Self {
+    pub fn doors(&self) -> Arc<Doors> {
+        self.doors.read().expect("nothing panics while it holds them").clone()
+    }
+
+    /// From the next request on these are asked; requests in flight keep theirs.
+    pub fn replace_doors(&self, doors: Doors) {
+        *self.doors.write().expect("nothing panics while it holds them") = Arc::new(doors);
+    }
+
+    #[must_use]
+    pub fn new(
+        limits: Limits,
+        doors: Doors,
+        store: Store,
+        max_attempts: u32,
+        polls: Option<mpsc::Sender<Request>>,
+    ) -> Self {
         let permits = |number: u64| {
             Arc::new(Semaphore::new(usize::try_from(number).unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS)))
         };
@@ -65,7 +84,7 @@ impl Shared {
             health: health::Health::new(store.clone(), limits.answer_timeout),
             rejected: rejected::Recorder::new(store.clone()),
             limits,
-            providers,
+            doors: RwLock::new(Arc::new(doors)),
             store,
             max_attempts,
             polls,

@@ -15,7 +15,9 @@ use super::Shared;
 use super::answer::{self, Answer};
 use super::body::{self, NoBody};
 use super::rejected::Refused;
-use crate::providers::{Endpoint, Reason, Refusal};
+use crate::providers::sps::Asking;
+use crate::providers::{Endpoint, Providers, Reason, Refusal};
+use crate::sps::schedule;
 use crate::store::StoreError;
 use http_body_util::BodyExt;
 use hyper::body::Body;
@@ -25,7 +27,7 @@ use hyper::{Method, Request, Version};
 use percent_encoding::percent_decode_str;
 use std::net::IpAddr;
 use std::time::Duration;
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 use tracing::{debug, warn};
 
@@ -120,18 +122,27 @@ async fn route(head: &Parts, incoming: &mut Incoming, from: IpAddr, shared: &Sha
         note(head, from, &[], &refusal, shared);
         return answer::not_allowed(&refusal, route.allow());
     }
-    match route {
-        Route::Deliver(endpoint) if shared.providers.configured(&endpoint) => {
-            deliver(&endpoint, head, incoming, from, shared).await
+    // The same for the whole request, also when they are replaced meanwhile.
+    let doors = shared.doors();
+    match (route, &doors.asking, &shared.polls) {
+        (Route::Deliver(endpoint), ..) if doors.providers.configured(&endpoint) => {
+            deliver(&endpoint, &doors.providers, (head, incoming, from), shared).await
         }
-        Route::Sps if shared.polls.is_some() => poll(head, from, shared).await,
-        Route::Deliver(_) | Route::Sps => refuse(Refusal::new(Reason::NotConfigured, "no secrets are configured"), &[]),
-        Route::Unknown | Route::Health => unreachable!("answered above"),
+        (Route::Sps, Some(asking), Some(polls)) => poll(head, from, (asking, polls), shared).await,
+        (Route::Deliver(_) | Route::Sps, ..) => {
+            refuse(Refusal::new(Reason::NotConfigured, "no secrets are configured"), &[])
+        }
+        (Route::Unknown | Route::Health, ..) => unreachable!("answered above"),
     }
 }
 
-async fn deliver(endpoint: &Endpoint, head: &Parts, incoming: &mut Incoming, from: IpAddr, shared: &Shared) -> Answer {
-    if let Err(refusal) = shared.providers.precheck(endpoint, &head.headers) {
+async fn deliver(
+    endpoint: &Endpoint,
+    providers: &Providers,
+    (head, incoming, from): (&Parts, &mut Incoming, IpAddr),
+    shared: &Shared,
+) -> Answer {
+    if let Err(refusal) = providers.precheck(endpoint, &head.headers) {
         note(head, from, &[], &refusal, shared);
         return answer::refused(&refusal);
     }
@@ -144,7 +155,7 @@ async fn deliver(endpoint: &Endpoint, head: &Parts, incoming: &mut Incoming, fro
         }
     };
     let now = shared.store.clock.now();
-    let delivery = match shared.providers.verify(endpoint, &head.headers, &body.bytes, now) {
+    let delivery = match providers.verify(endpoint, &head.headers, &body.bytes, now) {
         Ok(delivery) => delivery,
         Err(refusal) => {
             note(head, from, &body.bytes, &refusal, shared);
@@ -175,14 +186,18 @@ async fn deliver(endpoint: &Endpoint, head: &Parts, incoming: &mut Incoming, fro
 /// How long a poll is waited for; it goes on without anybody waiting.
 const POLL_WAIT: Duration = Duration::from_mins(1);
 
-async fn poll(head: &Parts, from: IpAddr, shared: &Shared) -> Answer {
-    let Some(polls) = &shared.polls else { return answer::unavailable("not configured") };
-    if let Err(refusal) = polls.asking.check(&head.headers) {
+async fn poll(
+    head: &Parts,
+    from: IpAddr,
+    (asking, polls): (&Asking, &mpsc::Sender<schedule::Request>),
+    shared: &Shared,
+) -> Answer {
+    if let Err(refusal) = asking.check(&head.headers) {
         note(head, from, &[], &refusal, shared);
         return answer::refused(&refusal);
     }
     let (answer, polled) = oneshot::channel();
-    if polls.requests.try_send(answer).is_err() {
+    if polls.try_send(answer).is_err() {
         return answer::unavailable("polls are running already");
     }
     match timeout(POLL_WAIT, polled).await {

@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 
 pub const HELP: &str = "\
 Without flags it asks. With --domain it does not:
-  novex-ingest setup --domain hooks.example.com --shop acme-foods.myshopify.com=/root/shopify-secret --easypost --keycloak
+  novex-ingest setup --domain hooks.example.com --shop acme-foods.myshopify.com=./shopify-secret --easypost --keycloak
 Shopify's secret is Shopify's: the app's client secret, or the one below the webhooks in the shop's settings. The others are made
 here. Secrets are kept in the directory secrets beside the configuration, and printed never.";
 
@@ -105,11 +105,14 @@ fn start(path: &Path) -> anyhow::Result<()> {
             path.display()
         );
     }
-    for arguments in [
+    // One after the other: a socket is not opened again while its service has it.
+    let steps = [
         &["daemon-reload"][..],
+        &["stop", "novex-ingest.socket", "novex-ingest.service"],
         &["enable", "--quiet", "novex-ingest.socket", "novex-ingest.service"],
-        &["restart", "novex-ingest.socket", "novex-ingest.service"],
-    ] {
+        &["start", "novex-ingest.socket", "novex-ingest.service"],
+    ];
+    for arguments in steps {
         let done = Command::new("systemctl").args(arguments).status().context("systemctl cannot be run")?;
         if !done.success() {
             bail!("systemctl {} failed; `systemctl status novex-ingest` says why", arguments.join(" "));

@@ -1,0 +1,71 @@
+//! SIGHUP: the configuration is read again while everything goes on.
+//!
+//! At once: who may deliver and by which secrets, the certificate, retention. What else differs is named, and waits for a restart,
+//! which under systemd refuses no connection. A file with mistakes changes nothing.
+
+use super::serve::doors;
+use crate::config::{Config, Secrets};
+use crate::queue::janitor::Retention;
+use crate::server::Shared;
+use sd_notify::NotifyState;
+use tokio::sync::watch;
+use tracing::{error, info, warn};
+
+/// What can be changed without a restart.
+pub(super) struct Running<'r> {
+    pub shared: &'r Shared,
+    /// Changes when the certificate is to be read again.
+    pub certificate: &'r watch::Sender<u64>,
+    pub retention: &'r watch::Sender<Retention>,
+}
+
+/// Reads the file of `old` again; gives what holds from now on.
+pub(super) fn reload(old: &Config, running: &Running<'_>) -> Option<Config> {
+    // The service manager waits until it is told that it is over.
+    if let Ok(now) = NotifyState::monotonic_usec_now() {
+        let _ = sd_notify::notify(&[NotifyState::Reloading, now]);
+    }
+    running.certificate.send_modify(|count| *count += 1);
+    let read = Config::load(&old.path, Secrets::Load);
+    let new = match read {
+        Ok(new) => {
+            for warning in &new.warnings {
+                warn!("{warning}");
+            }
+            running.shared.replace_doors(doors(&new));
+            running.retention.send_replace(new.retention.clone());
+            let waiting = waiting(old, &new);
+            if waiting.is_empty() {
+                info!("the configuration was read again and holds from now on");
+            } else {
+                warn!(
+                    "the configuration was read again: secrets, shops and retention hold from now on; {} differ and wait for a restart: \
+                     systemctl restart novex-ingest",
+                    waiting.join(", ")
+                );
+            }
+            Some(new)
+        }
+        Err(mistakes) => {
+            error!("the configuration has mistakes, so that everything stays as it was: {mistakes}");
+            None
+        }
+    };
+    let _ = sd_notify::notify(&[NotifyState::Ready]);
+    new
+}
+
+/// The sections that differ and need a restart.
+fn waiting(old: &Config, new: &Config) -> Vec<&'static str> {
+    let differ = |one: &dyn std::fmt::Debug, other: &dyn std::fmt::Debug| format!("{one:?}") != format!("{other:?}");
+    let sections: [(&str, &dyn std::fmt::Debug, &dyn std::fmt::Debug); 7] = [
+        ("[server]", &old.server, &new.server),
+        ("[tls]", &old.tls, &new.tls),
+        ("[store]", &old.store, &new.store),
+        ("[worker]", &old.worker, &new.worker),
+        ("[sps]", &old.sps, &new.sps),
+        ("[[destinations]]", &old.destinations, &new.destinations),
+        ("[log]", &old.log, &new.log),
+    ];
+    sections.into_iter().filter(|(_, one, other)| differ(*one, *other)).map(|(name, ..)| name).collect()
+}
