@@ -125,6 +125,7 @@ pub fn store_options(config: &Config) -> StoreOptions {
         queue_max: size(config.store.queue),
         batch_max: size(config.store.batch),
         wal_bytes: config.store.wal_bytes,
+        checkpoints: config.store.checkpoints,
         free_bytes_min: config.store.min_free_bytes,
         readers: u32::try_from(config.store.readers).unwrap_or(u32::MAX),
         login_errors: config.keycloak.as_ref().map(|keycloak| keycloak.login_errors).unwrap_or_default(),

@@ -66,6 +66,8 @@ pub struct Store {
     pub wal_bytes: u64,
     pub min_free_bytes: u64,
     pub readers: u64,
+    /// False: another program copies the WAL into the database, as Litestream must.
+    pub checkpoints: bool,
 }
 
 /// The queue's workers.
@@ -197,6 +199,7 @@ fn store(mut table: Table<'_>, config: &Path) -> Store {
         wal_bytes: table.number("wal_bytes", 32 << 20, 1 << 20..=1 << 34),
         min_free_bytes: table.number("min_free_bytes", 64 << 20, 0..=1 << 50),
         readers: table.number("readers", 4, 1..=64),
+        checkpoints: table.flag("checkpoints", true),
     };
     table.end();
     store
@@ -464,6 +467,7 @@ mod tests {
         reading.keycloak(root.table("keycloak"));
         reading.destinations(root.tables("destinations"), 8);
         reading.sps(root.table("sps"));
+        retention::read(root.table("retention"));
         log(root.table("log"));
         root.end_here();
         let known = document.known_keys();

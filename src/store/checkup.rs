@@ -8,7 +8,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Checkup {
     pub version: i64,
-    /// When the newest event came.
+    /// When the newest event came, of the last hundred: they came in order, unless the clock jumped.
     pub newest: Option<String>,
     /// Claims whose lease is over and that nobody took over.
     pub stuck: u64,
@@ -49,8 +49,11 @@ pub fn read(connection: &Connection, now: Timestamp) -> Result<Checkup, StoreErr
     Ok(Checkup {
         version: connection.query_row("PRAGMA user_version", [], |row| row.get(0))?,
         newest: connection
-            .query_row("SELECT received_at FROM webhook_events ORDER BY id DESC LIMIT 1", [], |row| row.get(0))
-            .optional()?,
+            .query_row(
+                "SELECT max(received_at) FROM (SELECT received_at FROM webhook_events ORDER BY id DESC LIMIT 100)",
+                [],
+                |row| row.get(0),
+            )?,
         stuck: connection.query_row(
             "SELECT count(*) FROM webhook_events INDEXED BY webhook_events_held WHERE status = 'processing' AND lease_until < ?",
             [&now],

@@ -26,9 +26,15 @@ pub enum StoreError {
     ShuttingDown,
     #[error(
         "{path} is from a newer version of novex-ingest (schema {found}, this version knows up to {known}). \
-             It was not touched. Install that version again, or restore a backup made by this one"
+             It was not touched. Install that version again, or restore a backup made by this one: beside it may be one that ends in \
+             .before-upgrade-from-{known}"
     )]
     Newer { path: PathBuf, found: i64, known: i64 },
+    #[error(
+        "{path} could not be brought up to date: {said}. It is as it was, and the version before this one can go on with it: \
+             install that again, and report this"
+    )]
+    NotMigrated { path: PathBuf, said: String },
     #[error(
         "{path} is an SQLite database of another program (application id {found:#x}). It was not touched. \
              Set store.path to another file"

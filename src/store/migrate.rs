@@ -1,6 +1,7 @@
 //! Bringing a database file to this version's schema, forward only, a transaction a step.
 
 use super::StoreError;
+use super::backup::{self, BackupError};
 use rusqlite::{Connection, TransactionBehavior};
 use std::path::Path;
 
@@ -13,13 +14,21 @@ const STEPS: &[&str] = &[];
 /// The version that this program writes.
 pub const VERSION: i64 = 1;
 
-/// Creates the schema in an empty file, or brings an older one up to date.
+/// Creates the schema in an empty file, or brings an older one up to date; of that a proved copy is made first, beside it.
 ///
 /// # Errors
-/// [`StoreError::Newer`] and [`StoreError::Foreign`] leave the file as it is.
+/// [`StoreError::Newer`] and [`StoreError::Foreign`] leave the file as it is, and so does a step that fails.
 pub fn run(connection: &mut Connection, path: &Path) -> Result<(), StoreError> {
-    if version(connection, path)? == Some(VERSION) {
+    run_to(connection, path, STEPS, VERSION)
+}
+
+fn run_to(connection: &mut Connection, path: &Path, steps: &[&str], wanted: i64) -> Result<(), StoreError> {
+    let found = version(connection, path)?;
+    if found == Some(wanted) {
         return Ok(());
+    }
+    if let Some(found) = found {
+        copy_first(path, found)?;
     }
     // Immediate: two processes that start at once take turns, and the second finds the work done.
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
@@ -28,16 +37,32 @@ pub fn run(connection: &mut Connection, path: &Path) -> Result<(), StoreError> {
             transaction.execute_batch(SCHEMA)?;
             transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
         }
-        Some(VERSION) => return Ok(()),
+        Some(found) if found == wanted => return Ok(()),
         Some(found) => {
-            for step in &STEPS[usize::try_from(found - 1).unwrap_or(0)..] {
-                transaction.execute_batch(step)?;
+            for step in &steps[usize::try_from(found - 1).unwrap_or(0)..] {
+                transaction.execute_batch(step).map_err(|cause| StoreError::NotMigrated {
+                    path: path.to_owned(),
+                    said: format!("the step from schema {found} to {wanted} failed: {cause}"),
+                })?;
             }
         }
     }
-    transaction.pragma_update(None, "user_version", VERSION)?;
+    transaction.pragma_update(None, "user_version", wanted)?;
     transaction.commit()?;
     Ok(())
+}
+
+/// The way back: the version before this one can use the copy.
+fn copy_first(path: &Path, found: i64) -> Result<(), StoreError> {
+    let mut name = path.as_os_str().to_owned();
+    name.push(format!(".before-upgrade-from-{found}"));
+    match backup::make(path, Path::new(&name)) {
+        // Of an upgrade that was tried before.
+        Ok(_) | Err(BackupError::Exists { .. }) => Ok(()),
+        Err(error) => {
+            Err(StoreError::NotMigrated { path: path.to_owned(), said: format!("there is no copy of it: {error}") })
+        }
+    }
 }
 
 /// The version of a file; `None` when it is empty. It only reads.
@@ -94,6 +119,30 @@ mod tests {
         assert_eq!(pragma("application_id"), APPLICATION_ID);
         assert_eq!(pragma("user_version"), VERSION);
         assert_eq!(pragma("auto_vacuum"), 2, "INCREMENTAL");
+    }
+
+    /// A copy is made before a step, a step that fails leaves the file as it was, and the version before it goes on with either.
+    #[test]
+    fn an_upgrade_has_its_way_back() {
+        let (directory, path) = file();
+        let mut connection = connect(&path);
+        run(&mut connection, &path).unwrap();
+        let columns = |connection: &Connection| {
+            let sql = "SELECT count(*) FROM pragma_table_info('write_probe') WHERE name = 'more'";
+            connection.query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap()
+        };
+        let broken = ["ALTER TABLE write_probe ADD COLUMN more TEXT; SELECT * FROM nothing;"];
+        let error = run_to(&mut connection, &path, &broken, VERSION + 1).unwrap_err();
+        assert!(matches!(&error, StoreError::NotMigrated { said, .. } if said.contains("nothing")), "{error}");
+        assert_eq!((version(&connection, &path).unwrap(), columns(&connection)), (Some(VERSION), 0));
+        run(&mut connection, &path).unwrap();
+        run_to(&mut connection, &path, &["ALTER TABLE write_probe ADD COLUMN more TEXT"], VERSION + 1).unwrap();
+        assert_eq!(
+            (version(&connection, &path).unwrap_err().to_string().contains("newer version"), columns(&connection)),
+            (true, 1)
+        );
+        let copy = directory.path().join("events.db.before-upgrade-from-1");
+        assert_eq!(backup::prove(&copy).unwrap().version, VERSION);
     }
 
     #[test]

@@ -13,6 +13,7 @@
 pub mod alerts;
 pub mod backup;
 pub mod changes;
+mod checkpoints;
 pub mod checkup;
 pub mod claims;
 pub mod deliveries;
@@ -69,6 +70,8 @@ pub struct StoreOptions {
     pub batch_max: usize,
     /// The WAL is copied back into the database when it is larger than this.
     pub wal_bytes: u64,
+    /// False: somebody else copies the WAL.
+    pub checkpoints: bool,
     /// Less free space than this on the file's disk, and nothing new is taken.
     pub free_bytes_min: u64,
     /// Connections for reading.
@@ -87,6 +90,7 @@ impl StoreOptions {
             queue_max: 1024,
             batch_max: 256,
             wal_bytes: 32 << 20,
+            checkpoints: true,
             free_bytes_min: 64 << 20,
             readers: 4,
             login_errors: LoginErrors::default(),
@@ -117,6 +121,10 @@ impl Store {
         let mut connection = open::for_writing(&options.path, options.busy_timeout)?;
         migrate::run(&mut connection, &options.path)?;
         let checkpointer = open::for_writing(&options.path, options.busy_timeout)?;
+        if !options.checkpoints {
+            checkpoints::leave_to_others(&connection)?;
+            checkpoints::leave_to_others(&checkpointer)?;
+        }
         let writer = Writer::start(connection, checkpointer, WriterOptions::from(options))?;
         let reader = Reader::open(&options.path, options.readers)?;
         Ok(Self {

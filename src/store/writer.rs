@@ -13,13 +13,13 @@
 //! commits go on; because commits go on, it never reaches the end, so above `HARD_FACTOR` times as much the writer
 //! itself copies the small rest between two batches. A reader that holds an old snapshot stops both: that is logged.
 
-use super::{StoreError, StoreOptions, open};
+use super::{StoreError, StoreOptions, checkpoints, open};
 use rusqlite::Connection;
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::mpsc::SyncSender;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc::{Receiver, Sender, channel};
@@ -42,6 +42,7 @@ pub struct WriterOptions {
     queue_max: usize,
     batch_max: usize,
     wal_bytes: u64,
+    checkpoints: bool,
     free_bytes_min: u64,
 }
 
@@ -53,6 +54,7 @@ impl From<&StoreOptions> for WriterOptions {
             queue_max: options.queue_max.max(1),
             batch_max: options.batch_max.max(1),
             wal_bytes: options.wal_bytes,
+            checkpoints: options.checkpoints,
             free_bytes_min: options.free_bytes_min,
         }
     }
@@ -98,7 +100,7 @@ impl Writer {
     pub fn start(connection: Connection, checkpointer: Connection, options: WriterOptions) -> Result<Self, StoreError> {
         let (jobs, receiver) = channel(options.queue_max);
         let work_arrived = Arc::new(Notify::new());
-        let checkpoints = start_checkpointer(checkpointer);
+        let checkpoints = checkpoints::start(checkpointer);
         let page_bytes = connection.pragma_query_value(None, "page_size", |row| row.get(0))?;
         note_wal_pages(&connection);
         let files = identity(&options.path);
@@ -346,6 +348,9 @@ impl State {
 
     /// Copies the WAL into the database and cuts it to nothing, if nobody is in the way.
     fn truncate_wal(&self) -> bool {
+        if !self.options.checkpoints {
+            return false;
+        }
         let _ = self.connection.busy_timeout(Duration::ZERO);
         let busy = self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0));
         let _ = self.connection.busy_timeout(self.options.busy_timeout);
@@ -448,6 +453,9 @@ impl State {
 
     fn keep_wal_small(&mut self) {
         let bytes = WAL_PAGES.get() * self.page_bytes;
+        if !self.options.checkpoints {
+            return;
+        }
         if bytes > self.options.wal_bytes {
             // Full: one is under way already.
             let _ = self.checkpoints.try_send(());
@@ -479,20 +487,4 @@ impl State {
             Err(error) => error!("the database cannot be opened again: {error}"),
         }
     }
-}
-
-/// A thread that copies the WAL into the database, once for each message.
-fn start_checkpointer(connection: Connection) -> SyncSender<()> {
-    let (sender, receiver) = sync_channel(1);
-    std::thread::Builder::new()
-        .name("store-checkpoint".into())
-        .spawn(move || {
-            for () in receiver {
-                if let Err(error) = connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(())) {
-                    warn!("a checkpoint failed, the WAL grows until one succeeds: {error}");
-                }
-            }
-        })
-        .expect("a box that cannot start a thread cannot run a daemon");
-    sender
 }

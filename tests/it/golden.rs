@@ -1,7 +1,7 @@
 //! What each topic writes: a body of ours in the provider's shape, and beside it the rows that stand in the tables afterwards.
 //!
 //! `tests/it/golden/SOURCE.TOPIC.json` is the body (a topic's slash is a dash), `….rows` the rows. After a wanted change run the
-//! test with NOVEX_BLESS=1, which writes the rows anew, and read the difference.
+//! test with `NOVEX_BLESS=1`, which writes the rows anew, and read the difference.
 
 use crate::attempts::Bench;
 use crate::util::SHOP;

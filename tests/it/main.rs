@@ -22,6 +22,7 @@ mod handing_on;
 mod limits;
 mod model;
 mod neighbours;
+mod odd_boxes;
 mod operating;
 mod privacy;
 mod projection;

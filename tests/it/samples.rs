@@ -1,4 +1,4 @@
-//! Real payloads from a directory that NOVEX_SAMPLES names, through the daemon. None of them is part of the project.
+//! Real payloads from a directory that `NOVEX_SAMPLES` names, through the daemon. None of them is part of the project.
 
 use crate::util::{Home, SHOP, base64, easypost, hmac, keycloak, shopify};
 use serde_json::Value;
