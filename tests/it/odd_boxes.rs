@@ -31,17 +31,24 @@ fn checkpoints_can_be_left_to_another_program() {
 #[test]
 fn a_disk_that_is_full_at_the_start() {
     let home = Home::new("");
-    let Some(disk) = Disk::mount(home.path("disk"), "2m") else { return };
+    let Some(disk) = Disk::mount(home.path("disk"), "6m") else { return };
     let db = disk.0.join("events.db");
     home.configure(&format!("[store]\npath = {db:?}\nmin_free_bytes = 1000000"));
-    fs::write(disk.0.join("filling"), vec![0; 3 << 20]).unwrap_err();
+    fs::write(disk.0.join("filling"), vec![0; 8 << 20]).unwrap_err();
     let refused = home.run(&["serve"]);
     let said = String::from_utf8_lossy(&refused.stderr).into_owned();
-    assert!(refused.status.code() == Some(1) && (said.contains("disk is full") || said.contains("No space left")), "{said}");
+    assert!(
+        refused.status.code() == Some(1) && (said.contains("disk is full") || said.contains("No space left")),
+        "{said}"
+    );
     // Half full: it starts, says 503, and goes on by itself.
     fs::remove_file(disk.0.join("filling")).unwrap();
     home.serve().stop();
-    fs::write(disk.0.join("filling"), vec![0; 700_000]).unwrap();
+    let free = || {
+        let disk = rustix::fs::statvfs(&disk.0).unwrap();
+        usize::try_from(disk.f_bavail * disk.f_frsize).unwrap()
+    };
+    fs::write(disk.0.join("filling"), vec![0; free().saturating_sub(900_000)]).unwrap();
     let daemon = home.serve();
     assert_eq!(daemon.deliver("w1", &order(1)).status, 503);
     fs::remove_file(disk.0.join("filling")).unwrap();
