@@ -1,9 +1,11 @@
 //! `backup` and `restore`.
 
 use super::output::line;
-use super::{Failure, Place, clock};
+use super::{Failure, Place, clock, work};
 use crate::clock;
 use crate::config::Secrets;
+use crate::config::backup::Backup;
+use crate::sps::transport::{Link, Trouble};
 use crate::store::backup;
 use anyhow::Context;
 use clap::Args;
@@ -16,12 +18,15 @@ const FIRST: &str = "novex-ingest-";
 const LAST: &str = ".db";
 
 #[derive(Debug, Args)]
-pub struct Backup {
+pub struct Arguments {
     /// A new file, or a directory: there it is named by the time
     target: PathBuf,
     /// In a directory: keep so many, and remove older ones when the new one is proved
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     keep: Option<u32>,
+    /// Send the copy to the SFTP server of [backup] too
+    #[arg(long)]
+    upload: bool,
     /// One JSON document
     #[arg(long)]
     json: bool,
@@ -46,8 +51,18 @@ fn stamp() -> String {
     format!("{}Z", digits.get(..15).unwrap_or(&digits))
 }
 
-pub fn backup(place: &Place, arguments: &Backup) -> Result<(), Failure> {
-    let config = place.load(Secrets::LeaveAside)?;
+pub fn backup(place: &Place, arguments: &Arguments) -> Result<(), Failure> {
+    let config = place.load(if arguments.upload { Secrets::Destinations } else { Secrets::LeaveAside })?;
+    let off = if arguments.upload {
+        Some(
+            config
+                .backup
+                .as_ref()
+                .with_context(|| format!("{} has no [backup]: there is nowhere to upload to", config.path.display()))?,
+        )
+    } else {
+        None
+    };
     let is_directory = arguments.target.is_dir();
     if arguments.keep.is_some() && !is_directory {
         return Err(Failure::Usage(format!("--keep needs a directory, and {} is none", arguments.target.display())));
@@ -64,6 +79,11 @@ pub fn backup(place: &Place, arguments: &Backup) -> Result<(), Failure> {
             .context("the new backup is made; older ones could not be removed")?,
         None => 0,
     };
+    if let Some(off) = off {
+        upload(off, &target).with_context(|| {
+            format!("{} is made and proved, but it could not be sent off this box", target.display())
+        })?;
+    }
     let newest = proof.newest.as_deref().unwrap_or("none");
     line(&if arguments.json {
         json!({"file": target, "bytes": proof.bytes, "events": proof.events, "newest": proof.newest, "removed": removed}).to_string()
@@ -79,17 +99,37 @@ pub fn backup(place: &Place, arguments: &Backup) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Sends a copy to the server, and removes older ones there when it has it.
+fn upload(off: &Backup, file: &Path) -> anyhow::Result<()> {
+    let own = file.file_name().and_then(|name| name.to_str()).filter(|name| is_ours(name));
+    let name = own.map_or_else(|| format!("{FIRST}{}{LAST}", stamp()), str::to_owned);
+    let said = |trouble: Trouble| anyhow::anyhow!("{trouble}");
+    work::block_on(async {
+        let (link, _key) = Link::open(&off.to, None).await.map_err(said)?;
+        link.put_file(&name, file).await.map_err(said)?;
+        let (files, _odd) = link.list(clock().now()).await.map_err(said)?;
+        let mut ours: Vec<_> = files.into_iter().filter(|file| is_ours(&file.name)).collect();
+        ours.sort_by(|one, other| one.name.cmp(&other.name));
+        let old = ours.len().saturating_sub(usize::try_from(off.keep).unwrap_or(usize::MAX));
+        for file in &ours[..old] {
+            link.delete(file).await.map_err(said)?;
+        }
+        link.close().await;
+        Ok(())
+    })?
+}
+
+fn is_ours(name: &str) -> bool {
+    let time = name.strip_prefix(FIRST).and_then(|rest| rest.strip_suffix(LAST));
+    time.is_some_and(|time| time.len() == 16 && time.ends_with('Z'))
+}
+
 /// Removes all but the newest `keep`; only what is named as ours.
 fn rotate(directory: &Path, keep: usize) -> std::io::Result<usize> {
     let mut ours: Vec<PathBuf> = fs::read_dir(directory)?
         .collect::<Result<Vec<_>, _>>()?
         .into_iter()
-        .filter(|entry| {
-            let name = entry.file_name();
-            let name = name.to_string_lossy();
-            let time = name.strip_prefix(FIRST).and_then(|rest| rest.strip_suffix(LAST));
-            time.is_some_and(|time| time.len() == 16 && time.ends_with('Z'))
-        })
+        .filter(|entry| entry.file_name().to_str().is_some_and(is_ours))
         .map(|entry| entry.path())
         .collect();
     ours.sort();

@@ -94,7 +94,7 @@ enum Command {
     /// Take off what is old, as [retention] says
     Prune(prune::Prune),
     /// Copy the database while it is used, and prove the copy
-    Backup(backup::Backup),
+    Backup(backup::Arguments),
     /// Prove a backup and put it in the place of the database; the daemon must be stopped
     Restore(backup::Restore),
     /// Print shell completions

@@ -1,6 +1,7 @@
 //! The configuration, in steps: text → [`reader`] (typed values, every mistake noted with its line) → [`Config`] (checked,
 //! secrets loaded). `config check` and `serve` take the same steps, so what passes the one starts the other.
 
+pub mod backup;
 mod destinations;
 pub mod dev;
 pub mod mistake;
@@ -32,6 +33,7 @@ pub struct Config {
     pub keycloak: Option<sections::Keycloak>,
     pub sps: Option<sps::Sps>,
     pub destinations: Vec<crate::destinations::Settings>,
+    pub backup: Option<backup::Backup>,
     pub retention: crate::queue::janitor::Retention,
     pub log: sections::Log,
     /// What works but deserves a look: told at start and by `config check`.

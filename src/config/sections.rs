@@ -1,5 +1,6 @@
 //! The sections of the configuration: every key, its default and what it may be.
 
+use super::backup::{self, Backup};
 use super::reader::{At, Document, Table};
 use super::sps::{self, Sps};
 use super::{Config, Lines, Mistakes, Secrets, destinations, retention, secrets};
@@ -138,6 +139,7 @@ pub(super) fn read(mut document: Document<'_>, path: &Path, secrets: Secrets) ->
         keycloak: reading.keycloak(root.table("keycloak")),
         sps: None,
         destinations: Vec::new(),
+        backup: reading.backup(root.table("backup")),
         retention: retention::read(root.table("retention")),
         log: log(root.table("log")),
         server,
@@ -349,6 +351,11 @@ impl Reading<'_> {
         all
     }
 
+    fn backup(&mut self, table: Table<'_>) -> Option<Backup> {
+        let path = self.path;
+        backup::read(table, |table| self.secrets_for(table, true), |name| beside(path, name))
+    }
+
     fn sps(&mut self, table: Table<'_>) -> Option<Sps> {
         let path = self.path;
         sps::read(table, |table, uploads| self.secrets_for(table, uploads), |name| beside(path, name))
@@ -467,6 +474,7 @@ mod tests {
         reading.keycloak(root.table("keycloak"));
         reading.destinations(root.tables("destinations"), 8);
         reading.sps(root.table("sps"));
+        reading.backup(root.table("backup"));
         retention::read(root.table("retention"));
         log(root.table("log"));
         root.end_here();

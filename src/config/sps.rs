@@ -162,7 +162,7 @@ fn after(table: &Table<'_>, stated: Option<At<String>>, is_api: bool) -> After {
     }
 }
 
-fn place(
+pub(super) fn place(
     table: &mut Table<'_>,
     url: &At<String>,
     (secrets, has_secrets): (Vec<Secret>, bool),

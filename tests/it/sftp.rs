@@ -269,6 +269,41 @@ fn a_growing_file_is_taken_whole() {
     assert_eq!(home.sql("SELECT count(*), max(length(body)) FROM webhook_payloads"), format!("1|{}", whole.len()));
 }
 
+/// A backup off this box: whole, and so many of them are kept there.
+#[test]
+fn backups_go_to_a_server() {
+    let server = Server::start("");
+    let home = server.home(server.port, "id", &server.host_key("host"), "");
+    fs::create_dir_all(server.path("copies")).unwrap();
+    for old in ["novex-ingest-20250101T000000Z.db", "novex-ingest-20250102T000000Z.db", "theirs.db"] {
+        fs::write(server.path("copies").join(old), "x").unwrap();
+    }
+    let section = fs::read_to_string(home.path("config.toml")).unwrap();
+    let url = section.lines().find(|line| line.contains("sftp://")).unwrap().replace("/in", "/copies");
+    let more = format!(
+        "[backup]\n{url}\nsecrets = [\"file:key\"]\nhost_key = \"{}\"\nkeep = 2\n[sps]\n",
+        server.host_key("host")
+    );
+    home.edit("[sps]\n", &more);
+    let made = home.path("made").display().to_string();
+    fs::create_dir(home.path("made")).unwrap();
+    home.ok(&["backup", &made, "--upload"]);
+    let mut there: Vec<_> =
+        fs::read_dir(server.path("copies")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    there.sort();
+    let own = fs::read_dir(home.path("made")).unwrap().next().unwrap().unwrap().file_name();
+    assert_eq!(there, ["novex-ingest-20250102T000000Z.db".into(), own.clone(), "theirs.db".into()]);
+    assert_eq!(fs::read(server.path("copies").join(&own)).unwrap(), fs::read(home.path("made").join(&own)).unwrap());
+    home.edit("/copies", "/nowhere");
+    let failed = home.run(&["backup", &home.path("x.db").display().to_string(), "--upload"]);
+    let said = String::from_utf8_lossy(&failed.stderr).into_owned();
+    assert!(
+        failed.status.code() == Some(1) && said.contains("is made and proved, but") && said.contains("no directory"),
+        "{said}"
+    );
+    assert!(home.path("x.db").exists());
+}
+
 /// What goes out is put at a server, whole, once, and again when it could not be.
 #[test]
 fn documents_go_out_to_a_directory_of_the_server() {

@@ -7,6 +7,7 @@ pub mod sftp;
 
 use super::{Place, Source};
 use crate::clock::Timestamp;
+use std::path::Path;
 use std::time::Duration;
 
 /// A file at a source.
@@ -43,6 +44,15 @@ pub enum Link {
     Files(files::Files),
     Sftp(Box<sftp::Session>),
     Api(api::Session),
+}
+
+impl std::fmt::Display for Trouble {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Source(said) | Self::Later(said, _) | Self::File(said) => f.write_str(said),
+            Self::Gone => f.write_str("it is not there"),
+        }
+    }
 }
 
 impl Link {
@@ -158,6 +168,17 @@ impl Link {
             Self::Files(_) => Err(Trouble::File("a directory of this box is no place to upload to".to_owned())),
             Self::Sftp(session) => session.put(name, bytes).await,
             Self::Api(session) => session.put(name, bytes).await,
+        }
+    }
+
+    /// Puts a file of this box there, whole or not at all.
+    ///
+    /// # Errors
+    /// When it is not there as it should be.
+    pub async fn put_file(&self, name: &str, path: &Path) -> Result<(), Trouble> {
+        match self {
+            Self::Sftp(session) => session.put_file(name, path).await,
+            Self::Files(_) | Self::Api(_) => Err(Trouble::File("files are put at SFTP servers only".to_owned())),
         }
     }
 

@@ -15,9 +15,10 @@ use russh_sftp::client::SftpSession;
 use russh_sftp::client::error::Error as SftpError;
 use russh_sftp::protocol::StatusCode;
 use std::borrow::Cow;
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::net::TcpStream;
 
 /// Each answer must come within this many seconds.
@@ -206,15 +207,9 @@ impl Session {
         self.sftp.remove_file(self.at(name)).await.map_err(|error| Self::trouble(&error))
     }
 
-    /// Under another name first: nobody takes half a file.
+    /// A document: one of this name with the same bytes is taken for it.
     pub(super) async fn put(&self, name: &str, bytes: &[u8]) -> Result<(), Trouble> {
-        let trouble = |error| match Self::trouble(&error) {
-            Trouble::Gone => Trouble::Source(format!("there is no directory {}", self.path)),
-            Trouble::File(said) => Trouble::File(format!("{} cannot be written: {said}", self.at(name))),
-            other @ (Trouble::Source(_) | Trouble::Later(..)) => other,
-        };
-        let (unfinished, target) = (self.at(&format!(".{name}.tmp")), self.at(name));
-        let length = bytes.len() as u64;
+        let (target, length) = (self.at(name), bytes.len() as u64);
         // An earlier attempt whose answer was lost; nothing else is written over.
         match self.read(name, length).await {
             Ok(there) if there == bytes => return Ok(()),
@@ -224,8 +219,23 @@ impl Session {
             Err(Trouble::Gone) => {}
             Err(trouble) => return Err(trouble),
         }
+        self.write(name, bytes, length).await
+    }
+
+    /// A file of this box, which may be large; there is none of the name.
+    pub(super) async fn put_file(&self, name: &str, path: &Path) -> Result<(), Trouble> {
+        let own = |error: std::io::Error| Trouble::File(format!("{}: {error}", path.display()));
+        let file = tokio::fs::File::open(path).await.map_err(own)?;
+        let length = file.metadata().await.map_err(own)?.len();
+        self.write(name, file, length).await
+    }
+
+    /// Under another name first, and with the length that it must have: nobody takes half a file.
+    async fn write(&self, name: &str, mut from: impl AsyncRead + Unpin, length: u64) -> Result<(), Trouble> {
+        let trouble = |error| self.of_writing(name, &error);
+        let (unfinished, target) = (self.at(&format!(".{name}.tmp")), self.at(name));
         let mut file = self.sftp.create(unfinished.clone()).await.map_err(trouble)?;
-        let written = file.write_all(bytes).await;
+        let written = tokio::io::copy(&mut from, &mut file).await;
         let closed = file.close().await;
         // A full disk there is one of the reasons.
         written.and(closed).map_err(|error| Trouble::File(format!("{unfinished} cannot be written: {error}")))?;
@@ -236,6 +246,14 @@ impl Session {
             )));
         }
         self.sftp.rename(unfinished, target).await.map_err(trouble)
+    }
+
+    fn of_writing(&self, name: &str, error: &SftpError) -> Trouble {
+        match Self::trouble(error) {
+            Trouble::Gone => Trouble::Source(format!("there is no directory {}", self.path)),
+            Trouble::File(said) => Trouble::File(format!("{} cannot be written: {said}", self.at(name))),
+            other @ (Trouble::Source(_) | Trouble::Later(..)) => other,
+        }
     }
 
     /// False when there is one of this name already.
