@@ -63,9 +63,9 @@ pub fn run(place: &Place, arguments: &Arguments) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Sends a made-up event of a kind to the daemon of this box, signed with the first secret.
-pub(super) async fn sample(config: &Config, source: Source) -> anyhow::Result<StatusCode> {
-    let arguments = Arguments { source, topic: None, file: None, id: None, shop: None, to: None };
+/// Sends a made-up event of a kind to the daemon of this box, signed with the first secret; of a shop, where there are several.
+pub(super) async fn sample(config: &Config, source: Source, shop: Option<String>) -> anyhow::Result<StatusCode> {
+    let arguments = Arguments { source, topic: None, file: None, id: None, shop, to: None };
     let to = reachable(config.server.listen);
     let answer = tokio::time::timeout(PATIENCE, deliver(config, to, request(config, &arguments)?)).await;
     Ok(answer.with_context(|| format!("{to} did not answer within {} s", PATIENCE.as_secs()))??.0)

@@ -28,7 +28,7 @@ Addresses to enter at the providers (HTTPS, by default port 8443):
   GET https://HOST:8443/healthz answers 200 while events can be stored.
 
 When it is ready it prints one line on standard output: novex-ingest ready https://ADDRESS:PORT
-SIGTERM ends it: no new connections, requests in flight are answered, handlers finish, claims are given back.
+SIGTERM ends it: handlers finish, claims are given back; deliveries are taken in until then, and requests in flight are answered.
 SIGHUP (systemctl reload novex-ingest) reads the configuration again: shops, secrets, the certificate and retention hold at once,
 everything else waits for a restart, and the log says what.";
 
@@ -46,6 +46,8 @@ pub fn run(place: &Place) -> Result<(), Failure> {
 async fn serve(mut config: Config, is_dev: bool, inherited: Vec<std::net::TcpListener>) -> anyhow::Result<()> {
     // Signals first: one that comes while the database opens must not end the process half-way.
     let (stop, stopping) = watch::channel(false);
+    // Told before `stop`: while handlers finish, deliveries are still taken in.
+    let (halt, halting) = watch::channel(false);
     let (reload, reloads) = watch::channel(0_u64);
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
@@ -61,7 +63,7 @@ async fn serve(mut config: Config, is_dev: bool, inherited: Vec<std::net::TcpLis
     let address = listeners[0].local_addr()?;
     let store = Store::open(&work::store_options(&config), clock())?;
     warn_of_unconfigured(&config, &store)?;
-    let (polls, polling) = polling(&config, &store, &stopping);
+    let (polls, polling) = polling(&config, &store, &halting);
     let (retention, kept) = watch::channel(config.retention.clone());
     let shared =
         Arc::new(Shared::new(config.server.clone(), doors(&config), store.clone(), config.worker.max_attempts, polls));
@@ -69,12 +71,12 @@ async fn serve(mut config: Config, is_dev: bool, inherited: Vec<std::net::TcpLis
     let watcher = tokio::spawn(certificate.clone().watch(reloads));
     let expiry = tokio::spawn(expiry::watch(tls::files(&config.tls), clock()));
     let mut receiving = tokio::spawn(listener::run(listeners, certificate, shared.clone(), stopping.clone()));
-    let tidy_until = stopping.clone();
+    let tidy_until = halting.clone();
     let mut working = config.worker.in_serve.then(|| {
         let worker = work::worker(&config, store.clone(), process::current(), Routes::standard(), &destinations);
         let courier = work::courier(&config, store.clone(), process::current(), destinations);
         tokio::spawn(async move {
-            tokio::join!(worker.run(stopping.clone()), courier.run(stopping));
+            tokio::join!(worker.run(halting.clone()), courier.run(halting));
         })
     });
 
@@ -116,16 +118,17 @@ async fn serve(mut config: Config, is_dev: bool, inherited: Vec<std::net::TcpLis
             () = ended(&mut working) => anyhow::bail!("the worker has ended: a fault in novex-ingest itself"),
         }
     }
-    info!("stopping: no new connections; requests in flight are answered, handlers finish");
+    info!("stopping: handlers finish, and deliveries are taken in until then; then requests in flight are answered");
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
-    stop.send_replace(true);
-    receiving.await.context("the listener panicked")?;
+    halt.send_replace(true);
     if let Some(working) = working {
         working.await.context("the worker panicked")?;
     }
     if let Some(polling) = polling {
         polling.await.context("the poller panicked")?;
     }
+    stop.send_replace(true);
+    receiving.await.context("the listener panicked")?;
     tidying.await.context("the janitor panicked")?;
     watcher.abort();
     expiry.abort();

@@ -179,7 +179,7 @@ fn server(mut table: Table<'_>) -> Server {
         body_timeout: table.duration("body_timeout", 15 * SECOND, SECOND / 10..=HOUR),
         idle_timeout: table.duration("idle_timeout", 75 * SECOND, SECOND / 10..=DAY),
         answer_timeout: table.duration("answer_timeout", SECOND * 9 / 2, SECOND / 10..=HOUR),
-        shutdown_timeout: table.duration("shutdown_timeout", 10 * SECOND, Duration::ZERO..=HOUR),
+        shutdown_timeout: table.duration("shutdown_timeout", 5 * SECOND, Duration::ZERO..=HOUR),
     };
     if server.max_buffered_bytes < server.max_body_bytes {
         table.mistake(

@@ -131,7 +131,13 @@ impl Command {
                     connected: true,
                 },
                 Some(code) => Fate::Refused { error: with(&format!("exit status {code}"), &said) },
-                None => Fate::Refused { error: with(&format!("it ended by {status}"), &said) },
+                // Killed: by whoever stops the service or runs out of memory, which says nothing of the event.
+                None => Fate::Unreachable {
+                    error: with(&format!("it ended by {status}"), &said),
+                    at: None,
+                    reached: true,
+                    connected: true,
+                },
             },
         }
     }

@@ -1,6 +1,6 @@
 //! Handing on in order, and what an operator does about a destination.
 
-use crate::destinations::{WORKER, deliver, home, http, settled};
+use crate::destinations::{WORKER, command, deliver, home, http, program, settled};
 use crate::erp::{Do, Erp};
 use crate::util::{order, shopify, signal};
 use std::collections::{BTreeMap, BTreeSet};
@@ -170,4 +170,16 @@ fn work_once_hands_on_what_is_due() {
     home.ok(&["work", "--once"]);
     assert_eq!(erp.taken().len(), 5);
     assert_eq!(home.sql("SELECT DISTINCT status FROM destination_deliveries"), "delivered");
+}
+
+/// A program that is killed, as by whoever stops the service, says nothing of the event: it is tried again.
+#[test]
+fn a_program_that_is_killed_is_tried_again() {
+    let home = home(|home| command(&home.path("import")));
+    program(&home, "[ -e DIR/killed ] || { touch DIR/killed; kill -TERM $$; }; cat > /dev/null");
+    let daemon = home.serve();
+    deliver(&daemon, 1..=1);
+    settled(&home);
+    assert_eq!(home.sql("SELECT status, attempts FROM destination_deliveries"), "delivered|2");
+    daemon.stop();
 }

@@ -52,22 +52,47 @@ fn flags_write_what_starts() {
     assert_eq!(read("shopify-acme-foods"), "shop-secret");
     assert_eq!((read("easypost").len(), read("keycloak").len()), (64, 64));
     assert!(!said.contains("shop-secret") && !said.contains(&read("keycloak")), "a secret is never printed");
-    for file in ["secrets/shopify-acme-foods", "secrets/easypost", "secrets/keycloak", "config.toml"] {
+    for file in ["secrets/shopify-acme-foods", "secrets/easypost", "secrets/keycloak"] {
         let mode = fs::metadata(directory.path().join(file)).unwrap().permissions().mode() & 0o777;
         assert_eq!(mode, 0o640, "{file}");
     }
+    let mode = fs::metadata(&path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode, 0o644, "what was there keeps its mode");
     let check = Command::new(BIN).args(["--config", &path, "config", "check"]).output().unwrap();
     assert!(check.status.success(), "{check:?}");
     let text = fs::read_to_string(&path).unwrap();
     assert!(text.contains("\nlisten = \"0.0.0.0:18443\"\n") && text.contains("# Largest body of a delivery"), "{text}");
-    // A second time: what is there is neither said twice nor written over.
+    // A second time: what is there is neither said twice nor written over, and is told again; another shop comes beside it.
+    let (easypost, keycloak) = (read("easypost"), read("keycloak"));
+    fs::write(directory.path().join("config.toml.new"), "of a run that was killed").unwrap();
     let again = setup(&path, &flags);
-    assert!(
-        !again.status.success() && String::from_utf8_lossy(&again.stderr).contains("is configured already"),
-        "{again:?}"
-    );
+    assert!(again.status.success() && String::from_utf8_lossy(&again.stdout) == said, "{again:?}");
     assert_eq!(fs::read_to_string(&path).unwrap(), text);
-    assert_eq!(read("easypost").len(), 64);
+    let other = given.replace("acme-foods", "other-foods");
+    let more = setup(&path, &["--domain", "hooks.example.com", &other, "--no-start"]);
+    assert!(
+        String::from_utf8_lossy(&more.stdout).contains("https://hooks.example.com:18443/api"),
+        "the port is the configured one"
+    );
+    assert_eq!(
+        (read("easypost"), read("keycloak"), read("shopify-other-foods")),
+        (easypost, keycloak, "shop-secret".to_owned())
+    );
+    // Another secret for a shop: the one before is kept.
+    fs::write(directory.path().join("given"), "rotated").unwrap();
+    assert!(setup(&path, &flags).status.success());
+    assert_eq!(
+        (read("shopify-acme-foods"), read("shopify-acme-foods.before")),
+        ("rotated".to_owned(), "shop-secret".to_owned())
+    );
+    // Another port, also in a file with other line ends.
+    fs::write(&path, fs::read_to_string(&path).unwrap().replace('\n', "\r\n")).unwrap();
+    let moved = setup(&path, &["--domain", "hooks.example.com", "--easypost", "--port", "443", "--no-start"]);
+    assert!(
+        String::from_utf8_lossy(&moved.stdout).contains("https://hooks.example.com/api/webhooks/easypost"),
+        "{moved:?}"
+    );
+    assert!(fs::read_to_string(&path).unwrap().contains("\nlisten = \"0.0.0.0:443\"\n"));
 }
 
 #[test]
@@ -80,6 +105,9 @@ fn what_would_not_start_is_taken_back() {
     let empty = format!("--shop=acme-foods.myshopify.com={}", directory.path().join("empty").display());
     for (flags, wanted, code) in [
         (vec!["--domain", "https://hooks.example.com", &given], "is no domain", 2),
+        (vec!["--domain", "a..b", &given], "is no domain", 2),
+        (vec!["--domain", "192.168.1.1", &given], "is no domain", 2),
+        (vec!["--domain", "hooks.example.com", &given, "--port", "0"], "invalid value", 2),
         (vec!["--domain", "hooks.example.com"], "nothing is to be received", 2),
         (vec![given.as_str()], "--domain is missing", 2),
         (vec!["--domain", "hooks.example.com", "--shop=acme-foods.myshopify.com"], "write DOMAIN=FILE", 2),
@@ -91,15 +119,13 @@ fn what_would_not_start_is_taken_back() {
         let said = String::from_utf8_lossy(&refused.stderr).into_owned();
         assert!(refused.status.code() == Some(code) && said.contains(wanted), "{wanted}: {said}");
     }
-    // The last one wrote, and only did not start: taken out by hand for what follows.
-    fs::write(&path, &before).unwrap();
-    // A secret of that name is there: it is not written over.
-    let kept = fs::read_to_string(directory.path().join("secrets/easypost")).unwrap();
-    let refused = setup(&path, &["--domain", "hooks.example.com", "--keycloak", "--easypost", "--no-start"]);
-    assert!(String::from_utf8_lossy(&refused.stderr).contains("nothing was changed"), "{refused:?}");
-    assert_eq!(fs::read_to_string(directory.path().join("secrets/easypost")).unwrap(), kept);
-    assert!(!directory.path().join("secrets/keycloak").exists(), "what was made is taken back");
+    // Also what was written and only did not start.
     assert_eq!(fs::read_to_string(&path).unwrap(), before);
+    assert!(!directory.path().join("secrets/easypost").exists(), "what was made is taken back");
+    let nowhere =
+        ["--domain", "hooks.example.com", "--keycloak", "--no-start", "--certificate", &none, "--private-key", &none];
+    let done = setup(&path, &nowhere);
+    assert!(done.status.success(), "whether it can be read is seen by the service's user, at the start: {done:?}");
 }
 
 /// A person is asked, secrets are not shown, and before the last answer nothing is written.

@@ -21,7 +21,7 @@ pub(super) fn flags(arguments: &Arguments) -> anyhow::Result<Option<Plan>> {
         }
         return Ok(None);
     };
-    let mut plan = Plan { domain: domain.clone(), port: arguments.port.unwrap_or(PORT), ..Plan::default() };
+    let mut plan = Plan { domain: domain.clone(), port: arguments.port, ..Plan::default() };
     check_domain(domain)?;
     for shop in &arguments.shop {
         let (name, file) = shop.split_once('=').with_context(|| format!("--shop {shop}: write DOMAIN=FILE"))?;
@@ -58,13 +58,20 @@ fn secret(mut bytes: Vec<u8>) -> anyhow::Result<Wanted> {
     if bytes.is_empty() {
         bail!("the secret is empty");
     }
+    if bytes.iter().any(u8::is_ascii_control) {
+        bail!("the secret has a tab, a line end or the like in it");
+    }
     Ok(Wanted::Given(Secret::new(bytes)))
 }
 
 fn check_domain(name: &str) -> anyhow::Result<()> {
-    let fits = name.contains('.') && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-".contains(&byte));
+    let is_label =
+        |label: &str| !label.is_empty() && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+    let fits = name.contains('.') && name.split('.').all(is_label) && name.parse::<std::net::IpAddr>().is_err();
     if !fits {
-        bail!("{name:?} is no domain: write it as hooks.example.com, without https:// and path");
+        bail!(
+            "{name:?} is no domain: write it as hooks.example.com, without https:// and path, letters of other languages as xn--…"
+        );
     }
     Ok(())
 }
@@ -89,7 +96,7 @@ pub(super) fn person(config: &Path) -> anyhow::Result<Plan> {
             bail!("that is no port")
         }
     })?;
-    plan.port = port.parse().unwrap_or(PORT);
+    plan.port = port.parse().ok();
     loop {
         let ask = if plan.shops.is_empty() {
             "Shopify shop (acme-foods.myshopify.com), empty for none: "

@@ -28,8 +28,8 @@ pub struct Arguments {
     /// The name by which this box is reached from outside
     #[arg(long)]
     domain: Option<String>,
-    /// The port [default: 8443]
-    #[arg(long)]
+    /// The port [default: as configured, 8443 at first]
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
     port: Option<u16>,
     /// A shop and the file with its secret; may be given several times
     #[arg(long, value_name = "DOMAIN=FILE")]
@@ -58,7 +58,8 @@ pub struct Arguments {
 #[derive(Debug, Clone, Default)]
 struct Plan {
     domain: String,
-    port: u16,
+    /// `None`: as it is.
+    port: Option<u16>,
     shops: Vec<(String, Wanted)>,
     easypost: Option<Wanted>,
     keycloak: Option<Wanted>,
@@ -85,9 +86,14 @@ pub fn run(place: &Place, arguments: &Arguments) -> Result<(), Failure> {
         Some(plan) => plan,
         None => ask::person(&path).map_err(|error| Failure::Usage(format!("{error:#}")))?,
     };
-    write::all(&path, &plan)?;
-    if !arguments.no_start {
-        start(&path)?;
+    let before = write::all(&path, &plan)?;
+    if !arguments.no_start
+        && let Err(error) = start(&path)
+    {
+        before.restore();
+        // Whatever was there before goes on.
+        let _ = start(&path);
+        return Err(error.context("it did not start so, and everything is as it was before").into());
     }
     let config = place.load(Secrets::Load)?;
     if !arguments.no_start {
@@ -104,6 +110,12 @@ fn start(path: &Path) -> anyhow::Result<()> {
             "{} is written; the service is not started, because this is no installed package under systemd. Start `novex-ingest serve`, or use --no-start",
             path.display()
         );
+    }
+    // As the service's user, who must be able to read all of it.
+    let check = Command::new("runuser").args(["-u", "novex-ingest", "--", "novex-ingest", "config", "check"]).output();
+    let check = check.context("runuser cannot be run")?;
+    if !check.status.success() {
+        bail!("{}", String::from_utf8_lossy(&check.stderr).trim());
     }
     // One after the other: a socket is not opened again while its service has it.
     let steps = [
@@ -126,16 +138,15 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A signed event of each kind, as the providers send them.
 fn try_out(config: &Config) -> anyhow::Result<()> {
-    let mut kinds = Vec::new();
-    if !config.shopify.is_empty() {
-        kinds.push(Source::Shopify);
-    }
-    kinds.extend(config.easypost.as_ref().map(|_| Source::EasyPost));
-    kinds.extend(config.keycloak.as_ref().map(|_| Source::Keycloak));
+    let mut kinds: Vec<(Source, Option<String>)> =
+        config.shopify.iter().map(|shop| (Source::Shopify, Some(shop.domain.clone()))).collect();
+    kinds.extend(config.easypost.as_ref().map(|_| (Source::EasyPost, None)));
+    kinds.extend(config.keycloak.as_ref().map(|_| (Source::Keycloak, None)));
     let begin = Instant::now();
-    for kind in kinds {
+    for (kind, shop) in kinds {
         loop {
-            let answer = work::block_on(async { send::sample(config, kind).await }).and_then(|answer| answer);
+            let answer =
+                work::block_on(async { send::sample(config, kind, shop.clone()).await }).and_then(|answer| answer);
             match answer {
                 Ok(status) if status.is_success() => break,
                 Ok(status) => bail!(
@@ -146,7 +157,11 @@ fn try_out(config: &Config) -> anyhow::Result<()> {
                 Err(_not_yet) => std::thread::sleep(Duration::from_millis(200)),
             }
         }
-        say(&format!("a signed {} event was sent, verified and stored", kind.as_str()))?;
+        say(&format!(
+            "a signed {} event was sent, verified and stored{}",
+            kind.as_str(),
+            shop.map_or(String::new(), |shop| format!(" for {shop}"))
+        ))?;
     }
     Ok(())
 }

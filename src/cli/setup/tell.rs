@@ -4,6 +4,7 @@ use super::Plan;
 use crate::cli::output::line;
 use crate::config::Config;
 use crate::config::sections::Tls;
+use crate::server::{expiry, tls};
 
 /// Shopify's topics that become something in the ERP's tables; any other is stored too.
 const TOPICS: &[&str] = &[
@@ -32,11 +33,12 @@ const TOPICS: &[&str] = &[
 ];
 
 pub(super) fn all(config: &Config, plan: &Plan) -> anyhow::Result<()> {
-    let port = if plan.port == 443 { String::new() } else { format!(":{}", plan.port) };
+    let listened = config.server.listen.port();
+    let port = if listened == 443 { String::new() } else { format!(":{listened}") };
     let base = format!("https://{}{port}", plan.domain);
     let secrets = config.path.parent().unwrap_or(std::path::Path::new(".")).join("secrets");
     let shown = |name: &str| format!("cat {}", secrets.join(name).display());
-    if !plan.shops.is_empty() {
+    if !config.shopify.is_empty() {
         line(
             "\nShopify: Settings → Notifications → Webhooks, or the app's webhook subscriptions; format JSON, one for each topic:",
         )?;
@@ -47,13 +49,13 @@ pub(super) fn all(config: &Config, plan: &Plan) -> anyhow::Result<()> {
             "  For an app also customers/data_request, customers/redact and shop/redact, at the same kind of address.",
         )?;
     }
-    if plan.easypost.is_some() {
+    if config.easypost.is_some() {
         line(&format!(
             "\nEasyPost: Account → Webhooks & Events\n  URL     {base}/api/webhooks/easypost\n  secret  {}",
             shown("easypost")
         ))?;
     }
-    if plan.keycloak.is_some() {
+    if config.keycloak.is_some() {
         line(&format!(
             "\nKeycloak: the HTTP event listener of your realm\n  URL     {base}/api/keycloak/events\n  header  Authorization: Bearer SECRET\n  secret  {}",
             shown("keycloak")
@@ -62,14 +64,37 @@ pub(super) fn all(config: &Config, plan: &Plan) -> anyhow::Result<()> {
     line(
         "\nSPS Commerce: purchase orders are fetched; enter the directory that SPS tells you in [[sps.sources]], then: novex-ingest sps poll",
     )?;
-    if matches!(config.tls, Tls::SelfSigned { .. }) {
-        line(
-            "\nThe certificate is self-signed: Shopify and EasyPost deliver only when an authority's stands in [tls].",
-        )?;
-    }
+    certificate(config, plan)?;
     line(&format!(
         "\nThe router or firewall must let TCP port {} through to this box, and {} must lead to it.\nWhat is wrong, if something is: novex-ingest doctor",
-        plan.port, plan.domain
+        listened, plan.domain
     ))?;
+    Ok(())
+}
+
+/// What of the certificate would keep the providers away.
+fn certificate(config: &Config, plan: &Plan) -> anyhow::Result<()> {
+    let read = expiry::read(&tls::files(&config.tls));
+    // One that is not there yet is made at the start.
+    let made_here = matches!(config.tls, Tls::SelfSigned { .. });
+    if made_here || read.as_ref().is_ok_and(|validity| validity.is_self_signed) {
+        return Ok(line(
+            "\nThe certificate is self-signed: Shopify and EasyPost deliver only when an authority's stands in [tls].",
+        )?);
+    }
+    let validity = match read {
+        Ok(validity) => validity,
+        Err(error) => return Ok(line(&format!("\nThe certificate cannot be used: {error:#}"))?),
+    };
+    let wanted = plan.domain.to_ascii_lowercase();
+    let fits = |name: &String| {
+        let name = name.to_ascii_lowercase();
+        name == wanted
+            || name.strip_prefix("*.").is_some_and(|rest| wanted.split_once('.').is_some_and(|(_, own)| own == rest))
+    };
+    if !validity.names.iter().any(fits) {
+        let names = validity.names.join(", ");
+        line(&format!("\nThe certificate is for {names}, not for {wanted}: no provider delivers with it."))?;
+    }
     Ok(())
 }

@@ -11,53 +11,93 @@ use std::path::{Path, PathBuf};
 
 /// systemd's own port of the package.
 const SOCKET_PORT: u16 = 8443;
-const SOCKET_EDIT: &str = "/etc/systemd/system/novex-ingest.socket.d/setup.conf";
+/// Before `override.conf`, by which `systemctl edit` changes it again.
+const SOCKET_EDIT: &str = "/etc/systemd/system/novex-ingest.socket.d/10-setup.conf";
+/// Whose group the service reads by.
+const STATE: &str = "/var/lib/novex-ingest";
 
-/// Writes everything.
+/// What every file was before; `None`: it was not there.
+#[derive(Debug, Default)]
+pub(super) struct Before(Vec<(PathBuf, Option<Vec<u8>>)>);
+
+impl Before {
+    fn note(&mut self, path: &Path) {
+        self.0.push((path.to_owned(), fs::read(path).ok()));
+    }
+
+    /// Puts everything back.
+    pub(super) fn restore(self) {
+        for (path, bytes) in self.0.into_iter().rev() {
+            // Over the file itself: owner and mode stay.
+            let _ = match bytes {
+                Some(bytes) => fs::write(path, bytes),
+                None => fs::remove_file(path),
+            };
+        }
+    }
+}
+
+/// Writes everything, and gives what was there before.
 ///
 /// # Errors
-/// When something cannot be written, or the configuration would not start: then it is as it was before.
-pub(super) fn all(path: &Path, plan: &Plan) -> anyhow::Result<()> {
-    let before = match fs::read_to_string(path) {
-        Ok(text) => Some(text),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+/// When something cannot be written, or the configuration has mistakes: then all is as it was before.
+pub(super) fn all(path: &Path, plan: &Plan) -> anyhow::Result<Before> {
+    let mut before = Before::default();
+    match write(path, plan, &mut before) {
+        Ok(()) => Ok(before),
+        Err(error) => {
+            before.restore();
+            Err(error.context("nothing was set up, and nothing was changed"))
+        }
+    }
+}
+
+fn write(path: &Path, plan: &Plan, before: &mut Before) -> anyhow::Result<()> {
+    // A link stays one.
+    let path = &fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let old = match fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
         Err(error) => return Err(error).with_context(|| format!("{} cannot be read", path.display())),
     };
-    let text = configuration(before.as_deref().unwrap_or(""), plan)?;
+    let text = configuration(&old, plan)?;
     let secrets = path.parent().unwrap_or(Path::new(".")).join("secrets");
-    let mut made = Vec::new();
-    let result = (|| {
-        fs::create_dir_all(&secrets).with_context(|| format!("{} cannot be made", secrets.display()))?;
-        for (name, wanted) in names(plan) {
-            let file = secrets.join(&name);
-            write_secret(&file, wanted)?;
-            made.push(file);
-        }
-        // Beside it and renamed: whoever reads it meanwhile reads the old one or the new one.
-        let part = path.with_extension("toml.new");
-        write_new(&part, text.as_bytes(), 0o640)?;
-        like(&part, path);
-        let (_, mistakes) = Config::survey(path, &text, Secrets::Load);
-        if !mistakes.list.is_empty() {
-            let _ = fs::remove_file(&part);
-            bail!("{mistakes}");
-        }
-        fs::rename(&part, path).with_context(|| format!("{} cannot be written", path.display()))
-    })();
-    if let Err(error) = result {
-        for file in made {
-            let _ = fs::remove_file(file);
-        }
-        return Err(error.context("nothing was set up, and nothing was changed"));
+    let is_installed = path == Path::new(crate::config::INSTALLED);
+    fs::create_dir_all(&secrets).with_context(|| format!("{} cannot be made", secrets.display()))?;
+    if is_installed {
+        fs::set_permissions(&secrets, fs::Permissions::from_mode(0o750))?;
+        for_service(&secrets);
     }
-    if plan.port != SOCKET_PORT && path == Path::new(crate::config::INSTALLED) {
-        let directory = Path::new(SOCKET_EDIT).parent().unwrap_or(Path::new("/"));
-        fs::create_dir_all(directory).and_then(|()| {
-            fs::write(
-                SOCKET_EDIT,
-                format!("# By novex-ingest setup.\n[Socket]\nListenStream=\nListenStream={}\n", plan.port),
-            )
-        })?;
+    for (name, wanted) in names(plan) {
+        let file = secrets.join(&name);
+        before.note(&file);
+        write_secret(&file, wanted)?;
+        if is_installed {
+            for_service(&file);
+        }
+    }
+    before.note(path);
+    replace(path, text.as_bytes())?;
+    if is_installed {
+        for_service(path);
+    }
+    let (_, mistakes) = Config::survey(path, &text, Secrets::Load);
+    if !mistakes.list.is_empty() {
+        bail!("{mistakes}");
+    }
+    if let Some(port) = plan.port
+        && is_installed
+    {
+        let edit = Path::new(SOCKET_EDIT);
+        before.note(edit);
+        let said = || format!("{SOCKET_EDIT} cannot be written");
+        if port == SOCKET_PORT {
+            let _ = fs::remove_file(edit);
+        } else {
+            fs::create_dir_all(edit.parent().unwrap_or(Path::new("/"))).with_context(said)?;
+            fs::write(edit, format!("# By novex-ingest setup.\n[Socket]\nListenStream=\nListenStream={port}\n"))
+                .with_context(said)?;
+        }
     }
     Ok(())
 }
@@ -74,50 +114,31 @@ fn shop_file(domain: &str) -> String {
     format!("shopify-{}", domain.strip_suffix(".myshopify.com").unwrap_or(domain))
 }
 
-/// The configuration with the plan in it. What it says already is never said twice or changed.
+/// The configuration with the plan in it. What it says already is never said twice.
 fn configuration(before: &str, plan: &Plan) -> anyhow::Result<String> {
     let says = |what: &str| before.lines().any(|line| line.trim_start().starts_with(what));
-    let mut text = before.to_owned();
-    if !text.is_empty() && !text.ends_with('\n') {
+    let mut lines: Vec<String> = before.lines().map(str::to_owned).collect();
+    if let Some(port) = plan.port {
+        listen(&mut lines, port);
+    }
+    let mut text = lines.join("\n");
+    if !text.is_empty() {
         text.push('\n');
     }
-    let listen = format!("listen = \"0.0.0.0:{}\"", plan.port);
-    if says("listen") {
-        if plan.port != SOCKET_PORT && !says(&listen) {
-            bail!("the configuration names its own server.listen: change the port there");
-        }
-    } else if says("[server]") {
-        let commented = "#listen = \"0.0.0.0:8443\"\n";
-        text = if text.contains(commented) {
-            text.replacen(commented, &format!("{listen}\n"), 1)
-        } else {
-            text.replacen("[server]\n", &format!("[server]\n{listen}\n"), 1)
-        };
-    } else {
-        let _ = writeln!(text, "\n[server]\n{listen}");
-    }
     for (domain, _) in &plan.shops {
-        if says(&format!("domain = \"{domain}\"")) {
-            bail!("{domain} is configured already");
+        if !says(&format!("domain = \"{domain}\"")) {
+            let file = shop_file(domain);
+            let _ = writeln!(text, "\n[[shopify.shops]]\ndomain = \"{domain}\"\nsecrets = [\"file:secrets/{file}\"]");
         }
-        let _ = writeln!(
-            text,
-            "\n[[shopify.shops]]\ndomain = \"{domain}\"\nsecrets = [\"file:secrets/{}\"]",
-            shop_file(domain)
-        );
     }
     for (name, wanted) in [("easypost", &plan.easypost), ("keycloak", &plan.keycloak)] {
-        if wanted.is_none() {
-            continue;
+        if wanted.is_some() && !says(&format!("[{name}]")) {
+            let _ = writeln!(text, "\n[{name}]\nsecrets = [\"file:secrets/{name}\"]");
         }
-        if says(&format!("[{name}]")) {
-            bail!("[{name}] is configured already");
-        }
-        let _ = writeln!(text, "\n[{name}]\nsecrets = [\"file:secrets/{name}\"]");
     }
     if let Some((certificate, private_key)) = &plan.certificate {
         if says("[tls]") {
-            bail!("[tls] is configured already");
+            bail!("[tls] is configured already: name the certificate there");
         }
         let absolute = |path: &PathBuf| std::path::absolute(path).map(|path| path.display().to_string());
         let (certificate, private_key) = (absolute(certificate)?, absolute(private_key)?);
@@ -126,32 +147,64 @@ fn configuration(before: &str, plan: &Plan) -> anyhow::Result<String> {
     Ok(text)
 }
 
-fn write_secret(file: &Path, wanted: &Wanted) -> anyhow::Result<()> {
-    match wanted {
-        Wanted::Given(secret) => write_new(file, secret.expose(), 0o640)?,
-        Wanted::New => write_new(file, dev::random_hex()?.as_bytes(), 0o640)?,
+/// Puts the port in the place of the one that is there, or of the commented one, or below `[server]`, or behind everything.
+fn listen(lines: &mut Vec<String>, port: u16) {
+    let own = format!("listen = \"0.0.0.0:{port}\"");
+    let begins = |line: &String, what: &str| line.trim_start().starts_with(what);
+    if let Some(line) = lines.iter_mut().find(|line| begins(line, "listen")) {
+        *line = own;
+    } else if let Some(line) = lines.iter_mut().find(|line| begins(line, "#listen = ")) {
+        *line = own;
+    } else if let Some(place) = lines.iter().position(|line| begins(line, "[server]")) {
+        lines.insert(place + 1, own);
+    } else {
+        lines.extend([String::new(), "[server]".to_owned(), own]);
     }
-    like(file, file.parent().unwrap_or(Path::new(".")));
-    Ok(())
 }
 
-/// Never over what is there: a secret that is written over is lost.
-fn write_new(path: &Path, bytes: &[u8], mode: u32) -> anyhow::Result<()> {
-    let file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path);
-    file.and_then(|mut file| {
+fn write_secret(file: &Path, wanted: &Wanted) -> anyhow::Result<()> {
+    let there = fs::read(file).ok().filter(|bytes| !bytes.is_empty());
+    match (wanted, there) {
+        // Made before: what was entered at the provider goes on being right.
+        (Wanted::New, Some(_)) => Ok(()),
+        (Wanted::New, None) => replace(file, dev::random_hex()?.as_bytes()),
+        (Wanted::Given(secret), there) => {
+            if there.is_some_and(|there| there != secret.expose()) {
+                // A secret that is written over is lost.
+                let mut kept = file.as_os_str().to_owned();
+                kept.push(".before");
+                fs::copy(file, PathBuf::from(kept)).with_context(|| format!("{} cannot be kept", file.display()))?;
+            }
+            replace(file, secret.expose())
+        }
+    }
+}
+
+/// Beside it and renamed: whoever reads it meanwhile reads the old one or the new one. The mode of what was there stays.
+fn replace(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
+    let mode = fs::metadata(path).map_or(0o640, |data| data.permissions().mode() & 0o777);
+    let mut part = path.as_os_str().to_owned();
+    part.push(".new");
+    let part = PathBuf::from(part);
+    // Of a run that was killed.
+    let _ = fs::remove_file(&part);
+    let written = OpenOptions::new().write(true).create_new(true).mode(mode).open(&part).and_then(|mut file| {
         // Whatever the umask takes away.
         file.set_permissions(fs::Permissions::from_mode(mode))?;
         file.write_all(bytes)?;
-        file.sync_all()
-    })
-    .with_context(|| format!("{} cannot be written", path.display()))
+        file.sync_all()?;
+        fs::rename(&part, path)
+    });
+    if written.is_err() {
+        let _ = fs::remove_file(&part);
+    }
+    written.with_context(|| format!("{} cannot be written", path.display()))
 }
 
-/// Gives it the owner and the group of what it stands for: the service reads it by its group.
-fn like(file: &Path, other: &Path) {
-    let other = fs::metadata(other).or_else(|_| fs::metadata(other.parent().unwrap_or(Path::new("."))));
-    if let Ok(other) = other {
-        // Only root may; another user's files are his own.
-        let _ = std::os::unix::fs::chown(file, Some(other.uid()), Some(other.gid()));
+/// The service reads it by its group; only root changes it.
+fn for_service(file: &Path) {
+    if let Ok(state) = fs::metadata(STATE) {
+        // Only root may, and only root installs.
+        let _ = std::os::unix::fs::chown(file, None, Some(state.gid()));
     }
 }
