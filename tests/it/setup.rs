@@ -69,9 +69,9 @@ fn flags_write_what_starts() {
     assert!(again.status.success() && String::from_utf8_lossy(&again.stdout) == said, "{again:?}");
     assert_eq!(fs::read_to_string(&path).unwrap(), text);
     let other = given.replace("acme-foods", "other-foods");
-    let more = setup(&path, &["--domain", "hooks.example.com", &other, "--no-start"]);
+    let another = setup(&path, &["--domain", "hooks.example.com", &other, "--no-start"]);
     assert!(
-        String::from_utf8_lossy(&more.stdout).contains("https://hooks.example.com:18443/api"),
+        String::from_utf8_lossy(&another.stdout).contains("https://hooks.example.com:18443/api"),
         "the port is the configured one"
     );
     assert_eq!(
