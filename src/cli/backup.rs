@@ -72,7 +72,7 @@ pub fn backup(place: &Place, arguments: &Arguments) -> Result<(), Failure> {
     } else {
         arguments.target.clone()
     };
-    let proof = backup::make(&config.store.path, &target)
+    let proof = backup::make(&config.store.path, &target, config.store.min_free_bytes)
         .map_err(|error| anyhow::anyhow!("there is no new backup: {error}"))?;
     let removed = match arguments.keep {
         Some(keep) => rotate(&arguments.target, keep as usize)
@@ -97,6 +97,20 @@ pub fn backup(place: &Place, arguments: &Arguments) -> Result<(), Failure> {
         )
     })?;
     Ok(())
+}
+
+/// What runs left that were killed a day ago or more.
+fn forget_unfinished(directory: &Path) {
+    let is_old = |entry: &fs::DirEntry| {
+        let age = entry.metadata().and_then(|data| data.modified()).ok().and_then(|time| time.elapsed().ok());
+        age.is_some_and(|age| age >= std::time::Duration::from_hours(24))
+    };
+    let is_left = |name: &str| name.starts_with(FIRST) && name.contains(".unfinished-");
+    for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
+        if entry.file_name().to_str().is_some_and(is_left) && is_old(&entry) {
+            let _ = fs::remove_file(entry.path());
+        }
+    }
 }
 
 /// Sends a copy to the server, and removes older ones there when it has it.
@@ -132,6 +146,7 @@ fn rotate(directory: &Path, keep: usize) -> std::io::Result<usize> {
         .filter(|entry| entry.file_name().to_str().is_some_and(is_ours))
         .map(|entry| entry.path())
         .collect();
+    forget_unfinished(directory);
     ours.sort();
     let old = ours.len().saturating_sub(keep);
     ours[..old].iter().try_for_each(fs::remove_file)?;
@@ -142,7 +157,7 @@ pub fn restore(place: &Place, arguments: &Restore) -> Result<(), Failure> {
     let config = place.load(Secrets::LeaveAside)?;
     let failed = |error: backup::BackupError| anyhow::anyhow!("nothing was restored, and nothing was changed: {error}");
     let (proof, aside) = if arguments.check {
-        (backup::prove(&arguments.file).map_err(failed)?, None)
+        (backup::check(&arguments.file, &config.store.path).map_err(failed)?, None)
     } else {
         backup::restore(&arguments.file, &config.store.path, &stamp()).map_err(failed)?
     };

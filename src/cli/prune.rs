@@ -6,6 +6,7 @@ use crate::config::Secrets;
 use crate::queue::janitor;
 use clap::Args;
 use serde_json::json;
+use std::time::Duration;
 
 #[derive(Debug, Args)]
 pub struct Prune {
@@ -27,9 +28,9 @@ pub fn run(place: &Place, arguments: &Prune) -> Result<(), Failure> {
     let (pruned, pages) = work::block_on(async {
         let store = work::open_existing(&config)?;
         let result = if arguments.dry_run {
-            store.prune(&rules, true).await.map(|pruned| (pruned, 0))
+            store.prune(&rules, true, Duration::ZERO).await.map(|pruned| (pruned, 0))
         } else {
-            janitor::prune(&store, &rules, arguments.squeeze).await
+            janitor::prune(&store, &rules, arguments.squeeze, janitor::REST_BESIDE).await
         };
         store.writer.close().await;
         Ok::<_, anyhow::Error>(result?)

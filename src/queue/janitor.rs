@@ -25,6 +25,12 @@ pub struct Retention {
 const LOOK_EVERY: Duration = Duration::from_mins(1);
 /// What is not mended is told again after this.
 const TELL_EVERY: Duration = Duration::from_hours(1);
+/// Between two squeezes.
+const SQUEEZE_EVERY: Duration = Duration::from_mins(10);
+/// Between two jobs: deliveries share the writer with it, and wait for one job at most.
+const REST: Duration = Duration::from_millis(20);
+/// The same in another process than the daemon: SQLite looks for a lock every 100 ms at the slowest, and must find it free.
+pub const REST_BESIDE: Duration = Duration::from_millis(150);
 /// After a start there is more important work first.
 const FIRST: Duration = Duration::from_secs(30);
 
@@ -47,7 +53,7 @@ impl Retention {
 /// Runs until `stop` turns true, by the rules that hold now.
 pub async fn run(store: Store, current: watch::Receiver<Retention>, mut stop: watch::Receiver<bool>) {
     let mut due = Instant::now() + FIRST;
-    let mut told: Option<Instant> = None;
+    let (mut told, mut squeezed): (Option<Instant>, Option<Instant>) = (None, None);
     loop {
         let wait = LOOK_EVERY.min(due.saturating_duration_since(Instant::now()));
         tokio::select! {
@@ -70,8 +76,12 @@ pub async fn run(store: Store, current: watch::Receiver<Retention>, mut stop: wa
         } else {
             told = None;
         }
-        if Instant::now() < due && !(is_tight && tell) {
+        let squeeze = is_tight && squeezed.is_none_or(|squeezed| squeezed.elapsed() >= SQUEEZE_EVERY);
+        if Instant::now() < due && !squeeze {
             continue;
+        }
+        if is_tight {
+            squeezed = Some(Instant::now());
         }
         due = Instant::now() + retention.every;
         // A pass may take long after years without one; a stop does not wait for it.
@@ -84,7 +94,7 @@ pub async fn run(store: Store, current: watch::Receiver<Retention>, mut stop: wa
 
 async fn pass(store: &Store, retention: &Retention, is_tight: bool) {
     let rules = if is_tight { retention.squeezed() } else { retention.rules.clone() };
-    match prune(store, &rules, is_tight).await {
+    match prune(store, &rules, is_tight, REST).await {
         Ok((Pruned { bodies: 0, rows: 0, .. }, 0)) => {}
         Ok((pruned, pages)) => info!(
             bodies = pruned.bodies,
@@ -101,9 +111,9 @@ async fn pass(store: &Store, retention: &Retention, is_tight: bool) {
 ///
 /// # Errors
 /// When a read or a job fails.
-pub async fn prune(store: &Store, rules: &[Rule], all: bool) -> Result<(Pruned, u64), StoreError> {
-    let pruned = store.prune(rules, false).await?;
-    Ok((pruned, store.shrink(all).await?))
+pub async fn prune(store: &Store, rules: &[Rule], all: bool, rest: Duration) -> Result<(Pruned, u64), StoreError> {
+    let pruned = store.prune(rules, false, rest).await?;
+    Ok((pruned, store.shrink(all, rest).await?))
 }
 
 #[cfg(test)]

@@ -6,9 +6,9 @@
 
 use super::{StoreError, migrate, open};
 use rusqlite::Connection;
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 /// What a copy holds.
@@ -29,6 +29,8 @@ pub enum BackupError {
     Store(#[from] StoreError),
     #[error("{path}: {cause}")]
     File { path: PathBuf, cause: io::Error },
+    #[error("{path} cannot be the name of a backup: {said}")]
+    Name { path: PathBuf, said: &'static str },
     #[error("{path} exists already, and is not written over")]
     Exists { path: PathBuf },
     #[error("{path} is damaged: {said}. Do not use it; take an older backup")]
@@ -52,50 +54,76 @@ fn file_error(path: &Path) -> impl FnOnce(io::Error) -> BackupError + '_ {
     |cause| BackupError::File { path: path.to_owned(), cause }
 }
 
-/// The file beside `path` under which it is made before it is whole.
-fn unfinished(path: &Path) -> PathBuf {
+/// What SQLite keeps beside a database.
+const COMPANIONS: [&str; 3] = ["-wal", "-shm", "-journal"];
+
+fn with(path: &Path, end: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
-    name.push(".unfinished");
+    name.push(end);
     name.into()
 }
 
-/// Copies the database into a new file, proves the copy, and syncs it.
+/// A new file beside `path` under a name that nobody knows, for its owner only; removed when it goes, unless it was renamed.
+struct Unfinished(PathBuf);
+
+impl Unfinished {
+    fn beside(path: &Path) -> Result<(Self, File), BackupError> {
+        let part = with(path, &format!(".unfinished-{:016x}", fastrand::u64(..)));
+        // Never through a link that somebody laid there.
+        let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&part);
+        Ok((Self(part.clone()), file.map_err(file_error(&part))?))
+    }
+}
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        for end in ["", "-journal"] {
+            let _ = fs::remove_file(with(&self.0, end));
+        }
+    }
+}
+
+/// Copies the database into a new file, proves the copy, and syncs it. `reserve`: what must stay free on the database's own disk.
 ///
 /// # Errors
 /// When there is no room, a file of the name, or the copy is not sound: then nothing is left.
-pub fn make(database: &Path, target: &Path) -> Result<Proof, BackupError> {
-    if target.exists() {
-        return Err(BackupError::Exists { path: target.to_owned() });
+pub fn make(database: &Path, target: &Path, reserve: u64) -> Result<Proof, BackupError> {
+    // Not by a relative name, which could be read as an address of SQLite's.
+    let target = &std::path::absolute(target).map_err(file_error(target))?;
+    if target.to_str().is_none() {
+        return Err(BackupError::Name { path: target.clone(), said: "it is no UTF-8" });
+    }
+    let own = std::path::absolute(database).map_err(file_error(database))?;
+    if COMPANIONS.iter().any(|end| *target == with(&own, end)) {
+        return Err(BackupError::Name { path: target.clone(), said: "the database itself uses it" });
+    }
+    if fs::symlink_metadata(target).is_ok() {
+        return Err(BackupError::Exists { path: target.clone() });
     }
     let connection = open::for_copying(database)?;
-    enough_room(&connection, target)?;
-    let part = unfinished(target);
-    // What an earlier one left that was killed.
-    let _ = fs::remove_file(&part);
-    let result = (|| {
-        connection.execute("VACUUM INTO ?", [part.to_string_lossy()])?;
-        let file = File::open(&part).map_err(file_error(&part))?;
-        // Whose data is in it nobody else may read, as in the database itself.
-        fs::set_permissions(&part, fs::Permissions::from_mode(0o600)).map_err(file_error(&part))?;
-        file.sync_all().map_err(file_error(&part))?;
-        let proof = prove(&part)?;
-        fs::rename(&part, target).map_err(file_error(target))?;
-        sync_directory(target)?;
-        Ok(proof)
-    })();
-    if result.is_err() {
-        let _ = fs::remove_file(&part);
-    }
-    result
-}
-
-/// The copy is never larger than the database without its free pages, and the disk keeps something for others.
-fn enough_room(connection: &Connection, target: &Path) -> Result<(), BackupError> {
     let needed: u64 = connection.query_row(
         "SELECT (page_count - freelist_count) * page_size FROM pragma_page_count, pragma_freelist_count, pragma_page_size",
         [],
         |row| row.get(0),
     )?;
+    let device = |path: &Path| fs::metadata(directory_of(path)).map(|data| data.dev()).ok();
+    let reserve = if device(target) == device(&own) { reserve } else { 0 };
+    enough_room(target, needed.saturating_add(reserve))?;
+    let (part, file) = Unfinished::beside(target)?;
+    connection.execute("VACUUM INTO ?", [part.0.to_string_lossy()])?;
+    file.sync_all().map_err(file_error(&part.0))?;
+    let proof = prove(&part.0)?;
+    // A link, which is never laid over what is there by now.
+    fs::hard_link(&part.0, target).map_err(|cause| match cause.kind() {
+        io::ErrorKind::AlreadyExists => BackupError::Exists { path: target.clone() },
+        _ => BackupError::File { path: target.clone(), cause },
+    })?;
+    drop(part);
+    sync_directory(target)?;
+    Ok(proof)
+}
+
+fn enough_room(target: &Path, needed: u64) -> Result<(), BackupError> {
     let directory = directory_of(target);
     let disk = rustix::fs::statvfs(directory).map_err(|error| file_error(directory)(error.into()))?;
     let free = disk.f_bavail.saturating_mul(disk.f_frsize);
@@ -146,54 +174,97 @@ pub fn prove(path: &Path) -> Result<Proof, BackupError> {
     Ok(Proof { bytes, events: counted, newest, version })
 }
 
+/// Proves that a backup could be put in the place of the database.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn check(backup: &Path, database: &Path) -> Result<Proof, BackupError> {
+    whole(backup, database)?;
+    prove(backup)
+}
+
 /// Puts a proved copy in the place of the database, which stays beside it under the name that is given back; `None` when there
-/// was none.
+/// was none. Whenever it is killed, the database is the old one or the new one.
 ///
 /// # Errors
 /// When the copy is not sound or the database is in use: then nothing was changed.
 pub fn restore(backup: &Path, database: &Path, stamp: &str) -> Result<(Proof, Option<PathBuf>), BackupError> {
-    let part = unfinished(database);
-    fs::copy(backup, &part).map_err(file_error(backup))?;
-    let result = (|| {
-        File::open(&part).and_then(|file| file.sync_all()).map_err(file_error(&part))?;
-        let proof = prove(&part)?;
-        give_to_owner(&part, database);
-        let aside = set_aside(database, stamp)?;
-        fs::rename(&part, database).map_err(file_error(database))?;
-        sync_directory(database)?;
-        Ok((proof, aside))
-    })();
-    if result.is_err() {
-        let _ = fs::remove_file(&part);
+    // The file itself, where a link leads to it.
+    let database =
+        &fs::canonicalize(database).or_else(|_| std::path::absolute(database)).map_err(file_error(database))?;
+    whole(backup, database)?;
+    // Held until the end: nobody opens it meanwhile.
+    let lock = take_alone(database)?;
+    let mut from = File::open(backup).map_err(file_error(backup))?;
+    enough_room(database, from.metadata().map_err(file_error(backup))?.len())?;
+    let (part, mut file) = Unfinished::beside(database)?;
+    io::copy(&mut from, &mut file).and_then(|_| file.sync_all()).map_err(file_error(&part.0))?;
+    let proof = prove(&part.0)?;
+    // What root restores must be the service's to write; anybody else may not change owners, and has no need to.
+    if let Ok(owner) = fs::metadata(database).or_else(|_| fs::metadata(directory_of(database))) {
+        let _ = std::os::unix::fs::fchown(&file, Some(owner.uid()), Some(owner.gid()));
     }
-    result
+    let aside = set_aside(database, stamp)?;
+    fs::rename(&part.0, database).map_err(file_error(database))?;
+    sync_directory(database)?;
+    drop(lock);
+    Ok((proof, aside))
 }
 
-/// What root restores must be the service's to write.
-fn give_to_owner(file: &Path, database: &Path) {
-    let owner = fs::metadata(database).or_else(|_| fs::metadata(directory_of(database)));
-    if let Ok(owner) = owner {
-        // Only root may; for anybody else it is his own file already.
-        let _ = std::os::unix::fs::chown(file, Some(owner.uid()), Some(owner.gid()));
+/// Whether a backup is all there is of it: a plain file, not the database itself, and without a log beside it.
+fn whole(backup: &Path, database: &Path) -> Result<(), BackupError> {
+    let damaged = |said: &str| BackupError::Damaged { path: backup.to_owned(), said: said.to_owned() };
+    let own = fs::metadata(backup).map_err(file_error(backup))?;
+    if !own.is_file() {
+        return Err(damaged("it is no plain file"));
     }
+    if fs::metadata(database).is_ok_and(|other| (other.dev(), other.ino()) == (own.dev(), own.ino())) {
+        return Err(damaged("it is the database itself"));
+    }
+    let has_more = |end: &&str| fs::metadata(with(backup, end)).is_ok_and(|data| data.len() > 0);
+    if ["-wal", "-journal"].iter().any(has_more) {
+        return Err(damaged("part of it is in a log beside it: it is a database in use, and no backup"));
+    }
+    Ok(())
 }
 
-/// Moves the database away, all of it in one file.
-fn set_aside(database: &Path, stamp: &str) -> Result<Option<PathBuf>, BackupError> {
+/// The database for oneself, all of it in one file; `None` where there is none, or none that SQLite can read, which is what a
+/// backup is for.
+fn take_alone(database: &Path) -> Result<Option<Connection>, BackupError> {
     if !database.exists() {
         return Ok(None);
     }
     // Leaving the WAL needs the file for oneself: whoever has it open is found by that.
-    match open::alone(database) {
-        Ok(connection) => drop(connection),
-        Err(StoreError::Busy { .. }) => return Err(BackupError::InUse { path: database.to_owned() }),
-        // What is no database any more is what a backup is for.
-        Err(StoreError::NotADatabase { .. }) => {}
-        Err(error) => return Err(error.into()),
+    let taken = open::alone(database).and_then(|connection| {
+        connection.execute_batch("BEGIN EXCLUSIVE")?;
+        Ok(connection)
+    });
+    match taken {
+        Ok(connection) => Ok(Some(connection)),
+        Err(StoreError::Busy { .. }) => Err(BackupError::InUse { path: database.to_owned() }),
+        Err(_damaged) => Ok(None),
     }
-    let mut aside = database.as_os_str().to_owned();
-    aside.push(format!(".before-restore-{stamp}"));
-    let aside = PathBuf::from(aside);
-    fs::rename(database, &aside).map_err(file_error(&aside))?;
-    Ok(Some(aside))
+}
+
+/// Gives the database a second name, and takes away what SQLite would take for a part of the new one.
+fn set_aside(database: &Path, stamp: &str) -> Result<Option<PathBuf>, BackupError> {
+    let is_there = database.exists();
+    let free =
+        |name: &PathBuf| fs::symlink_metadata(name).is_err() && fs::symlink_metadata(with(name, "-wal")).is_err();
+    let names = (0..1_000).map(|number| {
+        let end = if number == 0 { String::new() } else { format!("-{number}") };
+        with(database, &format!(".before-restore-{stamp}{end}"))
+    });
+    let aside = names.into_iter().find(free).ok_or_else(|| BackupError::Exists { path: database.to_owned() })?;
+    if is_there {
+        fs::hard_link(database, &aside).map_err(file_error(&aside))?;
+    }
+    for end in COMPANIONS {
+        let companion = with(database, end);
+        match fs::rename(&companion, with(&aside, end)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(file_error(&companion)(error)),
+            _ => {}
+        }
+    }
+    Ok(is_there.then_some(aside))
 }

@@ -56,7 +56,7 @@ fn run_to(connection: &mut Connection, path: &Path, steps: &[&str], wanted: i64)
 fn copy_first(path: &Path, found: i64) -> Result<(), StoreError> {
     let mut name = path.as_os_str().to_owned();
     name.push(format!(".before-upgrade-from-{found}"));
-    match backup::make(path, Path::new(&name)) {
+    match backup::make(path, Path::new(&name), 0) {
         // Of an upgrade that was tried before.
         Ok(_) | Err(BackupError::Exists { .. }) => Ok(()),
         Err(error) => {

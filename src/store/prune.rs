@@ -37,8 +37,6 @@ const DELETED_AT_ONCE: usize = 50;
 const BYTES_AT_ONCE: u64 = 1 << 20;
 /// Pages that one job gives back to the disk.
 const PAGES_AT_ONCE: u32 = 128;
-/// The rest after each job: another process that waits for the lock looks again after 25 ms at the latest, and finds it free.
-const REST: Duration = Duration::from_millis(30);
 /// Free pages that are kept for what comes next: giving all back would only have the file grow again.
 const PAGES_KEPT: u64 = 2_048;
 
@@ -112,6 +110,8 @@ fn delete(connection: &Connection, old: &[Old]) -> Result<Pruned, StoreError> {
             continue;
         }
         let body = connection.prepare_cached("DELETE FROM webhook_payloads WHERE event_id = ?")?.execute([event.id])?;
+        // Other bytes that came under its id are bodies too.
+        connection.prepare_cached("DELETE FROM webhook_conflicts WHERE event_id = ?")?.execute([event.id])?;
         if body > 0 {
             pruned.bodies += 1;
             pruned.bytes += event.bytes.unwrap_or(0);
@@ -125,11 +125,12 @@ fn delete(connection: &Connection, old: &[Old]) -> Result<Pruned, StoreError> {
 }
 
 impl Store {
-    /// Takes off what the rules say. `dry`: only counts it, and nothing is left out that is still on its way.
+    /// Takes off what the rules say. `dry`: only counts it, and nothing is left out that is still on its way. `pause`: after
+    /// each job, for others.
     ///
     /// # Errors
     /// When a read or a job fails; what was taken off before stays so.
-    pub async fn prune(&self, rules: &[Rule], dry: bool) -> Result<Pruned, StoreError> {
+    pub async fn prune(&self, rules: &[Rule], dry: bool, pause: Duration) -> Result<Pruned, StoreError> {
         let now = self.clock.now();
         let mut pruned = Pruned::default();
         let Some(horizon) = horizon(rules, now) else { return Ok(pruned) };
@@ -142,7 +143,7 @@ impl Store {
             while !rest.is_empty() {
                 let (part, left) = rest.split_at(share(rest));
                 rest = left;
-                let gone = if dry { counted(part) } else { self.delete_old(part.to_vec()).await? };
+                let gone = if dry { counted(part) } else { self.delete_old(part.to_vec(), pause).await? };
                 pruned.bodies += gone.bodies;
                 pruned.bytes += gone.bytes;
                 pruned.rows += gone.rows;
@@ -151,17 +152,18 @@ impl Store {
         Ok(pruned)
     }
 
-    async fn delete_old(&self, part: Vec<Old>) -> Result<Pruned, StoreError> {
+    async fn delete_old(&self, part: Vec<Old>, pause: Duration) -> Result<Pruned, StoreError> {
         let gone = self.writer.submit(Kind::Upkeep, move |connection| delete(connection, &part)).await;
-        tokio::time::sleep(REST).await;
+        tokio::time::sleep(pause).await;
         gone
     }
 
-    /// Gives free pages back to the disk, little by little; gives how many. `all`: none is kept for what comes.
+    /// Gives free pages back to the disk, little by little; gives how many. `all`: none is kept for what comes. `pause`: as
+    /// for [`Store::prune`].
     ///
     /// # Errors
     /// When a job fails.
-    pub async fn shrink(&self, all: bool) -> Result<u64, StoreError> {
+    pub async fn shrink(&self, all: bool, pause: Duration) -> Result<u64, StoreError> {
         let kept = if all { 0 } else { PAGES_KEPT };
         let mut given = 0;
         loop {
@@ -184,7 +186,7 @@ impl Store {
                 0 => return Ok(given),
                 pages => given += pages,
             }
-            tokio::time::sleep(REST).await;
+            tokio::time::sleep(pause).await;
         }
     }
 

@@ -152,3 +152,52 @@ fn a_directory_keeps_the_newest_and_nothing_half_made() {
     assert!(String::from_utf8_lossy(&full.stderr).contains("bytes free"), "{full:?}");
     assert_eq!(names(&disk.0), Vec::<String>::new());
 }
+
+/// What stands beside a database that is gone or damaged is never taken for a part of the restored one, and nothing is written over.
+#[test]
+fn a_restore_is_never_mixed_with_what_was_there() {
+    let home = Home::new("");
+    let daemon = home.serve();
+    for number in 0..4 {
+        daemon.deliver(&format!("w{number}"), b"{}");
+    }
+    home.wait_until_worked();
+    let copy = home.path("copy.db").display().to_string();
+    home.ok(&["backup", &copy]);
+    daemon.stop();
+    // A log of another database, as a kill leaves it.
+    let mut daemon = home.serve();
+    for number in 4..60 {
+        daemon.deliver(&format!("w{number}"), &vec![b' '; 20_000]);
+    }
+    daemon.child.kill().unwrap();
+    daemon.child.wait().unwrap();
+    assert!(fs::metadata(home.path("events.db-wal")).unwrap().len() > 0);
+    // The log belongs to a file: without it a copy is not whole.
+    let part = home.run(&["restore", "--check", &home.db().display().to_string()]);
+    assert!(String::from_utf8_lossy(&part.stderr).contains("nothing was changed"), "{part:?}");
+    fs::remove_file(home.db()).unwrap();
+    home.ok(&["restore", &copy]);
+    assert_eq!(home.sql("PRAGMA integrity_check; SELECT count(*) FROM webhook_events"), "ok\n4");
+    // A damaged one is what a backup is for; each that was there keeps a name of its own.
+    for round in 0..3 {
+        let mut bytes = fs::read(home.db()).unwrap();
+        bytes[100..8000].fill(round);
+        fs::write(home.db(), bytes).unwrap();
+        home.ok(&["restore", &copy]);
+        home.assert_sound();
+    }
+    let kept = names(home.path("").as_path())
+        .iter()
+        .filter(|name| name.contains("before-restore") && !name.contains("-wal"))
+        .count();
+    assert!(kept >= 3, "{:?}", names(home.path("").as_path()));
+    // Never through a link that somebody laid, nor over the database itself.
+    let mode = fs::metadata(home.db()).unwrap().permissions();
+    assert_eq!(std::os::unix::fs::PermissionsExt::mode(&mode) & 0o777, 0o600);
+    let own = home.run(&["restore", &home.db().display().to_string()]);
+    assert!(String::from_utf8_lossy(&own.stderr).contains("it is the database itself"), "{own:?}");
+    let companion = home.run(&["backup", &home.path("events.db-journal").display().to_string()]);
+    assert!(String::from_utf8_lossy(&companion.stderr).contains("the database itself uses it"), "{companion:?}");
+    assert!(!names(home.path("").as_path()).iter().any(|name| name.contains("unfinished")));
+}

@@ -37,10 +37,12 @@ fn bodies_go_before_rows_and_what_they_became_stays() {
     let home = home(5, 100, "");
     age(&home, "id = 1", 500);
     age(&home, "id = 2", 10);
+    home.sql("INSERT INTO webhook_conflicts (event_id, at, headers, body, body_sha256) VALUES (3, '2020-01-01T00:00:00.000Z', '{}', x'31', 'x')");
     assert_eq!(pruned(&home, &["--dry-run"]), [4, 1]);
     assert_eq!(left(&home), "5|5", "a dry run takes nothing");
     assert_eq!(pruned(&home, &[]), [4, 1]);
     assert_eq!(left(&home), "4|1");
+    assert_eq!(home.sql("SELECT count(*) FROM webhook_conflicts"), "0", "other bytes under its id are bodies too");
     assert_eq!(home.sql("SELECT count(*) FROM sales_orders"), "5");
     assert_eq!(home.sql("SELECT count(*) FROM webhook_event_log WHERE event_id = 1"), "0", "its trail goes with it");
     assert_eq!(pruned(&home, &[]), [0, 0]);

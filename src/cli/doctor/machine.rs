@@ -82,9 +82,10 @@ fn syncs(directory: &Path, findings: &mut Findings) {
     const ROUNDS: u32 = 20;
     /// Less than the way to any device and back.
     const TOO_FAST: Duration = Duration::from_micros(15);
-    let path = directory.join(".doctor");
+    // Never through a link that somebody laid there.
+    let path = directory.join(format!(".doctor-{:016x}", fastrand::u64(..)));
     let measured = (|| {
-        let mut file = OpenOptions::new().create(true).truncate(true).write(true).open(&path)?;
+        let mut file = OpenOptions::new().create_new(true).write(true).open(&path)?;
         let mut fastest = Duration::MAX;
         for _ in 0..ROUNDS {
             file.write_all(&[0; 4096])?;
