@@ -75,7 +75,7 @@ pub fn backup(place: &Place, arguments: &Arguments) -> Result<(), Failure> {
     let proof = backup::make(&config.store.path, &target, config.store.min_free_bytes)
         .map_err(|error| anyhow::anyhow!("there is no new backup: {error}"))?;
     let removed = match arguments.keep {
-        Some(keep) => rotate(&arguments.target, keep as usize)
+        Some(keep) => rotate(&arguments.target, &target, keep as usize)
             .context("the new backup is made; older ones could not be removed")?,
         None => 0,
     };
@@ -122,10 +122,11 @@ fn upload(off: &Backup, file: &Path) -> anyhow::Result<()> {
         let (link, _key) = Link::open(&off.to, None).await.map_err(said)?;
         link.put_file(&name, file).await.map_err(said)?;
         let (files, _odd) = link.list(clock().now()).await.map_err(said)?;
-        let mut ours: Vec<_> = files.into_iter().filter(|file| is_ours(&file.name)).collect();
-        ours.sort_by(|one, other| one.name.cmp(&other.name));
-        let old = ours.len().saturating_sub(usize::try_from(off.keep).unwrap_or(usize::MAX));
-        for file in &ours[..old] {
+        // As in a directory: what is named as later stays.
+        let mut older: Vec<_> = files.into_iter().filter(|file| is_ours(&file.name) && file.name < name).collect();
+        older.sort_by(|one, other| one.name.cmp(&other.name));
+        let old = (older.len() + 1).saturating_sub(usize::try_from(off.keep).unwrap_or(usize::MAX));
+        for file in &older[..old] {
             link.delete(file).await.map_err(said)?;
         }
         link.close().await;
@@ -138,18 +139,20 @@ fn is_ours(name: &str) -> bool {
     time.is_some_and(|time| time.len() == 16 && time.ends_with('Z'))
 }
 
-/// Removes all but the newest `keep`; only what is named as ours.
-fn rotate(directory: &Path, keep: usize) -> std::io::Result<usize> {
-    let mut ours: Vec<PathBuf> = fs::read_dir(directory)?
+/// Removes what is older than `new`, but the newest of it, so that `keep` are there with the new one; only what is named as ours.
+/// What is named as later stays: a clock that was set back must not cost the copy that was just made.
+fn rotate(directory: &Path, new: &Path, keep: usize) -> std::io::Result<usize> {
+    let own = new.file_name().unwrap_or_default();
+    let mut older: Vec<PathBuf> = fs::read_dir(directory)?
         .collect::<Result<Vec<_>, _>>()?
         .into_iter()
-        .filter(|entry| entry.file_name().to_str().is_some_and(is_ours))
+        .filter(|entry| entry.file_name().to_str().is_some_and(is_ours) && entry.file_name() < own)
         .map(|entry| entry.path())
         .collect();
     forget_unfinished(directory);
-    ours.sort();
-    let old = ours.len().saturating_sub(keep);
-    ours[..old].iter().try_for_each(fs::remove_file)?;
+    older.sort();
+    let old = (older.len() + 1).saturating_sub(keep);
+    older[..old].iter().try_for_each(fs::remove_file)?;
     Ok(old)
 }
 

@@ -113,11 +113,14 @@ pub fn make(database: &Path, target: &Path, reserve: u64) -> Result<Proof, Backu
     connection.execute("VACUUM INTO ?", [part.0.to_string_lossy()])?;
     file.sync_all().map_err(file_error(&part.0))?;
     let proof = prove(&part.0)?;
-    // A link, which is never laid over what is there by now.
-    fs::hard_link(&part.0, target).map_err(|cause| match cause.kind() {
-        io::ErrorKind::AlreadyExists => BackupError::Exists { path: target.clone() },
-        _ => BackupError::File { path: target.clone(), cause },
-    })?;
+    // A link, which is never laid over what is there by now; a USB stick has none, and a rename must do.
+    match fs::hard_link(&part.0, target) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            return Err(BackupError::Exists { path: target.clone() });
+        }
+        Err(_no_links) => fs::rename(&part.0, target).map_err(file_error(target))?,
+        Ok(()) => {}
+    }
     drop(part);
     sync_directory(target)?;
     Ok(proof)

@@ -107,3 +107,14 @@ fn what_is_wrong_is_found() {
             || doctor(&home).1.to_string().contains("newer version")
     );
 }
+
+/// systemd's socket accepts also while the service does not start: it is told, and nobody waits for ever.
+#[test]
+fn a_port_that_nobody_answers_on_is_told() {
+    let home = Home::new("");
+    home.serve().stop();
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    home.edit("127.0.0.1:0", &silent.local_addr().unwrap().to_string());
+    let (code, found) = doctor(&home);
+    assert!(code == 1 && has(&found, "wrong", "daemon", "nobody answers"), "{found:#}");
+}

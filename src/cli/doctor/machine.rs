@@ -11,7 +11,8 @@ use std::time::{Duration, Instant};
 
 pub(super) fn look(config: &Config, findings: &mut Findings) {
     clock(findings);
-    let directory = config.store.path.parent().unwrap_or(Path::new("."));
+    let directory =
+        config.store.path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     disk(config, directory, findings);
     syncs(directory, findings);
     modes(config, findings);

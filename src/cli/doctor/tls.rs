@@ -7,6 +7,10 @@ use crate::config::sections::Tls;
 use crate::server::{expiry, tls};
 use http_body_util::Full;
 use hyper::{Request, StatusCode, header};
+use std::time::Duration;
+
+/// How long the daemon may take to answer.
+const PATIENCE: Duration = Duration::from_secs(8);
 
 pub(super) fn look(config: &Config, findings: &mut Findings) {
     certificate(config, findings);
@@ -59,8 +63,10 @@ fn answers(config: &Config, findings: &mut Findings) {
     let to = send::reachable(config.server.listen);
     let request = Request::get("/healthz").header(header::HOST, "localhost").body(Full::default());
     let Ok(request) = request else { return };
-    let answer = work::block_on(async { send::deliver(config, to, request).await });
-    match answer.and_then(|answer| answer) {
+    // A socket unit accepts also while its service does not start.
+    let answer = work::block_on(async { tokio::time::timeout(PATIENCE, send::deliver(config, to, request)).await });
+    let late = |_| anyhow::anyhow!("{to} is listened on, and nobody answers: the service does not start or hangs");
+    match answer.and_then(|answer| answer.map_err(late)?) {
         Ok((StatusCode::OK, _)) => findings.well("daemon", format!("it answers on {to} and can store")),
         Ok((status, body)) => {
             findings.wrong(
