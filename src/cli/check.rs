@@ -96,11 +96,6 @@ fn is_listened_on(address: SocketAddr) -> bool {
 }
 
 fn database(path: &Path) -> Result<(), StoreError> {
-    match open::for_reading(path) {
-        // An empty file is filled when serve starts.
-        Ok(_) | Err(StoreError::Missing { .. }) => {}
-        Err(error) => return Err(error),
-    }
     for suffix in ["", "-wal", "-shm"] {
         let mut name = path.as_os_str().to_owned();
         name.push(suffix);
@@ -108,6 +103,11 @@ fn database(path: &Path) -> Result<(), StoreError> {
         if file.exists() && rustix::fs::access(file, rustix::fs::Access::WRITE_OK).is_err() {
             return Err(StoreError::ReadOnly { path: path.to_owned() });
         }
+    }
+    match open::for_reading(path) {
+        // An empty file is filled when serve starts.
+        Ok(_) | Err(StoreError::Missing { .. }) => {}
+        Err(error) => return Err(error),
     }
     Ok(())
 }

@@ -234,7 +234,8 @@ fn whole(backup: &Path, database: &Path) -> Result<(), BackupError> {
 /// The database for oneself, all of it in one file; `None` where there is none, or none that SQLite can read, which is what a
 /// backup is for.
 fn take_alone(database: &Path) -> Result<Option<Connection>, BackupError> {
-    if !database.exists() {
+    // Of an empty file SQLite would throw away the log beside it.
+    if fs::metadata(database).map_or(0, |data| data.len()) == 0 {
         return Ok(None);
     }
     // Leaving the WAL needs the file for oneself: whoever has it open is found by that.

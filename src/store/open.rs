@@ -34,7 +34,13 @@ pub fn for_writing(path: &Path, busy_timeout: Duration) -> Result<Connection, St
     let _ = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     #[expect(clippy::disallowed_methods, reason = "this is the place that opens")]
-    let connection = Connection::open_with_flags(path, flags).map_err(|cause| failed(path, cause, busy_timeout))?;
+    let connection = Connection::open_with_flags(path, flags).map_err(|cause| {
+        // Another user's, which may not even be read.
+        if path.exists() && rustix::fs::access(path, rustix::fs::Access::WRITE_OK).is_err() {
+            return StoreError::ReadOnly { path: path.to_owned() };
+        }
+        failed(path, cause, busy_timeout)
+    })?;
     connection.busy_timeout(busy_timeout)?;
     // SQLite opens a file that it may not write for reading, without a word.
     if connection.is_readonly("main")? {
