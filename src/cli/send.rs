@@ -72,7 +72,11 @@ pub(super) async fn sample(config: &Config, source: Source, shop: Option<String>
 }
 
 fn request(config: &Config, arguments: &Arguments) -> anyhow::Result<Request<Full<Bytes>>> {
-    let id = arguments.id.clone().unwrap_or_else(|| format!("{:032x}", fastrand::u128(..)));
+    // From the system's random source: two processes that are started at once must not have one id.
+    let id = match &arguments.id {
+        Some(id) => id.clone(),
+        None => crate::config::dev::random_hex()?[..32].to_owned(),
+    };
     let first = |secrets: &[Secret]| secrets.first().cloned().context("no secret is configured for it");
     let body = |sample: &str, set: &[(&str, Option<&str>)]| -> anyhow::Result<Vec<u8>> {
         if let Some(file) = &arguments.file {
