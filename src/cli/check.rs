@@ -6,7 +6,7 @@ use crate::server::tls;
 use crate::store::{StoreError, open};
 use clap::Subcommand;
 use std::io::ErrorKind;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
@@ -88,11 +88,7 @@ fn dry_run(config: &Config, warnings: &mut Vec<String>) -> Vec<Mistake> {
 
 /// Also a low port that this user may not bind, but systemd did.
 fn is_listened_on(address: SocketAddr) -> bool {
-    let mut local = address;
-    if address.ip().is_unspecified() {
-        local.set_ip(if address.is_ipv4() { Ipv4Addr::LOCALHOST.into() } else { Ipv6Addr::LOCALHOST.into() });
-    }
-    std::net::TcpStream::connect_timeout(&local, Duration::from_secs(1)).is_ok()
+    std::net::TcpStream::connect_timeout(&super::send::reachable(address), Duration::from_secs(1)).is_ok()
 }
 
 fn database(path: &Path) -> Result<(), StoreError> {

@@ -197,9 +197,15 @@ impl Store {
     pub fn disk_percent(&self) -> Result<u64, StoreError> {
         let disk = rustix::fs::statvfs(self.path())
             .map_err(|error| StoreError::DiskFull { detail: format!("the disk cannot be asked: {error}") })?;
-        let used = disk.f_blocks.saturating_sub(disk.f_bfree);
-        Ok(used.saturating_mul(100).div_ceil((used + disk.f_bavail).max(1)))
+        Ok(used_percent(&disk))
     }
+}
+
+/// How full a disk is, in percent of what others than root may use.
+#[must_use]
+pub fn used_percent(disk: &rustix::fs::StatVfs) -> u64 {
+    let used = disk.f_blocks.saturating_sub(disk.f_bfree);
+    used.saturating_mul(100).div_ceil((used + disk.f_bavail).max(1))
 }
 
 /// How many of them one job takes.

@@ -3,6 +3,7 @@
 use super::Findings;
 use crate::cli::output::bytes;
 use crate::config::Config;
+use crate::store::prune::used_percent;
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -42,8 +43,7 @@ fn disk(config: &Config, directory: &Path, findings: &mut Findings) {
         }
     };
     let free = disk.f_bavail.saturating_mul(disk.f_frsize);
-    let used = disk.f_blocks.saturating_sub(disk.f_bfree);
-    let percent = used.saturating_mul(100).div_ceil((used + disk.f_bavail).max(1));
+    let percent = used_percent(&disk);
     let said = format!("{percent} % full, {} free", bytes(free));
     if free < config.store.min_free_bytes {
         let mend = "Free space on it, or take off what is old: novex-ingest prune --squeeze.";
