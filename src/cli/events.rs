@@ -14,7 +14,7 @@ use anyhow::Context;
 use base64::Engine;
 use clap::Args;
 use serde_json::{Value, json};
-use std::io::{self, Write};
+use std::io::Write;
 
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
@@ -213,7 +213,7 @@ fn show(reader: &Reader, arguments: &Show) -> anyhow::Result<()> {
         event.with_context(|| format!("there is no event {id}; `novex-ingest events list` shows the newest"))?;
     if arguments.body {
         let payload = payload.with_context(|| format!("the payload of event {id} is gone: it was erased or pruned"))?;
-        io::stdout().write_all(&payload.body)?;
+        output::out().write_all(&payload.body)?;
         return Ok(());
     }
     if arguments.json {

@@ -1,6 +1,6 @@
 //! `mappings`: the ERP's item of what a shop sells, by hand or from a CSV file.
 
-use super::output::{line, table};
+use super::output::{self, line, table};
 use super::{Failure, Place, work};
 use crate::config::Secrets;
 use crate::store::mappings::{self, Mapping};
@@ -294,7 +294,7 @@ fn read_csv(input: impl Read) -> Result<Vec<Mapping>, Vec<(u64, String)>> {
 
 fn export(reader: &Reader) -> anyhow::Result<()> {
     let rows = reader.read(mappings::list)?;
-    let mut out = csv::Writer::from_writer(io::stdout());
+    let mut out = csv::Writer::from_writer(output::out());
     out.write_record(["shop_domain", "variant_id", "sku", "item", "factor", "note"])?;
     for row in rows {
         let variant = row.variant_id.map_or(String::new(), |id| id.to_string());

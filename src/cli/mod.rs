@@ -119,14 +119,15 @@ impl<E: Into<anyhow::Error>> From<E> for Failure {
 }
 
 impl Failure {
-    /// True when the reader of standard output went away.
+    /// True when the reader of standard output went away; never for a connection that broke.
     #[must_use]
     pub fn is_broken_pipe(&self) -> bool {
         let Self::Failed(error) = self else { return false };
         error
             .chain()
             .filter_map(|cause| cause.downcast_ref::<io::Error>())
-            .any(|cause| cause.kind() == io::ErrorKind::BrokenPipe)
+            .filter_map(io::Error::get_ref)
+            .any(<dyn std::error::Error + Send + Sync>::is::<output::ReaderGone>)
     }
 }
 
@@ -200,5 +201,14 @@ mod tests {
     #[test]
     fn the_definitions_hold_together() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_connection_that_breaks_is_a_failure() {
+        let broken = || io::Error::from(io::ErrorKind::BrokenPipe);
+        let sent = Failure::from(anyhow::Error::new(broken()).context("the delivery was not answered"));
+        assert!(!sent.is_broken_pipe());
+        let read = Failure::from(anyhow::Error::new(io::Error::new(io::ErrorKind::BrokenPipe, output::ReaderGone)));
+        assert!(read.is_broken_pipe());
     }
 }

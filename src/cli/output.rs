@@ -1,9 +1,41 @@
 //! Printing for people: tables, and colour only where a person looks.
 
-use anstream::stdout;
 use anstyle::{AnsiColor, Style};
 use std::io::{self, Write};
 use unicode_width::UnicodeWidthStr;
+
+/// Whoever read our standard output has stopped reading, as `| head` does. A connection that breaks gives the same kind of error,
+/// and is a failure: so this one has a type of its own.
+#[derive(Debug, thiserror::Error)]
+#[error("nobody reads the output any more")]
+pub struct ReaderGone;
+
+/// Where all output goes.
+pub struct Out<W>(W);
+
+/// Standard output as it is: for bytes, CSV, scripts.
+pub fn out() -> Out<io::Stdout> {
+    Out(io::stdout())
+}
+
+/// Standard output for people: anstream takes the colours out when this is no terminal, and when `NO_COLOR` is set.
+fn coloured() -> Out<anstream::AutoStream<io::StdoutLock<'static>>> {
+    Out(anstream::stdout().lock())
+}
+
+fn named(error: io::Error) -> io::Error {
+    if error.kind() == io::ErrorKind::BrokenPipe { io::Error::new(error.kind(), ReaderGone) } else { error }
+}
+
+impl<W: Write> Write for Out<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.write(bytes).map_err(named)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush().map_err(named)
+    }
+}
 
 /// One cell: its text, and how it looks on a terminal.
 pub struct Cell {
@@ -28,8 +60,7 @@ pub fn table(header: &[&str], rows: impl IntoIterator<Item = Vec<Cell>>) -> io::
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let width = |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.text.width()).max();
     let widths: Vec<usize> = (0..columns).map(|column| width(column).unwrap_or(0)).collect();
-    // anstream takes the colours out when this is no terminal, and when NO_COLOR is set.
-    let mut out = stdout().lock();
+    let mut out = coloured();
     for row in &rows {
         for (index, (cell, width)) in row.iter().zip(&widths).enumerate() {
             let style = cell.style;
@@ -107,5 +138,5 @@ pub fn say(text: &str) -> io::Result<()> {
 
 /// Writes a line to standard output; a closed pipe is an error here and success in `main`.
 pub fn line(text: &str) -> io::Result<()> {
-    writeln!(stdout().lock(), "{text}")
+    writeln!(coloured(), "{text}")
 }

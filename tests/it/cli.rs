@@ -174,11 +174,14 @@ fn looking_works_without_the_daemon_without_secrets_and_says_when_there_is_nothi
 #[test]
 fn a_reader_that_goes_away_is_no_failure() {
     let home = worked();
-    let mut child = home.command(&["events", "export"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    drop(child.stdout.take());
-    let output = child.wait_with_output().unwrap();
-    assert!(output.status.success(), "{}", stderr(&output));
-    assert_eq!(stderr(&output), "");
+    for arguments in [&["events", "export"][..], &["events", "list"], &["mappings", "export"], &["completions", "bash"]]
+    {
+        let mut child = home.command(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        drop(child.stdout.take());
+        let output = child.wait_with_output().unwrap();
+        assert!(output.status.success(), "{arguments:?}: {}", stderr(&output));
+        assert_eq!(stderr(&output), "");
+    }
 }
 
 #[test]
