@@ -9,9 +9,12 @@
 //! 5. [`handlers`]: what the event means becomes changes, committed with the event's `completed`;
 //! 6. [`destinations`]: it is handed on to the ERP.
 //!
+//! [`acme`] keeps the certificate of [`server`], [`sps`] fetches files that become events.
+//!
 //! Imports go one way: `server → providers → store ← queue → handlers`. [`config`] and [`cli`] stand around them,
 //! [`clock`], [`formats`], [`outbound`], [`proof`] and [`secret`] beneath.
 
+pub mod acme;
 pub mod cli;
 pub mod clock;
 pub mod config;

@@ -3,6 +3,7 @@
 //! TLS is rustls with ring, as for what comes in. Redirects are not followed: what is signed or authorised for one address goes to
 //! no other.
 
+use crate::clock::{self, Timestamp};
 use reqwest::ClientBuilder;
 use rustls::client::WantsClientCert;
 use rustls::{ClientConfig, ConfigBuilder, RootCertStore};
@@ -37,6 +38,15 @@ pub fn client(tls: ClientConfig, timeout: Duration) -> ClientBuilder {
         .user_agent(concat!("novex-ingest/", env!("CARGO_PKG_VERSION")))
 }
 
+/// What a `Retry-After` asks for: seconds, or an HTTP date (RFC 9110, 10.2.3).
+#[must_use]
+pub fn retry_after(text: &str, now: Timestamp) -> Option<Timestamp> {
+    match text.trim().parse::<u64>() {
+        Ok(seconds) => Some(clock::after(now, Duration::from_secs(seconds))),
+        Err(_) => jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(text.trim()).ok(),
+    }
+}
+
 /// `first`, and every cause behind the error.
 #[must_use]
 pub fn chain(first: String, error: &reqwest::Error) -> String {
@@ -47,4 +57,18 @@ pub fn chain(first: String, error: &reqwest::Error) -> String {
         cause = next.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn retry_after_is_seconds_or_a_date() {
+        let now: Timestamp = "2026-11-24T10:00:00Z".parse().unwrap();
+        let text = |wanted| retry_after(wanted, now).map(clock::text);
+        assert_eq!(text("120").unwrap(), "2026-11-24T10:02:00.000Z");
+        assert_eq!(text("Tue, 24 Nov 2026 11:00:00 GMT").unwrap(), "2026-11-24T11:00:00.000Z");
+        assert_eq!(text("soon"), None);
+    }
 }

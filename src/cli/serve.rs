@@ -2,12 +2,15 @@
 
 use super::reload::{self, Running};
 use super::{Failure, Place, clock, work};
+use crate::acme;
+use crate::config::sections::Tls;
 use crate::config::{Config, Secrets, dev};
 use crate::handlers::Routes;
 use crate::logging;
 use crate::providers::sps::Asking;
 use crate::providers::{Providers, easypost::EasyPost, keycloak::Keycloak, shopify::Shopify};
 use crate::queue::{janitor, process};
+use crate::server::challenge::Challenges;
 use crate::server::{Doors, Shared, expiry, listener, tls};
 use crate::sps::schedule;
 use crate::store::{Store, destination_states};
@@ -68,9 +71,21 @@ async fn serve(mut config: Config, is_dev: bool, inherited: Vec<std::net::TcpLis
     let shared =
         Arc::new(Shared::new(config.server.clone(), doors(&config), store.clone(), config.worker.max_attempts, polls));
 
+    let challenges = Challenges::default();
+    let acme = match &config.tls {
+        Tls::Acme(settings) => Some(tokio::spawn(acme::run(
+            settings.clone(),
+            certificate.clone(),
+            challenges.clone(),
+            clock(),
+            reloads.clone(),
+        ))),
+        Tls::Files { .. } | Tls::SelfSigned { .. } => None,
+    };
     let watcher = tokio::spawn(certificate.clone().watch(reloads));
-    let expiry = tokio::spawn(expiry::watch(tls::files(&config.tls), clock()));
-    let mut receiving = tokio::spawn(listener::run(listeners, certificate, shared.clone(), stopping.clone()));
+    let expiry = tokio::spawn(expiry::watch(tls::files(&config.tls), acme.is_some(), clock()));
+    let mut receiving =
+        tokio::spawn(listener::run(listeners, certificate, challenges, shared.clone(), stopping.clone()));
     let tidy_until = halting.clone();
     let mut working = config.worker.in_serve.then(|| {
         let worker = work::worker(&config, store.clone(), process::current(), Routes::standard(), &destinations);
@@ -131,6 +146,9 @@ async fn serve(mut config: Config, is_dev: bool, inherited: Vec<std::net::TcpLis
     receiving.await.context("the listener panicked")?;
     tidying.await.context("the janitor panicked")?;
     watcher.abort();
+    if let Some(acme) = acme {
+        acme.abort();
+    }
     expiry.abort();
     watchdog.abort();
     store.writer.close().await;

@@ -10,6 +10,7 @@ mod retention;
 pub mod secrets;
 pub mod sections;
 pub mod sps;
+mod tls;
 
 pub use mistake::{Mistake, Mistakes};
 

@@ -3,7 +3,9 @@
 use super::backup::{self, Backup};
 use super::reader::{At, Document, Table};
 use super::sps::{self, Sps};
-use super::{Config, Lines, Mistakes, Secrets, destinations, retention, secrets};
+use super::{Config, Lines, Mistakes, Secrets, destinations, retention, secrets, tls};
+
+pub use super::tls::Tls;
 use crate::destinations::Settings;
 use crate::providers::keycloak::Accept;
 use crate::secret::Secret;
@@ -48,13 +50,6 @@ pub struct Server {
     pub answer_timeout: Duration,
     /// How long requests in flight may take when the daemon stops.
     pub shutdown_timeout: Duration,
-}
-
-/// The certificate: files, or a self-signed pair in the state directory.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Tls {
-    Files { certificate: PathBuf, private_key: PathBuf },
-    SelfSigned { directory: PathBuf },
 }
 
 /// The database.
@@ -252,23 +247,9 @@ struct Reading<'p> {
 }
 
 impl Reading<'_> {
-    fn tls(&self, mut table: Table<'_>, store: &Store) -> Tls {
-        let mut file = |key| table.text(key).map(|text| beside(self.path, &text.value));
-        let (certificate, private_key) = (file("certificate"), file("private_key"));
-        let directory = store.path.parent().unwrap_or(Path::new("")).join("tls");
-        let tls = match (certificate, private_key) {
-            (Some(certificate), Some(private_key)) => Tls::Files { certificate, private_key },
-            (None, None) => Tls::SelfSigned { directory },
-            _ => {
-                table.mistake(
-                    "has only one of certificate and private_key",
-                    "Name both files, or neither for a self-signed pair.",
-                );
-                Tls::SelfSigned { directory }
-            }
-        };
-        table.end();
-        tls
+    fn tls(&mut self, table: Table<'_>, store: &Store) -> Tls {
+        let (path, state) = (self.path, store.path.parent().unwrap_or(Path::new("")));
+        tls::read(table, state, |table| self.secrets(table), |name| beside(path, name))
     }
 
     fn shopify(&mut self, mut table: Table<'_>) -> Vec<Shop> {

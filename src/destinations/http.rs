@@ -105,7 +105,9 @@ impl Http {
         };
         let status = response.status();
         let wanted = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
-        let at = wanted.and_then(|text| retry_after(text, now));
+        let at = wanted
+            .and_then(|text| outbound::retry_after(text, now))
+            .map(|at| at.min(clock::after(now, RETRY_AFTER_MAX)));
         let error = format!("answered {status}");
         match status {
             _ if status.is_success() => Fate::Delivered,
@@ -154,15 +156,6 @@ pub fn sign(keys: &[Secret], id: &str, timestamp: &str, body: &[u8]) -> String {
     signatures.join(" ")
 }
 
-/// Seconds, or an HTTP date (RFC 9110, 10.2.3).
-fn retry_after(text: &str, now: Timestamp) -> Option<Timestamp> {
-    let at = match text.trim().parse::<u64>() {
-        Ok(seconds) => clock::after(now, Duration::from_secs(seconds)),
-        Err(_) => jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(text.trim()).ok()?,
-    };
-    Some(at.min(clock::after(now, RETRY_AFTER_MAX)))
-}
-
 /// What a header may hold.
 fn printable(text: &str) -> String {
     text.chars().map(|letter| if letter.is_ascii_graphic() || letter == ' ' { letter } else { '?' }).collect()
@@ -178,15 +171,5 @@ mod tests {
         let secret = key(&Secret::new(b"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".to_vec()));
         let signature = sign(&[secret], "msg_p5jXN8AQM9LWM0D4loKWxJek", "1614265330", br#"{"test": 2432232314}"#);
         assert_eq!(signature, "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=");
-    }
-
-    #[test]
-    fn retry_after_is_seconds_or_a_date_and_no_more_than_a_day() {
-        let now: Timestamp = "2026-11-24T10:00:00Z".parse().unwrap();
-        let text = |wanted| retry_after(wanted, now).map(clock::text);
-        assert_eq!(text("120").unwrap(), "2026-11-24T10:02:00.000Z");
-        assert_eq!(text("Tue, 24 Nov 2026 11:00:00 GMT").unwrap(), "2026-11-24T11:00:00.000Z");
-        assert_eq!(text("99999999999").unwrap(), "2026-11-25T10:00:00.000Z");
-        assert_eq!(text("soon"), None);
     }
 }

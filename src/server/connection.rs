@@ -3,7 +3,7 @@
 use super::activity::{Activity, Phase, Watched};
 use super::answer::{self, Answer};
 use super::rejected::Refused;
-use super::{Shared, service};
+use super::{Shared, service, tls};
 use crate::providers::{Reason, Refusal};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -19,7 +19,6 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
-use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tracing::debug;
 
@@ -43,10 +42,10 @@ pub enum Mode {
 type Stream = TokioIo<Watched<TlsStream<TcpStream>>>;
 
 /// Serves a connection until it ends, is idle too long, or `stop` turns true and its requests are answered.
-pub async fn serve(
+pub(super) async fn serve(
     tcp: TcpStream,
     from: IpAddr,
-    tls: TlsAcceptor,
+    tls: tls::Acceptor,
     mode: Mode,
     shared: Arc<Shared>,
     mut stop: watch::Receiver<bool>,
@@ -54,7 +53,8 @@ pub async fn serve(
     let handshake = timeout(shared.limits.handshake_timeout, tls.accept(tcp));
     let stream = tokio::select! {
         stream = handshake => match stream {
-            Ok(Ok(stream)) => stream,
+            Ok(Ok(Some(stream))) => stream,
+            Ok(Ok(None)) => return debug!(%from, "answered an authority's challenge"),
             Ok(Err(error)) => return debug!(%from, "no TLS: {error}"),
             Err(_late) => return debug!(%from, "the TLS handshake took too long"),
         },

@@ -62,18 +62,22 @@ pub fn read(files: &Files) -> anyhow::Result<Validity> {
     })
 }
 
-/// The threshold that a certificate with so many days left has passed.
-fn passed(days: i64) -> Option<i64> {
-    if days < 0 { Some(-1) } else { TOLD_AT.into_iter().rev().find(|limit| days <= *limit) }
+/// The threshold that a certificate with so many days left has passed. One that is `kept` by the daemon itself, and lives so many
+/// days, may live so short that it always has few left: its thresholds are those that it passes only when its renewal has failed.
+fn passed(days: i64, kept: Option<i64>) -> Option<i64> {
+    if days < 0 {
+        return Some(-1);
+    }
+    TOLD_AT.into_iter().rev().filter(|limit| kept.is_none_or(|life| limit * 4 < life)).find(|limit| days <= *limit)
 }
 
-/// Tells people in time, once at each threshold, until it is aborted.
-pub async fn watch(files: Files, clock: Clock) {
+/// Tells people in time, once at each threshold, until it is aborted. `is_kept`: the daemon renews it itself.
+pub async fn watch(files: Files, is_kept: bool, clock: Clock) {
     let mut told = None;
     loop {
         if let Ok(validity) = read(&files) {
             let days = validity.days_left(clock.now());
-            let now = passed(days);
+            let now = passed(days, is_kept.then(|| validity.days_left(validity.not_before)));
             if now.is_some() && now != told {
                 let file = files.certificate.display();
                 if days < 0 {
@@ -106,7 +110,13 @@ mod tests {
             (0, Some(1)),
             (-1, Some(-1)),
         ] {
-            assert_eq!(passed(days), wanted, "{days}");
+            assert_eq!(passed(days, None), wanted, "{days}");
+        }
+        // Of 90 days a third is left at its renewal, of 6 days a half.
+        for (days, life, wanted) in
+            [(21, 90, Some(21)), (21, 47, None), (7, 47, Some(7)), (3, 6, None), (1, 6, Some(1))]
+        {
+            assert_eq!(passed(days, Some(life)), wanted, "{days} of {life}");
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Accepting connections, counting them, and letting them end.
 
 use super::by_address::ByAddress;
+use super::challenge::Challenges;
 use super::connection::{self, Mode};
 use super::{Shared, tls};
 use listenfd::ListenFd;
@@ -13,7 +14,6 @@ use tokio::net::TcpListener;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
-use tokio_rustls::TlsAcceptor;
 use tracing::{error, info, warn};
 
 /// Connections that the kernel keeps until they are accepted.
@@ -60,10 +60,11 @@ pub fn inherited() -> io::Result<Vec<std::net::TcpListener>> {
 pub async fn run(
     listeners: Vec<TcpListener>,
     certificate: tls::Holder,
+    challenges: Challenges,
     shared: Arc<Shared>,
     stop: watch::Receiver<bool>,
 ) {
-    let acceptor = tls::acceptor(&certificate);
+    let acceptor = tls::Acceptor::new(&certificate, &challenges);
     let counts = Counts::new(&shared);
     // Every connection holds a sender; when the last is dropped, all have ended.
     let (alive, mut ended) = mpsc::channel::<()>(1);
@@ -84,7 +85,7 @@ pub async fn run(
 
 /// Where connections come in.
 struct Door {
-    acceptor: TlsAcceptor,
+    acceptor: tls::Acceptor,
     counts: Counts,
     shared: Arc<Shared>,
     alive: mpsc::Sender<()>,

@@ -12,6 +12,7 @@ pub mod activity;
 pub mod answer;
 pub mod body;
 pub mod by_address;
+pub mod challenge;
 pub mod connection;
 pub mod expiry;
 pub mod health;

@@ -4,6 +4,7 @@
 //! cannot be used is complained about and the old one stays: renewal tools replace the two files one after the other, so
 //! for a moment they do not fit together.
 
+use super::challenge::{self, Challenges};
 use crate::config::sections::Tls;
 use anyhow::{Context, bail};
 use rustls::crypto::CryptoProvider;
@@ -13,13 +14,16 @@ use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use rustls::{ServerConfig, version};
 use std::fs::{self, OpenOptions};
-use std::io::Write;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
 use tokio::sync::watch;
-use tokio_rustls::TlsAcceptor;
+use tokio_rustls::LazyConfigAcceptor;
+use tokio_rustls::server::TlsStream;
 use tracing::{error, info};
 
 /// How often the files are looked at. Looking, not inotify: it works for symbolic links and network file systems too.
@@ -60,18 +64,21 @@ impl Holder {
     /// When the files cannot be read or made, or do not fit together.
     pub fn load(tls: &Tls) -> anyhow::Result<Self> {
         let files = files(tls);
-        if let Tls::SelfSigned { directory } = tls
-            && !files.certificate.exists()
-        {
-            make_self_signed(directory, &files)?;
+        let names = match tls {
+            Tls::Files { .. } => None,
+            Tls::SelfSigned { .. } => Some(own_names()),
+            Tls::Acme(acme) => Some(acme.names.clone()),
+        };
+        if let Some(names) = names.filter(|_| !files.certificate.exists()) {
+            make_self_signed(names, &files)?;
         }
-        let current = RwLock::new(Arc::new(read(&files)?));
+        let current = RwLock::new(Arc::new(pair(&files)?));
         Ok(Self(Arc::new(Inner { files, current })))
     }
 
     /// Reads the files again; the old pair stays when the new one cannot be used.
     pub fn reload(&self) {
-        match read(&self.0.files) {
+        match pair(&self.0.files) {
             Ok(pair) => {
                 let pair = Arc::new(pair);
                 let old = std::mem::replace(
@@ -117,6 +124,12 @@ impl Holder {
 }
 
 impl Files {
+    /// Certificate and key in one file.
+    #[must_use]
+    pub fn one(file: PathBuf) -> Self {
+        Self { private_key: file.clone(), certificate: file }
+    }
+
     /// What changes when a file is written or replaced: inode, size and time of both.
     fn state(&self) -> [Option<(u64, u64, i64, i64)>; 2] {
         [&self.certificate, &self.private_key].map(|path| {
@@ -133,6 +146,7 @@ pub fn files(tls: &Tls) -> Files {
         Tls::Files { certificate, private_key } => {
             Files { certificate: certificate.clone(), private_key: private_key.clone() }
         }
+        Tls::Acme(acme) => Files::one(acme.certificate()),
         Tls::SelfSigned { directory } => {
             Files { certificate: directory.join("self-signed.pem"), private_key: directory.join("self-signed.key") }
         }
@@ -153,7 +167,11 @@ pub fn certificates(path: &Path) -> anyhow::Result<Vec<CertificateDer<'static>>>
     Ok(chain)
 }
 
-fn read(files: &Files) -> anyhow::Result<CertifiedKey> {
+/// The pair in these files.
+///
+/// # Errors
+/// When they cannot be read, or do not fit together.
+pub fn pair(files: &Files) -> anyhow::Result<CertifiedKey> {
     let chain = certificates(&files.certificate)?;
     let key = PrivateKeyDer::from_pem_file(&files.private_key)
         .with_context(|| format!("the private key {} cannot be read", files.private_key.display()))?;
@@ -167,13 +185,17 @@ fn read(files: &Files) -> anyhow::Result<CertifiedKey> {
     Ok(pair)
 }
 
-/// Makes the pair that serves until a real one is configured, for this box's names, for ten years.
-fn make_self_signed(directory: &Path, files: &Files) -> anyhow::Result<()> {
+fn own_names() -> Vec<String> {
     let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
     let mut names = vec!["localhost".to_owned(), "127.0.0.1".to_owned(), "::1".to_owned()];
     if host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-.".contains(&byte)) && !names.contains(&host) {
         names.push(host);
     }
+    names
+}
+
+/// Makes the pair that serves until there is a real one, for ten years.
+fn make_self_signed(names: Vec<String>, files: &Files) -> anyhow::Result<()> {
     let mut parameters = rcgen::CertificateParams::new(names)?;
     parameters.distinguished_name.push(rcgen::DnType::CommonName, "novex-ingest, self-signed");
     let year = crate::clock::Clock::system().now().to_zoned_datetime(jiff::tz::TimeZone::UTC).year();
@@ -181,27 +203,40 @@ fn make_self_signed(directory: &Path, files: &Files) -> anyhow::Result<()> {
     parameters.not_after = rcgen::date_time_ymd(i32::from(year) + 10, 1, 1);
     let key = rcgen::KeyPair::generate()?;
     let certificate = parameters.self_signed(&key)?;
-    fs::create_dir_all(directory).with_context(|| {
+    let directory = files.certificate.parent().unwrap_or(Path::new("."));
+    fs::DirBuilder::new().recursive(true).mode(0o750).create(directory).with_context(|| {
         format!(
             "{} cannot be made; check that the directory above it exists and belongs to the user that runs novex-ingest",
             directory.display()
         )
     })?;
-    // The key first: whoever finds the certificate finds its key too.
-    write(&files.private_key, key.serialize_pem().as_bytes(), 0o600)?;
-    write(&files.certificate, certificate.pem().as_bytes(), 0o644)?;
+    if files.certificate == files.private_key {
+        write_whole(&files.certificate, (key.serialize_pem() + &certificate.pem()).as_bytes(), 0o600)?;
+    } else {
+        // The key first: whoever finds the certificate finds its key too.
+        write_whole(&files.private_key, key.serialize_pem().as_bytes(), 0o600)?;
+        write_whole(&files.certificate, certificate.pem().as_bytes(), 0o644)?;
+    }
     info!("made the self-signed certificate {}", files.certificate.display());
     Ok(())
 }
 
-fn write(path: &Path, bytes: &[u8], mode: u32) -> anyhow::Result<()> {
+/// Writes a file so that whoever reads it, at any moment, finds the old one or the new one.
+///
+/// # Errors
+/// When it cannot be written.
+pub fn write_whole(path: &Path, bytes: &[u8], mode: u32) -> anyhow::Result<()> {
+    let part = path.with_extension("part");
+    // Of a process that was killed; its mode is not to be trusted.
+    let _ = fs::remove_file(&part);
     OpenOptions::new()
         .write(true)
-        .create(true)
-        .truncate(true)
+        .create_new(true)
         .mode(mode)
-        .open(path)
-        .and_then(|mut file| file.write_all(bytes))
+        .open(&part)
+        .and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()))
+        .and_then(|()| fs::rename(&part, path))
+        .and_then(|()| fs::File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all())
         .with_context(|| format!("{} cannot be written", path.display()))
 }
 
@@ -211,15 +246,34 @@ pub fn provider() -> CryptoProvider {
     rustls::crypto::ring::default_provider()
 }
 
-/// TLS 1.2 and 1.3, HTTP/2 before HTTP/1.1.
-pub(super) fn acceptor(holder: &Holder) -> TlsAcceptor {
-    let mut config = ServerConfig::builder_with_provider(Arc::new(provider()))
-        .with_protocol_versions(&[&version::TLS13, &version::TLS12])
-        .expect("ring knows both versions")
-        .with_no_client_auth()
-        .with_cert_resolver(Arc::new(holder.clone()));
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    TlsAcceptor::from(Arc::new(config))
+/// How handshakes are answered.
+#[derive(Clone)]
+pub(super) struct Acceptor {
+    daily: Arc<ServerConfig>,
+    challenge: Arc<ServerConfig>,
+}
+
+impl Acceptor {
+    /// TLS 1.2 and 1.3, HTTP/2 before HTTP/1.1.
+    pub fn new(holder: &Holder, challenges: &Challenges) -> Self {
+        let mut daily = ServerConfig::builder_with_provider(Arc::new(provider()))
+            .with_protocol_versions(&[&version::TLS13, &version::TLS12])
+            .expect("ring knows both versions")
+            .with_no_client_auth()
+            .with_cert_resolver(Arc::new(holder.clone()));
+        daily.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        Self { daily: Arc::new(daily), challenge: Arc::new(challenge::config(challenges)) }
+    }
+
+    /// The handshake; `None` when it was an authority's, and all is said.
+    pub async fn accept(&self, tcp: TcpStream) -> io::Result<Option<TlsStream<TcpStream>>> {
+        let hello = LazyConfigAcceptor::new(rustls::server::Acceptor::default(), tcp).await?;
+        if !challenge::is_asked_for(&hello.client_hello()) {
+            return hello.into_stream(self.daily.clone()).await.map(Some);
+        }
+        hello.into_stream(self.challenge.clone()).await?.shutdown().await?;
+        Ok(None)
+    }
 }
 
 #[cfg(test)]

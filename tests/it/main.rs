@@ -2,6 +2,8 @@
 //!
 //! One binary, because it links once. Each file is a theme.
 
+mod acme;
+mod acme_words;
 mod activation;
 mod architecture;
 mod attempts;

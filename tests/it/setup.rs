@@ -128,6 +128,29 @@ fn what_would_not_start_is_taken_back() {
     assert!(done.status.success(), "whether it can be read is seen by the service's user, at the start: {done:?}");
 }
 
+#[test]
+fn a_certificate_by_acme_is_configured_once() {
+    let (_directory, path) = installed();
+    let flags =
+        ["--domain", "Hooks.example.com", "--easypost", "--no-start", "--acme", "--acme-email", "ops@example.com"];
+    for _ in 0..2 {
+        let done = setup(&path, &flags);
+        let said = String::from_utf8_lossy(&done.stdout).into_owned();
+        assert!(done.status.success(), "{done:?}");
+        assert!(said.contains("let the router lead that to port 8443"), "{said}");
+        assert!(said.contains("it is asked for while the service runs"), "{said}");
+    }
+    let text = fs::read_to_string(&path).unwrap();
+    let own = "\n[tls.acme]\nnames = [\"Hooks.example.com\"]\nterms_agreed = true\nemail = \"ops@example.com\"\n";
+    assert_eq!(text.matches(own).count(), 1, "{text}");
+    let with_files = setup(&path, &[&flags[..5], &["--certificate", "a", "--private-key", "b"]].concat());
+    assert_eq!(with_files.status.code(), Some(2), "{with_files:?}");
+    let files =
+        ["--domain", "hooks.example.com", "--easypost", "--no-start", "--certificate", "a", "--private-key", "b"];
+    let done = setup(&path, &files);
+    assert!(String::from_utf8_lossy(&done.stderr).contains("[tls] is configured already"), "{done:?}");
+}
+
 /// A person is asked, secrets are not shown, and before the last answer nothing is written.
 #[test]
 fn a_person_is_asked() {
@@ -153,7 +176,9 @@ fn a_person_is_asked() {
             "y",
             "",
             "n",
-            "",
+            "1",
+            "y",
+            "ops@example.com",
             last,
         ];
         // One answer to each question: a terminal throws away what was typed before a hidden one.
@@ -183,6 +208,9 @@ fn a_person_is_asked() {
                 "typed-secret"
             );
             assert!(all.contains("https://hooks.example.com:8443/api/webhooks/easypost"), "{all}");
+            assert!(all.contains("There is no certificate from https://acme-v02"), "{all}");
+            let text = fs::read_to_string(&path).unwrap();
+            assert!(text.contains("email = \"ops@example.com\""), "{text}");
         }
     }
 }

@@ -1,9 +1,12 @@
 //! The certificate, and whether the daemon answers with it.
 
 use super::Findings;
+use crate::acme::{Settings, progress::Progress, schedule};
 use crate::cli::{clock, send, work};
+use crate::clock::text;
 use crate::config::Config;
 use crate::config::sections::Tls;
+use crate::server::expiry::Validity;
 use crate::server::{expiry, tls};
 use http_body_util::Full;
 use hyper::{Request, StatusCode, header};
@@ -45,16 +48,41 @@ fn certificate(config: &Config, findings: &mut Findings) {
     } else {
         findings.well("certificate", said);
     }
+    if let Tls::Acme(settings) = &config.tls {
+        return acme(settings, &validity, findings);
+    }
     if validity.is_self_signed {
         let mend = match config.tls {
-            Tls::SelfSigned { .. } => "Name a certificate of an authority in [tls].",
             Tls::Files { .. } => "Put one of an authority there.",
+            _ => "Name a certificate of an authority in [tls], or have one got by [tls.acme].",
         };
         findings.note("certificate", "it is self-signed: Shopify and EasyPost deliver to no such address", mend);
     } else if validity.chain == 1 {
         let mend =
             "Use the file with the whole chain (certbot: fullchain.pem): some senders need the certificates between.";
         findings.note("certificate", "its file holds no chain", mend);
+    }
+}
+
+/// How it stands with the authority.
+fn acme(settings: &Settings, validity: &Validity, findings: &mut Findings) {
+    let progress = Progress::load(settings);
+    let next = progress.next_attempt.map_or(String::new(), |at| format!("; the next attempt is at {}", text(at)));
+    let mend = "Mend that, then `systemctl reload novex-ingest` tries at once.";
+    match progress.last_failure {
+        Some((at, reason)) if validity.is_self_signed => {
+            let said = format!("there is none from {} yet. At {}: {reason}{next}", settings.directory, text(at));
+            findings.wrong("acme", said, mend);
+        }
+        Some((at, reason)) => {
+            findings.note("acme", format!("its renewal failed at {}: {reason}{next}", text(at)), mend);
+        }
+        None if validity.is_self_signed => {
+            let mend = "Wait a minute and look again; the log says more: journalctl -u novex-ingest.";
+            findings.note("acme", format!("it is being asked for at {}", settings.directory), mend);
+        }
+        None => findings
+            .well("acme", format!("it is renewed by itself from {} on", text(schedule::renewal(validity, None)))),
     }
 }
 

@@ -1,6 +1,6 @@
 //! What is wanted: by flags, or asked of a person.
 
-use super::{Arguments, Plan, Wanted};
+use super::{Arguments, Certificate, Plan, Wanted};
 use crate::secret::Secret;
 use anyhow::{Context, bail};
 use std::io::{self, IsTerminal, Write};
@@ -14,8 +14,11 @@ const PORT: u16 = 8443;
 /// When they do not make a plan.
 pub(super) fn flags(arguments: &Arguments) -> anyhow::Result<Option<Plan>> {
     let Some(domain) = &arguments.domain else {
-        let any =
-            !arguments.shop.is_empty() || arguments.easypost || arguments.keycloak || arguments.certificate.is_some();
+        let any = !arguments.shop.is_empty()
+            || arguments.easypost
+            || arguments.keycloak
+            || arguments.certificate.is_some()
+            || arguments.authority.acme;
         if any || !io::stdin().is_terminal() {
             bail!("--domain is missing: the name by which this box is reached from outside");
         }
@@ -35,7 +38,12 @@ pub(super) fn flags(arguments: &Arguments) -> anyhow::Result<Option<Plan>> {
     };
     plan.easypost = wanted(arguments.easypost, &arguments.easypost_secret)?;
     plan.keycloak = wanted(arguments.keycloak, &arguments.keycloak_secret)?;
-    plan.certificate = arguments.certificate.clone().zip(arguments.private_key.clone());
+    if let (Some(certificate), Some(private_key)) = (&arguments.certificate, &arguments.private_key) {
+        plan.certificate = Certificate::Files(certificate.clone(), private_key.clone());
+    } else if arguments.authority.acme {
+        let (email, directory) = (arguments.authority.acme_email.clone(), arguments.authority.acme_directory.clone());
+        plan.certificate = Certificate::Acme { email, directory };
+    }
     if plan.shops.is_empty() && plan.easypost.is_none() && plan.keycloak.is_none() {
         bail!("nothing is to be received: give --shop, --easypost or --keycloak");
     }
@@ -115,15 +123,7 @@ pub(super) fn person(config: &Path) -> anyhow::Result<Plan> {
     }
     plan.easypost = made_or_pasted("EasyPost")?;
     plan.keycloak = made_or_pasted("Keycloak")?;
-    let certificate = until("The certificate's file with its whole chain, empty for a self-signed one: ", |text| {
-        if text.is_empty() || Path::new(text).is_file() { Ok(()) } else { bail!("there is no such file") }
-    })?;
-    if !certificate.is_empty() {
-        let key = until("Its private key's file: ", |text| {
-            if Path::new(text).is_file() { Ok(()) } else { bail!("there is no such file") }
-        })?;
-        plan.certificate = Some((certificate.into(), key.into()));
-    }
+    plan.certificate = certificate(&plan.domain)?;
     if plan.shops.is_empty() && plan.easypost.is_none() && plan.keycloak.is_none() {
         bail!("nothing is to be received: nothing was changed");
     }
@@ -131,6 +131,34 @@ pub(super) fn person(config: &Path) -> anyhow::Result<Plan> {
         bail!("nothing was changed");
     }
     Ok(plan)
+}
+
+fn certificate(domain: &str) -> anyhow::Result<Certificate> {
+    let way = until(
+        &format!(
+            "The certificate:\n  1  Let's Encrypt gives it, and it is renewed by itself; port 443 of {domain} must lead to this box\n  \
+             2  from files that you have\n  3  self-signed, or as it is configured: for trying out\nWhich [1/2/3]: "
+        ),
+        |text| if ["1", "2", "3"].contains(&text) { Ok(()) } else { bail!("1, 2 or 3") },
+    )?;
+    match way.as_str() {
+        "1" => {
+            if !yes("Do you agree to Let's Encrypt's terms (https://letsencrypt.org/repository/)?")? {
+                bail!("without that it gives no certificate: nothing was changed");
+            }
+            let email = until("An e-mail address that it may write to, empty for none: ", |text| {
+                if text.is_empty() || text.contains('@') { Ok(()) } else { bail!("that is no e-mail address") }
+            })?;
+            Ok(Certificate::Acme { email: (!email.is_empty()).then_some(email), directory: None })
+        }
+        "2" => {
+            let is_there = |text: &str| if Path::new(text).is_file() { Ok(()) } else { bail!("there is no such file") };
+            let certificate = until("The certificate's file with its whole chain: ", is_there)?;
+            let key = until("Its private key's file: ", is_there)?;
+            Ok(Certificate::Files(certificate.into(), key.into()))
+        }
+        _ => Ok(Certificate::AsItIs),
+    }
 }
 
 fn made_or_pasted(provider: &str) -> anyhow::Result<Option<Wanted>> {

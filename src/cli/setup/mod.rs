@@ -9,7 +9,10 @@ mod write;
 
 use super::output::say;
 use super::{Failure, Place, send, work};
+use crate::acme::progress::Progress;
+use crate::config::sections::Tls;
 use crate::config::{Config, Secrets};
+use crate::server::{expiry, tls};
 use crate::store::envelope::Source;
 use anyhow::{Context, bail};
 use clap::Args;
@@ -49,9 +52,26 @@ pub struct Arguments {
     certificate: Option<PathBuf>,
     #[arg(long, value_name = "FILE", requires = "certificate")]
     private_key: Option<PathBuf>,
+    #[command(flatten)]
+    authority: Authority,
     /// Only write; start nothing and send nothing
     #[arg(long)]
     no_start: bool,
+}
+
+/// A certificate by ACME.
+#[derive(Debug, Args)]
+struct Authority {
+    /// Have Let's Encrypt give the certificate, and renew it by itself: this agrees to its terms, <https://letsencrypt.org/repository/>.
+    /// Port 443 of the domain must lead to this box
+    #[arg(long, conflicts_with = "certificate")]
+    acme: bool,
+    /// Where the authority may write to
+    #[arg(long, value_name = "ADDRESS", requires = "acme")]
+    acme_email: Option<String>,
+    /// Another authority: the address of its ACME directory
+    #[arg(long, value_name = "URL", requires = "acme")]
+    acme_directory: Option<String>,
 }
 
 /// What is wanted.
@@ -63,7 +83,20 @@ struct Plan {
     shops: Vec<(String, Wanted)>,
     easypost: Option<Wanted>,
     keycloak: Option<Wanted>,
-    certificate: Option<(PathBuf, PathBuf)>,
+    certificate: Certificate,
+}
+
+/// Where the certificate comes from.
+#[derive(Debug, Clone, Default)]
+enum Certificate {
+    /// As it is; self-signed at first.
+    #[default]
+    AsItIs,
+    Files(PathBuf, PathBuf),
+    Acme {
+        email: Option<String>,
+        directory: Option<String>,
+    },
 }
 
 /// Where a secret comes from.
@@ -98,6 +131,7 @@ pub fn run(place: &Place, arguments: &Arguments) -> Result<(), Failure> {
     let config = place.load(Secrets::Load)?;
     if !arguments.no_start {
         try_out(&config)?;
+        wait_for_certificate(&config)?;
     }
     tell::all(&config, &plan)?;
     Ok(())
@@ -135,6 +169,26 @@ fn start(path: &Path) -> anyhow::Result<()> {
 
 /// How long a service may take to answer after its start.
 const PATIENCE: Duration = Duration::from_secs(20);
+
+/// How long an authority may take. It goes on by itself after that.
+const AUTHORITY_PATIENCE: Duration = Duration::from_mins(1);
+
+/// Waits until the authority has given a certificate or a reason.
+fn wait_for_certificate(config: &Config) -> anyhow::Result<()> {
+    let Tls::Acme(settings) = &config.tls else { return Ok(()) };
+    let begin = Instant::now();
+    while begin.elapsed() < AUTHORITY_PATIENCE {
+        let is_there = expiry::read(&tls::files(&config.tls)).is_ok_and(|validity| !validity.is_self_signed);
+        if is_there || Progress::load(settings).last_failure.is_some() {
+            return Ok(());
+        }
+        if begin.elapsed() < Duration::from_millis(100) {
+            say(&format!("waiting for a certificate from {}", settings.directory))?;
+        }
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    Ok(())
+}
 
 /// A signed event of each kind, as the providers send them.
 fn try_out(config: &Config) -> anyhow::Result<()> {

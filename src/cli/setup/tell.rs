@@ -1,6 +1,7 @@
 //! What to enter at each provider.
 
 use super::Plan;
+use crate::acme::progress::Progress;
 use crate::cli::output::line;
 use crate::config::Config;
 use crate::config::sections::Tls;
@@ -66,9 +67,15 @@ pub(super) fn all(config: &Config, plan: &Plan) -> anyhow::Result<()> {
     )?;
     certificate(config, plan)?;
     line(&format!(
-        "\nThe router or firewall must let TCP port {} through to this box, and {} must lead to it.\nWhat is wrong, if something is: novex-ingest doctor",
-        listened, plan.domain
+        "\nThe router or firewall must let TCP port {listened} through to this box, and {} must lead to it.",
+        plan.domain
     ))?;
+    if matches!(config.tls, Tls::Acme(_)) && listened != 443 {
+        line(&format!(
+            "The authority comes by port 443: let the router lead that to port {listened} of this box too, or run setup again with --port 443."
+        ))?;
+    }
+    line("What is wrong, if something is: novex-ingest doctor")?;
     Ok(())
 }
 
@@ -77,6 +84,15 @@ fn certificate(config: &Config, plan: &Plan) -> anyhow::Result<()> {
     let read = expiry::read(&tls::files(&config.tls));
     // One that is not there yet is made at the start.
     let made_here = matches!(config.tls, Tls::SelfSigned { .. });
+    if let Tls::Acme(settings) = &config.tls
+        && !read.as_ref().is_ok_and(|validity| !validity.is_self_signed)
+    {
+        let why = match Progress::load(settings).last_failure {
+            Some((_, reason)) => format!("{reason}. When that is mended: systemctl reload novex-ingest"),
+            None => "it is asked for while the service runs; `novex-ingest doctor` tells how it stands".to_owned(),
+        };
+        return Ok(line(&format!("\nThere is no certificate from {} yet: {why}", settings.directory))?);
+    }
     if made_here || read.as_ref().is_ok_and(|validity| validity.is_self_signed) {
         return Ok(line(
             "\nThe certificate is self-signed: Shopify and EasyPost deliver only when an authority's stands in [tls].",

@@ -1,6 +1,6 @@
 //! Writing what is wanted: secrets and configuration with the right owner and mode; taken back when it would not start.
 
-use super::{Plan, Wanted};
+use super::{Certificate, Plan, Wanted};
 use crate::config::{Config, Secrets, dev};
 use anyhow::{Context, bail};
 use std::fmt::Write as _;
@@ -136,15 +136,33 @@ fn configuration(before: &str, plan: &Plan) -> anyhow::Result<String> {
             let _ = writeln!(text, "\n[{name}]\nsecrets = [\"file:secrets/{name}\"]");
         }
     }
-    if let Some((certificate, private_key)) = &plan.certificate {
-        if says("[tls]") {
-            bail!("[tls] is configured already: name the certificate there");
-        }
-        let absolute = |path: &PathBuf| std::path::absolute(path).map(|path| path.display().to_string());
-        let (certificate, private_key) = (absolute(certificate)?, absolute(private_key)?);
-        let _ = writeln!(text, "\n[tls]\ncertificate = {certificate:?}\nprivate_key = {private_key:?}");
-    }
+    text.push_str(&certificate(&says, plan)?);
     Ok(text)
+}
+
+/// What is to be written for the certificate.
+fn certificate(says: &impl Fn(&str) -> bool, plan: &Plan) -> anyhow::Result<String> {
+    match &plan.certificate {
+        Certificate::AsItIs => Ok(String::new()),
+        Certificate::Files(..) if says("[tls") => bail!("[tls] is configured already: name the certificate there"),
+        Certificate::Files(certificate, private_key) => {
+            let absolute = |path: &PathBuf| std::path::absolute(path).map(|path| path.display().to_string());
+            let (certificate, private_key) = (absolute(certificate)?, absolute(private_key)?);
+            Ok(format!("\n[tls]\ncertificate = {certificate:?}\nprivate_key = {private_key:?}\n"))
+        }
+        // Said before, in this run's words or a person's.
+        Certificate::Acme { .. } if says("[tls.acme]") => Ok(String::new()),
+        Certificate::Acme { .. } if says("[tls") => bail!("[tls] is configured already: take its files out for ACME"),
+        Certificate::Acme { email, directory } => {
+            let mut text = format!("\n[tls.acme]\nnames = [{:?}]\nterms_agreed = true\n", plan.domain);
+            for (key, value) in [("email", email), ("directory", directory)] {
+                if let Some(value) = value {
+                    let _ = writeln!(text, "{key} = {value:?}");
+                }
+            }
+            Ok(text)
+        }
+    }
 }
 
 /// Puts the port in the place of the one that is there, or of the commented one, or below `[server]`, or behind everything.
