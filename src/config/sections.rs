@@ -472,7 +472,9 @@ mod tests {
             assert!(there, "packaging/config.toml does not name {key}");
         }
         let mistakes = document.finish().to_string();
-        let odd: Vec<&str> = mistakes.lines().filter(|line| !line.contains("secret")).collect();
+        // All of it at once is more than can hold.
+        let expected = ["secret", "both files and [tls.acme]"];
+        let odd: Vec<&str> = mistakes.lines().filter(|line| !expected.iter().any(|part| line.contains(part))).collect();
         assert!(odd.is_empty(), "packaging/config.toml: {odd:?}");
     }
 }

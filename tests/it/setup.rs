@@ -10,11 +10,9 @@ use std::process::{Command, Output, Stdio};
 fn installed() -> (tempfile::TempDir, String) {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("config.toml");
-    fs::copy(concat!(env!("CARGO_MANIFEST_DIR"), "/packaging/config.toml"), &path).unwrap();
-    let text = fs::read_to_string(&path).unwrap().replace("#path = \"/var/lib", "path = \"/var/lib");
-    let text =
-        text.replace("/var/lib/novex-ingest/events.db", &directory.path().join("events.db").display().to_string());
-    fs::write(&path, text).unwrap();
+    let shipped = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/packaging/conffile.toml")).unwrap();
+    fs::write(&path, format!("{shipped}[store]\npath = \"{}\"\n", directory.path().join("events.db").display()))
+        .unwrap();
     fs::write(directory.path().join("given"), "shop-secret\n").unwrap();
     let path = path.display().to_string();
     (directory, path)
@@ -61,7 +59,7 @@ fn flags_write_what_starts() {
     let check = Command::new(BIN).args(["--config", &path, "config", "check"]).output().unwrap();
     assert!(check.status.success(), "{check:?}");
     let text = fs::read_to_string(&path).unwrap();
-    assert!(text.contains("\nlisten = \"0.0.0.0:18443\"\n") && text.contains("# Largest body of a delivery"), "{text}");
+    assert!(text.contains("\nlisten = \"0.0.0.0:18443\"\n") && text.contains("# Secrets never stand here"), "{text}");
     // A second time: what is there is neither said twice nor written over, and is told again; another shop comes beside it.
     let (easypost, keycloak) = (read("easypost"), read("keycloak"));
     fs::write(directory.path().join("config.toml.new"), "of a run that was killed").unwrap();
@@ -149,6 +147,15 @@ fn a_certificate_by_acme_is_configured_once() {
         ["--domain", "hooks.example.com", "--easypost", "--no-start", "--certificate", "a", "--private-key", "b"];
     let done = setup(&path, &files);
     assert!(String::from_utf8_lossy(&done.stderr).contains("[tls] is configured already"), "{done:?}");
+}
+
+/// setup writes into it, and dpkg asks at an upgrade what to do with a changed file of a package that changed it too; where nobody is there
+/// to answer, the upgrade stops. So the package never changes it: what is new stands in packaging/config.toml.
+#[test]
+fn the_shipped_conffile_stays_as_it_is() {
+    let conffile = fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/packaging/conffile.toml")).unwrap();
+    let digest = hex::encode(<sha2::Sha256 as sha2::Digest>::digest(conffile));
+    assert_eq!(digest, "2a10ac8d170957d78519f5b5e1b03c5ddb72b4e1d67f0646da2d6e1b3ff7ede2");
 }
 
 /// A person is asked, secrets are not shown, and before the last answer nothing is written.
