@@ -34,6 +34,8 @@ use trouble::Trouble;
 
 /// Let's Encrypt.
 pub const LETS_ENCRYPT: &str = "https://acme-v02.api.letsencrypt.org/directory";
+/// How often an order begins anew because a nonce was refused, which says nothing about it; each request is repeated by itself too.
+const NONCES_MAX: u32 = 3;
 /// One request to the authority.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 /// One order from its beginning to the certificate.
@@ -192,9 +194,11 @@ impl<'k> Keeper<'k> {
         let work = order::Work { settings: self.settings, http: &self.http, challenges: self.challenges };
         let mut account = accounts.open().await?;
         let mut replaces = replaces;
+        let mut nonces = 0;
         loop {
             match work.certificate(&account, replaces.as_ref()).await {
                 Err(trouble) if trouble.is_lost_account() && accounts.forget() => account = accounts.open().await?,
+                Err(trouble) if trouble.is_stale_nonce() && nonces < NONCES_MAX => nonces += 1,
                 Err(trouble) if replaces.is_some() && trouble.may_be_for_replacing() => replaces = None,
                 got => return got,
             }

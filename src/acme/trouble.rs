@@ -97,6 +97,11 @@ impl Trouble {
         self.kind.as_deref() == Some("accountDoesNotExist")
     }
 
+    /// The request came too late for its nonce, or the authority lost it (RFC 8555, 6.5).
+    pub fn is_stale_nonce(&self) -> bool {
+        self.kind.as_deref() == Some("badNonce")
+    }
+
     /// An order that replaces a certificate may be refused for that alone.
     pub fn may_be_for_replacing(&self) -> bool {
         matches!(self.kind.as_deref(), Some("alreadyReplaced" | "malformed"))

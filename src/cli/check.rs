@@ -20,7 +20,7 @@ pub fn run(place: &Place, command: &Command) -> Result<(), Failure> {
     let Command::Check = command;
     let path = place.config_path()?;
     let (config, mut mistakes) = Config::survey(&path, &Config::text(&path)?, Secrets::Load);
-    let mut warnings = config.warnings.clone();
+    let mut warnings: Vec<String> = config.warnings.iter().map(ToString::to_string).collect();
     // What could not be read was replaced by its default: trying that out would tell of something else.
     let unread: Vec<String> = mistakes.list.iter().map(|mistake| mistake.key.clone()).collect();
     let tried = dry_run(&config, &mut warnings);
@@ -97,7 +97,7 @@ fn database(path: &Path) -> Result<(), StoreError> {
         name.push(suffix);
         let file = Path::new(&name);
         if file.exists() && rustix::fs::access(file, rustix::fs::Access::WRITE_OK).is_err() {
-            return Err(StoreError::ReadOnly { path: path.to_owned() });
+            return Err(open::read_only(path));
         }
     }
     match open::for_reading(path) {

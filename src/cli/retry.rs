@@ -94,7 +94,10 @@ pub fn run(place: &Place, arguments: &Retry) -> anyhow::Result<()> {
     bar.finish_and_clear();
     let left = ids.len() - retried;
     if left > 0 && !by_filter {
-        bail!("{left} of {} events do not exist or are being worked, and were left alone", ids.len());
+        bail!(
+            "{left} of {} events do not exist, are being worked, or have no body any more ([retention]), and were left alone",
+            ids.len()
+        );
     }
     Ok(())
 }

@@ -17,6 +17,7 @@ use crate::store::{Store, destination_states};
 use anyhow::Context;
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
@@ -64,7 +65,9 @@ async fn serve(mut config: Config, is_dev: bool, inherited: Vec<std::net::TcpLis
     let destinations = work::destinations(&config)?;
     let listeners = listen(&config, inherited)?;
     let address = listeners[0].local_addr()?;
+    let patience = tokio::spawn(ask_for_patience());
     let store = Store::open(&work::store_options(&config), clock())?;
+    patience.abort();
     warn_of_unconfigured(&config, &store)?;
     let (polls, polling) = polling(&config, &store, &halting);
     let (retention, kept) = watch::channel(config.retention.clone());
@@ -154,6 +157,16 @@ async fn serve(mut config: Config, is_dev: bool, inherited: Vec<std::net::TcpLis
     store.writer.close().await;
     info!("stopped");
     Ok(())
+}
+
+/// A database that an upgrade brings up to date is copied first, which takes minutes; the service manager gives a start less.
+async fn ask_for_patience() {
+    const EVERY: Duration = Duration::from_secs(20);
+    const MORE_MICROSECONDS: u32 = 90_000_000;
+    loop {
+        let _ = sd_notify::notify(&[sd_notify::NotifyState::ExtendTimeoutUsec(MORE_MICROSECONDS)]);
+        tokio::time::sleep(EVERY).await;
+    }
 }
 
 /// The sockets that the service manager holds, else one of our own.

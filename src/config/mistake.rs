@@ -14,6 +14,28 @@ pub struct Mistake {
     pub mend: String,
 }
 
+/// What works but deserves a look.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Warning {
+    pub said: String,
+    pub mend: String,
+    /// Others can read what is not theirs.
+    pub is_exposed: bool,
+}
+
+impl Warning {
+    #[must_use]
+    pub fn new(said: impl Into<String>, mend: impl Into<String>) -> Self {
+        Self { said: said.into(), mend: mend.into(), is_exposed: false }
+    }
+}
+
+impl fmt::Display for Warning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.said, self.mend)
+    }
+}
+
 /// Every mistake of a file, in the order of its lines.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mistakes {

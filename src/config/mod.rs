@@ -12,9 +12,10 @@ pub mod sections;
 pub mod sps;
 mod tls;
 
-pub use mistake::{Mistake, Mistakes};
+pub use mistake::{Mistake, Mistakes, Warning};
 
 use reader::Document;
+use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
 /// Where the package puts it.
@@ -38,7 +39,7 @@ pub struct Config {
     pub retention: crate::queue::janitor::Retention,
     pub log: sections::Log,
     /// What works but deserves a look: told at start and by `config check`.
-    pub warnings: Vec<String>,
+    pub warnings: Vec<Warning>,
     /// Where in the file the things stand that only trying shows to be wrong; 0 where the default holds.
     pub lines: Lines,
 }
@@ -75,6 +76,10 @@ impl Config {
     /// # Errors
     /// When it cannot be read.
     pub fn text(path: &Path) -> Result<String, Mistakes> {
+        // Reading a pipe waits until somebody writes to it, which a daemon must not.
+        if std::fs::metadata(path).is_ok_and(|data| data.file_type().is_fifo()) {
+            return Err(Mistakes::single(path, "is a pipe and no file", "Name a file."));
+        }
         std::fs::read_to_string(path).map_err(|error| {
             let mend = match error.kind() {
                 std::io::ErrorKind::NotFound => "Name the file with --config FILE, or run from a checkout with --dev.",

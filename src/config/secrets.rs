@@ -1,14 +1,18 @@
 //! Loading secrets from where the configuration says they are.
 
+use super::Warning;
 use crate::secret::Secret;
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+
+/// Where systemd keeps a running service's credentials.
+const OF_SERVICE: &str = "/run/credentials/novex-ingest.service";
 
 /// A secret loaded, with what deserves a look about its place.
 pub struct Loaded {
     pub secret: Secret,
-    pub warning: Option<String>,
+    pub warning: Option<Warning>,
 }
 
 /// Loads `file:PATH`, `credential:NAME` or `env:NAME`. A relative path starts at the configuration's directory. One line
@@ -33,13 +37,20 @@ pub fn load(reference: &str, config: &Path) -> Result<Loaded, (String, String)> 
             Ok(Loaded { secret, warning: open_to_all(&path).or(warning) })
         }
         "credential" => {
-            let directory = std::env::var_os("CREDENTIALS_DIRECTORY").ok_or_else(|| {
-                (
-                    format!("the credential {place:?} is not there: systemd passed none"),
-                    format!("Add LoadCredential={place}:PATH to the unit (systemctl edit novex-ingest), or use file:."),
-                )
-            })?;
-            from_file(&PathBuf::from(directory).join(place))
+            // systemd passes it to the service; root may look there too while the service runs.
+            let directory = std::env::var_os("CREDENTIALS_DIRECTORY").unwrap_or_else(|| OF_SERVICE.into());
+            let file = PathBuf::from(directory).join(place);
+            if !file.exists() {
+                return Err((
+                    format!(
+                        "the credential {place:?} is not there: systemd shows it to the service, and to root while that runs"
+                    ),
+                    format!(
+                        "Add LoadCredential={place}:PATH to the unit (systemctl edit novex-ingest) and start it, or use file:."
+                    ),
+                ));
+            }
+            from_file(&file)
         }
         "env" => {
             let value = std::env::var(place).map_err(|_| {
@@ -58,6 +69,10 @@ pub fn load(reference: &str, config: &Path) -> Result<Loaded, (String, String)> 
 }
 
 fn from_file(path: &Path) -> Result<Loaded, (String, String)> {
+    if fs::metadata(path).is_ok_and(|data| data.file_type().is_fifo()) {
+        let problem = format!("the secret's file {} is a pipe, which nobody may ever write to", path.display());
+        return Err((problem, "Put the secret into a file.".to_owned()));
+    }
     let bytes = fs::read(path).map_err(|error| {
         (
             format!("the secret's file {} cannot be read: {error}", path.display()),
@@ -80,12 +95,16 @@ fn checked(mut bytes: Vec<u8>, place: &str) -> Result<Loaded, (String, String)> 
     let warning = bytes
         .iter()
         .any(u8::is_ascii_whitespace)
-        .then(|| format!("{place} holds a secret with a space or line end inside: is that meant?"));
+        .then(|| Warning::new(format!("{place} holds a secret with a space or line end inside"), "is that meant?"));
     Ok(Loaded { secret: Secret::new(bytes), warning })
 }
 
-fn open_to_all(path: &Path) -> Option<String> {
+fn open_to_all(path: &Path) -> Option<Warning> {
     let mode = fs::metadata(path).ok()?.permissions().mode();
-    (mode & 0o007 != 0)
-        .then(|| format!("the secret's file {0} is open to every user of this box: chmod 640 {0}", path.display()))
+    let shown = path.display();
+    (mode & 0o007 != 0).then(|| Warning {
+        said: format!("the secret's file {shown} is open to every user of this box"),
+        mend: format!("chmod 640 {shown}"),
+        is_exposed: true,
+    })
 }

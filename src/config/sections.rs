@@ -3,7 +3,7 @@
 use super::backup::{self, Backup};
 use super::reader::{At, Document, Table};
 use super::sps::{self, Sps};
-use super::{Config, Lines, Mistakes, Secrets, destinations, retention, secrets, tls};
+use super::{Config, Lines, Mistakes, Secrets, Warning, destinations, retention, secrets, tls};
 
 pub use super::tls::Tls;
 use crate::destinations::Settings;
@@ -149,7 +149,10 @@ pub(super) fn read(mut document: Document<'_>, path: &Path, secrets: Secrets) ->
             .map(|to| destinations::outgoing(to, config.worker.max_attempts)),
     );
     if config.shopify.is_empty() && config.easypost.is_none() && config.keycloak.is_none() && sps.is_none() {
-        reading.warnings.push("no provider is configured: every delivery is answered 503".to_owned());
+        reading.warnings.push(Warning::new(
+            "no provider is configured, so that every delivery is answered 503",
+            "`novex-ingest setup` asks for what is missing",
+        ));
     }
     root.end_here();
     (Config { sps, destinations, warnings: reading.warnings, ..config }, document.finish())
@@ -243,7 +246,7 @@ fn log(mut table: Table<'_>) -> Log {
 struct Reading<'p> {
     path: &'p Path,
     secrets: Secrets,
-    warnings: Vec<String>,
+    warnings: Vec<Warning>,
 }
 
 impl Reading<'_> {
@@ -322,7 +325,10 @@ impl Reading<'_> {
             let settings = destinations::read(&mut table, &all, max_attempts, file, |table| {
                 let references = table.texts("secrets");
                 if references.is_empty() {
-                    self.warnings.push("a destination has no secrets: what goes there is not signed".to_owned());
+                    self.warnings.push(Warning::new(
+                        "a destination has no secrets, so that what goes there is not signed",
+                        "add secrets = [\"file:/etc/novex-ingest/secrets/NAME\"] to it",
+                    ));
                 }
                 self.load(table, &references, self.secrets != Secrets::LeaveAside)
             });

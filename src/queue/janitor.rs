@@ -1,5 +1,6 @@
 //! Keeping the database from growing for ever: what is old is taken off by the rules, and an eye is kept on the disk.
 
+use crate::clock::Timestamp;
 use crate::store::prune::{Pruned, Rule};
 use crate::store::{Store, StoreError};
 use std::time::Duration;
@@ -31,6 +32,10 @@ const SQUEEZE_EVERY: Duration = Duration::from_mins(10);
 const REST: Duration = Duration::from_millis(20);
 /// The same in another process than the daemon: SQLite looks for a lock every 100 ms at the slowest, and must find it free.
 pub const REST_BESIDE: Duration = Duration::from_millis(150);
+/// A clock that runs ahead of the time that passes by more than this was set: by a person, or wrongly.
+const JUMP: Duration = Duration::from_hours(12);
+/// What is old by a clock that was set ahead stays so long: somebody may set it back.
+const AFTER_JUMP: Duration = Duration::from_hours(24);
 /// After a start there is more important work first.
 const FIRST: Duration = Duration::from_secs(30);
 
@@ -54,11 +59,19 @@ impl Retention {
 pub async fn run(store: Store, current: watch::Receiver<Retention>, mut stop: watch::Receiver<bool>) {
     let mut due = Instant::now() + FIRST;
     let (mut told, mut squeezed): (Option<Instant>, Option<Instant>) = (None, None);
+    let mut seen = Seen { wall: store.clock.now(), passed: Instant::now() };
     loop {
         let wait = LOOK_EVERY.min(due.saturating_duration_since(Instant::now()));
         tokio::select! {
             () = tokio::time::sleep(wait) => {}
             _ = stop.wait_for(|stop| *stop) => return,
+        }
+        if let Some(ahead) = seen.jump(store.clock.now(), Instant::now()) {
+            warn!(
+                "the clock was set ahead by {} hours: nothing is taken off as old for a day. If it is wrong now, set it right",
+                ahead.as_secs() / 3600
+            );
+            due = Instant::now() + AFTER_JUMP;
         }
         let retention = current.borrow().clone();
         let percent = store.disk_percent().unwrap_or(0);
@@ -92,6 +105,22 @@ pub async fn run(store: Store, current: watch::Receiver<Retention>, mut stop: wa
     }
 }
 
+/// The clock and the time that passes, as they were seen together.
+struct Seen {
+    wall: Timestamp,
+    passed: Instant,
+}
+
+impl Seen {
+    /// By how much the clock is ahead of the time that passed since, if it was set.
+    fn jump(&mut self, wall: Timestamp, passed: Instant) -> Option<Duration> {
+        let went = Duration::try_from(wall.duration_since(self.wall)).unwrap_or(Duration::ZERO);
+        let ahead = went.saturating_sub(passed.duration_since(self.passed));
+        *self = Self { wall, passed };
+        (ahead > JUMP).then_some(ahead)
+    }
+}
+
 async fn pass(store: &Store, retention: &Retention, is_tight: bool) {
     let rules = if is_tight { retention.squeezed() } else { retention.rules.clone() };
     match prune(store, &rules, is_tight, REST).await {
@@ -119,6 +148,18 @@ pub async fn prune(store: &Store, rules: &[Rule], all: bool, rest: Duration) -> 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn a_clock_that_is_set_ahead_is_noticed() {
+        let (wall, passed) = ("2026-11-24T10:00:00Z".parse::<Timestamp>().unwrap(), Instant::now());
+        let hours = |count: u64| Duration::from_hours(count);
+        let mut seen = Seen { wall, passed };
+        let later = |by: u64| crate::clock::after(wall, hours(by));
+        assert_eq!(seen.jump(later(30), passed + hours(30)), None, "a day and more without a look");
+        assert_eq!(seen.jump(later(1000), passed + hours(31)), Some(hours(969)));
+        assert_eq!(seen.jump(later(1001), passed + hours(32)), None, "once");
+        assert_eq!(seen.jump(wall, passed + hours(33)), None, "set back");
+    }
 
     #[test]
     fn a_full_disk_keeps_less_and_never_what_failed() {

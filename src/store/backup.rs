@@ -186,6 +186,30 @@ pub fn check(backup: &Path, database: &Path) -> Result<Proof, BackupError> {
     prove(backup)
 }
 
+/// Whether a copy is one at all, without reading it whole.
+///
+/// # Errors
+/// When it is not, or is of a later version.
+pub fn look(backup: &Path) -> Result<(), BackupError> {
+    let connection = open::immutable(backup)?;
+    let damaged = |said: String| BackupError::Damaged { path: backup.to_owned(), said };
+    match migrate::version(&connection, backup) {
+        Ok(Some(_)) => {}
+        Ok(None) => return Err(damaged("it is empty".to_owned())),
+        Err(StoreError::Sqlite(cause) | StoreError::Disk(cause)) => return Err(damaged(cause.to_string())),
+        Err(other) => return Err(other.into()),
+    }
+    let pages: u64 =
+        connection.query_row("SELECT page_count * page_size FROM pragma_page_count, pragma_page_size", [], |row| {
+            row.get(0)
+        })?;
+    let bytes = fs::metadata(backup).map_err(file_error(backup))?.len();
+    if bytes < pages {
+        return Err(damaged(format!("it has {bytes} of {pages} bytes")));
+    }
+    Ok(())
+}
+
 /// Puts a proved copy in the place of the database, which stays beside it under the name that is given back; `None` when there
 /// was none. Whenever it is killed, the database is the old one or the new one.
 ///

@@ -23,6 +23,10 @@ pub struct Checkup {
     pub paused: Vec<String>,
     /// Sources whose last poll failed, and why.
     pub unpolled: Vec<(String, String)>,
+    /// The open request for a customer's data that is due first, and until when.
+    pub data_request: Option<(i64, String)>,
+    /// When the oldest erasure was made whose traces may still be in the file.
+    pub unscrubbed: Option<String>,
 }
 
 /// Reads it.
@@ -74,6 +78,18 @@ pub fn read(connection: &Connection, now: Timestamp) -> Result<Checkup, StoreErr
         unpolled: pairs(
             "SELECT p.source, p.error FROM sps_polls p JOIN (SELECT max(id) AS id FROM sps_polls GROUP BY source) USING (id) \
              WHERE p.error IS NOT NULL",
+        )?,
+        data_request: connection
+            .query_row(
+                "SELECT id, due_at FROM data_requests WHERE done_at IS NULL ORDER BY due_at LIMIT 1",
+                [],
+                |row| Ok((row.get(0)?, row.get(1)?)),
+            )
+            .optional()?,
+        unscrubbed: connection.query_row(
+            "SELECT min(at) FROM erasures INDEXED BY erasures_unscrubbed WHERE scrubbed_at IS NULL",
+            [],
+            |row| row.get(0),
         )?,
     })
 }

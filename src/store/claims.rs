@@ -400,8 +400,10 @@ fn rescue(
 }
 
 fn retry(connection: &Connection, id: i64, attempts: u32, by: &str, at: &str) -> Result<Option<Retried>, StoreError> {
-    let mut statement =
-        connection.prepare_cached("SELECT status, attempts FROM webhook_events WHERE id = ? AND erased_at IS NULL")?;
+    let mut statement = connection.prepare_cached(
+        "SELECT status, attempts FROM webhook_events WHERE id = ? AND erased_at IS NULL \
+             AND EXISTS (SELECT 1 FROM webhook_payloads WHERE event_id = id)",
+    )?;
     let mut rows = statement.query([id])?;
     let Some(row) = rows.next()? else { return Ok(None) };
     let (was, made): (String, u32) = (row.get(0)?, row.get(1)?);

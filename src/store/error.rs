@@ -52,6 +52,11 @@ pub enum StoreError {
     )]
     ReadOnly { path: PathBuf },
     #[error(
+        "the disk of {path} is mounted read-only, which Linux does when a disk fails: nothing can be stored. `dmesg` says why; when the \
+         disk is sound, mount it for writing or restart the box"
+    )]
+    ReadOnlyDisk { path: PathBuf },
+    #[error(
         "{path} was deleted or replaced while it was open: what is stored now would be lost with the old file, so nothing \
          more is taken. The daemon ends and starts again with the file that is there; stop it before you restore a backup"
     )]

@@ -1,9 +1,10 @@
 //! Bringing a database file to this version's schema, forward only, a transaction a step.
 
 use super::StoreError;
-use super::backup::{self, BackupError};
+use super::backup;
 use rusqlite::{Connection, TransactionBehavior};
-use std::path::Path;
+use std::fs;
+use std::path::{Path, PathBuf};
 
 /// The schema of this version, for a new file.
 pub const SCHEMA: &str = include_str!("../../schema.sql");
@@ -14,21 +15,27 @@ const STEPS: &[&str] = &[];
 /// The version that this program writes.
 pub const VERSION: i64 = 1;
 
-/// Creates the schema in an empty file, or brings an older one up to date; of that a proved copy is made first, beside it.
+/// Creates the schema in an empty file, or brings an older one up to date; of that a proved copy is made first, beside it, if so many
+/// bytes stay free on the disk.
 ///
 /// # Errors
 /// [`StoreError::Newer`] and [`StoreError::Foreign`] leave the file as it is, and so does a step that fails.
-pub fn run(connection: &mut Connection, path: &Path) -> Result<(), StoreError> {
-    run_to(connection, path, STEPS, VERSION)
+pub fn run(connection: &mut Connection, path: &Path, reserve: u64) -> Result<(), StoreError> {
+    run_to(connection, (path, reserve), STEPS, VERSION)
 }
 
-fn run_to(connection: &mut Connection, path: &Path, steps: &[&str], wanted: i64) -> Result<(), StoreError> {
+fn run_to(
+    connection: &mut Connection,
+    (path, reserve): (&Path, u64),
+    steps: &[&str],
+    wanted: i64,
+) -> Result<(), StoreError> {
     let found = version(connection, path)?;
     if found == Some(wanted) {
         return Ok(());
     }
     if let Some(found) = found {
-        copy_first(path, found)?;
+        copy_first(path, found, reserve)?;
     }
     // Immediate: two processes that start at once take turns, and the second finds the work done.
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
@@ -52,17 +59,28 @@ fn run_to(connection: &mut Connection, path: &Path, steps: &[&str], wanted: i64)
     Ok(())
 }
 
-/// The way back: the version before this one can use the copy.
-fn copy_first(path: &Path, found: i64) -> Result<(), StoreError> {
-    let mut name = path.as_os_str().to_owned();
-    name.push(format!(".before-upgrade-from-{found}"));
-    match backup::make(path, Path::new(&name), 0) {
-        // Of an upgrade that was tried before.
-        Ok(_) | Err(BackupError::Exists { .. }) => Ok(()),
-        Err(error) => {
-            Err(StoreError::NotMigrated { path: path.to_owned(), said: format!("there is no copy of it: {error}") })
-        }
+/// The way back: the version before this one can use the copy. One of an earlier attempt is used again if nothing was stored since.
+fn copy_first(path: &Path, found: i64, reserve: u64) -> Result<(), StoreError> {
+    let with = |end: &str| {
+        let mut name = path.as_os_str().to_owned();
+        name.push(end);
+        PathBuf::from(name)
+    };
+    let copy = with(&format!(".before-upgrade-from-{found}"));
+    let new = with(&format!(".before-upgrade-from-{found}.new"));
+    let written = |file: &Path| fs::metadata(file).and_then(|data| data.modified());
+    if let Ok(copied) = written(&copy)
+        && written(path).is_ok_and(|at| at < copied)
+        && fs::metadata(with("-wal")).map_or(0, |log| log.len()) == 0
+    {
+        return Ok(());
     }
+    // Of an attempt that was killed.
+    let _ = fs::remove_file(&new);
+    let made = backup::make(path, &new, reserve).map_err(|error| error.to_string());
+    made.and_then(|_| fs::rename(&new, &copy).map_err(|error| format!("{}: {error}", copy.display()))).map_err(|said| {
+        StoreError::NotMigrated { path: path.to_owned(), said: format!("there is no copy of it: {said}") }
+    })
 }
 
 /// The version of a file; `None` when it is empty. It only reads.
@@ -113,8 +131,8 @@ mod tests {
     fn a_new_file_is_marked_and_set_up_for_good() {
         let (_directory, path) = file();
         let mut connection = connect(&path);
-        run(&mut connection, &path).unwrap();
-        run(&mut connection, &path).unwrap();
+        run(&mut connection, &path, 0).unwrap();
+        run(&mut connection, &path, 0).unwrap();
         let pragma = |name: &str| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0)).unwrap();
         assert_eq!(pragma("application_id"), APPLICATION_ID);
         assert_eq!(pragma("user_version"), VERSION);
@@ -126,32 +144,56 @@ mod tests {
     fn an_upgrade_has_its_way_back() {
         let (directory, path) = file();
         let mut connection = connect(&path);
-        run(&mut connection, &path).unwrap();
+        run(&mut connection, &path, 0).unwrap();
         let columns = |connection: &Connection| {
             let sql = "SELECT count(*) FROM pragma_table_info('write_probe') WHERE name = 'more'";
             connection.query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap()
         };
         let broken = ["ALTER TABLE write_probe ADD COLUMN more TEXT; SELECT * FROM nothing;"];
-        let error = run_to(&mut connection, &path, &broken, VERSION + 1).unwrap_err();
+        let error = run_to(&mut connection, (&path, 0), &broken, VERSION + 1).unwrap_err();
         assert!(matches!(&error, StoreError::NotMigrated { said, .. } if said.contains("nothing")), "{error}");
         assert_eq!((version(&connection, &path).unwrap(), columns(&connection)), (Some(VERSION), 0));
-        run(&mut connection, &path).unwrap();
-        run_to(&mut connection, &path, &["ALTER TABLE write_probe ADD COLUMN more TEXT"], VERSION + 1).unwrap();
+        run(&mut connection, &path, 0).unwrap();
+        run_to(&mut connection, (&path, 0), &["ALTER TABLE write_probe ADD COLUMN more TEXT"], VERSION + 1).unwrap();
         assert_eq!(
             (version(&connection, &path).unwrap_err().to_string().contains("newer version"), columns(&connection)),
             (true, 1)
         );
         let copy = directory.path().join("events.db.before-upgrade-from-1");
         assert_eq!(backup::prove(&copy).unwrap().version, VERSION);
+        assert!(!directory.path().join("events.db.before-upgrade-from-1.new").exists());
+    }
+
+    /// One that failed does not copy again at each start, and a copy is never older than what it is the way back to.
+    #[test]
+    fn a_copy_of_an_earlier_attempt_is_used_only_while_it_is_true() {
+        let (directory, path) = file();
+        let mut connection = connect(&path);
+        run(&mut connection, &path, 0).unwrap();
+        let copy = directory.path().join("events.db.before-upgrade-from-1");
+        let probes = |file: &Path| {
+            let other = open::immutable(file).unwrap();
+            other.query_row("SELECT count(*) FROM write_probe", [], |row| row.get::<_, i64>(0)).unwrap()
+        };
+        connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)").unwrap();
+        run_to(&mut connection, (&path, 0), &["SELECT * FROM nothing"], VERSION + 1).unwrap_err();
+        let first = fs::metadata(&copy).unwrap().modified().unwrap();
+        run_to(&mut connection, (&path, 0), &["SELECT * FROM nothing"], VERSION + 1).unwrap_err();
+        assert_eq!(fs::metadata(&copy).unwrap().modified().unwrap(), first, "it was not made again");
+        connection.execute_batch("INSERT INTO write_probe VALUES (1, 'now')").unwrap();
+        run_to(&mut connection, (&path, 0), &["SELECT * FROM nothing"], VERSION + 1).unwrap_err();
+        assert_eq!(probes(&copy), 1, "what was stored since is in it");
+        let full = run_to(&mut connection, (&path, u64::MAX / 2), &[""], VERSION + 1).unwrap_err();
+        assert!(full.to_string().contains("bytes free"), "{full}");
     }
 
     #[test]
     fn a_newer_file_is_refused_and_left_alone() {
         let (_directory, path) = file();
         let mut connection = connect(&path);
-        run(&mut connection, &path).unwrap();
+        run(&mut connection, &path, 0).unwrap();
         connection.pragma_update(None, "user_version", VERSION + 1).unwrap();
-        let error = run(&mut connection, &path).unwrap_err();
+        let error = run(&mut connection, &path, 0).unwrap_err();
         assert!(matches!(error, StoreError::Newer { found, .. } if found == VERSION + 1), "{error}");
     }
 
@@ -160,6 +202,6 @@ mod tests {
         let (_directory, path) = file();
         let mut connection = connect(&path);
         connection.execute_batch("CREATE TABLE theirs (a)").unwrap();
-        assert!(matches!(run(&mut connection, &path).unwrap_err(), StoreError::Foreign { .. }));
+        assert!(matches!(run(&mut connection, &path, 0).unwrap_err(), StoreError::Foreign { .. }));
     }
 }

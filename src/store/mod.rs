@@ -119,7 +119,7 @@ impl Store {
     /// When the file cannot be opened or written, is not ours, or is from a newer version.
     pub fn open(options: &StoreOptions, clock: Clock) -> Result<Self, StoreError> {
         let mut connection = open::for_writing(&options.path, options.busy_timeout)?;
-        migrate::run(&mut connection, &options.path)?;
+        migrate::run(&mut connection, &options.path, options.free_bytes_min)?;
         let checkpointer = open::for_writing(&options.path, options.busy_timeout)?;
         if !options.checkpoints {
             checkpoints::leave_to_others(&connection)?;

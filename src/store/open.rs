@@ -37,14 +37,14 @@ pub fn for_writing(path: &Path, busy_timeout: Duration) -> Result<Connection, St
     let connection = Connection::open_with_flags(path, flags).map_err(|cause| {
         // Another user's, which may not even be read.
         if path.exists() && rustix::fs::access(path, rustix::fs::Access::WRITE_OK).is_err() {
-            return StoreError::ReadOnly { path: path.to_owned() };
+            return read_only(path);
         }
         failed(path, cause, busy_timeout)
     })?;
     connection.busy_timeout(busy_timeout)?;
     // SQLite opens a file that it may not write for reading, without a word.
     if connection.is_readonly("main")? {
-        return Err(StoreError::ReadOnly { path: path.to_owned() });
+        return Err(read_only(path));
     }
     let is_new = migrate::version(&connection, path)
         .map_err(|error| match error {
@@ -76,6 +76,17 @@ pub fn for_writing(path: &Path, busy_timeout: Duration) -> Result<Connection, St
     configure().map_err(|cause| failed(path, cause, busy_timeout))?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
     Ok(connection)
+}
+
+/// Why a file that is there cannot be written.
+#[must_use]
+pub fn read_only(path: &Path) -> StoreError {
+    let path = path.to_owned();
+    let flags = rustix::fs::statvfs(&path).map(|disk| disk.f_flag);
+    if flags.is_ok_and(|flags| flags.contains(rustix::fs::StatVfsMountFlags::RDONLY)) {
+        return StoreError::ReadOnlyDisk { path };
+    }
+    StoreError::ReadOnly { path }
 }
 
 /// A connection that cannot write.

@@ -86,7 +86,7 @@ impl Pebble {
         let names = names.stdout(log("names.log")).stderr(Stdio::null()).spawn().unwrap();
         let pebble = Command::new("pebble")
             .args(["-config", &self.path("pebble.json"), "-dnsserver", &format!("127.0.0.1:{}", self.dns)])
-            .envs([("PEBBLE_VA_NOSLEEP", "1"), ("PEBBLE_WFE_NONCEREJECT", "20"), ("PEBBLE_AUTHZREUSE", "0")])
+            .envs([("PEBBLE_VA_NOSLEEP", "1"), ("PEBBLE_AUTHZREUSE", "0")])
             .stdout(log("pebble.log"))
             .stderr(log("pebble.err"))
             .spawn()
@@ -144,7 +144,7 @@ impl Pebble {
 
     /// Whether the chain that a home serves leads to this authority, and what openssl says of its first certificate.
     fn verified(&self, home: &Home) -> String {
-        let root = self.curl(&format!("https://127.0.0.1:{}/roots/0", self.management), &[]);
+        let root = self.curl(&format!("https://127.0.0.1:{}/{}/0", self.management, "roots"), &[]);
         fs::write(self.path("root.pem"), root).unwrap();
         let file = home.path("tls/acme/certificate.pem").display().to_string();
         let arguments = ["verify", "-CAfile", &self.path("root.pem"), "-untrusted", &file, &file];

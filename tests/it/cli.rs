@@ -216,6 +216,19 @@ fn config_check_shows_every_mistake_at_once() {
     assert!(said.contains("nowhere.pem") && said.contains("no/such/directory"), "{said}");
 }
 
+/// A pipe as configuration or secret would be waited for, for ever.
+#[test]
+fn pipes_are_refused() {
+    let home = Home::new("");
+    let pipe = home.path("pipe");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    home.edit("file:other", "file:pipe");
+    let said = home.run(&["config", "check"]);
+    assert!(stderr(&said).contains("is a pipe, which nobody may ever write to"), "{}", stderr(&said));
+    let said = Command::new(BIN).arg("--config").arg(&pipe).args(["config", "check"]).output().unwrap();
+    assert!(stderr(&said).contains("is a pipe and no file"), "{}", stderr(&said));
+}
+
 #[test]
 fn the_whole_contract_of_the_configuration_is_read() {
     let home = Home::new(

@@ -17,7 +17,7 @@ fn has(checks: &Value, state: &str, check: &str, said: &str) -> bool {
         found["state"] == state
             && found["check"] == check
             && found["said"].as_str().unwrap().contains(said)
-            && (state == "ok" || found["check"] == "configuration" || !found["mend"].as_str().unwrap().is_empty())
+            && (state == "ok" || !found["mend"].as_str().unwrap().is_empty())
     })
 }
 
@@ -36,7 +36,7 @@ fn a_well_box_is_well_and_a_dead_daemon_is_told() {
     home.ok(&["backup", &home.path("copy.db").display().to_string()]);
     let (code, found) = doctor(&home);
     assert_eq!(code, 0, "{found:#}");
-    for check in ["configuration", "disk", "certificate", "daemon", "database", "queue", "wal"] {
+    for check in ["configuration", "secrets", "files", "disk", "certificate", "daemon", "database", "queue", "wal"] {
         assert!(has(&found, "ok", check, ""), "{check}: {found:#}");
     }
     assert!(has(&found, "note", "certificate", "self-signed") && has(&found, "note", "backup", "there is none"));
@@ -59,15 +59,29 @@ fn what_is_wrong_is_found() {
         "UPDATE webhook_events SET status = 'failed', last_error = 'no such item' WHERE id = 1; \
          UPDATE webhook_events SET status = 'received', next_attempt_at = '2020-01-01T00:00:00.000Z', completed_at = NULL WHERE id = 2; \
          UPDATE webhook_events SET received_at = '2999-01-01T00:00:00.000Z' WHERE id = 3; \
+         INSERT INTO data_requests (event_id, shop_domain, orders, requested_at, due_at) VALUES \
+         (3, 'acme-foods.myshopify.com', '[]', '2026-01-01T00:00:00.000Z', '2026-01-31T00:00:00.000Z'); \
+         INSERT INTO erasures (event_id, at, shop_domain, notice) VALUES \
+         (3, '2026-01-01T00:00:00.000Z', 'acme-foods.myshopify.com', '{}'); \
          INSERT INTO destinations (name, paused_at) VALUES ('erp', '2026-01-01T00:00:00.000Z'); \
          INSERT INTO sps_polls (source, asked_by, worker, started_at, error) VALUES ('acme', 'schedule', 'x:1', '2026-01-01T00:00:00.000Z', 'it is away')",
     );
+    let copy = home.path("backups/events-1.db");
+    fs::create_dir(home.path("backups")).unwrap();
+    home.ok(&["backup", &copy.display().to_string()]);
+    fs::set_permissions(&copy, fs::Permissions::from_mode(0o644)).unwrap();
+    let half = fs::metadata(&copy).unwrap().len() / 2;
+    fs::OpenOptions::new().write(true).open(&copy).unwrap().set_len(half).unwrap();
     home.edit("[store]", "[[destinations]]\nname = \"erp\"\ntype = \"http\"\nurl = \"http://127.0.0.1:1/x\"\ntopics = [\"*\"]\n[store]\nmin_free_bytes = 1000000000000000");
     fs::set_permissions(home.db(), fs::Permissions::from_mode(0o644)).unwrap();
     let (code, found) = doctor(&home);
     assert_eq!(code, 1);
     for (state, check, said) in [
-        ("note", "configuration", "is open to every user"),
+        ("wrong", "secrets", "is open to every user"),
+        ("wrong", "privacy", "asked for their data, to be answered by 2026-01-31T00:00:00.000Z: that is over"),
+        ("wrong", "backup", "the newest is of no use"),
+        ("wrong", "files", "events-1.db has mode 644"),
+        ("note", "privacy", "what was erased at 2026-01-01T00:00:00.000Z may still stand in the file's free pages"),
         ("wrong", "disk", "nothing new is taken"),
         ("wrong", "files", "every user of this box"),
         ("wrong", "clock", "was set back"),

@@ -74,11 +74,13 @@ fn a_read_only_file_system_is_refused_with_a_sentence() {
     let said = String::from_utf8_lossy(&refused.stderr).into_owned();
     assert!(
         refused.status.code() == Some(1)
-            && said.contains("cannot be written")
+            && said.contains("is mounted read-only")
             && said.contains("nothing can be stored"),
         "{said}"
     );
     assert_eq!(home.run(&["config", "check"]).status.code(), Some(1));
+    let doctor = String::from_utf8_lossy(&home.run(&["doctor"]).stdout).into_owned();
+    assert!(doctor.contains("is mounted read-only: nothing can be stored"), "{doctor}");
     // While it serves: 503, and on again when the disk is.
     assert!(Command::new("mount").args(["-o", "remount,rw"]).arg(&disk.0).status().unwrap().success());
     let daemon = home.serve();

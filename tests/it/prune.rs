@@ -52,6 +52,13 @@ fn bodies_go_before_rows_and_what_they_became_stays() {
     let answer = daemon.deliver("w3", &order(4));
     assert!(answer.status == 200 && answer.body.contains("duplicate"), "{answer:?}");
     daemon.stop();
+    // Without its body there is nothing to work again.
+    let retried = home.run(&["events", "retry", "4"]);
+    assert!(
+        !retried.status.success() && String::from_utf8_lossy(&retried.stderr).contains("have no body any more"),
+        "{retried:?}"
+    );
+    assert_eq!(home.sql("SELECT status FROM webhook_events WHERE id = 4"), "completed");
     assert!(home.ok(&["events", "show", "4"]).contains("pruned"), "{}", home.ok(&["events", "show", "4"]));
 }
 

@@ -100,6 +100,7 @@ fn what_would_not_start_is_taken_back() {
     let given = format!("--shop=acme-foods.myshopify.com={}", directory.path().join("given").display());
     let none = directory.path().join("none").display().to_string();
     fs::write(directory.path().join("empty"), "\n").unwrap();
+    let own_domain = given.replace("acme-foods.myshopify.com", "shop.acme-foods.example");
     let empty = format!("--shop=acme-foods.myshopify.com={}", directory.path().join("empty").display());
     for (flags, wanted, code) in [
         (vec!["--domain", "https://hooks.example.com", &given], "is no domain", 2),
@@ -109,6 +110,7 @@ fn what_would_not_start_is_taken_back() {
         (vec!["--domain", "hooks.example.com"], "nothing is to be received", 2),
         (vec![given.as_str()], "--domain is missing", 2),
         (vec!["--domain", "hooks.example.com", "--shop=acme-foods.myshopify.com"], "write DOMAIN=FILE", 2),
+        (vec!["--domain", "hooks.example.com", &own_domain], "write NAME.myshopify.com", 2),
         (vec!["--domain", "hooks.example.com", &empty], "the secret is empty", 2),
         (vec!["--domain", "hooks.example.com", "--easypost", "--easypost-secret", &none], "cannot be read", 2),
         (vec!["--domain", "hooks.example.com", "--easypost"], "is not started", 1),
@@ -156,6 +158,35 @@ fn the_shipped_conffile_stays_as_it_is() {
     let conffile = fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/packaging/conffile.toml")).unwrap();
     let digest = hex::encode(<sha2::Sha256 as sha2::Digest>::digest(conffile));
     assert_eq!(digest, "2a10ac8d170957d78519f5b5e1b03c5ddb72b4e1d67f0646da2d6e1b3ff7ede2");
+}
+
+/// The terminal is as it was after Ctrl-C at a hidden question.
+#[test]
+fn an_interrupted_question_leaves_the_terminal_as_it_was() {
+    let (_directory, path) = installed();
+    let command = format!("{BIN} --config {path} setup --no-start; echo \"ended with $?\"; stty -a");
+    let mut child = Command::new("script")
+        .args(["-qec", &command, "/dev/null"])
+        .env_remove("NOVEX_CONFIG")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("script, of Debian's bsdutils");
+    let mut input = child.stdin.take().unwrap();
+    let mut output = child.stdout.take().unwrap();
+    let answers = ["hooks.example.com\n", "\n", "acme-foods.myshopify.com\n", "\u{3}"];
+    let (mut all, mut asked, mut byte) = (String::new(), 0, [0; 1]);
+    while std::io::Read::read(&mut output, &mut byte).is_ok_and(|read| read > 0) {
+        all.push(char::from(byte[0]));
+        if all.ends_with(": ") && asked < answers.len() {
+            std::thread::sleep(std::time::Duration::from_millis(200));
+            input.write_all(answers[asked].as_bytes()).unwrap();
+            asked += 1;
+        }
+    }
+    child.wait().unwrap();
+    assert!(all.contains("nothing was changed") && !all.contains("ended with 0"), "{all}");
+    assert!(all.contains(" echo ") && !all.contains("-echo "), "{all}");
 }
 
 /// A person is asked, secrets are not shown, and before the last answer nothing is written.

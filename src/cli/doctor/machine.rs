@@ -1,8 +1,10 @@
 //! The box: its clock, its disk, who may read what.
 
 use super::Findings;
+use super::queue::backups;
 use crate::cli::output::bytes;
 use crate::config::Config;
+use crate::server::tls;
 use crate::store::prune::used_percent;
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
@@ -11,12 +13,26 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 pub(super) fn look(config: &Config, findings: &mut Findings) {
+    who(config, findings);
     clock(findings);
     let directory =
         config.store.path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     disk(config, directory, findings);
     syncs(directory, findings);
     modes(config, findings);
+}
+
+/// What others may not read, they cannot look at.
+fn who(config: &Config, findings: &mut Findings) {
+    let user = rustix::process::geteuid();
+    let owner = fs::metadata(&config.store.path).map(|data| data.uid());
+    if !user.is_root() && owner.is_ok_and(|owner| owner != user.as_raw()) {
+        findings.note(
+            "user",
+            "whoever runs this is neither root nor the service's user: what cannot be read is called wrong or left out",
+            "sudo novex-ingest doctor",
+        );
+    }
 }
 
 /// Without an hour that others agree on, EasyPost's signatures and the deadlines of retries are off.
@@ -42,6 +58,11 @@ fn disk(config: &Config, directory: &Path, findings: &mut Findings) {
             return findings.wrong("disk", format!("{}: {error}", directory.display()), mend);
         }
     };
+    if disk.f_flag.contains(rustix::fs::StatVfsMountFlags::RDONLY) {
+        let mend = "`dmesg` says why; when the disk is sound, mount it for writing or restart the box.";
+        let said = format!("the disk of {} is mounted read-only: nothing can be stored", directory.display());
+        findings.wrong("disk", said, mend);
+    }
     let free = disk.f_bavail.saturating_mul(disk.f_frsize);
     let percent = used_percent(&disk);
     let said = format!("{percent} % full, {} free", bytes(free));
@@ -111,7 +132,8 @@ fn syncs(directory: &Path, findings: &mut Findings) {
 
 /// What others than the service may read or write.
 fn modes(config: &Config, findings: &mut Findings) {
-    let mut files = vec![config.store.path.clone(), config.path.clone()];
+    let mut files = vec![config.store.path.clone(), config.path.clone(), tls::files(&config.tls).private_key];
+    files.extend(backups(config));
     for suffix in ["-wal", "-shm"] {
         let mut name = config.store.path.as_os_str().to_owned();
         name.push(suffix);
@@ -131,6 +153,16 @@ fn modes(config: &Config, findings: &mut Findings) {
                 format!("{} has mode {mode:o}: every user of this box may use it", file.display()),
                 mend,
             );
+        }
+    }
+    let directories = [config.store.path.parent(), config.path.parent()].into_iter().flatten();
+    for directory in directories.filter(|directory| !directory.as_os_str().is_empty()) {
+        // One where everybody may write but nobody may touch what is another's is /tmp: for trying out.
+        let Ok(mode) = fs::metadata(directory).map(|data| data.permissions().mode()) else { continue };
+        if mode & 0o002 != 0 && mode & 0o1000 == 0 {
+            sound = false;
+            let said = format!("every user of this box may put files into {}", directory.display());
+            findings.wrong("files", said, format!("chmod o-w {}", directory.display()));
         }
     }
     if let (Ok(database), Some(directory)) = (fs::metadata(&config.store.path), config.store.path.parent())

@@ -113,7 +113,13 @@ fn configuration(place: &Place, findings: &mut Findings) -> anyhow::Result<Optio
         );
     }
     for warning in &config.warnings {
-        findings.note("configuration", warning.clone(), "");
+        let (what, state) = if warning.is_exposed { ("secrets", State::Wrong) } else { ("configuration", State::Note) };
+        findings.add(what, state, warning.said.clone(), &warning.mend);
+    }
+    if !mistakes.list.iter().any(|mistake| mistake.key.contains("secrets"))
+        && !config.warnings.iter().any(|warning| warning.is_exposed)
+    {
+        findings.well("secrets", "all are there, and nobody else may read them");
     }
     Ok(Some(config))
 }

@@ -5,6 +5,7 @@ use crate::cli::clock;
 use crate::cli::output::{bytes, span};
 use crate::clock as time;
 use crate::config::Config;
+use crate::store::backup;
 use crate::store::checkup::{self, Checkup};
 use crate::store::migrate;
 use crate::store::reader::Reader;
@@ -13,6 +14,8 @@ use std::path::{Path, PathBuf};
 
 /// A queue that is worked has nothing older than this.
 const OVERDUE_SECONDS: u64 = 900;
+/// Traces go within hours, unless somebody holds the file.
+const UNSCRUBBED_SECONDS: u64 = 86_400;
 /// Backups are made each night.
 const BACKUP_SECONDS: u64 = 2 * 86_400;
 /// Others' clocks may differ by so much.
@@ -25,11 +28,16 @@ pub(super) fn look(config: &Config, findings: &mut Findings) {
         Ok(checkup) => {
             events(&checkup, findings);
             handed_on(&checkup, findings);
+            owed(&checkup, findings);
         }
-        Err(error) => findings.wrong("database", error.to_string(), ""),
+        Err(error) => {
+            let mend =
+                "The message says what; if the file is damaged, put a backup in its place: novex-ingest restore FILE.";
+            findings.wrong("database", error.to_string(), mend);
+        }
     }
     wal(config, findings);
-    backups(config, findings);
+    backup(config, findings);
 }
 
 /// Seconds from then until now, by this box's clock; `None` for what lies ahead.
@@ -103,6 +111,28 @@ fn handed_on(checkup: &Checkup, findings: &mut Findings) {
     }
 }
 
+/// What the law gives a time for.
+fn owed(checkup: &Checkup, findings: &mut Findings) {
+    if let Some((id, due)) = &checkup.data_request {
+        let said = format!("a customer asked for their data, to be answered by {due}");
+        let mend =
+            format!("novex-ingest privacy export {id}; when the shop's owner has it: novex-ingest privacy done {id}");
+        if time::parse(due).is_ok_and(|due| due < clock().now()) {
+            findings.wrong("privacy", format!("{said}: that is over"), mend);
+        } else {
+            findings.note("privacy", said, mend);
+        }
+    }
+    if let Some(at) = checkup.unscrubbed.as_deref().filter(|at| since(at).is_some_and(|past| past > UNSCRUBBED_SECONDS))
+    {
+        findings.note(
+            "privacy",
+            format!("what was erased at {at} may still stand in the file's free pages"),
+            "novex-ingest privacy scrub, when nobody has a sqlite3 shell open",
+        );
+    }
+}
+
 fn wal(config: &Config, findings: &mut Findings) {
     let mut name = config.store.path.as_os_str().to_owned();
     name.push("-wal");
@@ -134,22 +164,37 @@ fn holders(database: &Path) -> Vec<String> {
         .collect()
 }
 
-fn backups(config: &Config, findings: &mut Findings) {
-    let directory = config.store.path.parent().unwrap_or(Path::new(".")).join("backups");
-    let newest = fs::read_dir(&directory).ok().and_then(|entries| {
-        let files = entries.flatten().filter(|entry| entry.path().extension().is_some_and(|end| end == "db"));
-        files.filter_map(|entry| entry.metadata().ok()?.modified().ok()).max()
-    });
+fn directory(config: &Config) -> PathBuf {
+    config.store.path.parent().unwrap_or(Path::new(".")).join("backups")
+}
+
+/// The backups that the timer makes.
+pub(super) fn backups(config: &Config) -> Vec<PathBuf> {
+    let files = fs::read_dir(directory(config)).into_iter().flatten().flatten().map(|entry| entry.path());
+    files.filter(|path| path.extension().is_some_and(|end| end == "db")).collect()
+}
+
+fn backup(config: &Config, findings: &mut Findings) {
+    let directory = directory(config);
+    let written = |path: &PathBuf| fs::metadata(path).and_then(|data| data.modified()).ok();
+    let newest = backups(config).into_iter().filter_map(|path| Some((written(&path)?, path))).max();
     let mend = "systemctl enable --now novex-ingest-backup.timer, and send the copies to another disk: `novex-ingest backup DIR`";
-    match newest.and_then(|newest| newest.elapsed().ok()) {
-        None => findings.note("backup", format!("there is none in {}", directory.display()), mend),
-        Some(age) if age.as_secs() > BACKUP_SECONDS => {
-            findings.note(
-                "backup",
-                format!("the newest in {} is {} old", directory.display(), span(age.as_secs())),
-                mend,
-            );
-        }
-        Some(age) => findings.well("backup", format!("the newest is {} old", span(age.as_secs()))),
+    let Some((at, path)) = newest else {
+        return findings.note("backup", format!("there is none in {}", directory.display()), mend);
+    };
+    // Proved when it was made; whether it still is what it was takes as long as reading it: `restore --check`.
+    if let Err(error) = backup::look(&path) {
+        return findings.wrong(
+            "backup",
+            format!("the newest is of no use: {error}"),
+            "novex-ingest backup DIR makes another.",
+        );
+    }
+    let age = at.elapsed().map_or(0, |age| age.as_secs());
+    let said = format!("the newest in {} is {} old", directory.display(), span(age));
+    if age > BACKUP_SECONDS {
+        findings.note("backup", said, mend);
+    } else {
+        findings.well("backup", said);
     }
 }

@@ -3,6 +3,7 @@
 use super::Findings;
 use crate::cli::work;
 use crate::config::Config;
+use crate::config::sections::Tls;
 use crate::destinations::Kind;
 use crate::sps::Place;
 use std::collections::BTreeSet;
@@ -36,6 +37,11 @@ pub(super) fn look(config: &Config, findings: &mut Findings) -> anyhow::Result<(
             Place::Files { .. } => {}
         }
     }
+    let mut names = Vec::new();
+    if let Tls::Acme(acme) = &config.tls {
+        by_url(&acme.directory);
+        names.clone_from(&acme.names);
+    }
     let answers = work::block_on(async {
         let mut answers = Vec::new();
         for (host, port) in hosts {
@@ -44,6 +50,20 @@ pub(super) fn look(config: &Config, findings: &mut Findings) -> anyhow::Result<(
         }
         answers
     })?;
+    let unknown = work::block_on(async {
+        let mut unknown = Vec::new();
+        for name in names {
+            let found = timeout(PATIENCE, lookup_host((name.as_str(), 443))).await;
+            if !found.is_ok_and(|found| found.is_ok_and(|mut addresses| addresses.next().is_some())) {
+                unknown.push(name);
+            }
+        }
+        unknown
+    })?;
+    for name in unknown {
+        let mend = "Enter it where your domain's names are kept; the authority and the providers come by it.";
+        findings.note("network", format!("{name} has no address as this box sees it"), mend);
+    }
     for (host, port, answer) in answers {
         match answer {
             Ok(()) => findings.well("network", format!("{host}:{port} can be reached")),

@@ -1,6 +1,7 @@
 //! What is wanted: by flags, or asked of a person.
 
 use super::{Arguments, Certificate, Plan, Wanted};
+use crate::cli::work;
 use crate::secret::Secret;
 use anyhow::{Context, bail};
 use std::io::{self, IsTerminal, Write};
@@ -28,7 +29,7 @@ pub(super) fn flags(arguments: &Arguments) -> anyhow::Result<Option<Plan>> {
     check_domain(domain)?;
     for shop in &arguments.shop {
         let (name, file) = shop.split_once('=').with_context(|| format!("--shop {shop}: write DOMAIN=FILE"))?;
-        check_domain(name)?;
+        check_shop(name)?;
         plan.shops.push((name.to_owned(), given(Path::new(file))?));
     }
     let wanted = |is_wanted: bool, file: &Option<PathBuf>| match (is_wanted, file) {
@@ -84,11 +85,24 @@ fn check_domain(name: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Shopify names a shop by this domain in its header, whatever domain its customers see.
+fn check_shop(name: &str) -> anyhow::Result<()> {
+    check_domain(name)?;
+    let name = name.to_ascii_lowercase();
+    if !name.ends_with(".myshopify.com") {
+        bail!(
+            "{name:?} is not how Shopify names a shop: write NAME.myshopify.com, as in the address of its admin pages"
+        );
+    }
+    Ok(())
+}
+
 /// Asks, again where an answer does not fit.
 ///
 /// # Errors
 /// When the input ends.
 pub(super) fn person(config: &Path) -> anyhow::Result<Plan> {
+    mend_terminal_on_interrupt();
     say(&format!(
         "This writes {} and the secrets beside it. Nothing is changed before the last question.\n",
         config.display()
@@ -111,12 +125,11 @@ pub(super) fn person(config: &Path) -> anyhow::Result<Plan> {
         } else {
             "Another shop, empty for no more: "
         };
-        let shop = until(ask, |text| if text.is_empty() { Ok(()) } else { check_domain(text) })?;
+        let shop = until(ask, |text| if text.is_empty() { Ok(()) } else { check_shop(text) })?;
         if shop.is_empty() {
             break;
         }
-        let hidden = rpassword::prompt_password(format!("The secret of {shop} (it is not shown): "))?;
-        match secret(hidden.trim().as_bytes().to_vec()) {
+        match secret(hidden(&format!("The secret of {shop} (it is not shown): "))?.into_bytes()) {
             Ok(secret) => plan.shops.push((shop, secret)),
             Err(error) => say(&format!("{error}\n"))?,
         }
@@ -161,13 +174,32 @@ fn certificate(domain: &str) -> anyhow::Result<Certificate> {
     }
 }
 
+/// Ctrl-C while a secret is typed would leave the terminal without echo.
+fn mend_terminal_on_interrupt() {
+    let Ok(before) = rustix::termios::tcgetattr(io::stdin()) else { return };
+    let waiting = move || {
+        let interrupted = work::block_on(async { tokio::signal::ctrl_c().await });
+        if matches!(interrupted, Ok(Ok(()))) {
+            let _ = rustix::termios::tcsetattr(io::stdin(), rustix::termios::OptionalActions::Now, &before);
+            let _ = say("\nnothing was changed\n");
+            std::process::exit(130);
+        }
+    };
+    // Without it an interrupt ends the process as it always does.
+    let _ = std::thread::Builder::new().name("interrupt".to_owned()).spawn(waiting);
+}
+
+/// What is typed is not shown.
+fn hidden(question: &str) -> anyhow::Result<String> {
+    Ok(rpassword::prompt_password(question).context("nothing was changed")?.trim().to_owned())
+}
+
 fn made_or_pasted(provider: &str) -> anyhow::Result<Option<Wanted>> {
     if !yes(&format!("Does {provider} send to this box?"))? {
         return Ok(None);
     }
-    let hidden =
-        rpassword::prompt_password(format!("{provider}'s secret (it is not shown), empty to have one made: "))?;
-    if hidden.trim().is_empty() { Ok(Some(Wanted::New)) } else { secret(hidden.trim().as_bytes().to_vec()).map(Some) }
+    let typed = hidden(&format!("{provider}'s secret (it is not shown), empty to have one made: "))?;
+    if typed.is_empty() { Ok(Some(Wanted::New)) } else { secret(typed.into_bytes()).map(Some) }
 }
 
 fn say(text: &str) -> io::Result<()> {

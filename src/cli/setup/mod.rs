@@ -130,7 +130,9 @@ pub fn run(place: &Place, arguments: &Arguments) -> Result<(), Failure> {
     }
     let config = place.load(Secrets::Load)?;
     if !arguments.no_start {
-        try_out(&config)?;
+        try_out(&config).context(
+            "it is written, and the service runs with it, but does not take an event; `novex-ingest doctor` says more",
+        )?;
         wait_for_certificate(&config)?;
     }
     tell::all(&config, &plan)?;
