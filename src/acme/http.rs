@@ -1,14 +1,16 @@
 //! HTTP to the authority: the daemon's own client, and what an answer said besides its body.
 
+use super::schedule::PAUSE_MAX;
 use crate::clock::{Clock, Timestamp};
 use crate::outbound;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Limited};
-use hyper::header::{CONTENT_TYPE, HeaderName, RETRY_AFTER, USER_AGENT};
+use hyper::header::{CONTENT_TYPE, HeaderName, LOCATION, RETRY_AFTER, USER_AGENT};
 use hyper::{Request, Response, StatusCode};
 use instant_acme::{BodyWrapper, BytesResponse, Error, HttpClient};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 /// A chain of certificates is a few KiB; more than this is no ACME server's answer.
 const MAX_ANSWER: usize = 1 << 20;
@@ -52,17 +54,36 @@ impl Http {
         parts.headers.remove(USER_AGENT);
         let Ok(body) = body.collect().await;
         let request = reqwest::Request::try_from(Request::from_parts(parts, body.to_bytes())).map_err(other)?;
-        let unreachable = |error: reqwest::Error| other(outbound::chain(error.to_string(), &error));
+        let url = request.url().clone();
+        let unreachable = |error: reqwest::Error| {
+            let what = if error.is_timeout() { "no answer in time from" } else { "not reached:" };
+            other(outbound::chain(format!("{what} {url}"), &error))
+        };
         let response: Response<reqwest::Body> = self.client.execute(request).await.map_err(unreachable)?.into();
-        let (parts, body) = response.into_parts();
-        let header = |name: HeaderName| parts.headers.get(name).and_then(|value| value.to_str().ok());
-        let retry_at = header(RETRY_AFTER).and_then(|text| outbound::retry_after(text, self.now()));
+        let (mut parts, body) = response.into_parts();
+        let header =
+            |name: HeaderName| parts.headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
+        let retry_at = header(RETRY_AFTER).and_then(|text| outbound::retry_after(&text, self.now()));
         self.note(Said { status: parts.status.as_u16(), retry_at });
-        let is_json = header(CONTENT_TYPE).is_some_and(|kind| kind.contains("json"));
-        if parts.status >= StatusCode::BAD_REQUEST && !is_json {
-            return Err(other(format!("the server answered {} and no reason", parts.status)));
+        let kind = header(CONTENT_TYPE).unwrap_or_default();
+        if parts.status.is_redirection() {
+            let to = header(LOCATION).unwrap_or_default();
+            return Err(other(format!("{url} leads on to {to:?}: if that is right, enter it as tls.acme.directory")));
         }
-        let bytes = Limited::new(body, MAX_ANSWER).collect().await.map_err(Error::Other)?.to_bytes();
+        if parts.status >= StatusCode::BAD_REQUEST && !kind.contains("json") {
+            return Err(other(format!("{url} answered {} and no reason", parts.status)));
+        }
+        if kind.contains("html") {
+            return Err(other(format!("{url} answered with a page for people: is there a portal or a proxy between?")));
+        }
+        // The library adds what it says to the time, whatever it says.
+        parts.headers.remove(RETRY_AFTER);
+        if let Some(wait) = retry_at.and_then(|at| Duration::try_from(at.duration_since(self.now())).ok()) {
+            parts.headers.insert(RETRY_AFTER, wait.min(PAUSE_MAX).as_secs().into());
+        }
+        let broken =
+            |error: Box<dyn std::error::Error + Send + Sync>| other(format!("the answer of {url} broke off: {error}"));
+        let bytes = Limited::new(body, MAX_ANSWER).collect().await.map_err(broken)?.to_bytes();
         Ok(BytesResponse { parts, body: Box::new(bytes) })
     }
 }

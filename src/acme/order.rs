@@ -2,6 +2,7 @@
 
 use super::Settings;
 use super::http::Http;
+use super::kept::{self, Pending};
 use super::trouble::Trouble;
 use crate::clock::Timestamp;
 use crate::server::challenge::Challenges;
@@ -28,29 +29,78 @@ impl Work<'_> {
         account: &Account,
         replaces: Option<&CertificateIdentifier<'static>>,
     ) -> Result<String, Trouble> {
-        let identifiers: Vec<_> = self.settings.names.iter().cloned().map(Identifier::Dns).collect();
-        let new = NewOrder::new(&identifiers);
-        let new = match replaces {
-            Some(old) => new.replaces(old.clone()),
-            None => new,
-        };
-        let mut order = match account.new_order(&new).await {
-            // An authority without renewal information.
-            Err(Error::Unsupported(_)) => account.new_order(&NewOrder::new(&identifiers)).await,
-            order => order,
+        if let Some(pending) = kept::pending(self.settings) {
+            if let Some(order) = self.begun(account, &pending).await? {
+                return self.finish(order, &pending.key).await;
+            }
+            kept::drop_pending(self.settings);
         }
-        .map_err(|error| self.trouble(error))?;
+        let mut order = self.new_order(account, replaces).await?;
         self.prove(&mut order).await?;
         let key = rcgen::KeyPair::generate().map_err(|error| Trouble::own(error.to_string()))?;
-        let request = self.request(&key).map_err(|error| Trouble::own(error.to_string()))?;
-        order.finalize_csr(&request).await.map_err(|error| self.trouble(error))?;
-        let chain = loop {
-            match order.certificate().await.map_err(|error| self.trouble(error))? {
-                Some(chain) => break chain,
-                None => self.pause().await,
+        let pending = Pending { order: order.url().to_owned(), key };
+        // Before anything is issued: what could not be kept is not asked for.
+        kept::keep_pending(self.settings, &pending).map_err(|error| Trouble::own(format!("{error:#}")))?;
+        self.finish(order, &pending.key).await
+    }
+
+    /// The order that was begun before, if its names are proved and it is still good for a certificate.
+    async fn begun(&self, account: &Account, pending: &Pending) -> Result<Option<Order>, Trouble> {
+        match account.order(pending.order.clone()).await {
+            Ok(mut order) => {
+                let status = order.state().status;
+                let is_good = matches!(status, OrderStatus::Ready | OrderStatus::Processing | OrderStatus::Valid);
+                Ok(is_good.then_some(order))
             }
-        };
-        Ok(format!("{}{chain}", key.serialize_pem()))
+            Err(Error::Api(problem)) => {
+                let trouble = self.trouble(Error::Api(problem));
+                // The authority has no such order any more, or not for this account.
+                if trouble.is_stale_nonce() || trouble.is_lost_account() { Err(trouble) } else { Ok(None) }
+            }
+            Err(error) => Err(self.trouble(error)),
+        }
+    }
+
+    async fn new_order(
+        &self,
+        account: &Account,
+        replaces: Option<&CertificateIdentifier<'static>>,
+    ) -> Result<Order, Trouble> {
+        let identifiers: Vec<_> = self.settings.names.iter().cloned().map(Identifier::Dns).collect();
+        if let Some(old) = replaces {
+            match account.new_order(&NewOrder::new(&identifiers).replaces(old.clone())).await {
+                Ok(order) => return Ok(order),
+                // Whatever there is against replacing that one (another account's, replaced before, not known, not understood): the
+                // certificate is what counts.
+                Err(error) => {
+                    let trouble = self.trouble(error);
+                    if trouble.is_limit() || trouble.is_lost_account() {
+                        return Err(trouble);
+                    }
+                }
+            }
+        }
+        account.new_order(&NewOrder::new(&identifiers)).await.map_err(|error| self.trouble(error))
+    }
+
+    /// From an order whose names are proved to the certificate.
+    async fn finish(&self, mut order: Order, key: &rcgen::KeyPair) -> Result<String, Trouble> {
+        if order.state().status == OrderStatus::Ready {
+            let request = self.request(key).map_err(|error| Trouble::own(error.to_string()))?;
+            order.finalize_csr(&request).await.map_err(|error| self.trouble(error))?;
+        }
+        loop {
+            match order.certificate().await {
+                Ok(Some(chain)) => return Ok(format!("{}{chain}", key.serialize_pem())),
+                Ok(None) => self.pause().await,
+                Err(error) => {
+                    if order.state().status == OrderStatus::Invalid {
+                        kept::drop_pending(self.settings);
+                    }
+                    return Err(self.trouble(error));
+                }
+            }
+        }
     }
 
     /// Shows for each name that this daemon is where it leads.

@@ -1,23 +1,35 @@
-//! What is remembered over restarts: failures, and what the authority suggests.
+//! What is remembered over restarts: attempts and failures, and what the authority suggests.
 
-use super::{Settings, identifier, schedule};
+use super::trouble::Next;
+use super::{Settings, kept, schedule};
 use crate::clock::{Timestamp, after, text};
 use crate::server::tls;
 use serde::{Deserialize, Serialize};
 use std::fs;
 use std::path::PathBuf;
+use std::time::Duration;
+
+/// So often in an hour it is tried at all, however often it is asked for: Let's Encrypt takes five failures of a name.
+const TRIES_AN_HOUR: usize = 4;
+const HOUR: Duration = Duration::from_hours(1);
+/// Clocks may be set by so much without having been wrong.
+const SLACK: Duration = Duration::from_mins(5);
 
 /// What has been tried for the certificate that is configured.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Progress {
-    /// In a row.
+    /// In a row, of those that nobody asked for.
     pub failures: u32,
     /// Why the last one failed, and when.
     pub last_failure: Option<(Timestamp, String)>,
-    /// Not before.
-    pub next_attempt: Option<Timestamp>,
+    /// Not by itself before this.
+    next_attempt: Option<Timestamp>,
+    /// Not before this, whoever asks: the authority's word, or because there was a certificate just now.
+    held_until: Option<Timestamp>,
+    /// When it was tried in the last hour.
+    tried: Vec<Timestamp>,
     /// When the authority is asked next what it suggests.
-    pub ask_at: Timestamp,
+    pub(super) ask_at: Timestamp,
     suggestion: Option<Suggestion>,
 }
 
@@ -38,13 +50,24 @@ struct Written {
     failed_at: Option<String>,
     reason: Option<String>,
     next_attempt: Option<String>,
+    held_until: Option<String>,
+    #[serde(default)]
+    tried: Vec<String>,
     ask_at: Option<String>,
     suggestion: Option<Suggestion>,
 }
 
 impl Default for Progress {
     fn default() -> Self {
-        Self { failures: 0, last_failure: None, next_attempt: None, ask_at: Timestamp::MIN, suggestion: None }
+        Self {
+            failures: 0,
+            last_failure: None,
+            next_attempt: None,
+            held_until: None,
+            tried: Vec::new(),
+            ask_at: Timestamp::MIN,
+            suggestion: None,
+        }
     }
 }
 
@@ -52,60 +75,94 @@ fn file(settings: &Settings) -> PathBuf {
     settings.folder.join("progress.json")
 }
 
+fn sorted(names: &[String]) -> Vec<String> {
+    let mut names = names.to_vec();
+    names.sort();
+    names
+}
+
 impl Progress {
-    /// What was remembered; nothing when it is of other names or another authority, or cannot be read.
+    /// What was remembered; nothing when it is of other names or another authority, cannot be read, or was written by a clock that was
+    /// ahead.
     #[must_use]
-    pub fn load(settings: &Settings) -> Self {
+    pub fn load(settings: &Settings, now: Timestamp) -> Self {
         let read = fs::read(file(settings)).ok();
         let Some(written) = read.and_then(|bytes| serde_json::from_slice::<Written>(&bytes).ok()) else {
             return Self::default();
         };
-        if written.names != settings.names || written.directory != settings.directory {
+        if written.names != sorted(&settings.names) || written.directory != settings.directory {
             return Self::default();
         }
         let time = |text: Option<String>| text.and_then(|text| text.parse().ok());
-        Self {
+        let progress = Self {
             failures: written.failures,
             last_failure: time(written.failed_at).zip(written.reason),
             next_attempt: time(written.next_attempt),
+            held_until: time(written.held_until),
+            tried: written.tried.iter().filter_map(|text| text.parse().ok()).collect(),
             ask_at: time(written.ask_at).unwrap_or(Timestamp::MIN),
             suggestion: written.suggestion,
-        }
+        };
+        let latest = progress.tried.iter().chain(progress.last_failure.iter().map(|(at, _)| at)).max();
+        if latest.is_some_and(|latest| *latest > after(now, SLACK)) { Self::default() } else { progress }
     }
 
+    /// Writes it.
+    ///
+    /// # Errors
+    /// When it cannot be written.
     pub(super) fn save(&self, settings: &Settings) -> anyhow::Result<()> {
         let written = Written {
-            names: settings.names.clone(),
+            names: sorted(&settings.names),
             directory: settings.directory.clone(),
             failures: self.failures,
             failed_at: self.last_failure.as_ref().map(|(at, _)| text(*at)),
             reason: self.last_failure.as_ref().map(|(_, reason)| reason.clone()),
             next_attempt: self.next_attempt.map(text),
+            held_until: self.held_until.map(text),
+            tried: self.tried.iter().copied().map(text).collect(),
             ask_at: (self.ask_at > Timestamp::MIN).then(|| text(self.ask_at)),
             suggestion: self.suggestion.clone(),
         };
         tls::write_whole(&file(settings), &serde_json::to_vec_pretty(&written)?, 0o600)
     }
 
-    /// An attempt begins; until it ends it counts as failed.
-    pub(super) fn begin(&mut self, now: Timestamp) {
-        self.failures = self.failures.saturating_add(1);
-        self.next_attempt = Some(super::Trouble::own("").next(self.failures, now));
+    /// An attempt begins; until it ends it counts as failed. What somebody asked for makes the pauses no longer.
+    pub(super) fn begin(&mut self, now: Timestamp, asked: bool) {
+        self.tried.retain(|at| after(*at, HOUR) > now);
+        self.tried.push(now);
+        self.failures = if asked { self.failures.max(1) } else { self.failures.saturating_add(1) };
+        self.next_attempt = Some(super::trouble::Trouble::own("").next(self.failures, now, None).at);
     }
 
-    pub(super) fn failed(&mut self, now: Timestamp, reason: String, next: Timestamp) {
-        self.last_failure = Some((now, reason));
-        self.next_attempt = Some(next);
+    pub(super) fn failed(&mut self, now: Timestamp, reason: &str, next: Next) {
+        self.last_failure = Some((now, reason.to_owned()));
+        self.next_attempt = Some(next.at);
+        self.held_until = next.is_held.then_some(next.at);
     }
 
-    /// `next_attempt`: not before, whatever the clock says meanwhile.
-    pub(super) fn succeeded(&mut self, next_attempt: Option<Timestamp>) {
-        *self = Self { next_attempt, ..Self::default() };
+    /// `rest`: none is asked for before, whatever the clock says meanwhile.
+    pub(super) fn succeeded(&mut self, rest: Timestamp) {
+        *self = Self { held_until: Some(rest), ..Self::default() };
     }
 
-    /// No attempt before this. What lies further ahead than any pause was written by a clock that was wrong.
-    pub(super) fn not_before(&self, now: Timestamp) -> Timestamp {
-        self.next_attempt.filter(|at| *at <= after(now, schedule::PAUSE_MAX)).unwrap_or(Timestamp::MIN)
+    /// When an attempt is allowed at the soonest. What lies further ahead than any pause was written by a clock that was wrong.
+    pub(super) fn allowed(&self, now: Timestamp, asked: bool) -> Timestamp {
+        let sane = |at: Option<Timestamp>| at.filter(|at| *at <= after(now, schedule::PAUSE_MAX));
+        let held = sane(self.held_until).unwrap_or(Timestamp::MIN);
+        let recent: Vec<Timestamp> = self.tried.iter().copied().filter(|at| after(*at, HOUR) > now).collect();
+        let often = match recent.len().checked_sub(TRIES_AN_HOUR) {
+            Some(first) => after(recent[first], HOUR),
+            None => Timestamp::MIN,
+        };
+        let own = if asked { often } else { sane(self.next_attempt).unwrap_or(Timestamp::MIN).max(often) };
+        own.max(held)
+    }
+
+    /// When it is tried next by itself, if that lies ahead.
+    #[must_use]
+    pub fn next(&self, now: Timestamp) -> Option<Timestamp> {
+        Some(self.allowed(now, false)).filter(|at| *at > now)
     }
 
     /// When the authority is asked next; by the same rule.
@@ -126,9 +183,10 @@ impl Progress {
     }
 
     /// The moment that was drawn for the certificate that is there.
-    pub(super) fn suggested(&self, settings: &Settings) -> Option<Timestamp> {
+    #[must_use]
+    pub fn suggested(&self, settings: &Settings) -> Option<Timestamp> {
         let suggestion = self.suggestion.as_ref()?;
-        let own = identifier(&settings.certificate())?.to_string();
+        let own = kept::identifier(settings)?.to_string();
         (own == suggestion.certificate).then(|| Timestamp::from_second(suggestion.at).ok()).flatten()
     }
 }
@@ -137,30 +195,63 @@ impl Progress {
 mod tests {
     use super::*;
 
+    const MINUTE: Duration = Duration::from_mins(1);
+
     fn settings(folder: &std::path::Path) -> Settings {
         Settings {
-            names: vec!["hooks.example.com".to_owned()],
+            names: vec!["hooks.example.com".to_owned(), "a.example.com".to_owned()],
             email: None,
-            directory: super::super::LETS_ENCRYPT.to_owned(),
+            directory: crate::acme::LETS_ENCRYPT.to_owned(),
             ca_file: None,
             binding: None,
             folder: folder.to_owned(),
         }
     }
 
+    fn now() -> Timestamp {
+        "2026-11-25T10:00:00Z".parse().unwrap()
+    }
+
     #[test]
     fn it_outlives_the_process_and_is_of_one_order_only() {
         let folder = tempfile::tempdir().unwrap();
         let settings = settings(folder.path());
-        let now: Timestamp = "2026-11-25T10:00:00Z".parse().unwrap();
-        let mut progress = Progress::load(&settings);
+        let mut progress = Progress::load(&settings, now());
         assert_eq!(progress, Progress::default());
-        progress.begin(now);
-        progress.failed(now, "no way".to_owned(), "2026-11-25T10:01:00Z".parse().unwrap());
+        progress.begin(now(), false);
+        progress.failed(now(), "no way", Next { at: after(now(), MINUTE), is_held: false });
         progress.save(&settings).unwrap();
-        assert_eq!(Progress::load(&settings), progress);
-        let other = Settings { names: vec!["other.example.com".to_owned()], ..settings };
-        assert_eq!(Progress::load(&other), Progress::default());
+        assert_eq!(Progress::load(&settings, now()), progress);
+        let same = Settings { names: settings.names.iter().rev().cloned().collect(), ..settings.clone() };
+        assert_eq!(Progress::load(&same, now()), progress, "in another order they are the same names");
+        let other = Settings { names: vec!["other.example.com".to_owned()], ..settings.clone() };
+        assert_eq!(Progress::load(&other, now()), Progress::default());
+        // Written by a clock that was six days ahead.
+        let earlier = now().checked_sub(Duration::from_hours(6 * 24)).unwrap();
+        assert_eq!(Progress::load(&settings, earlier), Progress::default());
+    }
+
+    #[test]
+    fn whoever_asks_is_followed_four_times_an_hour_and_never_against_the_authority() {
+        let mut progress = Progress::default();
+        let mut at = now();
+        for round in 0..4 {
+            assert!(progress.allowed(at, true) <= at, "{round}");
+            progress.begin(at, round > 0);
+            progress.failed(at, "no way", Next { at: after(at, MINUTE), is_held: false });
+            at = after(at, MINUTE);
+        }
+        assert_eq!(progress.failures, 1, "what was asked for makes the pauses no longer");
+        assert_eq!(progress.allowed(at, true), after(now(), HOUR));
+        assert_eq!(progress.allowed(at, false), after(now(), HOUR));
+        let later = after(now(), 2 * HOUR);
+        assert!(progress.allowed(later, true) <= later);
+        progress.failed(later, "too many", Next { at: after(later, 3 * HOUR), is_held: true });
+        assert_eq!(progress.allowed(later, true), after(later, 3 * HOUR));
+        progress.succeeded(after(later, HOUR));
+        assert_eq!(progress.allowed(later, true), after(later, HOUR));
+        let ahead = Progress { held_until: Some("2090-01-01T00:00:00Z".parse().unwrap()), ..Progress::default() };
+        assert_eq!(ahead.allowed(later, false), Timestamp::MIN, "written by a clock that was wrong");
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! `config check`: the steps of `serve` up to the point where it would begin.
 
 use super::{Failure, Place, output};
+use crate::config::sections::Tls;
 use crate::config::{Config, Mistake, Secrets};
 use crate::server::tls;
 use crate::store::{StoreError, open};
@@ -57,7 +58,15 @@ fn dry_run(config: &Config, warnings: &mut Vec<String>) -> Vec<Mistake> {
         wrong(line, "store.path", problem, "Create it for the user novex-ingest, or run this as that user.");
     }
     let files = tls::files(&config.tls);
-    if matches!(config.tls, crate::config::sections::Tls::Files { .. }) || files.certificate.exists() {
+    if let Tls::Acme(acme) = &config.tls {
+        if let Some(Err(error)) = acme.ca_file.as_ref().map(|file| tls::certificates(file)) {
+            let mend = "Name a PEM file that the user novex-ingest can read.";
+            wrong(0, "tls.acme.ca_file", format!("{error:#}"), mend);
+        }
+        if !files.certificate.exists() || tls::pair(&files).is_err() {
+            warnings.push("tls: a self-signed certificate serves until the authority has given one".to_owned());
+        }
+    } else if matches!(config.tls, Tls::Files { .. }) || files.certificate.exists() {
         if let Err(error) = tls::Holder::load(&config.tls) {
             let mend = "Name a PEM file with the whole chain and its key, readable by the user novex-ingest; or take both \
                         keys out, and a self-signed pair is made.";

@@ -1,9 +1,11 @@
 //! SIGHUP: the configuration is read again while everything goes on.
 //!
-//! At once: who may deliver and by which secrets, the certificate, retention. What else differs is named, and waits for a restart,
+//! At once: who may deliver and by which secrets, the certificate and what is asked of its authority, retention. What else differs is named, and waits for a restart,
 //! which under systemd refuses no connection. A file with mistakes changes nothing.
 
 use super::serve::doors;
+use crate::acme;
+use crate::config::sections::Tls;
 use crate::config::{Config, Secrets};
 use crate::queue::janitor::Retention;
 use crate::server::Shared;
@@ -16,6 +18,8 @@ pub(super) struct Running<'r> {
     pub shared: &'r Shared,
     /// Changes when the certificate is to be read again.
     pub certificate: &'r watch::Sender<u64>,
+    /// What is asked of the certificate's authority, if one gives it: sending it again has what is due tried at once.
+    pub authority: Option<&'r watch::Sender<acme::Settings>>,
     pub retention: &'r watch::Sender<Retention>,
 }
 
@@ -34,12 +38,15 @@ pub(super) fn reload(old: &Config, running: &Running<'_>) -> Option<Config> {
             }
             running.shared.replace_doors(doors(&new));
             running.retention.send_replace(new.retention.clone());
+            if let (Some(authority), Tls::Acme(settings)) = (running.authority, &new.tls) {
+                authority.send_replace(settings.clone());
+            }
             let waiting = waiting(old, &new);
             if waiting.is_empty() {
                 info!("the configuration was read again and holds from now on");
             } else {
                 warn!(
-                    "the configuration was read again: secrets, shops and retention hold from now on; {} differ and wait for a restart: \
+                    "the configuration was read again: secrets, shops, [tls.acme] and retention hold from now on; {} differ and wait for a restart: \
                      systemctl restart novex-ingest",
                     waiting.join(", ")
                 );
@@ -58,9 +65,10 @@ pub(super) fn reload(old: &Config, running: &Running<'_>) -> Option<Config> {
 /// The sections that differ and need a restart.
 fn waiting(old: &Config, new: &Config) -> Vec<&'static str> {
     let differ = |one: &dyn std::fmt::Debug, other: &dyn std::fmt::Debug| format!("{one:?}") != format!("{other:?}");
+    let both_acme = matches!((&old.tls, &new.tls), (Tls::Acme(_), Tls::Acme(_)));
     let sections: [(&str, &dyn std::fmt::Debug, &dyn std::fmt::Debug); 7] = [
         ("[server]", &old.server, &new.server),
-        ("[tls]", &old.tls, &new.tls),
+        ("[tls]", &old.tls, if both_acme { &old.tls } else { &new.tls }),
         ("[store]", &old.store, &new.store),
         ("[worker]", &old.worker, &new.worker),
         ("[sps]", &old.sps, &new.sps),

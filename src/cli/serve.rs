@@ -33,8 +33,8 @@ Addresses to enter at the providers (HTTPS, by default port 8443):
 
 When it is ready it prints one line on standard output: novex-ingest ready https://ADDRESS:PORT
 SIGTERM ends it: handlers finish, claims are given back; deliveries are taken in until then, and requests in flight are answered.
-SIGHUP (systemctl reload novex-ingest) reads the configuration again: shops, secrets, the certificate and retention hold at once,
-everything else waits for a restart, and the log says what.";
+SIGHUP (systemctl reload novex-ingest) reads the configuration again: shops, secrets, the certificate, [tls.acme] and retention hold at
+once, everything else waits for a restart, and the log says what.";
 
 pub fn run(place: &Place) -> Result<(), Failure> {
     let config = place.load(Secrets::Load)?;
@@ -75,15 +75,13 @@ async fn serve(mut config: Config, is_dev: bool, inherited: Vec<std::net::TcpLis
         Arc::new(Shared::new(config.server.clone(), doors(&config), store.clone(), config.worker.max_attempts, polls));
 
     let challenges = Challenges::default();
-    let acme = match &config.tls {
-        Tls::Acme(settings) => Some(tokio::spawn(acme::run(
-            settings.clone(),
-            certificate.clone(),
-            challenges.clone(),
-            clock(),
-            reloads.clone(),
-        ))),
-        Tls::Files { .. } | Tls::SelfSigned { .. } => None,
+    let (authority, acme) = match &config.tls {
+        Tls::Acme(settings) => {
+            let (sender, current) = watch::channel(settings.clone());
+            let run = acme::run(current, certificate.clone(), challenges.clone(), clock());
+            (Some(sender), Some(tokio::spawn(run)))
+        }
+        Tls::Files { .. } | Tls::SelfSigned { .. } => (None, None),
     };
     let watcher = tokio::spawn(certificate.clone().watch(reloads));
     let expiry = tokio::spawn(expiry::watch(tls::files(&config.tls), acme.is_some(), clock()));
@@ -118,10 +116,11 @@ async fn serve(mut config: Config, is_dev: bool, inherited: Vec<std::net::TcpLis
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
             _ = hangup.recv() => {
-                let running = Running { shared: &shared, certificate: &reload, retention: &retention };
+                let running = Running { shared: &shared, certificate: &reload, authority: authority.as_ref(), retention: &retention };
                 if let Some(new) = reload::reload(&config, &running) {
                     // What waits for a restart is compared with what runs.
-                    config = Config { retention: new.retention, shopify: new.shopify, easypost: new.easypost, keycloak: new.keycloak, ..config };
+                    let tls = if authority.is_some() && matches!(new.tls, Tls::Acme(_)) { new.tls } else { config.tls };
+                    config = Config { tls, retention: new.retention, shopify: new.shopify, easypost: new.easypost, keycloak: new.keycloak, ..config };
                 }
             }
             // None of these ends before it is told to. If one does, a new process is the best that can be had: nothing

@@ -62,6 +62,12 @@ pub fn read(files: &Files) -> anyhow::Result<Validity> {
     })
 }
 
+/// Which threshold a certificate has passed, in days, -1 when it is over; `None` while it has long. `is_kept`: the daemon renews it itself.
+#[must_use]
+pub fn warned(validity: &Validity, is_kept: bool, now: Timestamp) -> Option<i64> {
+    passed(validity.days_left(now), is_kept.then(|| validity.days_left(validity.not_before)))
+}
+
 /// The threshold that a certificate with so many days left has passed. One that is `kept` by the daemon itself, and lives so many
 /// days, may live so short that it always has few left: its thresholds are those that it passes only when its renewal has failed.
 fn passed(days: i64, kept: Option<i64>) -> Option<i64> {
@@ -77,15 +83,14 @@ pub async fn watch(files: Files, is_kept: bool, clock: Clock) {
     loop {
         if let Ok(validity) = read(&files) {
             let days = validity.days_left(clock.now());
-            let now = passed(days, is_kept.then(|| validity.days_left(validity.not_before)));
+            let now = warned(&validity, is_kept, clock.now());
             if now.is_some() && now != told {
                 let file = files.certificate.display();
                 if days < 0 {
                     error!("the certificate {file} has ended: no provider delivers any more until there is a new one");
                 } else {
-                    warn!(
-                        "the certificate {file} ends in {days} days, and then no provider delivers any more: renew it"
-                    );
+                    let mend = if is_kept { "its renewal fails, `novex-ingest doctor` says why" } else { "renew it" };
+                    warn!("the certificate {file} ends in {days} days, and then no provider delivers any more: {mend}");
                 }
             }
             told = now;

@@ -69,10 +69,23 @@ impl Holder {
             Tls::SelfSigned { .. } => Some(own_names()),
             Tls::Acme(acme) => Some(acme.names.clone()),
         };
-        if let Some(names) = names.filter(|_| !files.certificate.exists()) {
-            make_self_signed(names, &files)?;
-        }
-        let current = RwLock::new(Arc::new(pair(&files)?));
+        let read = match names {
+            Some(names) if !files.certificate.exists() => make_self_signed(names, &files).and_then(|()| pair(&files)),
+            // The file is our own: one that is damaged must not keep the daemon from starting.
+            Some(names) if matches!(tls, Tls::Acme(_)) => pair(&files).or_else(|error| {
+                let broken = files.certificate.with_extension("broken");
+                error!(
+                    "{error:#}. It is put aside as {}, a self-signed pair serves, and the authority is asked for another",
+                    broken.display()
+                );
+                fs::rename(&files.certificate, &broken)
+                    .with_context(|| format!("{} cannot be put aside", files.certificate.display()))?;
+                make_self_signed(names, &files)?;
+                pair(&files)
+            }),
+            _ => pair(&files),
+        };
+        let current = RwLock::new(Arc::new(read?));
         Ok(Self(Arc::new(Inner { files, current })))
     }
 
@@ -203,13 +216,6 @@ fn make_self_signed(names: Vec<String>, files: &Files) -> anyhow::Result<()> {
     parameters.not_after = rcgen::date_time_ymd(i32::from(year) + 10, 1, 1);
     let key = rcgen::KeyPair::generate()?;
     let certificate = parameters.self_signed(&key)?;
-    let directory = files.certificate.parent().unwrap_or(Path::new("."));
-    fs::DirBuilder::new().recursive(true).mode(0o750).create(directory).with_context(|| {
-        format!(
-            "{} cannot be made; check that the directory above it exists and belongs to the user that runs novex-ingest",
-            directory.display()
-        )
-    })?;
     if files.certificate == files.private_key {
         write_whole(&files.certificate, (key.serialize_pem() + &certificate.pem()).as_bytes(), 0o600)?;
     } else {
@@ -226,18 +232,28 @@ fn make_self_signed(names: Vec<String>, files: &Files) -> anyhow::Result<()> {
 /// # Errors
 /// When it cannot be written.
 pub fn write_whole(path: &Path, bytes: &[u8], mode: u32) -> anyhow::Result<()> {
+    let directory = path.parent().unwrap_or(Path::new("."));
+    fs::DirBuilder::new().recursive(true).mode(0o750).create(directory).with_context(|| {
+        format!(
+            "{} cannot be made; check that the directory above it exists and belongs to the user that runs novex-ingest",
+            directory.display()
+        )
+    })?;
     let part = path.with_extension("part");
     // Of a process that was killed; its mode is not to be trusted.
     let _ = fs::remove_file(&part);
-    OpenOptions::new()
+    let written = OpenOptions::new()
         .write(true)
         .create_new(true)
         .mode(mode)
         .open(&part)
         .and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()))
         .and_then(|()| fs::rename(&part, path))
-        .and_then(|()| fs::File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all())
-        .with_context(|| format!("{} cannot be written", path.display()))
+        .and_then(|()| fs::File::open(directory)?.sync_all());
+    if written.is_err() {
+        let _ = fs::remove_file(&part);
+    }
+    written.with_context(|| format!("{} cannot be written", path.display()))
 }
 
 /// The cryptography that TLS uses here.

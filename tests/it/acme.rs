@@ -225,6 +225,7 @@ fn a_certificate_that_is_there_is_not_asked_for_again() {
     wait_for_log(&home, "serves from now on, until", 1);
     let doctor = String::from_utf8_lossy(&home.run(&["doctor"]).stdout).into_owned();
     assert!(doctor.contains("it is renewed by itself from 20"), "{doctor}");
+    assert!(doctor.contains("this box does not trust it"), "{doctor}");
     let shown = daemon.connect().certificate();
     daemon.stop();
     let daemon = home.serve();
@@ -234,12 +235,12 @@ fn a_certificate_that_is_there_is_not_asked_for_again() {
     daemon.stop();
     assert_eq!(home.log().matches("is asked for at").count(), 1, "{}", home.log());
 
-    // Another name is a reason; that the authority has forgotten us meanwhile is none to stop.
+    // Another name is a reason, at once; that the authority has forgotten us meanwhile is none to stop.
+    let daemon = home.serve();
     pebble.stop();
     pebble.launch();
     pebble.configure(&home, &[NAME, "other.example.com"], "");
-    let daemon = home.serve();
-    assert_eq!(daemon.connect().certificate(), shown, "the old one serves until then");
+    daemon.signal("HUP");
     another(&daemon, &shown);
     assert!(pebble.verified(&home).contains("DNS:other.example.com"));
     assert!(!home.log().contains("no certificate for"), "{}", home.log());
@@ -262,20 +263,121 @@ fn a_name_that_leads_elsewhere_is_told_remembered_and_tried_again_when_somebody_
     assert!(log.contains("systemctl reload novex-ingest"), "{log}");
     let doctor = home.run(&["doctor"]);
     let said = String::from_utf8_lossy(&doctor.stdout).into_owned();
-    assert!(!doctor.status.success() && said.contains("there is none from https://localhost"), "{said}");
+    assert!(
+        !doctor.status.success() && said.contains("there is none for hooks.example.com from https://localhost"),
+        "{said}"
+    );
     assert!(said.contains("the next attempt is at") && said.contains("tries at once"), "{said}");
     // A restart uses up nothing.
     daemon.stop();
     let written = progress(&home);
     assert_eq!(written["failures"], 1);
+    // A start tries again, and so does whoever asks for it, four times an hour.
     let daemon = home.serve();
+    wait_for_log(&home, "no certificate for hooks.example.com", 2);
     assert_eq!(daemon.deliver("a", &order(1)).status, 200);
     assert_eq!(daemon.connect().certificate(), own);
-    assert_eq!(progress(&home), written);
+    assert_eq!(progress(&home)["failures"], 1, "which makes the pauses no longer");
     pebble.lead(NAME, "127.0.0.1");
     daemon.signal("HUP");
     another(&daemon, &own);
     pebble.verified(&home);
+}
+
+#[test]
+fn starts_and_wishes_use_up_no_limit() {
+    let pebble = Pebble::start(7_776_000, "");
+    pebble.lead(NAME, "127.0.0.2");
+    let home = pebble.home(&[NAME], "");
+    for round in 1..=4 {
+        let daemon = home.serve();
+        wait_for_log(&home, "no certificate for hooks.example.com", round);
+        daemon.stop();
+    }
+    let daemon = home.serve();
+    wait_for_log(&home, "is due and will be asked for at", 1);
+    daemon.signal("HUP");
+    wait_for_log(&home, "is due and will be asked for at", 2);
+    assert_eq!(home.log().matches("no certificate for").count(), 4);
+    assert_eq!(progress(&home)["tried"].as_array().unwrap().len(), 4);
+}
+
+/// Its own files are the daemon's to mend: it starts, says so, and asks for another.
+#[test]
+fn a_certificate_that_is_damaged_does_not_keep_the_daemon_from_starting() {
+    let pebble = Pebble::start(7_776_000, "");
+    let home = pebble.home(&[NAME], "");
+    let daemon = home.serve();
+    wait_for_log(&home, "serves from now on, until", 1);
+    daemon.stop();
+    let file = home.path("tls/acme/certificate.pem");
+    let whole = fs::read(&file).unwrap();
+    fs::write(&file, &whole[..400]).unwrap();
+    // Its account's key is damaged too.
+    let account = home.path("tls/acme/account.json");
+    let text = fs::read_to_string(&account).unwrap();
+    fs::write(&account, text.replace("\"key_pkcs8\":\"MIG", "\"key_pkcs8\":\"AAA")).unwrap();
+    let checked = home.run(&["config", "check"]);
+    assert!(
+        checked.status.success() && String::from_utf8_lossy(&checked.stdout).contains("self-signed"),
+        "{checked:?}"
+    );
+    // There was one just now, and one is as good as none: an hour's rest is set aside for it.
+    fs::remove_file(home.path("tls/acme/progress.json")).unwrap();
+    let daemon = home.serve();
+    assert_eq!(daemon.deliver("a", &order(1)).status, 200);
+    wait_for_log(&home, "It is put aside as", 1);
+    wait_for_log(&home, "serves from now on, until", 2);
+    assert_eq!(fs::read(file.with_extension("broken")).unwrap(), whole[..400]);
+    pebble.verified(&home);
+}
+
+/// A trial authority's certificate is none for those who deliver: another directory is a reason to ask.
+#[test]
+fn another_authority_is_asked_at_once() {
+    let first = Pebble::start(7_776_000, "");
+    let home = first.home(&[NAME], "");
+    let daemon = home.serve();
+    wait_for_log(&home, "serves from now on, until", 1);
+    daemon.stop();
+    let mut second = Pebble::start(7_776_000, "");
+    second.tls = first.tls;
+    second.stop();
+    let config = fs::read_to_string(second.path("pebble.json")).unwrap();
+    let ports = config.lines().map(|line| match line.find("\"tlsPort\"") {
+        Some(_) => line.replace(&format!("\"tlsPort\": {}", port_of(line)), &format!("\"tlsPort\": {}", first.tls)),
+        None => line.to_owned(),
+    });
+    fs::write(second.path("pebble.json"), ports.collect::<Vec<_>>().join("\n")).unwrap();
+    second.launch();
+    second.configure(&home, &[NAME], "");
+    assert!(String::from_utf8_lossy(&home.run(&["doctor"]).stdout).contains("from before"));
+    let _daemon = home.serve();
+    wait_for_log(&home, "serves from now on, until", 2);
+    second.verified(&home);
+}
+
+fn port_of(line: &str) -> &str {
+    let rest = line.split("\"tlsPort\": ").nth(1).unwrap();
+    &rest[..rest.find(',').unwrap()]
+}
+
+/// What could not be kept is not asked for.
+#[test]
+fn without_room_for_it_no_certificate_is_asked_for() {
+    let pebble = Pebble::start(7_776_000, "");
+    let home = pebble.home(&[NAME], "");
+    let Some(disk) = crate::disk::Disk::mount(home.path("tls"), "64k") else { return };
+    home.serve().stop();
+    wait_for_log(&home, "is asked for at", 1);
+    fs::remove_file(home.path("tls/acme/progress.json")).unwrap_or(());
+    fs::write(disk.0.join("filling"), vec![0; 1 << 20]).unwrap_err();
+    let daemon = home.serve();
+    wait_for_log(&home, "what is got could not be kept", 1);
+    assert_eq!(daemon.deliver("a", &order(1)).status, 200, "deliveries go on");
+    fs::remove_file(disk.0.join("filling")).unwrap();
+    daemon.signal("HUP");
+    wait_for_log(&home, "serves from now on, until", 1);
 }
 
 #[test]

@@ -7,9 +7,11 @@ mod ask;
 mod tell;
 mod write;
 
+use super::clock;
 use super::output::say;
 use super::{Failure, Place, send, work};
-use crate::acme::progress::Progress;
+use crate::acme::{self, progress::Progress};
+use crate::clock::Timestamp;
 use crate::config::sections::Tls;
 use crate::config::{Config, Secrets};
 use crate::server::{expiry, tls};
@@ -119,6 +121,7 @@ pub fn run(place: &Place, arguments: &Arguments) -> Result<(), Failure> {
         Some(plan) => plan,
         None => ask::person(&path).map_err(|error| Failure::Usage(format!("{error:#}")))?,
     };
+    let since = clock().now();
     let before = write::all(&path, &plan)?;
     if !arguments.no_start
         && let Err(error) = start(&path)
@@ -133,7 +136,7 @@ pub fn run(place: &Place, arguments: &Arguments) -> Result<(), Failure> {
         try_out(&config).context(
             "it is written, and the service runs with it, but does not take an event; `novex-ingest doctor` says more",
         )?;
-        wait_for_certificate(&config)?;
+        wait_for_certificate(&config, since)?;
     }
     tell::all(&config, &plan)?;
     Ok(())
@@ -176,12 +179,14 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const AUTHORITY_PATIENCE: Duration = Duration::from_mins(1);
 
 /// Waits until the authority has given a certificate or a reason.
-fn wait_for_certificate(config: &Config) -> anyhow::Result<()> {
+fn wait_for_certificate(config: &Config, since: Timestamp) -> anyhow::Result<()> {
     let Tls::Acme(settings) = &config.tls else { return Ok(()) };
     let begin = Instant::now();
     while begin.elapsed() < AUTHORITY_PATIENCE {
-        let is_there = expiry::read(&tls::files(&config.tls)).is_ok_and(|validity| !validity.is_self_signed);
-        if is_there || Progress::load(settings).last_failure.is_some() {
+        let is_there = expiry::read(&tls::files(&config.tls)).is_ok_and(|validity| !validity.is_self_signed)
+            && acme::is_from(settings);
+        let failed = Progress::load(settings, clock().now()).last_failure;
+        if is_there || failed.is_some_and(|(at, _)| at >= since) {
             return Ok(());
         }
         if begin.elapsed() < Duration::from_millis(100) {

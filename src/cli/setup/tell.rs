@@ -1,8 +1,10 @@
 //! What to enter at each provider.
 
 use super::Plan;
-use crate::acme::progress::Progress;
+use crate::acme::{self, progress::Progress};
+use crate::cli::clock;
 use crate::cli::output::line;
+use crate::clock::text;
 use crate::config::Config;
 use crate::config::sections::Tls;
 use crate::server::{expiry, tls};
@@ -85,10 +87,13 @@ fn certificate(config: &Config, plan: &Plan) -> anyhow::Result<()> {
     // One that is not there yet is made at the start.
     let made_here = matches!(config.tls, Tls::SelfSigned { .. });
     if let Tls::Acme(settings) = &config.tls
-        && !read.as_ref().is_ok_and(|validity| !validity.is_self_signed)
+        && (!read.as_ref().is_ok_and(|validity| !validity.is_self_signed) || !acme::is_from(settings))
     {
-        let why = match Progress::load(settings).last_failure {
-            Some((_, reason)) => format!("{reason}. When that is mended: systemctl reload novex-ingest"),
+        let now = clock().now();
+        let why = match Progress::load(settings, now).last_failure {
+            Some((at, reason)) => {
+                format!("at {}: {reason}. When that is mended: systemctl reload novex-ingest", text(at))
+            }
             None => "it is asked for while the service runs; `novex-ingest doctor` tells how it stands".to_owned(),
         };
         return Ok(line(&format!("\nThere is no certificate from {} yet: {why}", settings.directory))?);

@@ -1,6 +1,7 @@
 //! Writing what is wanted: secrets and configuration with the right owner and mode; taken back when it would not start.
 
 use super::{Certificate, Plan, Wanted};
+use crate::config::sections::Tls;
 use crate::config::{Config, Secrets, dev};
 use anyhow::{Context, bail};
 use std::fmt::Write as _;
@@ -60,7 +61,7 @@ fn write(path: &Path, plan: &Plan, before: &mut Before) -> anyhow::Result<()> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
         Err(error) => return Err(error).with_context(|| format!("{} cannot be read", path.display())),
     };
-    let text = configuration(&old, plan)?;
+    let text = configuration(path, &old, plan)?;
     let secrets = path.parent().unwrap_or(Path::new(".")).join("secrets");
     let is_installed = path == Path::new(crate::config::INSTALLED);
     fs::create_dir_all(&secrets).with_context(|| format!("{} cannot be made", secrets.display()))?;
@@ -115,7 +116,7 @@ fn shop_file(domain: &str) -> String {
 }
 
 /// The configuration with the plan in it. What it says already is never said twice.
-fn configuration(before: &str, plan: &Plan) -> anyhow::Result<String> {
+fn configuration(path: &Path, before: &str, plan: &Plan) -> anyhow::Result<String> {
     let says = |what: &str| before.lines().any(|line| line.trim_start().starts_with(what));
     let mut lines: Vec<String> = before.lines().map(str::to_owned).collect();
     if let Some(port) = plan.port {
@@ -136,24 +137,38 @@ fn configuration(before: &str, plan: &Plan) -> anyhow::Result<String> {
             let _ = writeln!(text, "\n[{name}]\nsecrets = [\"file:secrets/{name}\"]");
         }
     }
-    text.push_str(&certificate(&says, plan)?);
+    text.push_str(&certificate(path, before, plan)?);
     Ok(text)
 }
 
 /// What is to be written for the certificate.
-fn certificate(says: &impl Fn(&str) -> bool, plan: &Plan) -> anyhow::Result<String> {
-    match &plan.certificate {
-        Certificate::AsItIs => Ok(String::new()),
-        Certificate::Files(..) if says("[tls") => bail!("[tls] is configured already: name the certificate there"),
-        Certificate::Files(certificate, private_key) => {
+fn certificate(path: &Path, before: &str, plan: &Plan) -> anyhow::Result<String> {
+    let there = Config::survey(path, before, Secrets::LeaveAside).0.tls;
+    match (&plan.certificate, there) {
+        (Certificate::AsItIs, _) => Ok(String::new()),
+        (Certificate::Files(certificate, private_key), Tls::SelfSigned { .. }) => {
             let absolute = |path: &PathBuf| std::path::absolute(path).map(|path| path.display().to_string());
             let (certificate, private_key) = (absolute(certificate)?, absolute(private_key)?);
             Ok(format!("\n[tls]\ncertificate = {certificate:?}\nprivate_key = {private_key:?}\n"))
         }
+        (Certificate::Files(..), _) => bail!("[tls] is configured already: name the certificate there"),
+        (Certificate::Acme { .. }, Tls::Files { .. }) => {
+            bail!("[tls] is configured already: take its files out for ACME")
+        }
         // Said before, in this run's words or a person's.
-        Certificate::Acme { .. } if says("[tls.acme]") => Ok(String::new()),
-        Certificate::Acme { .. } if says("[tls") => bail!("[tls] is configured already: take its files out for ACME"),
-        Certificate::Acme { email, directory } => {
+        (Certificate::Acme { email, directory }, Tls::Acme(there)) => {
+            let domain = plan.domain.to_ascii_lowercase();
+            if !there.names.contains(&domain) {
+                bail!("[tls.acme] is there for {}: add {domain:?} to its names", there.names.join(", "));
+            }
+            if directory.as_ref().is_some_and(|url| *url != there.directory)
+                || (email.is_some() && *email != there.email)
+            {
+                bail!("[tls.acme] is there with another directory or e-mail address: change it there");
+            }
+            Ok(String::new())
+        }
+        (Certificate::Acme { email, directory }, Tls::SelfSigned { .. }) => {
             let mut text = format!("\n[tls.acme]\nnames = [{:?}]\nterms_agreed = true\n", plan.domain);
             for (key, value) in [("email", email), ("directory", directory)] {
                 if let Some(value) = value {

@@ -1,0 +1,215 @@
+//! Doing what is due: asking for a certificate, putting it in its place, asking the authority when to renew.
+
+use super::account::Accounts;
+use super::http::Http;
+use super::progress::Progress;
+use super::trouble::Trouble;
+use super::{LOOK_EVERY, Settings, kept, order, schedule};
+use crate::clock::{Clock, Timestamp, after, text};
+use crate::outbound;
+use crate::server::challenge::Challenges;
+use crate::server::expiry::{self, Validity};
+use crate::server::tls::{self, Holder};
+use anyhow::{Context, ensure};
+use instant_acme::CertificateIdentifier;
+use std::time::Duration;
+use tokio::time::timeout;
+use tracing::{error, info, warn};
+
+/// One request to the authority.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+/// One order from its beginning to the certificate.
+const ORDER_TIMEOUT: Duration = Duration::from_mins(5);
+/// How often an order is gone on with because a nonce was refused, which says nothing about it; each request is repeated by itself too.
+const NONCES_MAX: u32 = 3;
+/// Shortest sleep, whatever the times are.
+const SHORTEST: Duration = Duration::from_millis(500);
+
+pub(super) struct Keeper<'k> {
+    pub settings: &'k Settings,
+    pub holder: &'k Holder,
+    pub challenges: &'k Challenges,
+    pub clock: &'k Clock,
+}
+
+impl Keeper<'_> {
+    /// Does what is due; gives how long there is nothing to do. `asked`: somebody wants it now.
+    pub async fn step(&self, progress: &mut Progress, asked: bool) -> Duration {
+        let now = self.clock.now();
+        let own = self.own();
+        let due = own.as_ref().map_or(Timestamp::MIN, |own| schedule::renewal(own, progress.suggested(self.settings)));
+        let allowed = progress.allowed(now, asked);
+        if due.max(allowed) <= now {
+            self.attempt(progress, own.as_ref(), asked).await;
+            return SHORTEST;
+        }
+        if due <= now && asked {
+            let reason = progress.last_failure.as_ref().map_or("it was asked for just now", |(_, reason)| reason);
+            warn!(
+                "a certificate for {} is due and will be asked for at {}, not sooner: {reason}. {}",
+                self.settings.names.join(", "),
+                text(allowed),
+                self.meanwhile(own.as_ref())
+            );
+        }
+        let ask_at = if own.is_some() { progress.ask_at(now) } else { Timestamp::MAX };
+        if let Some(own) = own.filter(|_| ask_at <= now) {
+            self.ask(progress, &own).await;
+            // Which may make it due.
+            return Duration::ZERO;
+        }
+        let until = due.max(allowed).min(ask_at).duration_since(now);
+        Duration::try_from(until).unwrap_or(Duration::ZERO).max(SHORTEST)
+    }
+
+    /// The certificate that was got, if it is by this authority and for these names; `None` when there is none yet.
+    fn own(&self) -> Option<Validity> {
+        let file = self.settings.certificate();
+        let own = expiry::read(&tls::Files::one(file)).ok()?;
+        (kept::is_from(self.settings) && self.fits(&own).is_ok()).then_some(own)
+    }
+
+    fn fits(&self, validity: &Validity) -> anyhow::Result<()> {
+        ensure!(!validity.is_self_signed, "it is self-signed");
+        for name in &self.settings.names {
+            ensure!(validity.names.contains(name), "it is not for {name}");
+        }
+        ensure!(validity.not_after > validity.not_before, "it ends before it begins");
+        Ok(())
+    }
+
+    /// What a failure means for deliveries.
+    fn meanwhile(&self, own: Option<&Validity>) -> &'static str {
+        match own {
+            Some(own) if own.not_after > self.clock.now() => "The one that is there serves on",
+            Some(_) => "The one that is there has ended, and no provider delivers",
+            None => "Until there is one no provider delivers, unless it takes what is there",
+        }
+    }
+
+    async fn attempt(&self, progress: &mut Progress, own: Option<&Validity>, asked: bool) {
+        let names = self.settings.names.join(", ");
+        // Written before it is tried: a process that dies on it does not try again at once. And what cannot be written could not be
+        // kept either, so that nothing is asked for.
+        progress.begin(self.clock.now(), asked);
+        let got = if let Err(error) = progress.save(self.settings) {
+            Err(Trouble::own(format!(
+                "what is got could not be kept: {error:#}; it must be the service's to write, with room"
+            )))
+        } else {
+            info!("a certificate for {names} is asked for at {}", self.settings.directory);
+            let late = |_| Err(Trouble::own("it took longer than five minutes"));
+            timeout(ORDER_TIMEOUT, self.obtain(own.is_some())).await.unwrap_or_else(late)
+        };
+        self.challenges.clear();
+        match got.and_then(|pem| self.adopt(&pem).map_err(|error| Trouble::own(format!("{error:#}")))) {
+            Ok(new) => {
+                info!("a new certificate for {names} serves from now on, until {}", text(new.not_after));
+                progress.succeeded(after(self.clock.now(), schedule::pause(&new)));
+            }
+            Err(trouble) => {
+                let now = self.clock.now();
+                let next = trouble.next(progress.failures, now, own.map(|own| own.not_after));
+                progress.failed(now, &trouble.text, next);
+                error!(
+                    "no certificate for {names}: {}. {}. It is tried again at {}{}",
+                    trouble.text,
+                    self.meanwhile(own),
+                    text(next.at),
+                    if next.is_held { "" } else { ", or at once by `systemctl reload novex-ingest`" }
+                );
+            }
+        }
+        self.save(progress);
+    }
+
+    /// Private key and chain, as PEM.
+    async fn obtain(&self, is_renewal: bool) -> Result<String, Trouble> {
+        let http = self.http().map_err(|error| Trouble::for_people(format!("{error:#}")))?;
+        let accounts = Accounts { settings: self.settings, http: &http };
+        let work = order::Work { settings: self.settings, http: &http, challenges: self.challenges };
+        let replaces = if is_renewal { self.identifier() } else { None };
+        let mut account = accounts.open().await?;
+        let (mut nonces, mut forgotten) = (0, false);
+        loop {
+            match work.certificate(&account, replaces.as_ref()).await {
+                Err(trouble) if trouble.is_lost_account() && !forgotten => {
+                    forgotten = true;
+                    accounts.forget();
+                    account = accounts.open().await?;
+                }
+                Err(trouble) if trouble.is_stale_nonce() && nonces < NONCES_MAX => nonces += 1,
+                got => return got,
+            }
+        }
+    }
+
+    fn http(&self) -> anyhow::Result<Http> {
+        let roots = match &self.settings.ca_file {
+            None => outbound::system_roots(),
+            Some(file) => {
+                let mut roots = rustls::RootCertStore::empty();
+                roots.add_parsable_certificates(tls::certificates(file).context("tls.acme.ca_file")?);
+                roots
+            }
+        };
+        let tls = outbound::tls(roots)?.with_no_client_auth();
+        Ok(Http::new(outbound::client(tls, REQUEST_TIMEOUT).build()?, self.clock.clone()))
+    }
+
+    /// Puts the new pair in its place, if it serves these names, and begins to serve it.
+    fn adopt(&self, pem: &str) -> anyhow::Result<Validity> {
+        let new = kept::Candidate::write(self.settings, pem)?;
+        let files = tls::Files::one(new.path.clone());
+        let validity = tls::pair(&files).and_then(|_| expiry::read(&files)).and_then(|validity| {
+            self.fits(&validity)?;
+            ensure!(validity.not_after > self.clock.now(), "it ended at {}", text(validity.not_after));
+            Ok(validity)
+        });
+        // Used or of no use: it is not to be fetched again.
+        kept::drop_pending(self.settings);
+        let validity = validity.context("the certificate that the authority gave is of no use")?;
+        new.rename()?;
+        self.holder.reload();
+        Ok(validity)
+    }
+
+    /// What the authority suggests for the renewal (RFC 9773); kept until it is to be asked again.
+    async fn ask(&self, progress: &mut Progress, own: &Validity) {
+        let now = self.clock.now();
+        // It may be that it has none; RFC 9773, 4.3.3: as if it had not been asked.
+        progress.ask_at = after(now, schedule::ASK_AGAIN);
+        if let Some((identifier, info, wait)) = self.suggestion().await {
+            let window = &info.suggested_window;
+            let seconds = (window.start.unix_timestamp(), window.end.unix_timestamp());
+            progress.ask_at = after(now, wait.clamp(schedule::ASK_SOONEST, schedule::ASK_LATEST));
+            if progress.suggest(&identifier.to_string(), seconds, |length| fastrand::i64(0..=length))
+                && schedule::renewal(own, progress.suggested(self.settings)) <= now
+            {
+                warn!(
+                    "the authority wants the certificate to be renewed now{}",
+                    info.explanation_url.map_or(String::new(), |url| format!(", see {url}"))
+                );
+            }
+        }
+        self.save(progress);
+    }
+
+    async fn suggestion(&self) -> Option<(CertificateIdentifier<'static>, instant_acme::RenewalInfo, Duration)> {
+        let http = self.http().ok()?;
+        let identifier = self.identifier()?;
+        let account = Accounts { settings: self.settings, http: &http }.open().await.ok()?;
+        let (info, wait) = timeout(LOOK_EVERY, account.renewal_info(&identifier)).await.ok()?.ok()?;
+        Some((identifier, info, wait))
+    }
+
+    fn identifier(&self) -> Option<CertificateIdentifier<'static>> {
+        kept::identifier(self.settings)
+    }
+
+    fn save(&self, progress: &Progress) {
+        if let Err(error) = progress.save(self.settings) {
+            warn!("{error:#}: after a restart it is not known how often a certificate was asked for in vain");
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! The files of the certificate: what serves, and an order that was not finished. Who gave it stands above the PEM, where PEM allows
+//! any text, so that it is written and replaced with it.
+
+use super::Settings;
+use crate::server::tls;
+use anyhow::Context;
+use instant_acme::CertificateIdentifier;
+use std::fs;
+use std::path::PathBuf;
+
+const BY: &str = "# got by novex-ingest from ";
+const ORDER: &str = "# order ";
+const NAMES: &str = "# names ";
+
+/// The rest of the first line that begins so.
+fn line<'t>(text: &'t str, begin: &str) -> Option<&'t str> {
+    text.lines().find_map(|line| line.strip_prefix(begin))
+}
+
+/// Whether the certificate that is there was given by the authority that is configured now.
+#[must_use]
+pub fn is_from(settings: &Settings) -> bool {
+    let text = fs::read_to_string(settings.certificate()).unwrap_or_default();
+    line(&text, BY) == Some(settings.directory.as_str())
+}
+
+/// By what the authority knows the certificate that is there (RFC 9773, 4.1).
+pub(super) fn identifier(settings: &Settings) -> Option<CertificateIdentifier<'static>> {
+    let chain = tls::certificates(&settings.certificate()).ok()?;
+    CertificateIdentifier::try_from(chain.first()?).ok().map(CertificateIdentifier::into_owned)
+}
+
+/// A new pair beside the one that serves; removed when it goes, unless it took its place.
+pub(super) struct Candidate {
+    pub path: PathBuf,
+    place: PathBuf,
+}
+
+impl Candidate {
+    pub fn write(settings: &Settings, pem: &str) -> anyhow::Result<Self> {
+        let candidate = Self { path: settings.folder.join("certificate.new"), place: settings.certificate() };
+        tls::write_whole(&candidate.path, format!("{BY}{}\n{pem}", settings.directory).as_bytes(), 0o600)?;
+        Ok(candidate)
+    }
+
+    pub fn rename(self) -> anyhow::Result<()> {
+        fs::rename(&self.path, &self.place).with_context(|| format!("{} cannot be written", self.place.display()))
+    }
+}
+
+impl Drop for Candidate {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+/// An order that was begun: where it is, and the key that its certificate is for. What was issued counts at the authority, so it is
+/// fetched rather than asked for again.
+pub(super) struct Pending {
+    pub order: String,
+    pub key: rcgen::KeyPair,
+}
+
+fn pending_file(settings: &Settings) -> PathBuf {
+    settings.folder.join("pending.pem")
+}
+
+fn sorted(names: &[String]) -> String {
+    let mut names = names.to_vec();
+    names.sort();
+    names.join(" ")
+}
+
+/// The order that was begun for these names at this authority.
+pub(super) fn pending(settings: &Settings) -> Option<Pending> {
+    let text = fs::read_to_string(pending_file(settings)).ok()?;
+    let is_same = line(&text, BY)? == settings.directory && line(&text, NAMES)? == sorted(&settings.names);
+    let order = line(&text, ORDER)?.to_owned();
+    let pem = &text[text.find("-----BEGIN")?..];
+    is_same.then_some(Pending { order, key: rcgen::KeyPair::from_pem(pem).ok()? })
+}
+
+pub(super) fn keep_pending(settings: &Settings, pending: &Pending) -> anyhow::Result<()> {
+    let text = format!(
+        "{BY}{}\n{ORDER}{}\n{NAMES}{}\n{}",
+        settings.directory,
+        pending.order,
+        sorted(&settings.names),
+        pending.key.serialize_pem()
+    );
+    tls::write_whole(&pending_file(settings), text.as_bytes(), 0o600)
+}
+
+pub(super) fn drop_pending(settings: &Settings) {
+    let _ = fs::remove_file(pending_file(settings));
+}
