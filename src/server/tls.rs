@@ -209,6 +209,12 @@ fn own_names() -> Vec<String> {
 
 /// Makes the pair that serves until there is a real one, for ten years.
 fn make_self_signed(names: Vec<String>, files: &Files) -> anyhow::Result<()> {
+    let directory = fs::File::open(directory_for(&files.certificate)?)?;
+    // Processes that start at once take turns, and the second finds the work done.
+    rustix::fs::flock(&directory, rustix::fs::FlockOperation::LockExclusive)?;
+    if files.certificate.exists() {
+        return Ok(());
+    }
     let mut parameters = rcgen::CertificateParams::new(names)?;
     parameters.distinguished_name.push(rcgen::DnType::CommonName, "novex-ingest, self-signed");
     let year = crate::clock::Clock::system().now().to_zoned_datetime(jiff::tz::TimeZone::UTC).year();
@@ -227,20 +233,26 @@ fn make_self_signed(names: Vec<String>, files: &Files) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Writes a file so that whoever reads it, at any moment, finds the old one or the new one.
-///
-/// # Errors
-/// When it cannot be written.
-pub fn write_whole(path: &Path, bytes: &[u8], mode: u32) -> anyhow::Result<()> {
-    let directory = path.parent().unwrap_or(Path::new("."));
+/// The directory that a file is in, made if it is not there.
+fn directory_for(file: &Path) -> anyhow::Result<&Path> {
+    let directory = file.parent().unwrap_or(Path::new("."));
     fs::DirBuilder::new().recursive(true).mode(0o750).create(directory).with_context(|| {
         format!(
             "{} cannot be made; check that the directory above it exists and belongs to the user that runs novex-ingest",
             directory.display()
         )
     })?;
-    let part = path.with_extension("part");
-    // Of a process that was killed; its mode is not to be trusted.
+    Ok(directory)
+}
+
+/// Writes a file so that whoever reads it, at any moment, finds the old one or the new one.
+///
+/// # Errors
+/// When it cannot be written.
+pub fn write_whole(path: &Path, bytes: &[u8], mode: u32) -> anyhow::Result<()> {
+    let directory = directory_for(path)?;
+    // Of this process alone; one that was killed may have had its number.
+    let part = path.with_extension(format!("{}.part", std::process::id()));
     let _ = fs::remove_file(&part);
     let written = OpenOptions::new()
         .write(true)
