@@ -216,6 +216,18 @@ fn config_check_shows_every_mistake_at_once() {
     assert!(said.contains("nowhere.pem") && said.contains("no/such/directory"), "{said}");
 }
 
+/// A secret that is another's, and is not there, keeps nobody from trying.
+#[test]
+fn send_needs_the_secret_of_its_source_alone() {
+    let home = Home::new("");
+    let daemon = home.serve();
+    home.edit("file:keycloak", "credential:keycloak");
+    let to = daemon.address.to_string();
+    assert!(home.ok(&["send", "easypost", "--to", &to]).contains("received"));
+    let refused = home.run(&["send", "keycloak", "--to", &to]);
+    assert!(stderr(&refused).contains("shows it to the service, and to root while that runs"), "{}", stderr(&refused));
+}
+
 /// A pipe as configuration or secret would be waited for, for ever.
 #[test]
 fn pipes_are_refused() {
