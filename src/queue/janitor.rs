@@ -30,8 +30,8 @@ const TELL_EVERY: Duration = Duration::from_hours(1);
 const SQUEEZE_EVERY: Duration = Duration::from_mins(10);
 /// Between two jobs: deliveries share the writer with it, and wait for one job at most.
 const REST: Duration = Duration::from_millis(20);
-/// The same in another process than the daemon: SQLite looks for a lock every 100 ms at the slowest, and must find it free.
-pub const REST_BESIDE: Duration = Duration::from_millis(150);
+/// The same in another process than the daemon, which looks for the lock every few milliseconds.
+pub const REST_BESIDE: Duration = Duration::from_millis(50);
 /// A clock that runs ahead of the time that passes by more than this was set: by a person, or wrongly.
 const JUMP: Duration = Duration::from_hours(12);
 /// What is old by a clock that was set ahead stays so long: somebody may set it back.

@@ -4,11 +4,13 @@
 use super::{StoreError, migrate};
 use percent_encoding::{AsciiSet, CONTROLS, percent_encode};
 use rusqlite::{Connection, ErrorCode, OpenFlags};
+use std::cell::Cell;
 use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 /// Page size of a new file. With 8 KiB a Shopify order fits one page, and a commit writes fewer of them.
 const PAGE_BYTES: u32 = 8192;
@@ -41,7 +43,7 @@ pub fn for_writing(path: &Path, busy_timeout: Duration) -> Result<Connection, St
         }
         failed(path, cause, busy_timeout)
     })?;
-    connection.busy_timeout(busy_timeout)?;
+    wait_for_lock(&connection, busy_timeout)?;
     // SQLite opens a file that it may not write for reading, without a word.
     if connection.is_readonly("main")? {
         return Err(read_only(path));
@@ -76,6 +78,36 @@ pub fn for_writing(path: &Path, busy_timeout: Duration) -> Result<Connection, St
     configure().map_err(|cause| failed(path, cause, busy_timeout))?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
     Ok(connection)
+}
+
+/// How long a writer waits for the lock, for all of this process, in ms.
+static PATIENCE_MS: AtomicU64 = AtomicU64::new(0);
+/// Between two looks at the lock.
+const LOOK_EVERY: Duration = Duration::from_millis(2);
+
+thread_local! {
+    /// When this thread began to wait.
+    static WAITING_SINCE: Cell<Option<Instant>> = const { Cell::new(None) };
+}
+
+/// Waits for the write lock as long as `patience`. SQLite's own way looks less and less often, in the end ten times a second: a process
+/// beside a daemon that is at full load would find no gap, and the daemon would wait a tenth of a second for a lock that is free.
+///
+/// # Errors
+/// When SQLite does not take the handler: never.
+pub(super) fn wait_for_lock(connection: &Connection, patience: Duration) -> rusqlite::Result<()> {
+    PATIENCE_MS.store(u64::try_from(patience.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
+    connection.busy_handler(Some(|looks| {
+        if looks == 0 {
+            WAITING_SINCE.set(Some(Instant::now()));
+        }
+        let waited = WAITING_SINCE.get().map_or(Duration::ZERO, |since| since.elapsed());
+        if waited >= Duration::from_millis(PATIENCE_MS.load(Ordering::Relaxed)) {
+            return false;
+        }
+        std::thread::sleep(LOOK_EVERY);
+        true
+    }))
 }
 
 /// Why a file that is there cannot be written.

@@ -353,7 +353,7 @@ impl State {
         }
         let _ = self.connection.busy_timeout(Duration::ZERO);
         let busy = self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0));
-        let _ = self.connection.busy_timeout(self.options.busy_timeout);
+        let _ = open::wait_for_lock(&self.connection, self.options.busy_timeout);
         busy.is_ok_and(|busy| busy == 0)
     }
 
