@@ -38,7 +38,7 @@ impl Keeper<'_> {
         let now = self.clock.now();
         let own = self.own();
         let due = own.as_ref().map_or(Timestamp::MIN, |own| schedule::renewal(own, progress.suggested(self.settings)));
-        let allowed = progress.allowed(now, asked);
+        let allowed = progress.allowed(now, asked, own.is_some());
         if due.max(allowed) <= now {
             self.attempt(progress, own.as_ref(), asked).await;
             return SHORTEST;
@@ -49,7 +49,7 @@ impl Keeper<'_> {
                 "a certificate for {} is due and will be asked for at {}, not sooner: {reason}. {}",
                 self.settings.names.join(", "),
                 text(allowed),
-                self.meanwhile(own.as_ref())
+                self.meanwhile()
             );
         }
         let ask_at = if own.is_some() { progress.ask_at(now) } else { Timestamp::MAX };
@@ -72,18 +72,21 @@ impl Keeper<'_> {
     fn fits(&self, validity: &Validity) -> anyhow::Result<()> {
         ensure!(!validity.is_self_signed, "it is self-signed");
         for name in &self.settings.names {
-            ensure!(validity.names.contains(name), "it is not for {name}");
+            let is_for = validity.names.iter().any(|own| own.eq_ignore_ascii_case(name));
+            ensure!(is_for, "it is not for {name}");
         }
         ensure!(validity.not_after > validity.not_before, "it ends before it begins");
         Ok(())
     }
 
     /// What a failure means for deliveries.
-    fn meanwhile(&self, own: Option<&Validity>) -> &'static str {
-        match own {
-            Some(own) if own.not_after > self.clock.now() => "The one that is there serves on",
-            Some(_) => "The one that is there has ended, and no provider delivers",
-            None => "Until there is one no provider delivers, unless it takes what is there",
+    fn meanwhile(&self) -> &'static str {
+        match expiry::read(&tls::Files::one(self.settings.certificate())) {
+            Ok(there) if !there.is_self_signed && there.not_after > self.clock.now() => {
+                "The one that is there serves on"
+            }
+            Ok(there) if !there.is_self_signed => "The one that is there has ended, and no provider delivers",
+            _ => "Until there is one no provider delivers, unless it takes what is there",
         }
     }
 
@@ -102,7 +105,7 @@ impl Keeper<'_> {
             timeout(ORDER_TIMEOUT, self.obtain(own.is_some())).await.unwrap_or_else(late)
         };
         self.challenges.clear();
-        match got.and_then(|pem| self.adopt(&pem).map_err(|error| Trouble::own(format!("{error:#}")))) {
+        match got.and_then(|pem| self.adopt(&pem)) {
             Ok(new) => {
                 info!("a new certificate for {names} serves from now on, until {}", text(new.not_after));
                 progress.succeeded(after(self.clock.now(), schedule::pause(&new)));
@@ -114,9 +117,13 @@ impl Keeper<'_> {
                 error!(
                     "no certificate for {names}: {}. {}. It is tried again at {}{}",
                     trouble.text,
-                    self.meanwhile(own),
-                    text(next.at),
-                    if next.is_held { "" } else { ", or at once by `systemctl reload novex-ingest`" }
+                    self.meanwhile(),
+                    text(progress.allowed(now, false, own.is_some())),
+                    if progress.may_ask(now, own.is_some()) {
+                        ", or at once by `systemctl reload novex-ingest`"
+                    } else {
+                        ""
+                    }
                 );
             }
         }
@@ -158,18 +165,22 @@ impl Keeper<'_> {
     }
 
     /// Puts the new pair in its place, if it serves these names, and begins to serve it.
-    fn adopt(&self, pem: &str) -> anyhow::Result<Validity> {
-        let new = kept::Candidate::write(self.settings, pem)?;
+    fn adopt(&self, pem: &str) -> Result<Validity, Trouble> {
+        let not_kept = |error: anyhow::Error| Trouble::own(format!("{error:#}"));
+        let new = kept::Candidate::write(self.settings, pem).map_err(not_kept)?;
         let files = tls::Files::one(new.path.clone());
         let validity = tls::pair(&files).and_then(|_| expiry::read(&files)).and_then(|validity| {
             self.fits(&validity)?;
             ensure!(validity.not_after > self.clock.now(), "it ended at {}", text(validity.not_after));
             Ok(validity)
         });
-        // Used or of no use: it is not to be fetched again.
+        let validity = validity.map_err(|error| {
+            // It is not to be fetched again; and another of its kind is not to be had every minute.
+            kept::drop_pending(self.settings);
+            Trouble::for_people(format!("the certificate that the authority gave is of no use: {error:#}"))
+        })?;
+        new.rename().map_err(not_kept)?;
         kept::drop_pending(self.settings);
-        let validity = validity.context("the certificate that the authority gave is of no use")?;
-        new.rename()?;
         self.holder.reload();
         Ok(validity)
     }
@@ -184,7 +195,7 @@ impl Keeper<'_> {
             let seconds = (window.start.unix_timestamp(), window.end.unix_timestamp());
             progress.ask_at = after(now, wait.clamp(schedule::ASK_SOONEST, schedule::ASK_LATEST));
             if progress.suggest(&identifier.to_string(), seconds, |length| fastrand::i64(0..=length))
-                && schedule::renewal(own, progress.suggested(self.settings)) <= now
+                && progress.suggested(self.settings).is_some_and(|at| at <= now && at < schedule::renewal(own, None))
             {
                 warn!(
                     "the authority wants the certificate to be renewed now{}",

@@ -2,15 +2,20 @@
 //! any text, so that it is written and replaced with it.
 
 use super::Settings;
+use crate::clock::{self, Timestamp, after};
 use crate::server::tls;
 use anyhow::Context;
 use instant_acme::CertificateIdentifier;
 use std::fs;
 use std::path::PathBuf;
+use std::time::Duration;
 
 const BY: &str = "# got by novex-ingest from ";
 const ORDER: &str = "# order ";
 const NAMES: &str = "# names ";
+const BEGUN: &str = "# begun ";
+/// An order that is older is not gone on with, whatever keeps it from its end.
+const TOO_OLD: Duration = Duration::from_hours(24);
 
 /// The rest of the first line that begins so.
 fn line<'t>(text: &'t str, begin: &str) -> Option<&'t str> {
@@ -58,6 +63,7 @@ impl Drop for Candidate {
 /// fetched rather than asked for again.
 pub(super) struct Pending {
     pub order: String,
+    pub begun: Timestamp,
     pub key: rcgen::KeyPair,
 }
 
@@ -71,20 +77,23 @@ fn sorted(names: &[String]) -> String {
     names.join(" ")
 }
 
-/// The order that was begun for these names at this authority.
-pub(super) fn pending(settings: &Settings) -> Option<Pending> {
+/// The order that was begun for these names at this authority, not long ago.
+pub(super) fn pending(settings: &Settings, now: Timestamp) -> Option<Pending> {
     let text = fs::read_to_string(pending_file(settings)).ok()?;
     let is_same = line(&text, BY)? == settings.directory && line(&text, NAMES)? == sorted(&settings.names);
     let order = line(&text, ORDER)?.to_owned();
+    let begun: Timestamp = line(&text, BEGUN)?.parse().ok()?;
+    let is_young = begun <= after(now, TOO_OLD) && now <= after(begun, TOO_OLD);
     let pem = &text[text.find("-----BEGIN")?..];
-    is_same.then_some(Pending { order, key: rcgen::KeyPair::from_pem(pem).ok()? })
+    (is_same && is_young).then_some(Pending { order, begun, key: rcgen::KeyPair::from_pem(pem).ok()? })
 }
 
 pub(super) fn keep_pending(settings: &Settings, pending: &Pending) -> anyhow::Result<()> {
     let text = format!(
-        "{BY}{}\n{ORDER}{}\n{NAMES}{}\n{}",
+        "{BY}{}\n{ORDER}{}\n{BEGUN}{}\n{NAMES}{}\n{}",
         settings.directory,
         pending.order,
+        clock::text(pending.begun),
         sorted(&settings.names),
         pending.key.serialize_pem()
     );

@@ -29,7 +29,7 @@ impl Work<'_> {
         account: &Account,
         replaces: Option<&CertificateIdentifier<'static>>,
     ) -> Result<String, Trouble> {
-        if let Some(pending) = kept::pending(self.settings) {
+        if let Some(pending) = kept::pending(self.settings, self.http.now()) {
             if let Some(order) = self.begun(account, &pending).await? {
                 return self.finish(order, &pending.key).await;
             }
@@ -38,7 +38,7 @@ impl Work<'_> {
         let mut order = self.new_order(account, replaces).await?;
         self.prove(&mut order).await?;
         let key = rcgen::KeyPair::generate().map_err(|error| Trouble::own(error.to_string()))?;
-        let pending = Pending { order: order.url().to_owned(), key };
+        let pending = Pending { order: order.url().to_owned(), begun: self.http.now(), key };
         // Before anything is issued: what could not be kept is not asked for.
         kept::keep_pending(self.settings, &pending).map_err(|error| Trouble::own(format!("{error:#}")))?;
         self.finish(order, &pending.key).await
@@ -52,12 +52,11 @@ impl Work<'_> {
                 let is_good = matches!(status, OrderStatus::Ready | OrderStatus::Processing | OrderStatus::Valid);
                 Ok(is_good.then_some(order))
             }
-            Err(Error::Api(problem)) => {
-                let trouble = self.trouble(Error::Api(problem));
+            Err(error) => {
+                let trouble = self.trouble(error);
                 // The authority has no such order any more, or not for this account.
-                if trouble.is_stale_nonce() || trouble.is_lost_account() { Err(trouble) } else { Ok(None) }
+                if self.is_refused(&trouble) && !trouble.is_lost_account() { Ok(None) } else { Err(trouble) }
             }
-            Err(error) => Err(self.trouble(error)),
         }
     }
 
@@ -74,7 +73,8 @@ impl Work<'_> {
                 // certificate is what counts.
                 Err(error) => {
                     let trouble = self.trouble(error);
-                    if trouble.is_limit() || trouble.is_lost_account() {
+                    let is_busy = self.http.said().retry_at.is_some() || self.http.said().status >= 500;
+                    if is_busy || trouble.is_limit() || trouble.is_lost_account() {
                         return Err(trouble);
                     }
                 }
@@ -87,7 +87,9 @@ impl Work<'_> {
     async fn finish(&self, mut order: Order, key: &rcgen::KeyPair) -> Result<String, Trouble> {
         if order.state().status == OrderStatus::Ready {
             let request = self.request(key).map_err(|error| Trouble::own(error.to_string()))?;
-            order.finalize_csr(&request).await.map_err(|error| self.trouble(error))?;
+            if let Err(error) = order.finalize_csr(&request).await {
+                return Err(self.over(error));
+            }
         }
         loop {
             match order.certificate().await {
@@ -97,7 +99,7 @@ impl Work<'_> {
                     if order.state().status == OrderStatus::Invalid {
                         kept::drop_pending(self.settings);
                     }
-                    return Err(self.trouble(error));
+                    return Err(self.over(error));
                 }
             }
         }
@@ -163,6 +165,24 @@ impl Work<'_> {
         let mut parameters = rcgen::CertificateParams::new(self.settings.names.clone())?;
         parameters.distinguished_name = rcgen::DistinguishedName::new();
         Ok(parameters.serialize_request(key)?.der().to_vec())
+    }
+
+    /// What went wrong with an order that was begun; one that the authority refuses is not gone on with.
+    fn over(&self, error: Error) -> Trouble {
+        let trouble = self.trouble(error);
+        if self.is_refused(&trouble) {
+            kept::drop_pending(self.settings);
+        }
+        trouble
+    }
+
+    /// Whether the last answer was a no that stays, and not a word of today.
+    fn is_refused(&self, trouble: &Trouble) -> bool {
+        let said = self.http.said();
+        matches!(said.status, 400..=428 | 430..=499)
+            && said.retry_at.is_none()
+            && !trouble.is_stale_nonce()
+            && !trouble.is_limit()
     }
 
     fn trouble(&self, error: Error) -> Trouble {

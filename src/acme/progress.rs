@@ -24,8 +24,10 @@ pub struct Progress {
     pub last_failure: Option<(Timestamp, String)>,
     /// Not by itself before this.
     next_attempt: Option<Timestamp>,
-    /// Not before this, whoever asks: the authority's word, or because there was a certificate just now.
+    /// Not before this, whoever asks: the authority's word.
     held_until: Option<Timestamp>,
+    /// Not before this while the certificate is there that was got then.
+    rest_until: Option<Timestamp>,
     /// When it was tried in the last hour.
     tried: Vec<Timestamp>,
     /// When the authority is asked next what it suggests.
@@ -51,6 +53,7 @@ struct Written {
     reason: Option<String>,
     next_attempt: Option<String>,
     held_until: Option<String>,
+    rest_until: Option<String>,
     #[serde(default)]
     tried: Vec<String>,
     ask_at: Option<String>,
@@ -64,6 +67,7 @@ impl Default for Progress {
             last_failure: None,
             next_attempt: None,
             held_until: None,
+            rest_until: None,
             tried: Vec::new(),
             ask_at: Timestamp::MIN,
             suggestion: None,
@@ -90,7 +94,7 @@ impl Progress {
         let Some(written) = read.and_then(|bytes| serde_json::from_slice::<Written>(&bytes).ok()) else {
             return Self::default();
         };
-        if written.names != sorted(&settings.names) || written.directory != settings.directory {
+        if written.directory != settings.directory {
             return Self::default();
         }
         let time = |text: Option<String>| text.and_then(|text| text.parse().ok());
@@ -99,12 +103,20 @@ impl Progress {
             last_failure: time(written.failed_at).zip(written.reason),
             next_attempt: time(written.next_attempt),
             held_until: time(written.held_until),
+            rest_until: time(written.rest_until),
             tried: written.tried.iter().filter_map(|text| text.parse().ok()).collect(),
             ask_at: time(written.ask_at).unwrap_or(Timestamp::MIN),
             suggestion: written.suggestion,
         };
         let latest = progress.tried.iter().chain(progress.last_failure.iter().map(|(at, _)| at)).max();
-        if latest.is_some_and(|latest| *latest > after(now, SLACK)) { Self::default() } else { progress }
+        if latest.is_some_and(|latest| *latest > after(now, SLACK)) {
+            return Self::default();
+        }
+        if written.names != sorted(&settings.names) {
+            // Its limits are the authority's all the same.
+            return Self { held_until: progress.held_until, tried: progress.tried, ..Self::default() };
+        }
+        progress
     }
 
     /// Writes it.
@@ -120,6 +132,7 @@ impl Progress {
             reason: self.last_failure.as_ref().map(|(_, reason)| reason.clone()),
             next_attempt: self.next_attempt.map(text),
             held_until: self.held_until.map(text),
+            rest_until: self.rest_until.map(text),
             tried: self.tried.iter().copied().map(text).collect(),
             ask_at: (self.ask_at > Timestamp::MIN).then(|| text(self.ask_at)),
             suggestion: self.suggestion.clone(),
@@ -129,7 +142,8 @@ impl Progress {
 
     /// An attempt begins; until it ends it counts as failed. What somebody asked for makes the pauses no longer.
     pub(super) fn begin(&mut self, now: Timestamp, asked: bool) {
-        self.tried.retain(|at| after(*at, HOUR) > now);
+        // Neither what is long ago nor what a clock that was ahead has written.
+        self.tried.retain(|at| after(*at, HOUR) > now && *at <= after(now, SLACK));
         self.tried.push(now);
         self.failures = if asked { self.failures.max(1) } else { self.failures.saturating_add(1) };
         self.next_attempt = Some(super::trouble::Trouble::own("").next(self.failures, now, None).at);
@@ -141,28 +155,38 @@ impl Progress {
         self.held_until = next.is_held.then_some(next.at);
     }
 
-    /// `rest`: none is asked for before, whatever the clock says meanwhile.
+    /// `rest`: none is asked for before, whatever the clock says meanwhile, unless the certificate is lost.
     pub(super) fn succeeded(&mut self, rest: Timestamp) {
-        *self = Self { held_until: Some(rest), ..Self::default() };
+        let tried = std::mem::take(&mut self.tried);
+        *self = Self { rest_until: Some(rest), tried, ..Self::default() };
     }
 
     /// When an attempt is allowed at the soonest. What lies further ahead than any pause was written by a clock that was wrong.
-    pub(super) fn allowed(&self, now: Timestamp, asked: bool) -> Timestamp {
-        let sane = |at: Option<Timestamp>| at.filter(|at| *at <= after(now, schedule::PAUSE_MAX));
-        let held = sane(self.held_until).unwrap_or(Timestamp::MIN);
-        let recent: Vec<Timestamp> = self.tried.iter().copied().filter(|at| after(*at, HOUR) > now).collect();
+    /// `has`: the certificate that was got last is there.
+    pub(super) fn allowed(&self, now: Timestamp, asked: bool, has: bool) -> Timestamp {
+        let within = |at: Option<Timestamp>, most| at.filter(|at| *at <= after(now, most)).unwrap_or(Timestamp::MIN);
+        let rest = if has { within(self.rest_until, schedule::REST_MAX) } else { Timestamp::MIN };
+        let held = within(self.held_until, schedule::PAUSE_MAX).max(rest);
+        let is_recent = |at: &Timestamp| after(*at, HOUR) > now && *at <= after(now, SLACK);
+        let recent: Vec<Timestamp> = self.tried.iter().copied().filter(is_recent).collect();
         let often = match recent.len().checked_sub(TRIES_AN_HOUR) {
             Some(first) => after(recent[first], HOUR),
             None => Timestamp::MIN,
         };
-        let own = if asked { often } else { sane(self.next_attempt).unwrap_or(Timestamp::MIN).max(often) };
+        let own = if asked { often } else { within(self.next_attempt, schedule::PAUSE_MAX).max(often) };
         own.max(held)
     }
 
     /// When it is tried next by itself, if that lies ahead.
     #[must_use]
-    pub fn next(&self, now: Timestamp) -> Option<Timestamp> {
-        Some(self.allowed(now, false)).filter(|at| *at > now)
+    pub fn next(&self, now: Timestamp, has: bool) -> Option<Timestamp> {
+        Some(self.allowed(now, false, has)).filter(|at| *at > now)
+    }
+
+    /// Whether a wish is followed at once.
+    #[must_use]
+    pub fn may_ask(&self, now: Timestamp, has: bool) -> bool {
+        self.allowed(now, true, has) <= now
     }
 
     /// When the authority is asked next; by the same rule.
@@ -225,7 +249,8 @@ mod tests {
         let same = Settings { names: settings.names.iter().rev().cloned().collect(), ..settings.clone() };
         assert_eq!(Progress::load(&same, now()), progress, "in another order they are the same names");
         let other = Settings { names: vec!["other.example.com".to_owned()], ..settings.clone() };
-        assert_eq!(Progress::load(&other, now()), Progress::default());
+        let limits = Progress { tried: vec![now()], ..Progress::default() };
+        assert_eq!(Progress::load(&other, now()), limits, "the authority's limits are the same");
         // Written by a clock that was six days ahead.
         let earlier = now().checked_sub(Duration::from_hours(6 * 24)).unwrap();
         assert_eq!(Progress::load(&settings, earlier), Progress::default());
@@ -236,22 +261,29 @@ mod tests {
         let mut progress = Progress::default();
         let mut at = now();
         for round in 0..4 {
-            assert!(progress.allowed(at, true) <= at, "{round}");
+            assert!(progress.allowed(at, true, true) <= at, "{round}");
             progress.begin(at, round > 0);
             progress.failed(at, "no way", Next { at: after(at, MINUTE), is_held: false });
             at = after(at, MINUTE);
         }
         assert_eq!(progress.failures, 1, "what was asked for makes the pauses no longer");
-        assert_eq!(progress.allowed(at, true), after(now(), HOUR));
-        assert_eq!(progress.allowed(at, false), after(now(), HOUR));
+        assert_eq!(progress.allowed(at, true, true), after(now(), HOUR));
+        assert_eq!(progress.allowed(at, false, true), after(now(), HOUR));
         let later = after(now(), 2 * HOUR);
-        assert!(progress.allowed(later, true) <= later);
+        assert!(progress.allowed(later, true, true) <= later);
         progress.failed(later, "too many", Next { at: after(later, 3 * HOUR), is_held: true });
-        assert_eq!(progress.allowed(later, true), after(later, 3 * HOUR));
+        assert_eq!(progress.allowed(later, true, false), after(later, 3 * HOUR));
         progress.succeeded(after(later, HOUR));
-        assert_eq!(progress.allowed(later, true), after(later, HOUR));
+        assert_eq!(progress.allowed(later, true, true), after(later, HOUR));
+        assert!(progress.allowed(later, true, false) <= later, "the certificate is lost");
+        // Four attempts by a clock that was ahead by a year.
+        let far = after(later, Duration::from_hours(24 * 365));
+        let mut wrong = Progress { tried: vec![far; 4], ..Progress::default() };
+        assert!(wrong.allowed(later, true, true) <= later);
+        wrong.begin(later, true);
+        assert_eq!(wrong.tried, [later]);
         let ahead = Progress { held_until: Some("2090-01-01T00:00:00Z".parse().unwrap()), ..Progress::default() };
-        assert_eq!(ahead.allowed(later, false), Timestamp::MIN, "written by a clock that was wrong");
+        assert_eq!(ahead.allowed(later, false, true), Timestamp::MIN, "written by a clock that was wrong");
     }
 
     #[test]

@@ -10,13 +10,15 @@ pub const ASK_SOONEST: Duration = Duration::from_mins(1);
 pub const ASK_LATEST: Duration = Duration::from_hours(24);
 /// Longest wait after a failure; no authority's limit lasts longer.
 pub const PAUSE_MAX: Duration = Duration::from_hours(7 * 24);
+/// Longest rest after a success.
+pub const REST_MAX: Duration = Duration::from_hours(24);
 /// Certificates that live shorter are renewed at half their life.
 const SHORT: Duration = Duration::from_hours(10 * 24);
 
 /// How long none is asked for after one was got: with a clock that is far ahead each would seem to have ended already.
 #[must_use]
 pub fn pause(new: &Validity) -> Duration {
-    (life(new) / 3).min(Duration::from_hours(24))
+    (life(new) / 3).min(REST_MAX)
 }
 
 fn life(validity: &Validity) -> Duration {

@@ -122,7 +122,9 @@ impl Trouble {
     pub fn is_lost_account(&self) -> bool {
         match self.kind.as_deref() {
             Some("accountDoesNotExist") => true,
-            Some("unauthorized") => self.text.contains("deactivated") || self.text.contains("status \"revoked\""),
+            Some("unauthorized") => {
+                self.text.contains("ccount") && (self.text.contains("deactivated") || self.text.contains("revoked"))
+            }
             _ => false,
         }
     }

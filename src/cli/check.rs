@@ -2,7 +2,7 @@
 
 use super::{Failure, Place, output};
 use crate::config::sections::Tls;
-use crate::config::{Config, Mistake, Secrets};
+use crate::config::{Config, INSTALLED, Mistake, Secrets};
 use crate::server::tls;
 use crate::store::{StoreError, open};
 use clap::Subcommand;
@@ -85,6 +85,10 @@ fn dry_run(config: &Config, warnings: &mut Vec<String>) -> Vec<Mistake> {
             "server.listen: {} is in use: fine if that is the running novex-ingest or its socket unit, otherwise see `ss -ltnp`",
             config.server.listen
         )),
+        // systemd opens it for the service, which may not.
+        Err(error) if error.kind() == ErrorKind::PermissionDenied && config.path == Path::new(INSTALLED) => warnings.push(
+            format!("server.listen: {} is for systemd's socket unit to open", config.server.listen),
+        ),
         Err(error) => wrong(
             config.lines.listen,
             "server.listen",

@@ -7,7 +7,9 @@ use super::serve::doors;
 use crate::acme;
 use crate::config::sections::Tls;
 use crate::config::{Config, Secrets};
+use crate::destinations::{Kind, Settings};
 use crate::queue::janitor::Retention;
+use crate::secret::Secret;
 use crate::server::Shared;
 use sd_notify::NotifyState;
 use tokio::sync::watch;
@@ -39,14 +41,16 @@ pub(super) fn reload(old: &Config, running: &Running<'_>) -> Option<Config> {
             running.shared.replace_doors(doors(&new));
             running.retention.send_replace(new.retention.clone());
             if let (Some(authority), Tls::Acme(settings)) = (running.authority, &new.tls) {
-                authority.send_replace(settings.clone());
+                // Where it is kept goes with the database's directory, which waits for a restart.
+                let folder = if let Tls::Acme(running) = &old.tls { &running.folder } else { &settings.folder };
+                authority.send_replace(acme::Settings { folder: folder.clone(), ..settings.clone() });
             }
             let waiting = waiting(old, &new);
             if waiting.is_empty() {
                 info!("the configuration was read again and holds from now on");
             } else {
                 warn!(
-                    "the configuration was read again: secrets, shops, [tls.acme] and retention hold from now on; {} differ and wait for a restart: \
+                    "the configuration was read again: shops, their secrets and the other providers', and retention hold from now on; {} differ and wait for a restart: \
                      systemctl restart novex-ingest",
                     waiting.join(", ")
                 );
@@ -75,5 +79,33 @@ fn waiting(old: &Config, new: &Config) -> Vec<&'static str> {
         ("[[destinations]]", &old.destinations, &new.destinations),
         ("[log]", &old.log, &new.log),
     ];
-    sections.into_iter().filter(|(_, one, other)| differ(*one, *other)).map(|(name, ..)| name).collect()
+    let mut names: Vec<&str> =
+        sections.into_iter().filter(|(_, one, other)| differ(*one, *other)).map(|(name, ..)| name).collect();
+    // Secrets print as nothing, and are compared by themselves.
+    let of_sources = |config: &Config| -> Vec<Secret> {
+        config.sps.iter().flat_map(|sps| &sps.sources).flat_map(|source| source.place.secrets().to_vec()).collect()
+    };
+    let of_destinations = |config: &Config| -> Vec<Secret> {
+        let secrets = |settings: &Settings| match &settings.kind {
+            Kind::Http { secrets, .. } => secrets.clone(),
+            Kind::Upload { source } => source.place.secrets().to_vec(),
+            Kind::Command { .. } | Kind::Directory { .. } | Kind::Outgoing { .. } => Vec::new(),
+        };
+        config.destinations.iter().flat_map(secrets).collect()
+    };
+    for (name, is_same) in [
+        ("[sps]", of_sources(old) == of_sources(new)),
+        ("[[destinations]]", of_destinations(old) == of_destinations(new)),
+        ("login_errors of [keycloak]", logins(old) == logins(new)),
+    ] {
+        if !is_same && !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    names
+}
+
+/// What the worker goes by.
+fn logins(config: &Config) -> Option<String> {
+    config.keycloak.as_ref().map(|keycloak| format!("{:?}", keycloak.login_errors))
 }

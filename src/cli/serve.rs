@@ -16,6 +16,7 @@ use crate::sps::schedule;
 use crate::store::{Store, destination_states};
 use anyhow::Context;
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
@@ -35,6 +36,9 @@ When it is ready it prints one line on standard output: novex-ingest ready https
 SIGTERM ends it: handlers finish, claims are given back; deliveries are taken in until then, and requests in flight are answered.
 SIGHUP (systemctl reload novex-ingest) reads the configuration again: shops, secrets, the certificate, [tls.acme] and retention hold at
 once, everything else waits for a restart, and the log says what.";
+
+/// Longest that a server may ask for with `Retry-After`, and as much again.
+const PUT_OFF_MAX: Duration = Duration::from_hours(48);
 
 pub fn run(place: &Place) -> Result<(), Failure> {
     let config = place.load(Secrets::Load)?;
@@ -109,7 +113,8 @@ async fn serve(mut config: Config, is_dev: bool, inherited: Vec<std::net::TcpLis
     // Without a service manager there is nobody to tell, and nothing wrong.
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
     let watchdog = tokio::spawn(feed_watchdog(shared.clone()));
-    let tidying = tokio::spawn(janitor::run(store.clone(), kept, tidy_until));
+    let latest = (config.worker.backoff_max * 2).max(PUT_OFF_MAX);
+    let tidying = tokio::spawn(janitor::run(store.clone(), kept, latest, tidy_until));
 
     loop {
         tokio::select! {
@@ -181,7 +186,11 @@ fn listen(config: &Config, inherited: Vec<std::net::TcpListener>) -> anyhow::Res
         return Ok(vec![listener]);
     }
     let addresses = inherited.iter().map(std::net::TcpListener::local_addr).collect::<io::Result<Vec<_>>>()?;
-    if !addresses.iter().any(|address| address.port() == config.server.listen.port()) {
+    let wanted = config.server.listen;
+    let is_there = |address: &SocketAddr| {
+        address.port() == wanted.port() && (wanted.ip().is_unspecified() || address.ip() == wanted.ip())
+    };
+    if !addresses.iter().any(is_there) {
         warn!(
             "server.listen is {}, but systemd's socket unit listens on {addresses:?}, and that is what counts: \
              `systemctl edit novex-ingest.socket` changes it",

@@ -56,11 +56,20 @@ impl Retention {
 }
 
 /// Runs until `stop` turns true, by the rules that hold now.
-pub async fn run(store: Store, current: watch::Receiver<Retention>, mut stop: watch::Receiver<bool>) {
+///
+/// `latest`: nothing is ever put off longer by a clock that is right.
+pub async fn run(store: Store, current: watch::Receiver<Retention>, latest: Duration, mut stop: watch::Receiver<bool>) {
     let mut due = Instant::now() + FIRST;
     let (mut told, mut squeezed): (Option<Instant>, Option<Instant>) = (None, None);
     let mut seen = Seen { wall: store.clock.now(), passed: Instant::now() };
     loop {
+        match store.bring_forward(latest).await {
+            Ok(0) => {}
+            Ok(count) => {
+                warn!(count, "events or deliveries were put off by a clock that was far ahead: they are due now");
+            }
+            Err(error) => warn!("what a wrong clock may have put off could not be looked at: {error}"),
+        }
         let wait = LOOK_EVERY.min(due.saturating_duration_since(Instant::now()));
         tokio::select! {
             () = tokio::time::sleep(wait) => {}

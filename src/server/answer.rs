@@ -61,6 +61,7 @@ pub fn not_stored(reason: &StoreError) -> Answer {
     match reason {
         StoreError::Busy { .. } => unavailable("the database is locked by another program"),
         StoreError::DiskFull { .. } => unavailable("the disk is full"),
+        StoreError::Damaged(_) => unavailable("the database is damaged"),
         StoreError::ShuttingDown => unavailable("shutting down"),
         StoreError::Overloaded => unavailable("overloaded"),
         _ => unavailable("the event cannot be stored now"),

@@ -40,6 +40,9 @@ impl Validity {
 pub fn read(files: &Files) -> anyhow::Result<Validity> {
     let chain = tls::certificates(&files.certificate)?;
     let shown = files.certificate.display();
+    for other in &chain[1..] {
+        parse_x509_certificate(other).with_context(|| format!("a certificate of the chain in {shown} is damaged"))?;
+    }
     let (_, own) = parse_x509_certificate(&chain[0]).with_context(|| format!("{shown} is no X.509 certificate"))?;
     let time = |seconds: i64| Timestamp::from_second(seconds).context("a time that cannot be");
     let names = own.subject_alternative_name()?.map_or(Vec::new(), |names| {
@@ -89,7 +92,7 @@ pub async fn watch(files: Files, is_kept: bool, clock: Clock) {
                 if days < 0 {
                     error!("the certificate {file} has ended: no provider delivers any more until there is a new one");
                 } else {
-                    let mend = if is_kept { "its renewal fails, `novex-ingest doctor` says why" } else { "renew it" };
+                    let mend = if is_kept { "its renewal is late, `novex-ingest doctor` says why" } else { "renew it" };
                     warn!("the certificate {file} ends in {days} days, and then no provider delivers any more: {mend}");
                 }
             }

@@ -42,7 +42,9 @@ impl Health {
         }
         let finding = timeout(self.patience, self.store.probe(Kind::Intake))
             .await
-            .unwrap_or_else(|_late| Err(StoreError::Busy { waited: self.patience }));
+            .unwrap_or_else(|_late| Err(StoreError::Busy { waited: self.patience }))
+            // A file that is damaged may still take this one row.
+            .and_then(|()| self.store.writer.damage().map_or(Ok(()), Err));
         // Told once for each finding, however often it is asked for.
         let before = last.as_ref().map(|(_, before)| before.is_ok());
         match &finding {

@@ -40,6 +40,18 @@ pub enum Place {
     Api(Api),
 }
 
+impl Place {
+    /// By what one is let in.
+    #[must_use]
+    pub fn secrets(&self) -> &[Secret] {
+        match self {
+            Self::Files { .. } => &[],
+            Self::Sftp(sftp) => &sftp.secrets,
+            Self::Api(api) => &api.secrets,
+        }
+    }
+}
+
 /// A directory of SPS's transactions API.
 #[derive(Debug, Clone)]
 pub struct Api {

@@ -153,7 +153,7 @@ pub fn prove(path: &Path) -> Result<Proof, BackupError> {
     let damaged = |said: String| BackupError::Damaged { path: path.to_owned(), said };
     let connection = open::immutable(path)?;
     let version = migrate::version(&connection, path).map_err(|error| match error {
-        StoreError::Sqlite(cause) | StoreError::Disk(cause) => damaged(cause.to_string()),
+        StoreError::Sqlite(cause) | StoreError::Disk(cause) | StoreError::Damaged(cause) => damaged(cause.to_string()),
         other => other.into(),
     })?;
     let version = version.ok_or_else(|| damaged("it is empty".to_owned()))?;
@@ -196,7 +196,9 @@ pub fn look(backup: &Path) -> Result<(), BackupError> {
     match migrate::version(&connection, backup) {
         Ok(Some(_)) => {}
         Ok(None) => return Err(damaged("it is empty".to_owned())),
-        Err(StoreError::Sqlite(cause) | StoreError::Disk(cause)) => return Err(damaged(cause.to_string())),
+        Err(StoreError::Sqlite(cause) | StoreError::Disk(cause) | StoreError::Damaged(cause)) => {
+            return Err(damaged(cause.to_string()));
+        }
         Err(other) => return Err(other.into()),
     }
     let pages: u64 =
@@ -227,6 +229,8 @@ pub fn restore(backup: &Path, database: &Path, stamp: &str) -> Result<(Proof, Op
     let (part, mut file) = Unfinished::beside(database)?;
     io::copy(&mut from, &mut file).and_then(|_| file.sync_all()).map_err(file_error(&part.0))?;
     let proof = prove(&part.0)?;
+    carry_on(&part.0, lock.as_ref())?;
+    file.sync_all().map_err(file_error(&part.0))?;
     // What root restores must be the service's to write; anybody else may not change owners, and has no need to.
     if let Ok(owner) = fs::metadata(database).or_else(|_| fs::metadata(directory_of(database))) {
         let _ = std::os::unix::fs::fchown(&file, Some(owner.uid()), Some(owner.gid()));
@@ -236,6 +240,51 @@ pub fn restore(backup: &Path, database: &Path, stamp: &str) -> Result<(Proof, Op
     sync_directory(database)?;
     drop(lock);
     Ok((proof, aside))
+}
+
+/// Numbers that others know were given out since the copy was made, and are given out once: an ERP drops an event whose number it
+/// has, and a retailer an interchange. So they go on above those of the database that is replaced; where that cannot be read, above a gap.
+fn carry_on(copy: &Path, replaced: Option<&Connection>) -> Result<(), BackupError> {
+    const GAP: i64 = 1_000_000;
+    const CONTROL_GAP: i64 = 1_000;
+    let known = |sql: &str, end: &[&str]| -> Option<Vec<(String, String, i64)>> {
+        let mut statement = replaced?.prepare(sql).ok()?;
+        let row = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?));
+        let rows = statement.query_map(rusqlite::params_from_iter(end), row).ok()?;
+        rows.collect::<Result<_, _>>().ok()
+    };
+    let sequences = known("SELECT name, '', seq FROM sqlite_sequence", &[]);
+    let controls = known("SELECT partner, kind, last FROM edi_control_numbers", &[]);
+    let connection = open::alone(copy)?;
+    let raise = "UPDATE sqlite_sequence SET seq = max(seq, ?2) WHERE name = ?1";
+    match &sequences {
+        Some(sequences) => {
+            for (name, _, last) in sequences {
+                connection.execute(raise, rusqlite::params![name, last])?;
+                let insert = "INSERT INTO sqlite_sequence (name, seq) SELECT ?1, ?2 WHERE NOT EXISTS \
+                              (SELECT 1 FROM sqlite_sequence WHERE name = ?1)";
+                connection.execute(insert, rusqlite::params![name, last])?;
+            }
+        }
+        None => {
+            connection.execute("UPDATE sqlite_sequence SET seq = seq + ?1", [GAP])?;
+        }
+    }
+    match &controls {
+        Some(controls) => {
+            for (partner, kind, last) in controls {
+                connection.execute(
+                    "INSERT INTO edi_control_numbers (partner, kind, last) VALUES (?1, ?2, ?3) \
+                     ON CONFLICT DO UPDATE SET last = max(last, ?3)",
+                    rusqlite::params![partner, kind, last],
+                )?;
+            }
+        }
+        None => {
+            connection.execute("UPDATE edi_control_numbers SET last = last + ?1", [CONTROL_GAP])?;
+        }
+    }
+    Ok(())
 }
 
 /// Whether a backup is all there is of it: a plain file, not the database itself, and without a log beside it.

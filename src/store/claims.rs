@@ -86,6 +86,13 @@ pub struct Retried {
     pub was: &'static str,
 }
 
+/// Where a time stands that something waits for: table, column, and the status that waits.
+const PLACES: [(&str, &str, &str); 3] = [
+    ("webhook_events", "next_attempt_at", "received"),
+    ("webhook_events", "lease_until", "processing"),
+    ("destination_deliveries", "next_attempt_at", "pending"),
+];
+
 impl Store {
     /// Claims up to `limit` due events for `holder`, the longest due first.
     ///
@@ -218,6 +225,38 @@ impl Store {
                     .query_map(params![cut, rescuer.worker, rescuer.process], orphan)?
                     .collect::<Result<Vec<_>, _>>()?;
                 rescue(connection, &held, "its lease ended without an outcome; its claim was taken over", &rescuer, now)
+            })
+            .await
+    }
+
+    /// What was put off by a clock that was far ahead would wait until it has come: events and deliveries that are due later than `latest`
+    /// from now are due now, and claims that hold longer have ended. Gives how many.
+    ///
+    /// # Errors
+    /// When the transaction fails.
+    pub async fn bring_forward(&self, latest: Duration) -> Result<usize, StoreError> {
+        let now = self.clock.now();
+        let (at, far) = (clock::text(now), clock::text(clock::after(now, latest)));
+        let wait = self.reader.read(|connection| {
+            for (table, column, status) in PLACES {
+                let sql = format!("SELECT 1 FROM {table} WHERE status = '{status}' AND {column} > ? LIMIT 1");
+                if connection.prepare_cached(&sql)?.exists([&far])? {
+                    return Ok(true);
+                }
+            }
+            Ok(false)
+        })?;
+        if !wait {
+            return Ok(0);
+        }
+        self.writer
+            .submit(Kind::Requeue, move |connection| {
+                let mut brought = 0;
+                for (table, column, status) in PLACES {
+                    let sql = format!("UPDATE {table} SET {column} = ?1 WHERE status = '{status}' AND {column} > ?2");
+                    brought += connection.prepare_cached(&sql)?.execute([&at, &far])?;
+                }
+                Ok(brought)
             })
             .await
     }

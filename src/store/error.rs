@@ -64,6 +64,11 @@ pub enum StoreError {
     #[error("{path}: {cause}. Check that the directory exists and belongs to the user that runs novex-ingest")]
     Open { path: PathBuf, cause: Arc<rusqlite::Error> },
     #[error(
+        "the database file is damaged: {0}. Nothing new is taken, and part of what was acknowledged may be lost. Stop the service \
+         (systemctl stop novex-ingest.socket novex-ingest) and put the newest backup in its place: novex-ingest restore FILE"
+    )]
+    Damaged(Arc<rusqlite::Error>),
+    #[error(
         "the disk of the database failed: {0}. What was acknowledged before is safe if the disk is; nothing new is \
              taken until a write succeeds. Look at `dmesg` and the disk's health"
     )]
@@ -85,11 +90,12 @@ pub enum StoreError {
 impl From<rusqlite::Error> for StoreError {
     fn from(error: rusqlite::Error) -> Self {
         match error.sqlite_error_code() {
+            Some(ErrorCode::DatabaseCorrupt) => Self::Damaged(Arc::new(error)),
             Some(ErrorCode::DiskFull) => Self::DiskFull { detail: error.to_string() },
             Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::Busy { waited: Duration::ZERO },
-            Some(
-                ErrorCode::SystemIoFailure | ErrorCode::DatabaseCorrupt | ErrorCode::ReadOnly | ErrorCode::CannotOpen,
-            ) => Self::Disk(Arc::new(error)),
+            Some(ErrorCode::SystemIoFailure | ErrorCode::ReadOnly | ErrorCode::CannotOpen) => {
+                Self::Disk(Arc::new(error))
+            }
             _ => Self::Sqlite(Arc::new(error)),
         }
     }

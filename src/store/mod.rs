@@ -16,6 +16,7 @@ pub mod changes;
 mod checkpoints;
 pub mod checkup;
 pub mod claims;
+mod damage;
 pub mod deliveries;
 pub mod destination_states;
 pub mod envelope;

@@ -50,7 +50,9 @@ pub fn for_writing(path: &Path, busy_timeout: Duration) -> Result<Connection, St
     }
     let is_new = migrate::version(&connection, path)
         .map_err(|error| match error {
-            StoreError::Sqlite(cause) | StoreError::Disk(cause) => failed_by(path, cause, busy_timeout),
+            StoreError::Sqlite(cause) | StoreError::Disk(cause) | StoreError::Damaged(cause) => {
+                failed_by(path, cause, busy_timeout)
+            }
             other => other,
         })?
         .is_none();
@@ -135,7 +137,9 @@ pub fn for_reading(path: &Path) -> Result<Connection, StoreError> {
     let connection = Connection::open_with_flags(path, flags).map_err(|cause| failed(path, cause, READER_PATIENCE))?;
     prepare_reader(&connection).map_err(|cause| failed(path, cause, READER_PATIENCE))?;
     let version = migrate::version(&connection, path).map_err(|error| match error {
-        StoreError::Sqlite(cause) | StoreError::Disk(cause) => failed_by(path, cause, READER_PATIENCE),
+        StoreError::Sqlite(cause) | StoreError::Disk(cause) | StoreError::Damaged(cause) => {
+            failed_by(path, cause, READER_PATIENCE)
+        }
         other => other,
     })?;
     if version.is_none() {

@@ -13,6 +13,7 @@
 //! commits go on; because commits go on, it never reaches the end, so above `HARD_FACTOR` times as much the writer
 //! itself copies the small rest between two batches. A reader that holds an old snapshot stops both: that is logged.
 
+use super::damage::Damage;
 use super::{StoreError, StoreOptions, checkpoints, open};
 use rusqlite::Connection;
 use std::cell::Cell;
@@ -65,6 +66,7 @@ impl From<&StoreOptions> for WriterOptions {
 pub struct Writer {
     jobs: Sender<Message>,
     work_arrived: Arc<Notify>,
+    damage: Damage,
     thread: Arc<std::sync::Mutex<Option<JoinHandle<()>>>>,
 }
 
@@ -104,8 +106,10 @@ impl Writer {
         let page_bytes = connection.pragma_query_value(None, "page_size", |row| row.get(0))?;
         note_wal_pages(&connection);
         let files = identity(&options.path);
+        let damage = Damage::default();
         let state = State {
             files,
+            damage: damage.clone(),
             connection,
             receiver,
             work_arrived: work_arrived.clone(),
@@ -119,7 +123,7 @@ impl Writer {
             .name("store-writer".into())
             .spawn(move || state.run())
             .expect("a box that cannot start a thread cannot run a daemon");
-        Ok(Self { jobs, work_arrived, thread: Arc::new(std::sync::Mutex::new(Some(thread))) })
+        Ok(Self { jobs, work_arrived, damage, thread: Arc::new(std::sync::Mutex::new(Some(thread))) })
     }
 
     /// Hands a job over without waiting for a place: for deliveries, which are better refused than kept waiting.
@@ -163,6 +167,12 @@ impl Writer {
         if self.jobs.try_send(Message::Job(Box::new(job))).is_err() {
             tracing::debug!("a note was left out: the writer has too much to do");
         }
+    }
+
+    /// What showed the file to be damaged, since this process began: some writes may still work.
+    #[must_use]
+    pub fn damage(&self) -> Option<StoreError> {
+        self.damage.found()
     }
 
     /// Notified after every commit that brought something to work on.
@@ -293,6 +303,7 @@ struct State {
     connection: Connection,
     /// The files at the path when they were opened.
     files: [Option<(u64, u64)>; 2],
+    damage: Damage,
     receiver: Receiver<Message>,
     work_arrived: Arc<Notify>,
     checkpoints: SyncSender<()>,
@@ -372,6 +383,7 @@ impl State {
         }
         let outcome = self.transact(batch).and_then(|()| self.same_file());
         if let Err(error) = &outcome {
+            self.damage.note(error);
             error!(jobs = batch.len(), "nothing of this transaction was stored: {error}");
         }
         let arrived = outcome.is_ok() && batch.iter().any(|job| job.kind() != Kind::Upkeep);
@@ -397,6 +409,7 @@ impl State {
             for job in batch.iter_mut().filter(|job| !job.abandoned()) {
                 run("SAVEPOINT job")?;
                 if let Err(error) = job.run(connection) {
+                    self.damage.note(&error);
                     if connection.is_autocommit() {
                         // SQLite rolled the whole transaction back: disk full, input/output error, out of memory.
                         return Err(error);
@@ -421,9 +434,7 @@ impl State {
         }
     }
 
-    /// Whether the path still leads to the file that is open, and its WAL is there: a commit into what was deleted or moved away
-    /// is lost with it.
-    /// It looks and opens nothing.
+    /// Whether the path still leads to the file that is open, and its WAL is there: a commit into what was moved away is lost with it.
     fn same_file(&self) -> Result<(), StoreError> {
         if identity(&self.options.path) != self.files {
             return Err(StoreError::Replaced { path: self.options.path.clone() });

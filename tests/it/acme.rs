@@ -331,8 +331,6 @@ fn a_certificate_that_is_damaged_does_not_keep_the_daemon_from_starting() {
         checked.status.success() && String::from_utf8_lossy(&checked.stdout).contains("self-signed"),
         "{checked:?}"
     );
-    // There was one just now, and one is as good as none: an hour's rest is set aside for it.
-    fs::remove_file(home.path("tls/acme/progress.json")).unwrap();
     let daemon = home.serve();
     assert_eq!(daemon.deliver("a", &order(1)).status, 200);
     wait_for_log(&home, "It is put aside as", 1);

@@ -23,6 +23,8 @@ struct Ways {
     renewal_wait: String,
     /// To its orders, one after the other: status, headers, problem. After them it gives certificates.
     answers: Vec<(u16, String, String)>,
+    /// The next look at an order is put off.
+    busy: bool,
     /// So many downloads fail.
     failing: u32,
     /// The orders that came, newest last.
@@ -160,6 +162,10 @@ fn serve(stream: &TcpStream, base: &str, ways: &Mutex<Ways>) -> Option<()> {
             let given = ways.answers.get(ways.orders.len() - 1).cloned();
             given.unwrap_or_else(|| (201, format!("location: {base}/order/1\r\n"), order("ready")))
         }
+        "/order/1" if ways.busy => {
+            ways.busy = false;
+            (503, String::new(), "<html>busy".to_owned())
+        }
         "/order/1" => (200, String::new(), order(if ways.newest.is_empty() { "ready" } else { "valid" })),
         "/finalize" => {
             ways.newest = sign(&BASE64_URL_SAFE_NO_PAD.decode(payload()["csr"].as_str().unwrap()).unwrap());
@@ -239,6 +245,10 @@ fn a_certificate_that_could_not_be_fetched_is_fetched_later() {
     let home = authority.bare();
     let daemon = home.serve();
     wait_for_log(&home, "/certificate answered 500");
+    // A busy authority has not said no.
+    authority.ways.lock().unwrap().busy = true;
+    daemon.signal("HUP");
+    wait_for_log(&home, "/order/1 answered 503");
     daemon.signal("HUP");
     let start = Instant::now();
     while home.log().matches("/certificate answered 500").count() < 2 {
@@ -254,6 +264,25 @@ fn a_certificate_that_could_not_be_fetched_is_fetched_later() {
     let ways = authority.ways.lock().unwrap();
     assert_eq!((ways.issued, ways.orders.len()), (1, 1));
     assert!(!home.path("tls/acme/pending.pem").exists());
+}
+
+/// An order that the authority knows no more keeps nobody from a new one.
+#[test]
+fn an_order_that_is_gone_is_begun_anew() {
+    let authority = Authority::start(None, &[]);
+    authority.ways.lock().unwrap().failing = 1;
+    let home = authority.bare();
+    let daemon = home.serve();
+    wait_for_log(&home, "/certificate answered 500");
+    daemon.stop();
+    let pending = home.path("tls/acme/pending.pem");
+    let text = fs::read_to_string(&pending).unwrap();
+    fs::write(&pending, text.replace("/order/1", "/order/gone")).unwrap();
+    authority.ways.lock().unwrap().newest.clear();
+    let daemon = home.serve();
+    wait_for_log(&home, "serves from now on, until");
+    daemon.stop();
+    assert_eq!(authority.ways.lock().unwrap().orders.len(), 2);
 }
 
 /// Whoever asks is told no as long as the authority says so.

@@ -1,7 +1,7 @@
 //! Backups made while events come, proved before they have a name, and put back only when they are sound and nobody is in the way.
 
 use crate::disk::Disk;
-use crate::util::{Home, sql};
+use crate::util::{Home, order, sql};
 use std::fs;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
@@ -202,4 +202,37 @@ fn a_restore_is_never_mixed_with_what_was_there() {
     let companion = home.run(&["backup", &home.path("events.db-journal").display().to_string()]);
     assert!(String::from_utf8_lossy(&companion.stderr).contains("the database itself uses it"), "{companion:?}");
     assert!(!names(home.path("").as_path()).iter().any(|name| name.contains("unfinished")));
+}
+
+/// Numbers that the ERP and the retailers have seen are given out once, also after a restore.
+#[test]
+fn numbers_go_on_after_a_restore() {
+    let home = Home::new("");
+    let daemon = home.serve();
+    let first = daemon.deliver("w1", &order(1)).event_id();
+    home.sql("INSERT INTO edi_control_numbers VALUES ('retailer', 'group', 5)");
+    let copy = home.path("copy.db").display().to_string();
+    home.ok(&["backup", &copy]);
+    for number in 2..6 {
+        daemon.deliver(&format!("w{number}"), &order(number));
+    }
+    home.sql("UPDATE edi_control_numbers SET last = 9; INSERT INTO edi_control_numbers VALUES ('retailer', 'interchange', 3)");
+    home.wait_until_worked();
+    daemon.stop();
+    home.ok(&["restore", &copy]);
+    let numbers = "SELECT group_concat(kind || last, ' ') FROM (SELECT * FROM edi_control_numbers ORDER BY kind)";
+    assert_eq!(home.sql(numbers), "group9 interchange3");
+    let daemon = home.serve();
+    assert_eq!(daemon.deliver("w9", &order(9)).event_id(), first + 5);
+    home.wait_until_worked();
+    daemon.stop();
+    home.assert_sound();
+    // Where what was there cannot be read, a gap is left.
+    for end in ["", "-wal", "-shm"] {
+        let _ = fs::remove_file(home.path(&format!("events.db{end}")));
+    }
+    home.ok(&["restore", &copy]);
+    let daemon = home.serve();
+    assert_eq!(daemon.deliver("w10", &order(10)).event_id(), first + 1_000_001);
+    assert_eq!(home.sql(numbers), "group1005");
 }

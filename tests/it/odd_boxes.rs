@@ -119,3 +119,49 @@ fn a_new_name_and_a_clock_that_jumped() {
     home.ok(&["work", "--once"]);
     assert_eq!(home.sql("SELECT count(*) FROM webhook_events WHERE status = 'completed'"), "3");
 }
+
+/// A clock that was years ahead has put things off for years: they are due when it is right again.
+#[test]
+fn what_a_wrong_clock_has_put_off_is_due() {
+    let home = Home::new("");
+    let daemon = home.serve();
+    for number in 1..3 {
+        daemon.deliver(&format!("w{number}"), &order(number));
+    }
+    home.wait_until_worked();
+    daemon.stop();
+    home.sql(
+        "UPDATE webhook_events SET status = 'received', next_attempt_at = '2090-01-01T00:00:00.000Z', completed_at = NULL WHERE id = 1; \
+         UPDATE webhook_events SET status = 'processing', locked_by = 'oldname:4242', locked_at = '2089-01-01T00:00:00.000Z', \
+         lease_until = '2090-01-01T00:00:00.000Z', completed_at = NULL, attempts = 1 WHERE id = 2",
+    );
+    let daemon = home.serve();
+    home.wait_until_worked();
+    daemon.stop();
+    assert_eq!(home.sql("SELECT group_concat(status) FROM webhook_events"), "completed,completed");
+    assert!(home.log().contains("were put off by a clock that was far ahead"), "{}", home.log());
+}
+
+/// A file that is damaged may take the probe's row and no event: whoever watches is told.
+#[test]
+fn a_damaged_file_is_not_healthy() {
+    let home = Home::new("");
+    let daemon = home.serve();
+    for number in 1..40 {
+        daemon.deliver(&format!("w{number}"), &order(number));
+    }
+    home.wait_until_worked();
+    daemon.stop();
+    // The tree of webhook ids, by which duplicates are found.
+    let page = home.count("SELECT rootpage FROM sqlite_schema WHERE name = 'sqlite_autoindex_webhook_events_1'");
+    let file = fs::OpenOptions::new().write(true).open(home.db()).unwrap();
+    let at = u64::try_from(page - 1).unwrap() * 8192;
+    std::os::unix::fs::FileExt::write_all_at(&file, &[0xA5; 8192], at).unwrap();
+    drop(file);
+    let daemon = home.serve();
+    let refused = daemon.deliver("new", &order(99));
+    assert_eq!(refused.status, 503, "{refused:?}");
+    assert!(refused.body.contains("damaged"), "{refused:?}");
+    assert_eq!(daemon.request(&Request::new("GET", "/healthz")).status, 503);
+    assert!(home.log().contains("put the newest backup in its place"), "{}", home.log());
+}

@@ -22,6 +22,22 @@ fn delivery(shop: &str, id: &str, secret: &str) -> Request {
         .with("X-Shopify-Hmac-Sha256", &base64(&hmac(secret.as_bytes(), &body)))
 }
 
+/// What is copied at the start waits for a restart, and is said to: also a secret, which no text shows.
+#[test]
+fn what_waits_is_named_also_when_it_is_a_secret() {
+    let home = Home::new("");
+    fs::write(home.path("erp"), "one").unwrap();
+    home.configure(
+        "[[destinations]]\nname = \"erp\"\ntype = \"http\"\nurl = \"http://127.0.0.1:1/\"\ntopics = [\"sps:none\"]\nsecrets = [\"file:erp\"]\n",
+    );
+    let daemon = home.serve();
+    fs::write(home.path("erp"), "two").unwrap();
+    home.edit("[keycloak]", "[keycloak]\nlogin_errors = 3");
+    daemon.signal("HUP");
+    wait(&home, "[[destinations]], login_errors of [keycloak] differ and wait for a restart");
+    daemon.stop();
+}
+
 #[test]
 fn shops_and_secrets_hold_at_once_and_the_rest_is_named() {
     let home = Home::new("");

@@ -128,6 +128,25 @@ fn what_would_not_start_is_taken_back() {
     assert!(done.status.success(), "whether it can be read is seen by the service's user, at the start: {done:?}");
 }
 
+/// However the configuration is written, and wherever it takes a secret from.
+#[test]
+fn what_a_person_has_written_is_understood() {
+    let (directory, path) = installed();
+    let more = "[ keycloak ]\nsecrets = [\"file:secrets/own\"]\n[[shopify.shops]]\ndomain='Acme-Foods.myshopify.com'\nsecrets = 'file:given'\n";
+    fs::write(&path, fs::read_to_string(&path).unwrap() + more).unwrap();
+    fs::create_dir(directory.path().join("secrets")).unwrap();
+    fs::write(directory.path().join("secrets/own"), "a-person's").unwrap();
+    let before = fs::read_to_string(&path).unwrap();
+    let done = setup(&path, &["--domain", "hooks.example.com", "--keycloak", "--no-start"]);
+    let said = String::from_utf8_lossy(&done.stdout).into_owned();
+    assert!(done.status.success() && said.contains("secrets/own"), "{done:?}");
+    assert!(!directory.path().join("secrets/keycloak").exists(), "nothing would use it");
+    assert_eq!(fs::read_to_string(&path).unwrap(), before);
+    let given = format!("--shop=acme-foods.myshopify.com={}", directory.path().join("given").display());
+    let refused = setup(&path, &["--domain", "hooks.example.com", &given, "--no-start"]);
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("takes this secret from \"file:given\""), "{refused:?}");
+}
+
 #[test]
 fn a_certificate_by_acme_is_configured_once() {
     let (_directory, path) = installed();

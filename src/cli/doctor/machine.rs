@@ -155,7 +155,8 @@ fn modes(config: &Config, findings: &mut Findings) {
             );
         }
     }
-    let directories = [config.store.path.parent(), config.path.parent()].into_iter().flatten();
+    let secrets = config.path.parent().map(|parent| parent.join("secrets"));
+    let directories = [config.store.path.parent(), config.path.parent(), secrets.as_deref()].into_iter().flatten();
     for directory in directories.filter(|directory| !directory.as_os_str().is_empty()) {
         // One where everybody may write but nobody may touch what is another's is /tmp: for trying out.
         let Ok(mode) = fs::metadata(directory).map(|data| data.permissions().mode()) else { continue };

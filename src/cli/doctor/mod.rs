@@ -3,6 +3,7 @@
 mod machine;
 mod queue;
 mod tls;
+mod units;
 mod way;
 
 use super::output::line;
@@ -75,6 +76,7 @@ pub fn run(place: &Place, arguments: &Arguments) -> Result<(), Failure> {
     let mut findings = Findings::default();
     if let Some(config) = configuration(place, &mut findings)? {
         machine::look(&config, &mut findings);
+        units::look(&config, &mut findings);
         tls::look(&config, &mut findings);
         queue::look(&config, &mut findings);
         way::look(&config, &mut findings)?;

@@ -58,7 +58,7 @@ fn certificate(config: &Config, findings: &mut Findings) {
         };
         findings.note("certificate", "it is self-signed: Shopify and EasyPost deliver to no such address", mend);
     } else {
-        chain(&files, &validity, findings);
+        chain(&files, &validity, false, findings);
     }
 }
 
@@ -69,7 +69,7 @@ fn lifetime(files: &Files, validity: &Validity, is_kept: bool, findings: &mut Fi
     let days = validity.days_left(now);
     let said = format!("{shown}: {days} days left, for {}", validity.names.join(", "));
     let renew = if is_kept {
-        "The daemon renews it by itself, and that fails: see below."
+        "The daemon renews it by itself, and that is late: see below."
     } else {
         "Renew it: when it has ended no provider delivers any more."
     };
@@ -85,10 +85,11 @@ fn lifetime(files: &Files, validity: &Validity, is_kept: bool, findings: &mut Fi
 }
 
 /// Whether those who deliver can follow it to an authority that they trust.
-fn chain(files: &Files, validity: &Validity, findings: &mut Findings) {
+fn chain(files: &Files, validity: &Validity, is_kept: bool, findings: &mut Findings) {
     if validity.chain == 1 {
         let mend =
             "Use the file with the whole chain (certbot: fullchain.pem): some senders need the certificates between.";
+        let mend = if is_kept { "The authority gives none: ask its operator." } else { mend };
         findings.note("certificate", "its file holds no chain", mend);
     }
     let roots = outbound::system_roots();
@@ -113,11 +114,19 @@ fn acme(settings: &Settings, validity: &Validity, findings: &mut Findings) {
     let now = clock().now();
     let files = Files::one(settings.certificate());
     let progress = Progress::load(settings, now);
-    let next = progress.next(now).map_or(String::new(), |at| format!("; the next attempt is at {}", text(at)));
     let names = settings.names.join(", ");
-    let mend = "Mend that, then `systemctl reload novex-ingest` tries at once.";
     let is_for_all = settings.names.iter().all(|name| validity.names.contains(name));
-    if validity.is_self_signed || !is_for_all || !acme::is_from(settings) {
+    let has = !validity.is_self_signed && is_for_all && acme::is_from(settings);
+    let next = progress.next(now, has).map_or(String::new(), |at| format!("; the next attempt is at {}", text(at)));
+    let mend = if progress.may_ask(now, has) {
+        "Mend that, then `systemctl reload novex-ingest` tries at once."
+    } else {
+        "Mend that; it is not tried sooner, because the authority counts attempts."
+    };
+    if !has {
+        if !validity.is_self_signed {
+            lifetime(&files, validity, true, findings);
+        }
         let there = if validity.is_self_signed {
             "a self-signed one serves, and Shopify and EasyPost deliver to no such address".to_owned()
         } else {
@@ -143,7 +152,7 @@ fn acme(settings: &Settings, validity: &Validity, findings: &mut Findings) {
         };
     }
     lifetime(&files, validity, true, findings);
-    chain(&files, validity, findings);
+    chain(&files, validity, true, findings);
     let due = schedule::renewal(validity, progress.suggested(settings));
     match progress.last_failure {
         Some((at, reason)) => {

@@ -6,6 +6,7 @@ use crate::secret::Secret;
 use anyhow::{Context, bail};
 use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 const PORT: u16 = 8443;
 
@@ -102,6 +103,7 @@ fn check_shop(name: &str) -> anyhow::Result<()> {
 /// # Errors
 /// When the input ends.
 pub(super) fn person(config: &Path) -> anyhow::Result<Plan> {
+    ASKING.store(true, Ordering::SeqCst);
     mend_terminal_on_interrupt();
     say(&format!(
         "This writes {} and the secrets beside it. Nothing is changed before the last question.\n",
@@ -143,6 +145,7 @@ pub(super) fn person(config: &Path) -> anyhow::Result<Plan> {
     if !yes("Write it, start the service and send it a signed event of each kind?")? {
         bail!("nothing was changed");
     }
+    ASKING.store(false, Ordering::SeqCst);
     Ok(plan)
 }
 
@@ -174,12 +177,15 @@ fn certificate(domain: &str) -> anyhow::Result<Certificate> {
     }
 }
 
+/// Until the last question is answered. What is written after it is written to its end.
+static ASKING: AtomicBool = AtomicBool::new(false);
+
 /// Ctrl-C while a secret is typed would leave the terminal without echo.
 fn mend_terminal_on_interrupt() {
     let Ok(before) = rustix::termios::tcgetattr(io::stdin()) else { return };
     let waiting = move || {
         let interrupted = work::block_on(async { tokio::signal::ctrl_c().await });
-        if matches!(interrupted, Ok(Ok(()))) {
+        if matches!(interrupted, Ok(Ok(()))) && ASKING.load(Ordering::SeqCst) {
             let _ = rustix::termios::tcsetattr(io::stdin(), rustix::termios::OptionalActions::Now, &before);
             let _ = say("\nnothing was changed\n");
             std::process::exit(130);

@@ -18,6 +18,8 @@ use crate::server::{expiry, tls};
 use crate::store::envelope::Source;
 use anyhow::{Context, bail};
 use clap::Args;
+use std::net::SocketAddr;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -121,15 +123,26 @@ pub fn run(place: &Place, arguments: &Arguments) -> Result<(), Failure> {
         Some(plan) => plan,
         None => ask::person(&path).map_err(|error| Failure::Usage(format!("{error:#}")))?,
     };
+    if path == Path::new(crate::config::INSTALLED) && !rustix::process::geteuid().is_root() {
+        return Err(Failure::Usage("this writes the system's configuration: sudo novex-ingest setup".to_owned()));
+    }
     let since = clock().now();
+    go_on_to_the_end();
     let before = write::all(&path, &plan)?;
     if !arguments.no_start
         && let Err(error) = start(&path)
     {
         before.restore();
         // Whatever was there before goes on.
-        let _ = start(&path);
-        return Err(error.context("it did not start so, and everything is as it was before").into());
+        let end = match start(&path) {
+            Ok(()) => "it did not start so, and everything is as it was before",
+            Err(_) if path != Path::new(crate::config::INSTALLED) => "the configuration is as it was before",
+            Err(_) => {
+                "it did not start so; the configuration is as it was before, but THE SERVICE IS DOWN: \
+                 systemctl status novex-ingest.socket novex-ingest"
+            }
+        };
+        return Err(error.context(end).into());
     }
     let config = place.load(Secrets::Load)?;
     if !arguments.no_start {
@@ -146,30 +159,75 @@ pub fn run(place: &Place, arguments: &Arguments) -> Result<(), Failure> {
 fn start(path: &Path) -> anyhow::Result<()> {
     if !Path::new("/run/systemd/system").exists() || path != Path::new(crate::config::INSTALLED) {
         bail!(
-            "{} is written; the service is not started, because this is no installed package under systemd. Start `novex-ingest serve`, or use --no-start",
+            "the service of {} is not started, because this is no installed package under systemd. With --no-start it is only written; then start `novex-ingest serve`",
             path.display()
         );
     }
     // As the service's user, who must be able to read all of it.
-    let check = Command::new("runuser").args(["-u", "novex-ingest", "--", "novex-ingest", "config", "check"]).output();
+    let check = Command::new("runuser")
+        .args(["-u", "novex-ingest", "--", "novex-ingest", "config", "check"])
+        .process_group(0)
+        .output();
     let check = check.context("runuser cannot be run")?;
     if !check.status.success() {
         bail!("{}", String::from_utf8_lossy(&check.stderr).trim());
     }
-    // One after the other: a socket is not opened again while its service has it.
-    let steps = [
-        &["daemon-reload"][..],
-        &["stop", "novex-ingest.socket", "novex-ingest.service"],
-        &["enable", "--quiet", "novex-ingest.socket", "novex-ingest.service"],
-        &["start", "novex-ingest.socket", "novex-ingest.service"],
-    ];
-    for arguments in steps {
-        let done = Command::new("systemctl").args(arguments).status().context("systemctl cannot be run")?;
-        if !done.success() {
-            bail!("systemctl {} failed; `systemctl status novex-ingest` says why", arguments.join(" "));
-        }
+    // What can be refused before anything is stopped; and the port stays open unless it is another one.
+    systemctl(&["daemon-reload"])?;
+    systemctl(&["enable", "--quiet", "novex-ingest.socket", "novex-ingest.service"])?;
+    let listens = Command::new("systemctl").args(["is-active", "--quiet", "novex-ingest.socket"]).status();
+    if listens.is_ok_and(|status| status.success()) && !is_moved() {
+        return systemctl(&["restart", "novex-ingest.service"]);
     }
-    Ok(())
+    // One after the other: a socket is not opened again while its service has it.
+    systemctl(&["stop", "novex-ingest.socket", "novex-ingest.service"])?;
+    systemctl(&["start", "novex-ingest.socket", "novex-ingest.service"])
+}
+
+/// Whether the socket unit's port is another than the one that it has open.
+fn is_moved() -> bool {
+    let shown = Command::new("systemctl").args(["show", "--property=Listen", "novex-ingest.socket"]).output();
+    let listen = shown.map(|shown| String::from_utf8_lossy(&shown.stdout).into_owned()).unwrap_or_default();
+    let Some(port) = listen
+        .split("Listen=")
+        .nth(1)
+        .and_then(|rest| rest.split([' ', '\n']).next()?.rsplit(':').next()?.parse().ok())
+    else {
+        return true;
+    };
+    std::net::TcpStream::connect_timeout(&SocketAddr::from(([127, 0, 0, 1], port)), Duration::from_secs(1)).is_err()
+}
+
+fn systemctl(arguments: &[&str]) -> anyhow::Result<()> {
+    let said = || format!("systemctl {} failed", arguments.join(" "));
+    // Of a group of its own: Ctrl-C at the terminal does not end it half-way.
+    let done = Command::new("systemctl").args(arguments).process_group(0).output().with_context(said)?;
+    if done.status.success() {
+        return Ok(());
+    }
+    let journal = Command::new("journalctl")
+        .args(["--unit=novex-ingest.service", "--lines=8", "--no-pager", "--output=cat"])
+        .output()
+        .map_or_else(|_| String::new(), |journal| String::from_utf8_lossy(&journal.stdout).into_owned());
+    let errors = String::from_utf8_lossy(&done.stderr).trim().to_owned();
+    bail!("{}: {errors}\n{}", said(), journal.trim())
+}
+
+/// Writing and starting are not left half done: signals that would end this are let pass. What asks was ended before.
+fn go_on_to_the_end() {
+    let (ready, is_ready) = std::sync::mpsc::channel::<()>();
+    let waiting = move || {
+        let _ = work::block_on(async {
+            use tokio::signal::unix::{SignalKind, signal};
+            // Registered, they end nothing any more.
+            let _signals = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()].map(signal);
+            drop(ready);
+            std::future::pending::<()>().await;
+        });
+    };
+    if std::thread::Builder::new().name("signals".to_owned()).spawn(waiting).is_ok() {
+        let _ = is_ready.recv();
+    }
 }
 
 /// How long a service may take to answer after its start.

@@ -1,6 +1,7 @@
 //! What to enter at each provider.
 
 use super::Plan;
+use super::write::Said;
 use crate::acme::{self, progress::Progress};
 use crate::cli::clock;
 use crate::cli::output::line;
@@ -39,8 +40,15 @@ pub(super) fn all(config: &Config, plan: &Plan) -> anyhow::Result<()> {
     let listened = config.server.listen.port();
     let port = if listened == 443 { String::new() } else { format!(":{listened}") };
     let base = format!("https://{}{port}", plan.domain);
-    let secrets = config.path.parent().unwrap_or(std::path::Path::new(".")).join("secrets");
-    let shown = |name: &str| format!("cat {}", secrets.join(name).display());
+    let directory = config.path.parent().unwrap_or(std::path::Path::new("."));
+    let said = Said::of(&std::fs::read_to_string(&config.path).unwrap_or_default());
+    let shown = |name: &str| match said.provider(name) {
+        Some(reference) if !reference.starts_with("file:") => format!("as {reference} has it"),
+        reference => {
+            let file = reference.as_deref().and_then(|text| text.strip_prefix("file:").map(str::to_owned));
+            format!("cat {}", directory.join(file.unwrap_or_else(|| format!("secrets/{name}"))).display())
+        }
+    };
     if !config.shopify.is_empty() {
         line(
             "\nShopify: Settings → Notifications → Webhooks, or the app's webhook subscriptions; format JSON, one for each topic:",

@@ -29,10 +29,10 @@ impl Before {
     /// Puts everything back.
     pub(super) fn restore(self) {
         for (path, bytes) in self.0.into_iter().rev() {
-            // Over the file itself: owner and mode stay.
             let _ = match bytes {
-                Some(bytes) => fs::write(path, bytes),
-                None => fs::remove_file(path),
+                // The mode stays, and nobody ever reads half of it.
+                Some(bytes) => replace(&path, &bytes).map(|()| for_service(&path)),
+                None => fs::remove_file(&path).map_err(Into::into),
             };
         }
     }
@@ -69,7 +69,7 @@ fn write(path: &Path, plan: &Plan, before: &mut Before) -> anyhow::Result<()> {
         fs::set_permissions(&secrets, fs::Permissions::from_mode(0o750))?;
         for_service(&secrets);
     }
-    for (name, wanted) in names(plan) {
+    for (name, wanted) in names(&Said::of(&old), plan)? {
         let file = secrets.join(&name);
         before.note(&file);
         write_secret(&file, wanted)?;
@@ -103,12 +103,55 @@ fn write(path: &Path, plan: &Plan, before: &mut Before) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Each secret's file and where it comes from.
-fn names(plan: &Plan) -> Vec<(String, &Wanted)> {
-    let shops = plan.shops.iter().map(|(domain, wanted)| (shop_file(domain), wanted));
-    let easypost = plan.easypost.iter().map(|wanted| ("easypost".to_owned(), wanted));
-    let keycloak = plan.keycloak.iter().map(|wanted| ("keycloak".to_owned(), wanted));
-    shops.chain(easypost).chain(keycloak).collect()
+/// Each secret's file and where it comes from; not those that the configuration takes from somewhere else.
+fn names<'p>(before: &Said, plan: &'p Plan) -> anyhow::Result<Vec<(String, &'p Wanted)>> {
+    let shops = plan.shops.iter().map(|(domain, wanted)| (shop_file(domain), before.shop(domain), wanted));
+    let others = [("easypost", &plan.easypost), ("keycloak", &plan.keycloak)]
+        .into_iter()
+        .filter_map(|(name, wanted)| Some((name.to_owned(), before.provider(name), wanted.as_ref()?)));
+    let mut names = Vec::new();
+    for (file, reference, wanted) in shops.chain(others) {
+        let own = format!("file:secrets/{file}");
+        match (reference, wanted) {
+            (Some(other), Wanted::Given(_)) if other != own => {
+                bail!(
+                    "the configuration takes this secret from {other:?} and not from {own:?}: put it there, or change that line first"
+                )
+            }
+            // What is there goes on being right.
+            (Some(other), Wanted::New) if other != own => {}
+            _ => names.push((file, wanted)),
+        }
+    }
+    Ok(names)
+}
+
+/// What the configuration says already, however it is written.
+pub(super) struct Said(toml::Table);
+
+impl Said {
+    pub fn of(text: &str) -> Self {
+        Self(text.parse().unwrap_or_default())
+    }
+
+    /// Where a shop's first secret is; empty if the shop is there without one.
+    pub fn shop(&self, domain: &str) -> Option<String> {
+        let shops = self.0.get("shopify")?.get("shops")?.as_array()?;
+        let is_it = |shop: &&toml::Value| {
+            shop.get("domain").and_then(toml::Value::as_str).is_some_and(|name| name.eq_ignore_ascii_case(domain))
+        };
+        shops.iter().find(is_it).map(first_secret)
+    }
+
+    pub fn provider(&self, name: &str) -> Option<String> {
+        self.0.get(name).map(first_secret)
+    }
+}
+
+fn first_secret(table: &toml::Value) -> String {
+    let secrets = table.get("secrets");
+    let first = secrets.and_then(|secrets| secrets.as_array().map_or(Some(secrets), |list| list.first()));
+    first.and_then(toml::Value::as_str).unwrap_or_default().to_owned()
 }
 
 fn shop_file(domain: &str) -> String {
@@ -117,7 +160,7 @@ fn shop_file(domain: &str) -> String {
 
 /// The configuration with the plan in it. What it says already is never said twice.
 fn configuration(path: &Path, before: &str, plan: &Plan) -> anyhow::Result<String> {
-    let says = |what: &str| before.lines().any(|line| line.trim_start().starts_with(what));
+    let said = Said::of(before);
     let mut lines: Vec<String> = before.lines().map(str::to_owned).collect();
     if let Some(port) = plan.port {
         listen(&mut lines, port);
@@ -127,13 +170,13 @@ fn configuration(path: &Path, before: &str, plan: &Plan) -> anyhow::Result<Strin
         text.push('\n');
     }
     for (domain, _) in &plan.shops {
-        if !says(&format!("domain = \"{domain}\"")) {
+        if said.shop(domain).is_none() {
             let file = shop_file(domain);
             let _ = writeln!(text, "\n[[shopify.shops]]\ndomain = \"{domain}\"\nsecrets = [\"file:secrets/{file}\"]");
         }
     }
     for (name, wanted) in [("easypost", &plan.easypost), ("keycloak", &plan.keycloak)] {
-        if wanted.is_some() && !says(&format!("[{name}]")) {
+        if wanted.is_some() && said.provider(name).is_none() {
             let _ = writeln!(text, "\n[{name}]\nsecrets = [\"file:secrets/{name}\"]");
         }
     }
