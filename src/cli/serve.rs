@@ -13,7 +13,7 @@ use crate::queue::{janitor, process};
 use crate::server::challenge::Challenges;
 use crate::server::{Doors, Shared, expiry, listener, tls};
 use crate::sps::schedule;
-use crate::store::{Store, destination_states};
+use crate::store::{Store, backup, destination_states};
 use anyhow::Context;
 use std::io;
 use std::net::SocketAddr;
@@ -23,7 +23,7 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 pub const HELP: &str = "\
 Addresses to enter at the providers (HTTPS, by default port 8443):
@@ -69,9 +69,7 @@ async fn serve(mut config: Config, is_dev: bool, inherited: Vec<std::net::TcpLis
     let destinations = work::destinations(&config)?;
     let listeners = listen(&config, inherited)?;
     let address = listeners[0].local_addr()?;
-    let patience = tokio::spawn(ask_for_patience());
-    let store = Store::open(&work::store_options(&config), clock())?;
-    patience.abort();
+    let store = open(&config).await?;
     warn_of_unconfigured(&config, &store)?;
     let (polls, polling) = polling(&config, &store, &halting);
     let (retention, kept) = watch::channel(config.retention.clone());
@@ -160,6 +158,33 @@ async fn serve(mut config: Config, is_dev: bool, inherited: Vec<std::net::TcpLis
     watchdog.abort();
     store.writer.close().await;
     info!("stopped");
+    Ok(())
+}
+
+/// The database, new or brought up to date.
+async fn open(config: &Config) -> anyhow::Result<Store> {
+    let is_new = std::fs::metadata(&config.store.path).map_or(0, |data| data.len()) == 0;
+    let patience = tokio::spawn(ask_for_patience());
+    let store = Store::open(&work::store_options(config), clock());
+    patience.abort();
+    let store = store?;
+    if is_new {
+        begun_anew(&store).await?;
+    }
+    Ok(store)
+}
+
+/// A database that is not there, while backups of one are, was most likely lost: people are told, and no event has a number that was given
+/// out before.
+async fn begun_anew(store: &Store) -> anyhow::Result<()> {
+    if let Some(last) = backup::beside(store.path()).iter().filter_map(|copy| backup::last_event(copy)).max() {
+        error!(
+            "there was no database at {}, but backups of one are beside it: a new one is begun. If a disk is not mounted or the file was \
+             lost, stop the service and mount it, or novex-ingest restore FILE",
+            store.path().display()
+        );
+        store.begin_above(last + backup::GAP).await?;
+    }
     Ok(())
 }
 

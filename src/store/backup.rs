@@ -186,6 +186,21 @@ pub fn check(backup: &Path, database: &Path) -> Result<Proof, BackupError> {
     prove(backup)
 }
 
+/// The copies that lie where the package's timer puts them.
+#[must_use]
+pub fn beside(database: &Path) -> Vec<PathBuf> {
+    let files =
+        fs::read_dir(directory_of(database).join("backups")).into_iter().flatten().flatten().map(|entry| entry.path());
+    files.filter(|path| path.extension().is_some_and(|end| end == "db")).collect()
+}
+
+/// The last number that an event of a copy has; `None` if it cannot be read.
+#[must_use]
+pub fn last_event(copy: &Path) -> Option<i64> {
+    let sql = "SELECT seq FROM sqlite_sequence WHERE name = 'webhook_events'";
+    open::immutable(copy).ok()?.query_row(sql, [], |row| row.get(0)).ok()
+}
+
 /// Whether a copy is one at all, without reading it whole.
 ///
 /// # Errors
@@ -242,10 +257,12 @@ pub fn restore(backup: &Path, database: &Path, stamp: &str) -> Result<(Proof, Op
     Ok((proof, aside))
 }
 
+/// Left between events' numbers where it is not known how many were given out.
+pub const GAP: i64 = 1_000_000;
+
 /// Numbers that others know were given out since the copy was made, and are given out once: an ERP drops an event whose number it
 /// has, and a retailer an interchange. So they go on above those of the database that is replaced; where that cannot be read, above a gap.
 fn carry_on(copy: &Path, replaced: Option<&Connection>) -> Result<(), BackupError> {
-    const GAP: i64 = 1_000_000;
     const CONTROL_GAP: i64 = 1_000;
     let known = |sql: &str, end: &[&str]| -> Option<Vec<(String, String, i64)>> {
         let mut statement = replaced?.prepare(sql).ok()?;

@@ -8,6 +8,8 @@ use rusqlite::{Connection, OptionalExtension, params};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Checkup {
     pub version: i64,
+    /// The first event's number.
+    pub first: Option<i64>,
     /// When the newest event came, of the last hundred: they came in order, unless the clock jumped.
     pub newest: Option<String>,
     /// Claims whose lease is over and that nobody took over.
@@ -52,6 +54,7 @@ pub fn read(connection: &Connection, now: Timestamp) -> Result<Checkup, StoreErr
         connection.prepare_cached("SELECT name FROM destinations WHERE paused_at IS NOT NULL ORDER BY name")?;
     Ok(Checkup {
         version: connection.query_row("PRAGMA user_version", [], |row| row.get(0))?,
+        first: connection.query_row("SELECT min(id) FROM webhook_events", [], |row| row.get(0))?,
         newest: connection
             .query_row(
                 "SELECT max(received_at) FROM (SELECT received_at FROM webhook_events ORDER BY id DESC LIMIT 100)",

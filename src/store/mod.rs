@@ -154,6 +154,18 @@ impl Store {
         self.writer.submit(kind, job).await
     }
 
+    /// Numbers the events of a new database above those that others may have seen.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub async fn begin_above(&self, last: i64) -> Result<(), StoreError> {
+        let job = move |connection: &Connection| {
+            connection.execute("INSERT INTO sqlite_sequence (name, seq) VALUES ('webhook_events', ?)", [last])?;
+            Ok(())
+        };
+        self.writer.submit(writer::Kind::Upkeep, job).await
+    }
+
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path

@@ -4,8 +4,7 @@
 //! share that sync. There is no timer that waits for a batch to fill: while one commit syncs, the next batch gathers.
 //! Nobody is answered before COMMIT has returned, and COMMIT returns after the WAL is on the disk (`synchronous=FULL`).
 //!
-//! Each job runs in a savepoint, so one that fails takes nothing of the others with it. If the transaction as a whole
-//! fails, all its jobs are told so.
+//! Each job runs in a savepoint: one that fails takes nothing of the others with it. If the whole transaction fails, all are told.
 //!
 //! # The WAL
 //! A commit appends to the WAL; a checkpoint copies the WAL into the database, after which the next commit starts the WAL
@@ -31,7 +30,7 @@ use tracing::{error, warn};
 const HARD_FACTOR: u64 = 2;
 /// A WAL this many times the soft limit means that somebody's open read transaction holds it.
 const HELD_FACTOR: u64 = 8;
-/// How often the free space of the disk is looked at, and a held WAL is complained about.
+/// How often the free space is looked at, and a held WAL is complained about.
 const SPACE_CHECK: Duration = Duration::from_secs(1);
 const HELD_WARNING: Duration = Duration::from_mins(1);
 
@@ -81,7 +80,7 @@ pub enum Kind {
     Upkeep,
 }
 
-/// The answer to a job, when its transaction has been committed or has failed.
+/// The answer to a job, when its transaction has ended.
 pub struct Pending<T>(oneshot::Receiver<Result<T, StoreError>>);
 
 impl<T> Pending<T> {
@@ -146,7 +145,7 @@ impl Writer {
     /// Runs a job and waits for its commit, and for a place in the queue before it.
     ///
     /// # Errors
-    /// What the job gave, or why its transaction was not committed.
+    /// What the job gave, or why it was not committed.
     pub async fn submit<T: Send + 'static>(
         &self,
         kind: Kind,
@@ -193,7 +192,7 @@ impl Writer {
         self.jobs.send(Message::Compact(reply)).await.is_ok() && done.await.unwrap_or(false)
     }
 
-    /// Waits until the writing thread has ended. It ends when it is told to; before that, only by a fault of its own.
+    /// Waits until the writing thread has ended: when it is told to, or by a fault of its own.
     pub async fn ended(&self) {
         self.jobs.closed().await;
     }
@@ -351,9 +350,8 @@ impl State {
             }
             self.keep_wal_small();
         }
-        // Only if nobody else uses the file at this moment: waiting for a reader, a checkpoint of this kind would hold the
-        // write lock all the while, and deliveries to another process would be refused. Otherwise the WAL stays, and is
-        // read at the next start.
+        // Only if nobody else uses the file now: waiting for a reader, it would hold the write lock, and deliveries to another
+        // process would be refused. Otherwise the WAL stays, and is read at the next start.
         self.truncate_wal();
     }
 

@@ -165,3 +165,23 @@ fn a_damaged_file_is_not_healthy() {
     assert_eq!(daemon.request(&Request::new("GET", "/healthz")).status, 503);
     assert!(home.log().contains("put the newest backup in its place"), "{}", home.log());
 }
+
+/// A database that is gone while its backups are there: told, and no number is given out twice.
+#[test]
+fn a_database_that_is_lost_is_told() {
+    let home = Home::new("");
+    let daemon = home.serve();
+    let first = daemon.deliver("w1", &order(1)).event_id();
+    home.wait_until_worked();
+    fs::create_dir(home.path("backups")).unwrap();
+    home.ok(&["backup", &home.path("backups").display().to_string()]);
+    daemon.stop();
+    for end in ["", "-wal", "-shm"] {
+        let _ = fs::remove_file(home.path(&format!("events.db{end}")));
+    }
+    let daemon = home.serve();
+    assert_eq!(daemon.deliver("w2", &order(2)).event_id(), first + 1_000_001);
+    assert!(home.log().contains("backups of one are beside it: a new one is begun"), "{}", home.log());
+    let doctor = String::from_utf8_lossy(&home.run(&["doctor"]).stdout).into_owned();
+    assert!(doctor.contains("it was begun anew"), "{doctor}");
+}

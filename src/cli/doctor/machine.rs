@@ -1,10 +1,10 @@
 //! The box: its clock, its disk, who may read what.
 
 use super::Findings;
-use super::queue::backups;
 use crate::cli::output::bytes;
 use crate::config::Config;
 use crate::server::tls;
+use crate::store::backup;
 use crate::store::prune::used_percent;
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
@@ -108,6 +108,8 @@ fn syncs(directory: &Path, findings: &mut Findings) {
     let path = directory.join(format!(".doctor-{:016x}", fastrand::u64(..)));
     let measured = (|| {
         let mut file = OpenOptions::new().create_new(true).write(true).open(&path)?;
+        // Without a name from now on: nothing is left of it, however this ends.
+        fs::remove_file(&path)?;
         let mut fastest = Duration::MAX;
         for _ in 0..ROUNDS {
             file.write_all(&[0; 4096])?;
@@ -117,7 +119,6 @@ fn syncs(directory: &Path, findings: &mut Findings) {
         }
         std::io::Result::Ok(fastest)
     })();
-    let _ = fs::remove_file(&path);
     let _ = File::open(directory).and_then(|directory| directory.sync_all());
     match measured {
         Err(_) => {}
@@ -133,7 +134,7 @@ fn syncs(directory: &Path, findings: &mut Findings) {
 /// What others than the service may read or write.
 fn modes(config: &Config, findings: &mut Findings) {
     let mut files = vec![config.store.path.clone(), config.path.clone(), tls::files(&config.tls).private_key];
-    files.extend(backups(config));
+    files.extend(backup::beside(&config.store.path));
     for suffix in ["-wal", "-shm"] {
         let mut name = config.store.path.as_os_str().to_owned();
         name.push(suffix);

@@ -98,7 +98,11 @@ fn configuration(place: &Place, findings: &mut Findings) -> anyhow::Result<Optio
             findings.wrong(
                 "configuration",
                 format!("{}: {error}", path.display()),
-                "Run this as root, or name another file by --config.",
+                if path.exists() {
+                    "sudo novex-ingest doctor; or name another file by --config."
+                } else {
+                    "`novex-ingest setup` writes one; or name another file by --config."
+                },
             );
             return Ok(None);
         }

@@ -24,8 +24,10 @@ const AHEAD_SECONDS: u64 = 300;
 pub(super) fn look(config: &Config, findings: &mut Findings) {
     let checkup = Reader::open(&config.store.path, 1)
         .and_then(|reader| reader.read(|connection| checkup::read(connection, clock().now())));
+    let mut first = None;
     match checkup {
         Ok(checkup) => {
+            first = checkup.first;
             events(&checkup, findings);
             handed_on(&checkup, findings);
             owed(&checkup, findings);
@@ -37,7 +39,7 @@ pub(super) fn look(config: &Config, findings: &mut Findings) {
         }
     }
     wal(config, findings);
-    backup(config, findings);
+    backup(config, first, findings);
 }
 
 /// Seconds from then until now, by this box's clock; `None` for what lies ahead.
@@ -168,16 +170,10 @@ fn directory(config: &Config) -> PathBuf {
     config.store.path.parent().unwrap_or(Path::new(".")).join("backups")
 }
 
-/// The backups that the timer makes.
-pub(super) fn backups(config: &Config) -> Vec<PathBuf> {
-    let files = fs::read_dir(directory(config)).into_iter().flatten().flatten().map(|entry| entry.path());
-    files.filter(|path| path.extension().is_some_and(|end| end == "db")).collect()
-}
-
-fn backup(config: &Config, findings: &mut Findings) {
+fn backup(config: &Config, first: Option<i64>, findings: &mut Findings) {
     let directory = directory(config);
     let written = |path: &PathBuf| fs::metadata(path).and_then(|data| data.modified()).ok();
-    let newest = backups(config).into_iter().filter_map(|path| Some((written(&path)?, path))).max();
+    let newest = backup::beside(&config.store.path).into_iter().filter_map(|path| Some((written(&path)?, path))).max();
     let mend = "systemctl enable --now novex-ingest-backup.timer, and send the copies to another disk: `novex-ingest backup DIR`";
     let Some((at, path)) = newest else {
         return findings.note("backup", format!("there is none in {}", directory.display()), mend);
@@ -188,6 +184,15 @@ fn backup(config: &Config, findings: &mut Findings) {
             "backup",
             format!("the newest is of no use: {error}"),
             "novex-ingest backup DIR makes another.",
+        );
+    }
+    if let (Some(last), Some(first)) = (backup::last_event(&path), first)
+        && first > last + backup::GAP / 2
+    {
+        findings.note(
+            "database",
+            "it was begun anew, because there was none; what came before is in the backups alone",
+            format!("If it was lost: stop the service, then novex-ingest restore {}", path.display()),
         );
     }
     let age = at.elapsed().map_or(0, |age| age.as_secs());
