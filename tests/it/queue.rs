@@ -47,7 +47,10 @@ fn two_thousand_events_survive_workers_that_are_killed_at_random() {
     }
     for mut worker in workers {
         signal(worker.id(), "TERM");
-        assert!(worker.wait().unwrap().success());
+        let end = worker.wait().unwrap();
+        // One that has only just been started may not have come to the point where it listens to it.
+        let unready = std::os::unix::process::ExitStatusExt::signal(&end) == Some(15);
+        assert!(end.success() || unready, "{end}: {}", home.log());
     }
     println!("{kills} kills");
     assert!(kills > 10, "too few to show anything");
