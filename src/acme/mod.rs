@@ -3,8 +3,8 @@
 //! The names are proved by TLS-ALPN-01 (RFC 8737) on the daemon's own port: the authority connects to port 443 of each name and
 //! asks for the protocol `acme-tls/1`, which [`crate::server::challenge`] answers. No second port, no web server, no DNS access.
 //!
-//! [`run`] is the whole of it. [`keeper`] does what is due: [`schedule`] says when, [`order`] gets one certificate by [`account`] over
-//! [`http`], [`trouble`] says what a failure means. [`progress`] and [`kept`] are what is remembered over restarts, so that a daemon that
+//! [`run`] is the whole of it. `keeper` does what is due: `schedule` says when, `order` gets one certificate by `account` over
+//! `http`, `trouble` says what a failure means. `progress` and `kept` are what is remembered over restarts, so that a daemon that
 //! starts again and again does not use up the authority's limits, and nothing that was issued is thrown away. Until there is a
 //! certificate the self-signed pair of [`crate::server::tls`] serves.
 
