@@ -4,9 +4,13 @@
 //! no other.
 
 use crate::clock::{self, Timestamp};
+use anyhow::{Context, bail};
 use reqwest::ClientBuilder;
 use rustls::client::WantsClientCert;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, ConfigBuilder, RootCertStore};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,6 +20,25 @@ pub fn system_roots() -> RootCertStore {
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     roots
+}
+
+/// The authorities in a PEM file, or those of the system without one.
+///
+/// # Errors
+/// When the file cannot be read, or holds something else.
+pub fn roots(file: Option<&Path>) -> anyhow::Result<RootCertStore> {
+    let Some(file) = file else { return Ok(system_roots()) };
+    let mut roots = RootCertStore::empty();
+    let certificates = CertificateDer::pem_file_iter(file)
+        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+        .with_context(|| format!("the certificate {} cannot be read", file.display()))?;
+    if certificates.is_empty() {
+        bail!("{} holds no certificate", file.display());
+    }
+    for certificate in certificates {
+        roots.add(certificate).with_context(|| format!("{} holds no authority's certificate", file.display()))?;
+    }
+    Ok(roots)
 }
 
 /// TLS that trusts `roots`.

@@ -4,7 +4,7 @@ use super::account::Accounts;
 use super::http::Http;
 use super::progress::Progress;
 use super::trouble::Trouble;
-use super::{LOOK_EVERY, Settings, kept, order, schedule};
+use super::{Settings, kept, order, schedule};
 use crate::clock::{Clock, Timestamp, after, text};
 use crate::outbound;
 use crate::server::challenge::Challenges;
@@ -36,7 +36,7 @@ impl Keeper<'_> {
     /// Does what is due; gives how long there is nothing to do. `asked`: somebody wants it now.
     pub async fn step(&self, progress: &mut Progress, asked: bool) -> Duration {
         let now = self.clock.now();
-        let own = self.own();
+        let own = kept::current(self.settings);
         let due = own.as_ref().map_or(Timestamp::MIN, |own| schedule::renewal(own, progress.suggested(self.settings)));
         let allowed = progress.allowed(now, asked, own.is_some());
         if due.max(allowed) <= now {
@@ -60,23 +60,6 @@ impl Keeper<'_> {
         }
         let until = due.max(allowed).min(ask_at).duration_since(now);
         Duration::try_from(until).unwrap_or(Duration::ZERO).max(SHORTEST)
-    }
-
-    /// The certificate that was got, if it is by this authority and for these names; `None` when there is none yet.
-    fn own(&self) -> Option<Validity> {
-        let file = self.settings.certificate();
-        let own = expiry::read(&tls::Files::one(file)).ok()?;
-        (kept::is_from(self.settings) && self.fits(&own).is_ok()).then_some(own)
-    }
-
-    fn fits(&self, validity: &Validity) -> anyhow::Result<()> {
-        ensure!(!validity.is_self_signed, "it is self-signed");
-        for name in &self.settings.names {
-            let is_for = validity.names.iter().any(|own| own.eq_ignore_ascii_case(name));
-            ensure!(is_for, "it is not for {name}");
-        }
-        ensure!(validity.not_after > validity.not_before, "it ends before it begins");
-        Ok(())
     }
 
     /// What a failure means for deliveries.
@@ -135,7 +118,7 @@ impl Keeper<'_> {
         let http = self.http().map_err(|error| Trouble::for_people(format!("{error:#}")))?;
         let accounts = Accounts { settings: self.settings, http: &http };
         let work = order::Work { settings: self.settings, http: &http, challenges: self.challenges };
-        let replaces = if is_renewal { self.identifier() } else { None };
+        let replaces = if is_renewal { kept::identifier(self.settings) } else { None };
         let mut account = accounts.open().await?;
         let (mut nonces, mut forgotten) = (0, false);
         loop {
@@ -152,14 +135,7 @@ impl Keeper<'_> {
     }
 
     fn http(&self) -> anyhow::Result<Http> {
-        let roots = match &self.settings.ca_file {
-            None => outbound::system_roots(),
-            Some(file) => {
-                let mut roots = rustls::RootCertStore::empty();
-                roots.add_parsable_certificates(tls::certificates(file).context("tls.acme.ca_file")?);
-                roots
-            }
-        };
+        let roots = outbound::roots(self.settings.ca_file.as_deref()).context("tls.acme.ca_file")?;
         let tls = outbound::tls(roots)?.with_no_client_auth();
         Ok(Http::new(outbound::client(tls, REQUEST_TIMEOUT).build()?, self.clock.clone()))
     }
@@ -170,7 +146,7 @@ impl Keeper<'_> {
         let new = kept::Candidate::write(self.settings, pem).map_err(not_kept)?;
         let files = tls::Files::one(new.path.clone());
         let validity = tls::pair(&files).and_then(|_| expiry::read(&files)).and_then(|validity| {
-            self.fits(&validity)?;
+            self.settings.fits(&validity)?;
             ensure!(validity.not_after > self.clock.now(), "it ended at {}", text(validity.not_after));
             Ok(validity)
         });
@@ -208,14 +184,10 @@ impl Keeper<'_> {
 
     async fn suggestion(&self) -> Option<(CertificateIdentifier<'static>, instant_acme::RenewalInfo, Duration)> {
         let http = self.http().ok()?;
-        let identifier = self.identifier()?;
+        let identifier = kept::identifier(self.settings)?;
         let account = Accounts { settings: self.settings, http: &http }.open().await.ok()?;
-        let (info, wait) = timeout(LOOK_EVERY, account.renewal_info(&identifier)).await.ok()?.ok()?;
+        let (info, wait) = account.renewal_info(&identifier).await.ok()?;
         Some((identifier, info, wait))
-    }
-
-    fn identifier(&self) -> Option<CertificateIdentifier<'static>> {
-        kept::identifier(self.settings)
     }
 
     fn save(&self, progress: &Progress) {

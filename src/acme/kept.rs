@@ -3,6 +3,7 @@
 
 use super::Settings;
 use crate::clock::{self, Timestamp, after};
+use crate::server::expiry::{self, Validity};
 use crate::server::tls;
 use anyhow::Context;
 use instant_acme::CertificateIdentifier;
@@ -27,6 +28,13 @@ fn line<'t>(text: &'t str, begin: &str) -> Option<&'t str> {
 pub fn is_from(settings: &Settings) -> bool {
     let text = fs::read_to_string(settings.certificate()).unwrap_or_default();
     line(&text, BY) == Some(settings.directory.as_str())
+}
+
+/// The certificate that was got, if it is by this authority and for these names; `None` when there is none yet.
+#[must_use]
+pub fn current(settings: &Settings) -> Option<Validity> {
+    let there = expiry::read(&tls::Files::one(settings.certificate())).ok()?;
+    (is_from(settings) && settings.fits(&there).is_ok()).then_some(there)
 }
 
 /// By what the authority knows the certificate that is there (RFC 9773, 4.1).
@@ -71,16 +79,10 @@ fn pending_file(settings: &Settings) -> PathBuf {
     settings.folder.join("pending.pem")
 }
 
-fn sorted(names: &[String]) -> String {
-    let mut names = names.to_vec();
-    names.sort();
-    names.join(" ")
-}
-
 /// The order that was begun for these names at this authority, not long ago.
 pub(super) fn pending(settings: &Settings, now: Timestamp) -> Option<Pending> {
     let text = fs::read_to_string(pending_file(settings)).ok()?;
-    let is_same = line(&text, BY)? == settings.directory && line(&text, NAMES)? == sorted(&settings.names);
+    let is_same = line(&text, BY)? == settings.directory && line(&text, NAMES)? == settings.sorted_names().join(" ");
     let order = line(&text, ORDER)?.to_owned();
     let begun: Timestamp = line(&text, BEGUN)?.parse().ok()?;
     let is_young = begun <= after(now, TOO_OLD) && now <= after(begun, TOO_OLD);
@@ -94,7 +96,7 @@ pub(super) fn keep_pending(settings: &Settings, pending: &Pending) -> anyhow::Re
         settings.directory,
         pending.order,
         clock::text(pending.begun),
-        sorted(&settings.names),
+        settings.sorted_names().join(" "),
         pending.key.serialize_pem()
     );
     tls::write_whole(&pending_file(settings), text.as_bytes(), 0o600)

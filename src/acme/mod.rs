@@ -20,7 +20,9 @@ mod trouble;
 use crate::clock::Clock;
 use crate::secret::Secret;
 use crate::server::challenge::Challenges;
+use crate::server::expiry::Validity;
 use crate::server::tls::Holder;
+use anyhow::ensure;
 use keeper::Keeper;
 use progress::Progress;
 use std::path::PathBuf;
@@ -29,7 +31,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tracing::error;
 
-pub use kept::is_from;
+pub use kept::{current, is_from};
 
 /// Let's Encrypt.
 pub const LETS_ENCRYPT: &str = "https://acme-v02.api.letsencrypt.org/directory";
@@ -58,6 +60,27 @@ impl Settings {
     #[must_use]
     pub fn certificate(&self) -> PathBuf {
         self.folder.join("certificate.pem")
+    }
+
+    /// The names, however they were ordered.
+    fn sorted_names(&self) -> Vec<String> {
+        let mut names = self.names.clone();
+        names.sort();
+        names
+    }
+
+    /// Whether a certificate is one for these names.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn fits(&self, validity: &Validity) -> anyhow::Result<()> {
+        ensure!(!validity.is_self_signed, "it is self-signed");
+        for name in &self.names {
+            let is_for = validity.names.iter().any(|own| own.eq_ignore_ascii_case(name));
+            ensure!(is_for, "it is not for {name}");
+        }
+        ensure!(validity.not_after > validity.not_before, "it ends before it begins");
+        Ok(())
     }
 }
 

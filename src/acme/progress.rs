@@ -79,12 +79,6 @@ fn file(settings: &Settings) -> PathBuf {
     settings.folder.join("progress.json")
 }
 
-fn sorted(names: &[String]) -> Vec<String> {
-    let mut names = names.to_vec();
-    names.sort();
-    names
-}
-
 impl Progress {
     /// What was remembered; nothing when it is of other names or another authority, cannot be read, or was written by a clock that was
     /// ahead.
@@ -112,7 +106,7 @@ impl Progress {
         if latest.is_some_and(|latest| *latest > after(now, SLACK)) {
             return Self::default();
         }
-        if written.names != sorted(&settings.names) {
+        if written.names != settings.sorted_names() {
             // Its limits are the authority's all the same.
             return Self { held_until: progress.held_until, tried: progress.tried, ..Self::default() };
         }
@@ -125,7 +119,7 @@ impl Progress {
     /// When it cannot be written.
     pub(super) fn save(&self, settings: &Settings) -> anyhow::Result<()> {
         let written = Written {
-            names: sorted(&settings.names),
+            names: settings.sorted_names(),
             directory: settings.directory.clone(),
             failures: self.failures,
             failed_at: self.last_failure.as_ref().map(|(at, _)| text(*at)),

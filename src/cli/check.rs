@@ -3,8 +3,9 @@
 use super::{Failure, Place, output};
 use crate::config::sections::Tls;
 use crate::config::{Config, INSTALLED, Mistake, Secrets};
+use crate::outbound;
 use crate::server::tls;
-use crate::store::{StoreError, open};
+use crate::store::{StoreError, open, with_end};
 use clap::Subcommand;
 use std::io::ErrorKind;
 use std::net::SocketAddr;
@@ -59,7 +60,7 @@ fn dry_run(config: &Config, warnings: &mut Vec<String>) -> Vec<Mistake> {
     }
     let files = tls::files(&config.tls);
     if let Tls::Acme(acme) = &config.tls {
-        if let Some(Err(error)) = acme.ca_file.as_ref().map(|file| tls::certificates(file)) {
+        if let Err(error) = outbound::roots(acme.ca_file.as_deref()) {
             let mend = "Name a PEM file that the user novex-ingest can read.";
             wrong(0, "tls.acme.ca_file", format!("{error:#}"), mend);
         }
@@ -106,10 +107,8 @@ fn is_listened_on(address: SocketAddr) -> bool {
 
 fn database(path: &Path) -> Result<(), StoreError> {
     for suffix in ["", "-wal", "-shm"] {
-        let mut name = path.as_os_str().to_owned();
-        name.push(suffix);
-        let file = Path::new(&name);
-        if file.exists() && rustix::fs::access(file, rustix::fs::Access::WRITE_OK).is_err() {
+        let file = with_end(path, suffix);
+        if file.exists() && rustix::fs::access(&file, rustix::fs::Access::WRITE_OK).is_err() {
             return Err(open::read_only(path));
         }
     }

@@ -7,9 +7,7 @@ use super::serve::doors;
 use crate::acme;
 use crate::config::sections::Tls;
 use crate::config::{Config, Secrets};
-use crate::destinations::{Kind, Settings};
 use crate::queue::janitor::Retention;
-use crate::secret::Secret;
 use crate::server::Shared;
 use sd_notify::NotifyState;
 use tokio::sync::watch;
@@ -68,44 +66,19 @@ pub(super) fn reload(old: &Config, running: &Running<'_>) -> Option<Config> {
 
 /// The sections that differ and need a restart.
 fn waiting(old: &Config, new: &Config) -> Vec<&'static str> {
-    let differ = |one: &dyn std::fmt::Debug, other: &dyn std::fmt::Debug| format!("{one:?}") != format!("{other:?}");
     let both_acme = matches!((&old.tls, &new.tls), (Tls::Acme(_), Tls::Acme(_)));
-    let sections: [(&str, &dyn std::fmt::Debug, &dyn std::fmt::Debug); 7] = [
-        ("[server]", &old.server, &new.server),
-        ("[tls]", &old.tls, if both_acme { &old.tls } else { &new.tls }),
-        ("[store]", &old.store, &new.store),
-        ("[worker]", &old.worker, &new.worker),
-        ("[sps]", &old.sps, &new.sps),
-        ("[[destinations]]", &old.destinations, &new.destinations),
-        ("[log]", &old.log, &new.log),
+    // Without the bearer, which holds at once.
+    let polled = |config: &Config| config.sps.clone().map(|sps| (sps.interval, sps.sources, sps.outgoing));
+    let login_errors = |config: &Config| config.keycloak.as_ref().map(|keycloak| keycloak.login_errors);
+    let sections = [
+        ("[server]", old.server != new.server),
+        ("[tls]", !both_acme && old.tls != new.tls),
+        ("[store]", old.store != new.store),
+        ("[worker]", old.worker != new.worker),
+        ("[sps]", polled(old) != polled(new)),
+        ("[[destinations]]", old.destinations != new.destinations),
+        ("[log]", old.log != new.log),
+        ("login_errors of [keycloak]", login_errors(old) != login_errors(new)),
     ];
-    let mut names: Vec<&str> =
-        sections.into_iter().filter(|(_, one, other)| differ(*one, *other)).map(|(name, ..)| name).collect();
-    // Secrets print as nothing, and are compared by themselves.
-    let of_sources = |config: &Config| -> Vec<Secret> {
-        config.sps.iter().flat_map(|sps| &sps.sources).flat_map(|source| source.place.secrets().to_vec()).collect()
-    };
-    let of_destinations = |config: &Config| -> Vec<Secret> {
-        let secrets = |settings: &Settings| match &settings.kind {
-            Kind::Http { secrets, .. } => secrets.clone(),
-            Kind::Upload { source } => source.place.secrets().to_vec(),
-            Kind::Command { .. } | Kind::Directory { .. } | Kind::Outgoing { .. } => Vec::new(),
-        };
-        config.destinations.iter().flat_map(secrets).collect()
-    };
-    for (name, is_same) in [
-        ("[sps]", of_sources(old) == of_sources(new)),
-        ("[[destinations]]", of_destinations(old) == of_destinations(new)),
-        ("login_errors of [keycloak]", logins(old) == logins(new)),
-    ] {
-        if !is_same && !names.contains(&name) {
-            names.push(name);
-        }
-    }
-    names
-}
-
-/// What the worker goes by.
-fn logins(config: &Config) -> Option<String> {
-    config.keycloak.as_ref().map(|keycloak| format!("{:?}", keycloak.login_errors))
+    sections.into_iter().filter(|(_, differs)| *differs).map(|(name, _)| name).collect()
 }

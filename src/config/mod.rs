@@ -21,6 +21,11 @@ use std::path::{Path, PathBuf};
 /// Where the package puts it.
 pub const INSTALLED: &str = "/etc/novex-ingest/config.toml";
 
+/// Reading one waits until somebody writes to it, which a daemon must not.
+fn is_pipe(path: &Path) -> bool {
+    std::fs::metadata(path).is_ok_and(|data| data.file_type().is_fifo())
+}
+
 /// Everything that `serve` needs, checked.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -76,8 +81,7 @@ impl Config {
     /// # Errors
     /// When it cannot be read.
     pub fn text(path: &Path) -> Result<String, Mistakes> {
-        // Reading a pipe waits until somebody writes to it, which a daemon must not.
-        if std::fs::metadata(path).is_ok_and(|data| data.file_type().is_fifo()) {
+        if is_pipe(path) {
             return Err(Mistakes::single(path, "is a pipe and no file", "Name a file."));
         }
         std::fs::read_to_string(path).map_err(|error| {

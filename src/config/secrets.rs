@@ -1,9 +1,9 @@
 //! Loading secrets from where the configuration says they are.
 
-use super::Warning;
+use super::{Warning, is_pipe};
 use crate::secret::Secret;
 use std::fs;
-use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 /// Where systemd keeps a running service's credentials.
@@ -69,7 +69,7 @@ pub fn load(reference: &str, config: &Path) -> Result<Loaded, (String, String)> 
 }
 
 fn from_file(path: &Path) -> Result<Loaded, (String, String)> {
-    if fs::metadata(path).is_ok_and(|data| data.file_type().is_fifo()) {
+    if is_pipe(path) {
         let problem = format!("the secret's file {} is a pipe, which nobody may ever write to", path.display());
         return Err((problem, "Put the secret into a file.".to_owned()));
     }

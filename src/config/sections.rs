@@ -21,7 +21,7 @@ const HOUR: Duration = Duration::from_hours(1);
 const DAY: Duration = Duration::from_hours(24);
 
 /// The public listener and its limits.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Server {
     pub listen: SocketAddr,
     /// Largest body of a delivery; refused while it streams in.
@@ -53,7 +53,7 @@ pub struct Server {
 }
 
 /// The database.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Store {
     pub path: PathBuf,
     pub busy_timeout: Duration,
@@ -67,7 +67,7 @@ pub struct Store {
 }
 
 /// The queue's workers.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Worker {
     /// False: `serve` only receives, and `work` does the work.
     pub in_serve: bool,

@@ -24,7 +24,7 @@ pub struct Sps {
 }
 
 /// A directory of this box, or one at a source.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outgoing {
     Directory(PathBuf),
     /// The source with that directory in place of its own.

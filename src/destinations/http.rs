@@ -15,7 +15,6 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use reqwest::header::{CONTENT_TYPE, RETRY_AFTER};
 use reqwest::{Client, StatusCode};
-use rustls::RootCertStore;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use std::path::{Path, PathBuf};
@@ -44,18 +43,7 @@ impl Http {
         client: Option<&(PathBuf, PathBuf)>,
         timeout: Duration,
     ) -> anyhow::Result<Self> {
-        let roots = if let Some(path) = ca {
-            let mut roots = RootCertStore::empty();
-            for certificate in certificates(path)? {
-                roots
-                    .add(certificate)
-                    .with_context(|| format!("{} holds no authority's certificate", path.display()))?;
-            }
-            roots
-        } else {
-            outbound::system_roots()
-        };
-        let config = outbound::tls(roots)?;
+        let config = outbound::tls(outbound::roots(ca)?)?;
         let config = match client {
             None => config.with_no_client_auth(),
             Some((certificate, key)) => {

@@ -48,7 +48,7 @@ pub enum Fate {
 }
 
 /// A destination as the configuration has it.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
     pub name: String,
     pub kind: Kind,
@@ -74,7 +74,7 @@ pub struct Breaker {
 }
 
 /// How it is reached.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Kind {
     Http {
         url: String,

@@ -16,7 +16,7 @@ use std::time::Duration;
 use tokio::sync::Mutex;
 
 /// A directory that is polled.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Source {
     pub name: String,
     pub place: Place,
@@ -30,7 +30,7 @@ pub struct Source {
 }
 
 /// Where it is, and how it is reached.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Place {
     /// `file:///srv/sps/in`
     Files { path: PathBuf },
@@ -38,18 +38,6 @@ pub enum Place {
     Sftp(Sftp),
     /// `https://api.spscommerce.com/transactions/v5/data/out`
     Api(Api),
-}
-
-impl Place {
-    /// By what one is let in.
-    #[must_use]
-    pub fn secrets(&self) -> &[Secret] {
-        match self {
-            Self::Files { .. } => &[],
-            Self::Sftp(sftp) => &sftp.secrets,
-            Self::Api(api) => &api.secrets,
-        }
-    }
 }
 
 /// A directory of SPS's transactions API.
@@ -65,8 +53,20 @@ pub struct Api {
     pub token: Arc<Mutex<transport::api::Token>>,
 }
 
+impl PartialEq for Api {
+    /// As it is configured: the token comes and goes.
+    fn eq(&self, other: &Self) -> bool {
+        let configured = |api: &Self| {
+            (api.url.clone(), api.client_id.clone(), api.secrets.clone(), api.token_url.clone(), api.audience.clone())
+        };
+        configured(self) == configured(other)
+    }
+}
+
+impl Eq for Api {}
+
 /// A directory at an SFTP server.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sftp {
     pub host: String,
     pub port: u16,

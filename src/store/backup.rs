@@ -4,7 +4,7 @@
 //! proved before it has its name: SQLite's own check of every page and index, the references between the tables, and the kept
 //! counts against the counted ones.
 
-use super::{StoreError, migrate, open};
+use super::{StoreError, migrate, open, with_end};
 use rusqlite::Connection;
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -57,18 +57,12 @@ fn file_error(path: &Path) -> impl FnOnce(io::Error) -> BackupError + '_ {
 /// What SQLite keeps beside a database.
 const COMPANIONS: [&str; 3] = ["-wal", "-shm", "-journal"];
 
-fn with(path: &Path, end: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(end);
-    name.into()
-}
-
 /// A new file beside `path` under a name that nobody knows, for its owner only; removed when it goes, unless it was renamed.
 struct Unfinished(PathBuf);
 
 impl Unfinished {
     fn beside(path: &Path) -> Result<(Self, File), BackupError> {
-        let part = with(path, &format!(".unfinished-{:016x}", fastrand::u64(..)));
+        let part = with_end(path, &format!(".unfinished-{:016x}", fastrand::u64(..)));
         // Never through a link that somebody laid there.
         let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&part);
         Ok((Self(part.clone()), file.map_err(file_error(&part))?))
@@ -78,7 +72,7 @@ impl Unfinished {
 impl Drop for Unfinished {
     fn drop(&mut self) {
         for end in ["", "-journal"] {
-            let _ = fs::remove_file(with(&self.0, end));
+            let _ = fs::remove_file(with_end(&self.0, end));
         }
     }
 }
@@ -94,7 +88,7 @@ pub fn make(database: &Path, target: &Path, reserve: u64) -> Result<Proof, Backu
         return Err(BackupError::Name { path: target.clone(), said: "it is no UTF-8" });
     }
     let own = std::path::absolute(database).map_err(file_error(database))?;
-    if COMPANIONS.iter().any(|end| *target == with(&own, end)) {
+    if COMPANIONS.iter().any(|end| *target == with_end(&own, end)) {
         return Err(BackupError::Name { path: target.clone(), said: "the database itself uses it" });
     }
     if fs::symlink_metadata(target).is_ok() {
@@ -314,7 +308,7 @@ fn whole(backup: &Path, database: &Path) -> Result<(), BackupError> {
     if fs::metadata(database).is_ok_and(|other| (other.dev(), other.ino()) == (own.dev(), own.ino())) {
         return Err(damaged("it is the database itself"));
     }
-    let has_more = |end: &&str| fs::metadata(with(backup, end)).is_ok_and(|data| data.len() > 0);
+    let has_more = |end: &&str| fs::metadata(with_end(backup, end)).is_ok_and(|data| data.len() > 0);
     if ["-wal", "-journal"].iter().any(has_more) {
         return Err(damaged("part of it is in a log beside it: it is a database in use, and no backup"));
     }
@@ -344,18 +338,18 @@ fn take_alone(database: &Path) -> Result<Option<Connection>, BackupError> {
 fn set_aside(database: &Path, stamp: &str) -> Result<Option<PathBuf>, BackupError> {
     let is_there = database.exists();
     let free =
-        |name: &PathBuf| fs::symlink_metadata(name).is_err() && fs::symlink_metadata(with(name, "-wal")).is_err();
+        |name: &PathBuf| fs::symlink_metadata(name).is_err() && fs::symlink_metadata(with_end(name, "-wal")).is_err();
     let names = (0..1_000).map(|number| {
         let end = if number == 0 { String::new() } else { format!("-{number}") };
-        with(database, &format!(".before-restore-{stamp}{end}"))
+        with_end(database, &format!(".before-restore-{stamp}{end}"))
     });
     let aside = names.into_iter().find(free).ok_or_else(|| BackupError::Exists { path: database.to_owned() })?;
     if is_there {
         fs::hard_link(database, &aside).map_err(file_error(&aside))?;
     }
     for end in COMPANIONS {
-        let companion = with(database, end);
-        match fs::rename(&companion, with(&aside, end)) {
+        let companion = with_end(database, end);
+        match fs::rename(&companion, with_end(&aside, end)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(file_error(&companion)(error)),
             _ => {}
         }

@@ -1,10 +1,10 @@
 //! Bringing a database file to this version's schema, forward only, a transaction a step.
 
-use super::StoreError;
 use super::backup;
+use super::{StoreError, with_end};
 use rusqlite::{Connection, TransactionBehavior};
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// The schema of this version, for a new file.
 pub const SCHEMA: &str = include_str!("../../schema.sql");
@@ -61,17 +61,12 @@ fn run_to(
 
 /// The way back: the version before this one can use the copy. One of an earlier attempt is used again if nothing was stored since.
 fn copy_first(path: &Path, found: i64, reserve: u64) -> Result<(), StoreError> {
-    let with = |end: &str| {
-        let mut name = path.as_os_str().to_owned();
-        name.push(end);
-        PathBuf::from(name)
-    };
-    let copy = with(&format!(".before-upgrade-from-{found}"));
-    let new = with(&format!(".before-upgrade-from-{found}.new"));
+    let copy = with_end(path, &format!(".before-upgrade-from-{found}"));
+    let new = with_end(path, &format!(".before-upgrade-from-{found}.new"));
     let written = |file: &Path| fs::metadata(file).and_then(|data| data.modified());
     if let Ok(copied) = written(&copy)
         && written(path).is_ok_and(|at| at < copied)
-        && fs::metadata(with("-wal")).map_or(0, |log| log.len()) == 0
+        && fs::metadata(with_end(path, "-wal")).map_or(0, |log| log.len()) == 0
     {
         return Ok(());
     }

@@ -99,6 +99,14 @@ impl StoreOptions {
     }
 }
 
+/// A path with something at its end, as SQLite names what it keeps beside a database: `-wal`, `-shm`.
+#[must_use]
+pub fn with_end(path: &Path, end: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(end);
+    name.into()
+}
+
 /// An open database: a writer and readers. Dropping the last clone of the writer ends its thread.
 #[derive(Clone)]
 pub struct Store {

@@ -13,7 +13,7 @@
 //! itself copies the small rest between two batches. A reader that holds an old snapshot stops both: that is logged.
 
 use super::damage::Damage;
-use super::{StoreError, StoreOptions, checkpoints, open};
+use super::{StoreError, StoreOptions, checkpoints, open, with_end};
 use rusqlite::Connection;
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -293,9 +293,7 @@ fn note_wal_pages(connection: &Connection) {
 /// Device and inode of the database and of its WAL; `None` for one that is not there.
 fn identity(path: &std::path::Path) -> [Option<(u64, u64)>; 2] {
     use std::os::unix::fs::MetadataExt;
-    let mut wal = path.as_os_str().to_owned();
-    wal.push("-wal");
-    [path.as_os_str(), &wal].map(|name| std::fs::metadata(name).ok().map(|file| (file.dev(), file.ino())))
+    [path, &with_end(path, "-wal")].map(|name| std::fs::metadata(name).ok().map(|file| (file.dev(), file.ino())))
 }
 
 struct State {

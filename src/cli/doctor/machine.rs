@@ -6,6 +6,7 @@ use crate::config::Config;
 use crate::server::tls;
 use crate::store::backup;
 use crate::store::prune::used_percent;
+use crate::store::with_end;
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -135,11 +136,7 @@ fn syncs(directory: &Path, findings: &mut Findings) {
 fn modes(config: &Config, findings: &mut Findings) {
     let mut files = vec![config.store.path.clone(), config.path.clone(), tls::files(&config.tls).private_key];
     files.extend(backup::beside(&config.store.path));
-    for suffix in ["-wal", "-shm"] {
-        let mut name = config.store.path.as_os_str().to_owned();
-        name.push(suffix);
-        files.push(name.into());
-    }
+    files.extend(["-wal", "-shm"].map(|end| with_end(&config.store.path, end)));
     let mut sound = true;
     for file in files {
         let Ok(data) = fs::metadata(&file) else { continue };

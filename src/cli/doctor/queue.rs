@@ -9,6 +9,7 @@ use crate::store::backup;
 use crate::store::checkup::{self, Checkup};
 use crate::store::migrate;
 use crate::store::reader::Reader;
+use crate::store::with_end;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -136,9 +137,7 @@ fn owed(checkup: &Checkup, findings: &mut Findings) {
 }
 
 fn wal(config: &Config, findings: &mut Findings) {
-    let mut name = config.store.path.as_os_str().to_owned();
-    name.push("-wal");
-    let Ok(size) = fs::metadata(Path::new(&name)).map(|data| data.len()) else { return };
+    let Ok(size) = fs::metadata(with_end(&config.store.path, "-wal")).map(|data| data.len()) else { return };
     if size < config.store.wal_bytes * 8 {
         return findings.well("wal", bytes(size));
     }

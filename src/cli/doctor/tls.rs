@@ -115,8 +115,7 @@ fn acme(settings: &Settings, validity: &Validity, findings: &mut Findings) {
     let files = Files::one(settings.certificate());
     let progress = Progress::load(settings, now);
     let names = settings.names.join(", ");
-    let is_for_all = settings.names.iter().all(|name| validity.names.contains(name));
-    let has = !validity.is_self_signed && is_for_all && acme::is_from(settings);
+    let has = acme::is_from(settings) && settings.fits(validity).is_ok();
     let next = progress.next(now, has).map_or(String::new(), |at| format!("; the next attempt is at {}", text(at)));
     let mend = if progress.may_ask(now, has) {
         "Mend that, then `systemctl reload novex-ingest` tries at once."

@@ -14,7 +14,6 @@ use crate::acme::{self, progress::Progress};
 use crate::clock::Timestamp;
 use crate::config::sections::Tls;
 use crate::config::{Config, Secrets};
-use crate::server::{expiry, tls};
 use crate::store::envelope::Source;
 use anyhow::{Context, bail};
 use clap::Args;
@@ -241,8 +240,7 @@ fn wait_for_certificate(config: &Config, since: Timestamp) -> anyhow::Result<()>
     let Tls::Acme(settings) = &config.tls else { return Ok(()) };
     let begin = Instant::now();
     while begin.elapsed() < AUTHORITY_PATIENCE {
-        let is_there = expiry::read(&tls::files(&config.tls)).is_ok_and(|validity| !validity.is_self_signed)
-            && acme::is_from(settings);
+        let is_there = acme::current(settings).is_some();
         let failed = Progress::load(settings, clock().now()).last_failure;
         if is_there || failed.is_some_and(|(at, _)| at >= since) {
             return Ok(());

@@ -95,7 +95,7 @@ fn certificate(config: &Config, plan: &Plan) -> anyhow::Result<()> {
     // One that is not there yet is made at the start.
     let made_here = matches!(config.tls, Tls::SelfSigned { .. });
     if let Tls::Acme(settings) = &config.tls
-        && (!read.as_ref().is_ok_and(|validity| !validity.is_self_signed) || !acme::is_from(settings))
+        && acme::current(settings).is_none()
     {
         let now = clock().now();
         let why = match Progress::load(settings, now).last_failure {

@@ -3,6 +3,7 @@
 use super::{Certificate, Plan, Wanted};
 use crate::config::sections::Tls;
 use crate::config::{Config, Secrets, dev};
+use crate::store::with_end;
 use anyhow::{Context, bail};
 use std::fmt::Write as _;
 use std::fs::{self, OpenOptions};
@@ -247,9 +248,8 @@ fn write_secret(file: &Path, wanted: &Wanted) -> anyhow::Result<()> {
         (Wanted::Given(secret), there) => {
             if there.is_some_and(|there| there != secret.expose()) {
                 // A secret that is written over is lost.
-                let mut kept = file.as_os_str().to_owned();
-                kept.push(".before");
-                fs::copy(file, PathBuf::from(kept)).with_context(|| format!("{} cannot be kept", file.display()))?;
+                fs::copy(file, with_end(file, ".before"))
+                    .with_context(|| format!("{} cannot be kept", file.display()))?;
             }
             replace(file, secret.expose())
         }
@@ -259,9 +259,7 @@ fn write_secret(file: &Path, wanted: &Wanted) -> anyhow::Result<()> {
 /// Beside it and renamed: whoever reads it meanwhile reads the old one or the new one. The mode of what was there stays.
 fn replace(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
     let mode = fs::metadata(path).map_or(0o640, |data| data.permissions().mode() & 0o777);
-    let mut part = path.as_os_str().to_owned();
-    part.push(".new");
-    let part = PathBuf::from(part);
+    let part = with_end(path, ".new");
     // Of a run that was killed.
     let _ = fs::remove_file(&part);
     let written = OpenOptions::new().write(true).create_new(true).mode(mode).open(&part).and_then(|mut file| {
