@@ -183,14 +183,6 @@ fn another(daemon: &Daemon<'_>, than: &[u8]) -> Vec<u8> {
     }
 }
 
-fn wait_for_log(home: &Home, text: &str, times: usize) {
-    let start = Instant::now();
-    while home.log().matches(text).count() < times {
-        assert!(start.elapsed() < PATIENCE, "no {text:?} in {}", home.log());
-        std::thread::sleep(Duration::from_millis(50));
-    }
-}
-
 fn progress(home: &Home) -> Value {
     serde_json::from_slice(&fs::read(home.path("tls/acme/progress.json")).unwrap()).unwrap()
 }
@@ -206,7 +198,7 @@ fn a_certificate_is_got_on_the_daemons_own_port_and_renewed_in_time() {
     let pebble = Pebble::start(20, "");
     let home = pebble.home(&["Hooks.example.com", "second.example.com"], "");
     let daemon = home.serve();
-    wait_for_log(&home, "a new certificate for hooks.example.com, second.example.com serves from now on", 1);
+    home.wait_for_log("a new certificate for hooks.example.com, second.example.com serves from now on", 1);
     let first = daemon.connect().certificate();
     let said = pebble.verified(&home);
     assert!(said.contains("DNS:hooks.example.com") && said.contains("DNS:second.example.com"), "{said}");
@@ -231,7 +223,7 @@ fn a_certificate_that_is_there_is_not_asked_for_again() {
     let mut pebble = Pebble::start(7_776_000, "");
     let home = pebble.home(&[NAME], "");
     let daemon = home.serve();
-    wait_for_log(&home, "serves from now on, until", 1);
+    home.wait_for_log("serves from now on, until", 1);
     let doctor = String::from_utf8_lossy(&home.run(&["doctor"]).stdout).into_owned();
     assert!(doctor.contains("it is renewed by itself from 20"), "{doctor}");
     assert!(doctor.contains("this box does not trust it"), "{doctor}");
@@ -240,7 +232,7 @@ fn a_certificate_that_is_there_is_not_asked_for_again() {
     let daemon = home.serve();
     assert_eq!(daemon.connect().certificate(), shown);
     daemon.signal("HUP");
-    wait_for_log(&home, "the configuration was read again", 1);
+    home.wait_for_log("the configuration was read again", 1);
     daemon.stop();
     assert_eq!(home.log().matches("is asked for at").count(), 1, "{}", home.log());
 
@@ -263,7 +255,7 @@ fn a_name_that_leads_elsewhere_is_told_remembered_and_tried_again_when_somebody_
     let home = pebble.home(&[NAME], "");
     let daemon = home.serve();
     let own = daemon.connect().certificate();
-    wait_for_log(&home, "no certificate for hooks.example.com", 1);
+    home.wait_for_log("no certificate for hooks.example.com", 1);
     let log = home.log();
     assert!(
         log.contains("hooks.example.com: ") && log.contains("port 443 of each name must lead to this daemon"),
@@ -283,7 +275,7 @@ fn a_name_that_leads_elsewhere_is_told_remembered_and_tried_again_when_somebody_
     assert_eq!(written["failures"], 1);
     // A start tries again, and so does whoever asks for it, four times an hour.
     let daemon = home.serve();
-    wait_for_log(&home, "no certificate for hooks.example.com", 2);
+    home.wait_for_log("no certificate for hooks.example.com", 2);
     assert_eq!(daemon.deliver("a", &order(1)).status, 200);
     assert_eq!(daemon.connect().certificate(), own);
     assert_eq!(progress(&home)["failures"], 1, "which makes the pauses no longer");
@@ -300,13 +292,13 @@ fn starts_and_wishes_use_up_no_limit() {
     let home = pebble.home(&[NAME], "");
     for round in 1..=4 {
         let daemon = home.serve();
-        wait_for_log(&home, "no certificate for hooks.example.com", round);
+        home.wait_for_log("no certificate for hooks.example.com", round);
         daemon.stop();
     }
     let daemon = home.serve();
-    wait_for_log(&home, "is due and will be asked for at", 1);
+    home.wait_for_log("is due and will be asked for at", 1);
     daemon.signal("HUP");
-    wait_for_log(&home, "is due and will be asked for at", 2);
+    home.wait_for_log("is due and will be asked for at", 2);
     assert_eq!(home.log().matches("no certificate for").count(), 4);
     assert_eq!(progress(&home)["tried"].as_array().unwrap().len(), 4);
 }
@@ -317,7 +309,7 @@ fn a_certificate_that_is_damaged_does_not_keep_the_daemon_from_starting() {
     let pebble = Pebble::start(7_776_000, "");
     let home = pebble.home(&[NAME], "");
     let daemon = home.serve();
-    wait_for_log(&home, "serves from now on, until", 1);
+    home.wait_for_log("serves from now on, until", 1);
     daemon.stop();
     let file = home.path("tls/acme/certificate.pem");
     let whole = fs::read(&file).unwrap();
@@ -333,8 +325,8 @@ fn a_certificate_that_is_damaged_does_not_keep_the_daemon_from_starting() {
     );
     let daemon = home.serve();
     assert_eq!(daemon.deliver("a", &order(1)).status, 200);
-    wait_for_log(&home, "It is put aside as", 1);
-    wait_for_log(&home, "serves from now on, until", 2);
+    home.wait_for_log("It is put aside as", 1);
+    home.wait_for_log("serves from now on, until", 2);
     assert_eq!(fs::read(file.with_extension("broken")).unwrap(), whole[..400]);
     pebble.verified(&home);
 }
@@ -345,7 +337,7 @@ fn another_authority_is_asked_at_once() {
     let first = Pebble::start(7_776_000, "");
     let home = first.home(&[NAME], "");
     let daemon = home.serve();
-    wait_for_log(&home, "serves from now on, until", 1);
+    home.wait_for_log("serves from now on, until", 1);
     daemon.stop();
     let mut second = Pebble::start(7_776_000, "");
     second.tls = first.tls;
@@ -360,7 +352,7 @@ fn another_authority_is_asked_at_once() {
     second.configure(&home, &[NAME], "");
     assert!(String::from_utf8_lossy(&home.run(&["doctor"]).stdout).contains("from before"));
     let _daemon = home.serve();
-    wait_for_log(&home, "serves from now on, until", 2);
+    home.wait_for_log("serves from now on, until", 2);
     second.verified(&home);
 }
 
@@ -376,15 +368,15 @@ fn without_room_for_it_no_certificate_is_asked_for() {
     let home = pebble.home(&[NAME], "");
     let Some(disk) = crate::disk::Disk::mount(home.path("tls"), "64k") else { return };
     home.serve().stop();
-    wait_for_log(&home, "is asked for at", 1);
+    home.wait_for_log("is asked for at", 1);
     fs::remove_file(home.path("tls/acme/progress.json")).unwrap_or(());
     fs::write(disk.0.join("filling"), vec![0; 1 << 20]).unwrap_err();
     let daemon = home.serve();
-    wait_for_log(&home, "what is got could not be kept", 1);
+    home.wait_for_log("what is got could not be kept", 1);
     assert_eq!(daemon.deliver("a", &order(1)).status, 200, "deliveries go on");
     fs::remove_file(disk.0.join("filling")).unwrap();
     daemon.signal("HUP");
-    wait_for_log(&home, "serves from now on, until", 1);
+    home.wait_for_log("serves from now on, until", 1);
 }
 
 #[test]
@@ -396,7 +388,7 @@ fn an_attempt_that_kills_the_daemon_counts() {
         crate::util::signal(child.id(), "STOP");
     }
     let daemon = home.serve();
-    wait_for_log(&home, "is asked for at", 1);
+    home.wait_for_log("is asked for at", 1);
     daemon.signal("KILL");
     drop(daemon);
     assert_eq!(progress(&home)["failures"], 1);
@@ -408,7 +400,7 @@ fn what_the_authority_forbids_is_tried_daily() {
     let pebble = Pebble::start(7_776_000, "");
     let home = pebble.home(&["blocked-domain.example"], "");
     let daemon = home.serve();
-    wait_for_log(&home, "no certificate for blocked-domain.example", 1);
+    home.wait_for_log("no certificate for blocked-domain.example", 1);
     assert!(home.log().contains("forbidden by policy"), "{}", home.log());
     daemon.stop();
     assert_eq!(hours_until(&progress(&home)["next_attempt"]), 24);
@@ -428,14 +420,14 @@ fn an_account_that_exists_at_the_authority_is_bound() {
     pebble.launch();
     let home = pebble.home(&[NAME], "");
     let daemon = home.serve();
-    wait_for_log(&home, "no certificate for", 1);
+    home.wait_for_log("no certificate for", 1);
     daemon.stop();
     fs::write(home.path("eab"), format!("{KEY}\n")).unwrap();
     pebble.configure(&home, &[NAME], "key_id = \"kid-1\"\nsecrets = [\"file:eab\"]\n");
     let daemon = home.serve();
     // The pause of the failure before holds for this one too.
     daemon.signal("HUP");
-    wait_for_log(&home, "serves from now on, until", 1);
+    home.wait_for_log("serves from now on, until", 1);
     pebble.verified(&home);
 }
 

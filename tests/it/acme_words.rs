@@ -193,14 +193,6 @@ fn serve(stream: &TcpStream, base: &str, ways: &Mutex<Ways>) -> Option<()> {
     (&*stream).write_all((head + &answer).as_bytes()).ok()
 }
 
-fn wait_for_log(home: &Home, text: &str) {
-    let start = Instant::now();
-    while !home.log().contains(text) {
-        assert!(start.elapsed() < PATIENCE, "no {text:?} in {}", home.log());
-        std::thread::sleep(Duration::from_millis(20));
-    }
-}
-
 /// Minutes between the failure and the next attempt.
 fn pause(home: &Home) -> i64 {
     let progress: Value = serde_json::from_slice(&fs::read(home.path("tls/acme/progress.json")).unwrap()).unwrap();
@@ -222,11 +214,8 @@ fn a_certificate_that_the_authority_wants_renewed_is_replaced_before_its_time() 
     );
     let home = authority.home();
     let daemon = home.serve();
-    wait_for_log(&home, "the authority wants the certificate to be renewed now");
-    wait_for_log(
-        &home,
-        "too many certificates (5) already issued (urn:ietf:params:acme:error:rateLimited). The one that is there serves on",
-    );
+    home.wait_for_log("the authority wants the certificate to be renewed now", 1);
+    home.wait_for_log("too many certificates (5) already issued (urn:ietf:params:acme:error:rateLimited). The one that is there serves on", 1);
     daemon.stop();
     let orders = authority.ways.lock().unwrap().orders.clone();
     assert_eq!(orders[0]["identifiers"], json!([{"type": "dns", "value": NAME}]));
@@ -244,22 +233,18 @@ fn a_certificate_that_could_not_be_fetched_is_fetched_later() {
     authority.ways.lock().unwrap().failing = 2;
     let home = authority.bare();
     let daemon = home.serve();
-    wait_for_log(&home, "/certificate answered 500");
+    home.wait_for_log("/certificate answered 500", 1);
     // A busy authority has not said no.
     authority.ways.lock().unwrap().busy = true;
     daemon.signal("HUP");
-    wait_for_log(&home, "/order/1 answered 503");
+    home.wait_for_log("/order/1 answered 503", 1);
     daemon.signal("HUP");
-    let start = Instant::now();
-    while home.log().matches("/certificate answered 500").count() < 2 {
-        assert!(start.elapsed() < PATIENCE, "{}", home.log());
-        std::thread::sleep(Duration::from_millis(20));
-    }
+    home.wait_for_log("/certificate answered 500", 2);
     daemon.signal("KILL");
     drop(daemon);
     assert!(home.path("tls/acme/pending.pem").exists());
     let daemon = home.serve();
-    wait_for_log(&home, "serves from now on, until");
+    home.wait_for_log("serves from now on, until", 1);
     daemon.stop();
     let ways = authority.ways.lock().unwrap();
     assert_eq!((ways.issued, ways.orders.len()), (1, 1));
@@ -273,14 +258,14 @@ fn an_order_that_is_gone_is_begun_anew() {
     authority.ways.lock().unwrap().failing = 1;
     let home = authority.bare();
     let daemon = home.serve();
-    wait_for_log(&home, "/certificate answered 500");
+    home.wait_for_log("/certificate answered 500", 1);
     daemon.stop();
     let pending = home.path("tls/acme/pending.pem");
     let text = fs::read_to_string(&pending).unwrap();
     fs::write(&pending, text.replace("/order/1", "/order/gone")).unwrap();
     authority.ways.lock().unwrap().newest.clear();
     let daemon = home.serve();
-    wait_for_log(&home, "serves from now on, until");
+    home.wait_for_log("serves from now on, until", 1);
     daemon.stop();
     assert_eq!(authority.ways.lock().unwrap().orders.len(), 2);
 }
@@ -294,10 +279,10 @@ fn the_authoritys_pause_holds_against_everybody() {
     );
     let home = authority.home();
     let daemon = home.serve();
-    wait_for_log(&home, "no certificate for");
+    home.wait_for_log("no certificate for", 1);
     assert!(!home.log().contains("or at once by"), "{}", home.log());
     daemon.signal("HUP");
-    wait_for_log(&home, "is due and will be asked for at");
+    home.wait_for_log("is due and will be asked for at", 1);
     daemon.stop();
     let daemon = home.serve();
     daemon.stop();
@@ -314,7 +299,7 @@ fn a_wait_without_end_is_cut() {
     authority.ways.lock().unwrap().renewal_wait = "18446744073709551615".to_owned();
     let home = authority.home();
     let daemon = home.serve();
-    wait_for_log(&home, "no certificate for");
+    home.wait_for_log("no certificate for", 1);
     daemon.stop();
     assert!(!home.log().contains("panicked"), "{}", home.log());
     assert_eq!(pause(&home), 7 * 24 * 60);
@@ -351,7 +336,7 @@ fn an_answer_that_is_no_answer_is_said_as_such_and_its_wait_is_kept() {
     });
     fs::write(home.path("tls/acme/progress.json"), ahead.to_string()).unwrap();
     let daemon = home.serve();
-    wait_for_log(&home, "order answered 503 Service Unavailable and no reason");
+    home.wait_for_log("order answered 503 Service Unavailable and no reason", 1);
     daemon.stop();
     assert_eq!(pause(&home), 30);
 }

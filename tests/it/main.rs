@@ -5,6 +5,7 @@
 mod acme;
 mod acme_words;
 mod activation;
+mod any_certificate;
 mod architecture;
 mod attempts;
 mod audit;

@@ -4,14 +4,6 @@ use crate::util::{Home, PATIENCE, Request, SECRET, base64, hmac, order};
 use std::fs;
 use std::time::Instant;
 
-fn wait(home: &Home, said: &str) {
-    let start = Instant::now();
-    while !home.log().contains(said) {
-        assert!(start.elapsed() < PATIENCE, "{said}: {}", home.log());
-        std::thread::sleep(std::time::Duration::from_millis(10));
-    }
-}
-
 fn delivery(shop: &str, id: &str, secret: &str) -> Request {
     let body = order(1);
     Request::post("/api/webhooks/shopify/orders/create", &body)
@@ -34,7 +26,7 @@ fn what_waits_is_named_also_when_it_is_a_secret() {
     fs::write(home.path("erp"), "two").unwrap();
     home.edit("[keycloak]", "[keycloak]\nlogin_errors = 3");
     daemon.signal("HUP");
-    wait(&home, "[[destinations]], login_errors of [keycloak] differ and wait for a restart");
+    home.wait_for_log("[[destinations]], login_errors of [keycloak] differ and wait for a restart", 1);
     daemon.stop();
 }
 
@@ -52,7 +44,7 @@ fn shops_and_secrets_hold_at_once_and_the_rest_is_named() {
     fs::write(home.path("acme-old"), "rotated").unwrap();
     home.edit("[store]", "[worker]\nlease = \"9m\"\n[store]");
     daemon.signal("HUP");
-    wait(&home, "[worker] differ and wait for a restart");
+    home.wait_for_log("[worker] differ and wait for a restart", 1);
     assert_eq!(connection.request(&delivery(shop, "n2", "fresh-secret")).status, 200);
     let acme = "acme-foods.myshopify.com";
     assert_eq!(connection.request(&delivery(acme, "a1", SECRET)).status, 401, "the old secret is not taken any more");
@@ -61,7 +53,7 @@ fn shops_and_secrets_hold_at_once_and_the_rest_is_named() {
     home.edit("[easypost]", "[easypost]\nbatsh = 1");
     fs::write(home.path("fresh"), "other-secret").unwrap();
     daemon.signal("HUP");
-    wait(&home, "everything stays as it was");
+    home.wait_for_log("everything stays as it was", 1);
     assert!(home.log().contains("batsh"), "{}", home.log());
     assert_eq!(connection.request(&delivery(shop, "n3", "fresh-secret")).status, 200);
     // Mended, the same process goes on with what is there now.

@@ -4,7 +4,7 @@ use crate::util::{BIN, Home};
 use std::fs;
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, ExitStatus, Output, Stdio};
 
 /// A directory with the configuration as the package ships it.
 fn installed() -> (tempfile::TempDir, String) {
@@ -179,13 +179,10 @@ fn the_shipped_conffile_stays_as_it_is() {
     assert_eq!(digest, "2a10ac8d170957d78519f5b5e1b03c5ddb72b4e1d67f0646da2d6e1b3ff7ede2");
 }
 
-/// The terminal is as it was after Ctrl-C at a hidden question.
-#[test]
-fn an_interrupted_question_leaves_the_terminal_as_it_was() {
-    let (_directory, path) = installed();
-    let command = format!("{BIN} --config {path} setup --no-start; echo \"ended with $?\"; stty -a");
+/// Runs a command at a terminal of its own and types an answer to each question; how it ended, and all that the terminal showed.
+fn at_a_terminal(command: &str, answers: &[impl AsRef<str>]) -> (ExitStatus, String) {
     let mut child = Command::new("script")
-        .args(["-qec", &command, "/dev/null"])
+        .args(["-qec", command, "/dev/null"])
         .env_remove("NOVEX_CONFIG")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -193,17 +190,25 @@ fn an_interrupted_question_leaves_the_terminal_as_it_was() {
         .expect("script, of Debian's bsdutils");
     let mut input = child.stdin.take().unwrap();
     let mut output = child.stdout.take().unwrap();
-    let answers = ["hooks.example.com\n", "\n", "acme-foods.myshopify.com\n", "\u{3}"];
     let (mut all, mut asked, mut byte) = (String::new(), 0, [0; 1]);
     while std::io::Read::read(&mut output, &mut byte).is_ok_and(|read| read > 0) {
         all.push(char::from(byte[0]));
+        // One answer to each question: a terminal throws away what was typed before a hidden one.
         if all.ends_with(": ") && asked < answers.len() {
             std::thread::sleep(std::time::Duration::from_millis(200));
-            input.write_all(answers[asked].as_bytes()).unwrap();
+            let _ = input.write_all(answers[asked].as_ref().as_bytes());
             asked += 1;
         }
     }
-    child.wait().unwrap();
+    (child.wait().unwrap(), all)
+}
+
+/// The terminal is as it was after Ctrl-C at a hidden question.
+#[test]
+fn an_interrupted_question_leaves_the_terminal_as_it_was() {
+    let (_directory, path) = installed();
+    let command = format!("{BIN} --config {path} setup --no-start; echo \"ended with $?\"; stty -a");
+    let (_, all) = at_a_terminal(&command, &["hooks.example.com\n", "\n", "acme-foods.myshopify.com\n", "\u{3}"]);
     assert!(all.contains("nothing was changed") && !all.contains("ended with 0"), "{all}");
     assert!(all.contains(" echo ") && !all.contains("-echo "), "{all}");
 }
@@ -214,15 +219,6 @@ fn a_person_is_asked() {
     for (last, written) in [("n", false), ("y", true)] {
         let (directory, path) = installed();
         let command = format!("{BIN} --config {path} setup --no-start");
-        let mut child = Command::new("script")
-            .args(["-qec", &command, "/dev/null"])
-            .env_remove("NOVEX_CONFIG")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("script, of Debian's bsdutils");
-        let mut input = child.stdin.take().unwrap();
-        let output = child.stdout.take().unwrap();
         let answers = [
             "no domain",
             "hooks.example.com",
@@ -238,24 +234,8 @@ fn a_person_is_asked() {
             "ops@example.com",
             last,
         ];
-        // One answer to each question: a terminal throws away what was typed before a hidden one.
-        let reader = std::thread::spawn(move || {
-            let mut all = String::new();
-            let mut output = output;
-            let mut byte = [0; 1];
-            let mut asked = 0;
-            while std::io::Read::read(&mut output, &mut byte).is_ok_and(|read| read > 0) {
-                all.push(char::from(byte[0]));
-                if all.ends_with(": ") && asked < answers.len() {
-                    std::thread::sleep(std::time::Duration::from_millis(100));
-                    let _ = writeln!(input, "{}", answers[asked]);
-                    asked += 1;
-                }
-            }
-            all
-        });
-        let status = child.wait().unwrap();
-        let all = reader.join().unwrap();
+        let typed: Vec<String> = answers.iter().map(|answer| format!("{answer}\n")).collect();
+        let (status, all) = at_a_terminal(&command, &typed);
         assert_eq!(status.success(), written, "{all}");
         assert!(all.contains("is no domain") && !all.contains("typed-secret"), "{all}");
         assert_eq!(directory.path().join("secrets").exists(), written, "{all}");

@@ -2,11 +2,10 @@
 //!
 //! Signatures are made here with the `hmac` crate and not with the product's code, so that both would have to be wrong.
 
+use crate::any_certificate::AnyCertificate;
 use base64::Engine;
 use hmac::{Hmac, KeyInit, Mac};
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, SignatureScheme, StreamOwned};
+use rustls::{ClientConfig, ClientConnection, StreamOwned};
 use sha2::Sha256;
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -134,6 +133,15 @@ impl Home {
     pub fn work(&self) -> Child {
         let log = fs::OpenOptions::new().create(true).append(true).open(self.path("log")).unwrap();
         self.command(&["work"]).stdout(Stdio::null()).stderr(log).spawn().expect("the worker starts")
+    }
+
+    /// Waits until the log has a text so many times.
+    pub fn wait_for_log(&self, text: &str, times: usize) {
+        let start = Instant::now();
+        while self.log().matches(text).count() < times {
+            assert!(start.elapsed() < PATIENCE, "no {text:?} in {}", self.log());
+            std::thread::sleep(Duration::from_millis(10));
+        }
     }
 
     /// What daemons and workers have logged so far.
@@ -454,42 +462,4 @@ pub fn client_config(alpn: &[&[u8]]) -> ClientConfig {
         .with_no_client_auth();
     config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
     config
-}
-
-#[derive(Debug)]
-struct AnyCertificate;
-
-impl ServerCertVerifier for AnyCertificate {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        rustls::crypto::ring::default_provider().signature_verification_algorithms.supported_schemes()
-    }
 }
