@@ -1,254 +1,380 @@
--- novex-ingest: the whole database, one file.
+-- The database of novex-ingest: events, queue, deliveries, audit trail and ERP tables in one SQLite file.
 --
--- Everything the appliance knows is here: the events as they came, the queue that works them, and the ERP tables that
--- they become. Look with `sqlite3 -readonly events.db`; `.schema webhook_events` prints the comments below.
--- Times are UTC text to the millisecond, 2026-11-23T20:30:00.123Z, so they sort and compare as text.
--- Needs SQLite 3.37 (STRICT); Debian 12 has 3.40.
+-- Read it with `sqlite3 -readonly events.db`. `.schema TABLE` prints the comments of a table.
+-- It needs SQLite 3.39 (July 2022): HAVING without GROUP BY. `->>` needs 3.38, STRICT tables 3.37. Debian 12 has 3.40.
+--
+-- Contents
+--   Events              webhook_events, webhook_payloads, webhook_event_log, webhook_conflicts, event_subjects,
+--                       rejected_requests, event_counts, event_counts_by_hour, write_probe
+--   Deliveries          destination_deliveries, destination_delivery_log, destinations
+--   Privacy             redacted_subjects, redactions, destructive_requests, data_requests
+--   Views for operators queue, failures, destination_queue, destination_failures, event_history, throughput_by_hour,
+--                       conflicts
+--   Audit trail         system_log, system_log_truncations, alerts
+--   Shopify             sales_orders, sales_order_*, order_transactions, refunds, fulfillments, fulfillment_*, returns,
+--                       customers, products, product_variants, inventory_*, locations, shops
+--   EasyPost            shipments, tracking_events, easypost_objects
+--   Product mappings    shopify_product_mappings; views sales_order_line_mappings, unmapped_lines
+--   Shipment links      view shipment_orders
+--   Purchase orders     purchase_orders, purchase_order_*, edi_faults
+--   Outbound documents  edi_sent, edi_sent_lines, edi_sent_labels, edi_control_numbers
+--   EDI mappings        sps_partner_mappings, sps_item_mappings; views purchase_order_line_mappings,
+--                       unmapped_purchase_lines, unmapped_partners
+--   EDI sources         sps_files, sps_sources, sps_polls
+--
+-- Conventions
+--   Time      UTC text to the millisecond, 2026-11-23T20:30:00.123Z, which sorts as text. A day is 2026-11-23.
+--   Money     Exact decimal text, 12.50, never a float. The table states the currency.
+--   Boolean   INTEGER 1 or 0.
+--   NULL      Not known, or no event stated it. The comment names any other meaning.
+--   Number    Shopify's numbers are 64-bit integers, unique within a shop.
+--   Code      Text of a provider is not limited to the values in a comment: providers add values.
+--
+-- Columns that several tables share
+--   shop_domain          The shop, x.myshopify.com. It begins the key of every Shopify table.
+--   mode                 EasyPost's production or test. Rows of the two are never linked.
+--   event_id             The event of the row. In an ERP table: the newest event that the row is as of; retention may
+--                        have deleted it.
+--   row_version          The version of that event: its own time, the time when it was sent, a digest of its bytes. The
+--                        greater text is newer, so that events may arrive in any order.
+--   column_versions      JSON object: columns and lists that the newest event left out, each with the version of the
+--                        event that stated it; '' if none did. An older event can fill only these. NULL: none left out.
+--   last_topic           Topic of the newest event, in tables whose events state only a change.
+--   changed_at           Time when the provider sent that event.
+--   position             1, 2, 3 … in the order of the parent.
+--   created_at           Creation of the object, as the provider states it. In tables of novex-ingest: of the row.
+--   updated_at           Last change of the object, as the provider states it.
+--   deleted_at           Deletion of the object at the provider. No later update brings it back. The row stays.
+--   locked_by            Lease owner: hostname:pid of the process that has the claim; NULL: no claim.
+--   locked_process       Boot id, pid namespace and start time of that process. A pid is reused; this is not.
+--   lease_expires_at     Another process may recover the claim after this. The owner renews it while it works.
+--   fencing_token        Number of claims so far. It never falls, so that a late owner of an old claim is recognised.
+--   partner, po_number, release
+--                        Key of a purchase order: the retailer, its order number, the release of a blanket order.
+--
+-- Command views: relink_shipments, relink_shipments_by_order_name, relink_shipments_by_fulfillment,
+-- map_sales_order_lines, map_product_lines, map_purchase_order_lines, map_item_lines, map_partner_orders.
+-- Each holds one rule in an INSTEAD OF trigger. An INSERT applies the rule to the inserted key. A SELECT returns the
+-- keys. The triggers of tables and the daemon use them.
+
+-- Events --------------------------------------------------------------------------------------------------------------
 
 CREATE TABLE webhook_events (
-  -- One row for each delivery that was acknowledged, small on purpose: it is rewritten at every change of status, the
-  -- body (webhook_payloads) never. Once a row is here, the provider has been or may be told 200.
-  id                INTEGER PRIMARY KEY AUTOINCREMENT, -- grows, with gaps; never used again, even after
-                                             -- pruning: it is the ERP's idempotency key
-  source            TEXT NOT NULL,           -- who sent it: shopify | easypost | keycloak | sps
-  shop_domain       TEXT NOT NULL,           -- Shopify: x.myshopify.com; SPS: the directory; others: ''
-  topic             TEXT NOT NULL,           -- what happened, in the provider's words: orders/create, tracker.updated
-  webhook_id        TEXT NOT NULL,           -- the provider's id of this delivery; the same on its retries
-  status            TEXT NOT NULL DEFAULT 'received' -- received → processing → completed or failed
+  -- One row for each stored event. A row is small because every status change rewrites it; webhook_payloads holds the
+  -- body. The daemon answers 200 only after this row is committed.
+  id                INTEGER PRIMARY KEY AUTOINCREMENT, -- grows, with gaps; never reused, even after pruning: the ERP's
+                                                       -- idempotency key
+  source            TEXT NOT NULL,                     -- sender: shopify | easypost | keycloak | sps
+  shop_domain       TEXT NOT NULL,                     -- Shopify: x.myshopify.com; SPS: the directory; others: ''
+  topic             TEXT NOT NULL,                     -- kind of event, in the provider's words: orders/create,
+                                                       -- tracker.updated
+  webhook_id        TEXT NOT NULL,                     -- the provider's id of the event, the same when the provider
+                                                       -- sends it again
+  status            TEXT NOT NULL DEFAULT 'received'   -- received → processing → completed or failed
                     CHECK (status IN ('received', 'processing', 'completed', 'failed')),
-  attempts          INTEGER NOT NULL DEFAULT 0,  -- claims that counted; a graceful release gives its own back
-  max_attempts      INTEGER NOT NULL DEFAULT 8,  -- at this many the event fails; `events retry` raises it
-  claims            INTEGER NOT NULL DEFAULT 0,  -- claims ever made, never lowered: tells one claim from the next
-  next_attempt_at   TEXT,                    -- when it is due; only while received
-  locked_by         TEXT,                    -- hostname:pid of the worker that holds it; only while processing
-  locked_process    TEXT,                    -- boot id / pid namespace / start time of that process: a pid comes back, this does not
-  locked_at         TEXT,                    -- when it was claimed
-  lease_until       TEXT,                    -- the claim may be taken over after this; renewed while the handler runs
-  last_error        TEXT,                    -- why the last attempt did not complete it
-  note              TEXT,                    -- what the handler had to say when it completed it
-  received_at       TEXT NOT NULL,           -- when the delivery arrived
-  completed_at      TEXT,                    -- when it became completed or failed
-  provider_event_id TEXT,                    -- Shopify: the merchant's action, shared by all deliveries it caused
-  triggered_at      TEXT,                    -- when the provider says it happened, as the provider wrote it
-  same_body_as      INTEGER,                 -- an earlier event with the same bytes under another webhook_id, if any
-  same_name_as      INTEGER,                 -- SPS: an earlier event from a file of this name with other bytes, if any
-  erased_at         TEXT,                    -- when what it said was erased because Shopify asked for it; NULL: it was not
-  UNIQUE (source, shop_domain, webhook_id),  -- the only judge of duplicates
+  attempts          INTEGER NOT NULL DEFAULT 0,        -- claims that count; a released claim does not, nor one
+                                                       -- whose worker died before the handler ran
+  max_attempts      INTEGER NOT NULL DEFAULT 8,        -- the event fails at this many; `events retry` raises it
+  deaths            INTEGER NOT NULL DEFAULT 0,        -- last attempts in a row that ended with the death of the process
+                                                       -- or the end of the lease; above 0 the handler runs alone
+  fencing_token     INTEGER NOT NULL DEFAULT 0,        -- grows with each claim
+  next_attempt_at   TEXT,                              -- due time; only while received
+  locked_by         TEXT,                              -- hostname:pid of the lease owner; only while processing
+  locked_process    TEXT,                              -- identity of that process
+  locked_at         TEXT,                              -- time of the claim
+  lease_expires_at  TEXT,                              -- end of the lease
+  last_error        TEXT,                              -- why the last attempt did not complete the event
+  note              TEXT,                              -- remark of the handler: why the event changed nothing, or
+                                                       -- what it waits for
+  received_at       TEXT NOT NULL,                     -- arrival of the request
+  completed_at      TEXT,                              -- time when the status became completed or failed
+  provider_event_id TEXT,                              -- Shopify: the merchant's action, shared by all events that it
+                                                       -- caused
+  triggered_at      TEXT,                              -- the provider's time of the event, as the provider wrote it
+  same_body_as      INTEGER,                           -- an earlier event with the same bytes under another webhook_id,
+                                                       -- if any
+  same_name_as      INTEGER,                           -- SPS: an earlier event from a file of this name with other
+                                                       -- bytes, if any
+  redacted_at       TEXT,                              -- time when a redaction erased the event's content; NULL: not
+                                                       -- redacted
+  test              INTEGER NOT NULL DEFAULT 0         -- 1: a test event of `setup` or `send`; no table, destination or
+                    CHECK (test IN (0, 1)),            -- count has it
+  dismissed_at      TEXT,                              -- time when an operator dismissed the failed event; NULL: not
+                                                       -- dismissed, or retried since
+  dismissed_reason  TEXT,                              -- the operator's reason; a redaction erases it
+  dismissed_by      TEXT,                              -- the operator: user@host
+  UNIQUE (source, shop_domain, webhook_id),  -- decides what is a duplicate
+  CHECK (dismissed_at IS NULL OR status = 'failed'),
   CHECK ((status = 'processing') = (locked_by IS NOT NULL)),
   CHECK ((status = 'received') = (next_attempt_at IS NOT NULL))
 ) STRICT;
 
--- The queue. Finished rows are in none of these, so claiming costs the same with ten million events behind it.
+-- Indexes of the queue. They leave out finished events, so that a claim costs the same after ten million events.
 CREATE INDEX webhook_events_due ON webhook_events (next_attempt_at, id) WHERE status = 'received';
-CREATE INDEX webhook_events_held ON webhook_events (lease_until) WHERE status = 'processing';
+CREATE INDEX webhook_events_leased ON webhook_events (lease_expires_at) WHERE status = 'processing';
 CREATE INDEX webhook_events_failed ON webhook_events (id) WHERE status = 'failed';
+CREATE INDEX webhook_events_test ON webhook_events (id) WHERE test = 1;
 
 CREATE TABLE webhook_payloads (
-  -- What came over the wire, written once with its event and never changed.
-  event_id  INTEGER PRIMARY KEY REFERENCES webhook_events (id) ON DELETE CASCADE, -- whose payload it is
-  headers   TEXT NOT NULL,  -- JSON object, names in lower case, credentials left out
-  body      BLOB NOT NULL,  -- the exact bytes: sqlite3 events.db "SELECT writefile('body.json', body) FROM webhook_payloads WHERE event_id = 17"
-  body_hash INTEGER NOT NULL -- first 8 bytes of the body's SHA-256: finds the same body under another webhook_id
+  -- Body and headers as received. They are written once, with the event, and never change.
+  event_id  INTEGER PRIMARY KEY REFERENCES webhook_events (id) ON DELETE CASCADE, -- event of the payload
+  headers   TEXT NOT NULL,   -- JSON object; names in lower case, without credentials and signatures
+  body      BLOB NOT NULL,   -- exact bytes:
+                             -- SELECT writefile('body.json', body) FROM webhook_payloads WHERE event_id = 17
+  body_hash INTEGER NOT NULL -- first 8 bytes of the body's SHA-256; finds the same body under another webhook_id
 ) STRICT;
 CREATE INDEX webhook_payloads_by_hash ON webhook_payloads (body_hash);
 
 CREATE TABLE webhook_event_log (
-  -- Every change of status of every event, written in the transaction that made it.
-  id          INTEGER PRIMARY KEY,  -- in the order the changes were made
-  event_id    INTEGER NOT NULL REFERENCES webhook_events (id) ON DELETE CASCADE, -- whose change it is
-  at          TEXT NOT NULL,     -- when it was made
-  from_status TEXT,              -- NULL: the event arrived
-  to_status   TEXT NOT NULL,     -- the status since then
-  attempt     INTEGER NOT NULL,  -- the attempt it belongs to; 0 before the first
-  worker      TEXT,              -- hostname:pid of who did it
-  duration_ms INTEGER,           -- how long the attempt ran; NULL where nothing ran
-  error       TEXT               -- why it is not completed, or what happened to the claim
+  -- Every status change of every event, written in the transaction that makes the change.
+  id          INTEGER PRIMARY KEY, -- in the order of the changes
+  event_id    INTEGER NOT NULL REFERENCES webhook_events (id) ON DELETE CASCADE, -- event that changed
+  at          TEXT NOT NULL,       -- time of the change
+  from_status TEXT,                -- status before; NULL: the event arrived
+  to_status   TEXT NOT NULL,       -- status after
+  attempt     INTEGER NOT NULL,    -- attempt of the change; 0 before the first
+  worker      TEXT,                -- hostname:pid of the process that made the change
+  duration_ms INTEGER,             -- duration of the attempt; NULL if nothing ran
+  error       TEXT                 -- why the event is not completed, or why the claim ended
 ) STRICT;
 CREATE INDEX webhook_event_log_by_event ON webhook_event_log (event_id);
 
 CREATE TABLE webhook_conflicts (
-  -- A delivery that repeats a webhook_id with other bytes. The first one stays as it was; this one is kept beside it.
-  id          INTEGER PRIMARY KEY, -- in the order they came
-  event_id    INTEGER NOT NULL REFERENCES webhook_events (id) ON DELETE CASCADE, -- the event whose webhook_id it repeats
-  at          TEXT NOT NULL,     -- when it came
-  headers     TEXT NOT NULL,     -- its headers, as in webhook_payloads
-  body        BLOB NOT NULL,     -- its exact bytes
-  body_sha256 TEXT NOT NULL,     -- lower-case hex
-  UNIQUE (event_id, body_sha256) -- the same other bytes again are nothing new
+  -- Requests that repeat a webhook_id with other bytes. The event keeps its first body; this table keeps the other
+  -- one.
+  id          INTEGER PRIMARY KEY, -- in the order of arrival
+  event_id    INTEGER NOT NULL REFERENCES webhook_events (id) ON DELETE CASCADE, -- event whose webhook_id the request
+                                                                                 -- repeats
+  at          TEXT NOT NULL,       -- arrival of the request
+  headers     TEXT NOT NULL,       -- as in webhook_payloads
+  body        BLOB NOT NULL,       -- exact bytes
+  body_sha256 TEXT NOT NULL,       -- lower-case hex
+  UNIQUE (event_id, body_sha256) -- the same other bytes are stored once
 ) STRICT;
 
+CREATE TABLE event_subjects (
+  -- Subjects of each processed event. `novex-ingest events search` and redactions find events by them.
+  kind        TEXT NOT NULL, -- order, customer, product, fulfillment, fulfillment_order, return, refund, tracker,
+                             -- tracking_code …; each row that an event becomes has a subject for each column of its
+                             -- key: refund for refund_id
+  key         TEXT NOT NULL, -- number or code of the subject
+  shop_domain TEXT NOT NULL, -- shop of the event; '' if the source has no shops
+  event_id    INTEGER NOT NULL REFERENCES webhook_events (id) ON DELETE CASCADE, -- event
+  PRIMARY KEY (key, kind, shop_domain, event_id)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX event_subjects_by_event ON event_subjects (event_id);
+
 CREATE TABLE rejected_requests (
-  -- The last refused deliveries, a ring of 1,000 rows: for the question "why does the provider get a 401?".
-  -- `novex-ingest events rejected` prints them with what to check. No body and no secret is kept.
-  id           INTEGER PRIMARY KEY AUTOINCREMENT, -- grows; the row 1,000 before the newest is dropped
-  at           TEXT NOT NULL,    -- when it came
-  remote_addr  TEXT NOT NULL,    -- address it came from
-  method       TEXT NOT NULL,    -- POST, if it was a delivery at all
-  path         TEXT NOT NULL,    -- which address it was sent to
-  http_status  INTEGER NOT NULL, -- what it was answered
-  reason       TEXT NOT NULL,    -- signature_mismatch, unknown_shop, body_too_large, …
-  detail       TEXT,             -- what exactly, for the reason
-  header_names TEXT NOT NULL,    -- which headers came (names only), separated by spaces
-  body_sha256  TEXT,             -- lower-case hex of the bytes read; NULL when none were
-  body_bytes   INTEGER NOT NULL, -- how many bytes were read before the refusal
-  unrecorded   INTEGER NOT NULL DEFAULT 0 -- refusals since the row before that were over the recording rate
+  -- The last 1,000 rejected requests, for the question "why does the provider get a 401?". No body and no secret is
+  -- stored. `novex-ingest events rejected` lists them with what to check.
+  id           INTEGER PRIMARY KEY AUTOINCREMENT, -- grows; the row 1,000 before the newest is deleted
+  at           TEXT NOT NULL,                     -- arrival of the request
+  remote_addr  TEXT NOT NULL,                     -- address of the client
+  method       TEXT NOT NULL,                     -- POST for a webhook
+  path         TEXT NOT NULL,                     -- path of the request
+  http_status  INTEGER NOT NULL,                  -- status of the answer
+  reason       TEXT NOT NULL,                     -- signature_mismatch, unknown_shop, body_too_large, …
+  detail       TEXT,                              -- details of the reason
+  header_names TEXT NOT NULL,                     -- names of the headers, without values, separated by spaces
+  body_sha256  TEXT,                              -- lower-case hex of the bytes read; NULL: none
+  body_bytes   INTEGER NOT NULL,                  -- bytes read before the rejection
+  unrecorded   INTEGER NOT NULL DEFAULT 0         -- rejections since the row before that exceeded the recording rate
 ) STRICT;
 
 CREATE TABLE event_counts (
-  -- How many events there are, by source and status, kept by the triggers below: reading it is instant at any size.
+  -- Number of events by source and status, without test events. Triggers maintain it, so that a count costs the same
+  -- at any size.
   source TEXT NOT NULL,    -- as in webhook_events
   status TEXT NOT NULL,    -- as in webhook_events
-  events INTEGER NOT NULL, -- how many there are now
+  events INTEGER NOT NULL, -- number of events
   PRIMARY KEY (source, status)
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE event_counts_by_hour (
-  -- What happened in each hour, kept by the triggers below; read it as throughput_by_hour.
+  -- Number of events by hour and source, without test events. Triggers maintain it; read it as throughput_by_hour.
   hour      TEXT NOT NULL,              -- 2026-11-23T20
   source    TEXT NOT NULL,              -- as in webhook_events
   received  INTEGER NOT NULL DEFAULT 0, -- events that arrived
-  completed INTEGER NOT NULL DEFAULT 0, -- events that were completed in it
-  failed    INTEGER NOT NULL DEFAULT 0, -- events that failed for good in it
-  retried   INTEGER NOT NULL DEFAULT 0, -- attempts that did not complete their event and left it to be tried again
+  completed INTEGER NOT NULL DEFAULT 0, -- events that were completed
+  failed    INTEGER NOT NULL DEFAULT 0, -- events that failed for good
+  retried   INTEGER NOT NULL DEFAULT 0, -- attempts that failed and left their event to a later attempt
   PRIMARY KEY (hour, source)
 ) STRICT, WITHOUT ROWID;
 
-CREATE TRIGGER webhook_events_counted AFTER INSERT ON webhook_events BEGIN
+CREATE TRIGGER webhook_events_counted AFTER INSERT ON webhook_events WHEN NEW.test = 0 BEGIN
   INSERT INTO event_counts VALUES (NEW.source, NEW.status, 1)
     ON CONFLICT DO UPDATE SET events = events + 1;
   INSERT INTO event_counts_by_hour (hour, source, received) VALUES (substr(NEW.received_at, 1, 13), NEW.source, 1)
     ON CONFLICT DO UPDATE SET received = received + 1;
 END;
 
-CREATE TRIGGER webhook_events_recounted AFTER UPDATE OF status ON webhook_events WHEN OLD.status <> NEW.status BEGIN
+CREATE TRIGGER webhook_events_recounted AFTER UPDATE OF status ON webhook_events
+  WHEN OLD.status <> NEW.status AND NEW.test = 0 BEGIN
   UPDATE event_counts SET events = events - 1 WHERE source = OLD.source AND status = OLD.status;
   INSERT INTO event_counts VALUES (NEW.source, NEW.status, 1)
     ON CONFLICT DO UPDATE SET events = events + 1;
 END;
 
 CREATE TRIGGER webhook_events_finished AFTER UPDATE OF status ON webhook_events
-  WHEN NEW.status IN ('completed', 'failed') AND OLD.status <> NEW.status BEGIN
+  WHEN NEW.status IN ('completed', 'failed') AND OLD.status <> NEW.status AND NEW.test = 0 BEGIN
   INSERT INTO event_counts_by_hour (hour, source, completed, failed)
     VALUES (substr(NEW.completed_at, 1, 13), NEW.source, NEW.status = 'completed', NEW.status = 'failed')
     ON CONFLICT DO UPDATE SET completed = completed + excluded.completed, failed = failed + excluded.failed;
 END;
 
 CREATE TRIGGER webhook_events_retried AFTER UPDATE OF status ON webhook_events
-  WHEN OLD.status = 'processing' AND NEW.status = 'received' AND NEW.attempts = OLD.attempts BEGIN
+  WHEN OLD.status = 'processing' AND NEW.status = 'received' AND NEW.attempts = OLD.attempts AND NEW.test = 0 BEGIN
   INSERT INTO event_counts_by_hour (hour, source, retried) VALUES (substr(OLD.locked_at, 1, 13), NEW.source, 1)
     ON CONFLICT DO UPDATE SET retried = retried + 1;
 END;
 
-CREATE TRIGGER webhook_events_uncounted AFTER DELETE ON webhook_events BEGIN
+CREATE TRIGGER webhook_events_uncounted AFTER DELETE ON webhook_events WHEN OLD.test = 0 BEGIN
   UPDATE event_counts SET events = events - 1 WHERE source = OLD.source AND status = OLD.status;
 END;
 
 CREATE TABLE write_probe (
-  -- GET /healthz writes here, so that it says 200 only when an event could be stored too.
-  id INTEGER PRIMARY KEY CHECK (id = 1), -- one row, written over and over
-  at TEXT NOT NULL                       -- when a write succeeded last
+  -- GET /healthz writes here, so that it answers 200 only while an event could be stored.
+  id INTEGER PRIMARY KEY CHECK (id = 1), -- one row, which each probe overwrites
+  at TEXT NOT NULL                       -- time of the last successful write
 ) STRICT;
 
--- Handing on to destinations ----------------------------------------------------------------------------------------
+-- Deliveries ----------------------------------------------------------------------------------------------------------
 
 CREATE TABLE destination_deliveries (
-  -- One row for each event and destination that takes it, made in the transaction that completes the event. Delivered at least
-  -- once: the event's id is the key by which the other side takes it once.
-  id              INTEGER PRIMARY KEY AUTOINCREMENT, -- in the order of the events' completion
-  event_id        INTEGER NOT NULL REFERENCES webhook_events (id) ON DELETE CASCADE, -- what is handed on
-  destination     TEXT NOT NULL,               -- its name in the configuration
-  ordering_key    TEXT NOT NULL,               -- what two deliveries must not overtake each other for: shop and order; '' for nothing
-  status          TEXT NOT NULL DEFAULT 'pending' -- pending → delivering → delivered or failed
+  -- One row for each event and destination that wants it, inserted in the transaction that completes the event. A
+  -- delivery arrives at least once: the receiver uses the event id as idempotency key.
+  id               INTEGER PRIMARY KEY AUTOINCREMENT, -- in the order in which the events were completed
+  event_id         INTEGER NOT NULL REFERENCES webhook_events (id) ON DELETE CASCADE, -- event to deliver
+  destination      TEXT NOT NULL,                     -- its name in config.toml
+  ordering_key     TEXT NOT NULL,                     -- deliveries with one key keep their order: shop and order; ''
+                                                      -- for no order
+  status           TEXT NOT NULL DEFAULT 'pending'    -- pending → delivering → delivered or failed
                   CHECK (status IN ('pending', 'delivering', 'delivered', 'failed')),
-  attempts        INTEGER NOT NULL DEFAULT 0,  -- attempts that counted; one that found a destination still down and out of reach does not
-  max_attempts    INTEGER NOT NULL,            -- at this many it fails; `events retry` gives new ones
-  claims          INTEGER NOT NULL DEFAULT 0,  -- claims ever made: tells one claim from the next
-  next_attempt_at TEXT,                        -- when it is due; only while pending
-  not_before      TEXT,                        -- when the destination asked for it (Retry-After), or others are to be tried first; NULL: neither
-  locked_by       TEXT,                        -- hostname:pid of who delivers it; only while delivering
-  locked_process  TEXT,                        -- boot id / pid namespace / start time of that process
-  lease_until     TEXT,                        -- the claim may be taken over after this
-  last_error      TEXT,                        -- why the last attempt did not deliver it
-  created_at      TEXT NOT NULL,               -- when the event was completed
-  finished_at     TEXT,                        -- when it was delivered or failed
+  attempts         INTEGER NOT NULL DEFAULT 0,        -- attempts that count; a probe of a destination that is still
+                                                      -- unreachable does not
+  max_attempts     INTEGER NOT NULL,                  -- the delivery fails at this many; `events retry` raises it
+  deaths           INTEGER NOT NULL DEFAULT 0,        -- last attempts in a row that ended with the death of the process
+                                                      -- or the end of the lease; above 0 it is sent alone
+  fencing_token    INTEGER NOT NULL DEFAULT 0,        -- grows with each claim
+  next_attempt_at  TEXT,                              -- due time; only while pending
+  not_before       TEXT,                              -- earliest time that Retry-After or a rejection of this event
+                                                      -- set; NULL: none
+  locked_by        TEXT,                              -- hostname:pid of the lease owner; only while delivering
+  locked_process   TEXT,                              -- identity of that process
+  locked_at        TEXT,                              -- time of the claim
+  lease_expires_at TEXT,                              -- end of the lease
+  last_error       TEXT,                              -- why the last attempt did not deliver the event, with the
+                                                      -- answer of the destination: up to 2,000 characters
+  created_at       TEXT NOT NULL,                     -- time when the event was completed
+  finished_at      TEXT,                              -- time when the status became delivered or failed
+  dismissed_at     TEXT,                              -- time when an operator dismissed the failed delivery; NULL: not
+                                                      -- dismissed, or retried since
+  dismissed_reason TEXT,                              -- the operator's reason; a redaction erases it
+  dismissed_by     TEXT,                              -- the operator: user@host
   UNIQUE (event_id, destination),
+  CHECK (dismissed_at IS NULL OR status = 'failed'),
   CHECK ((status = 'delivering') = (locked_by IS NOT NULL)),
   CHECK ((status = 'pending') = (next_attempt_at IS NOT NULL))
 ) STRICT;
 CREATE INDEX destination_deliveries_due ON destination_deliveries (destination, event_id) WHERE status = 'pending';
-CREATE INDEX destination_deliveries_held ON destination_deliveries (destination, ordering_key) WHERE status = 'delivering';
-CREATE INDEX destination_deliveries_in_order ON destination_deliveries (destination, ordering_key, event_id) WHERE status = 'pending';
+CREATE INDEX destination_deliveries_in_flight ON destination_deliveries (destination, ordering_key)
+  WHERE status = 'delivering';
+CREATE INDEX destination_deliveries_in_order ON destination_deliveries (destination, ordering_key, event_id)
+  WHERE status = 'pending';
 CREATE INDEX destination_deliveries_failed ON destination_deliveries (id) WHERE status = 'failed';
 
 CREATE TABLE destination_delivery_log (
-  -- Every attempt at every delivery.
-  id          INTEGER PRIMARY KEY, -- in the order they ended
-  delivery_id INTEGER NOT NULL REFERENCES destination_deliveries (id) ON DELETE CASCADE, -- which delivery
-  at          TEXT NOT NULL,       -- when it ended
-  to_status   TEXT NOT NULL,       -- the delivery's status since then
-  attempt     INTEGER NOT NULL,    -- which attempt
-  worker      TEXT,                -- hostname:pid of who made it
-  duration_ms INTEGER,             -- how long it took; NULL where nothing ran
-  error       TEXT                 -- why it was not delivered
+  -- Every attempt of every delivery.
+  id          INTEGER PRIMARY KEY, -- in the order in which the attempts ended
+  delivery_id INTEGER NOT NULL REFERENCES destination_deliveries (id) ON DELETE CASCADE, -- delivery of the attempt
+  at          TEXT NOT NULL,       -- end of the attempt
+  to_status   TEXT NOT NULL,       -- status of the delivery after the attempt
+  attempt     INTEGER NOT NULL,    -- number of the attempt
+  worker      TEXT,                -- hostname:pid of the process that made the attempt
+  duration_ms INTEGER,             -- duration of the attempt; NULL if nothing ran
+  error       TEXT                 -- why the attempt did not deliver the event
 ) STRICT;
 CREATE INDEX destination_delivery_log_by_delivery ON destination_delivery_log (delivery_id);
 
 CREATE TABLE destinations (
-  -- How each destination is doing; shared by all processes. `novex-ingest destinations list` shows it.
-  name            TEXT PRIMARY KEY,            -- as in the configuration
-  paused_at       TEXT,                        -- since when an operator holds it: `novex-ingest destinations pause`
-  failures        INTEGER NOT NULL DEFAULT 0,  -- one after another, until now
-  down_since      TEXT,                        -- it counts as down since then; NULL: it does not
-  rest_until      TEXT,                        -- nothing is tried before this; then one delivery, to see whether it is back
-  last_error      TEXT,                        -- why the last attempt failed
-  last_success_at TEXT                         -- when it took something last
+  -- State of each destination, shared by all processes. `novex-ingest destinations list` shows it.
+  name                 TEXT PRIMARY KEY,           -- as in config.toml
+  paused_at            TEXT,                       -- time when an operator paused it: `novex-ingest destinations pause`
+  consecutive_failures INTEGER NOT NULL DEFAULT 0, -- failed attempts since the last success
+  down_since           TEXT,                       -- time when the circuit breaker opened; NULL: it is closed
+  next_probe_at        TEXT,                       -- no attempt before this; the next one is a single probe
+  last_error           TEXT,                       -- why the last attempt failed; NULL after a success, and after a
+                                                   -- redaction
+  last_error_at        TEXT,                       -- time of that attempt; NULL after a success
+  recovered_at         TEXT,                       -- time of the first success after last_error; NULL: none
+  last_success_at      TEXT                        -- time of the last delivery
 ) STRICT;
 
--- Privacy ---------------------------------------------------------------------------------------------------------
+-- Privacy -------------------------------------------------------------------------------------------------------------
 
-CREATE TABLE erased_subjects (
-  -- Whom and what an erasure was about (customers/redact, shop/redact), so that an event that comes late is erased too.
-  shop_domain TEXT NOT NULL,    -- whose it was
+CREATE TABLE redacted_subjects (
+  -- Subjects of every redaction (customers/redact, shop/redact), so that an event that arrives later is redacted too.
+  shop_domain TEXT NOT NULL,    -- shop of the subject; '' for a tracking code
   kind        TEXT NOT NULL,    -- customer, order, tracking_code or shop
-  key         TEXT NOT NULL,    -- Shopify's number or the carrier's; it names nobody by itself
-  at          TEXT NOT NULL,    -- when it was erased
-  by_event    INTEGER NOT NULL, -- the event that asked for it
+  key         TEXT NOT NULL,    -- number or tracking code; it names no person by itself
+  at          TEXT NOT NULL,    -- time of the redaction
+  by_event    INTEGER NOT NULL, -- event that requested the redaction
   PRIMARY KEY (shop_domain, kind, key)
 ) STRICT, WITHOUT ROWID;
 
-CREATE TABLE erasures (
-  -- Every erasure that was asked for and done, in numbers only: what destinations are given in place of the erased body.
-  event_id    INTEGER PRIMARY KEY, -- the event that asked for it
-  at          TEXT NOT NULL,       -- when it was done
-  shop_domain TEXT NOT NULL,       -- whose it was
-  notice      TEXT NOT NULL,       -- JSON in the shape of Shopify's body: the shop, the customer's number, the orders' numbers
-  late        INTEGER NOT NULL DEFAULT 0, -- events that were erased since because they came late
-  scrubbed_at TEXT                 -- when the file was written anew without traces; NULL: not yet, see `novex-ingest privacy scrub`
+CREATE TABLE redactions (
+  -- Every completed redaction, in numbers only. Destinations receive the notice in place of the erased body.
+  event_id    INTEGER PRIMARY KEY,        -- event that requested the redaction
+  at          TEXT NOT NULL,              -- time of the redaction
+  shop_domain TEXT NOT NULL,              -- shop that the redaction is about
+  notice      TEXT NOT NULL,              -- JSON in the shape of Shopify's body: shop, customer number, order numbers
+  late_events INTEGER NOT NULL DEFAULT 0, -- events that arrived later and were redacted too
+  scrubbed_at TEXT                        -- time of the scrub; NULL: not yet, see `novex-ingest privacy scrub`
 ) STRICT;
-CREATE INDEX erasures_unscrubbed ON erasures (event_id) WHERE scrubbed_at IS NULL;
+CREATE INDEX redactions_unscrubbed ON redactions (event_id) WHERE scrubbed_at IS NULL;
+
+CREATE TABLE destructive_requests (
+  -- Events that ask to erase or delete something: every redaction that a worker has looked at, and every other one that
+  -- was refused. `novex-ingest privacy list` shows them.
+  event_id    INTEGER PRIMARY KEY, -- event of the request
+  shop_domain TEXT NOT NULL,       -- shop of the event
+  topic       TEXT NOT NULL,       -- topic of the event
+  body_hash   INTEGER NOT NULL,    -- as in webhook_payloads; recognises a copy after a redaction erased the body
+  state       TEXT NOT NULL        -- waiting until due_at; refused and waiting for a decision; stopped or accepted by an
+                                   -- operator; done
+              CHECK (state IN ('waiting', 'refused', 'stopped', 'accepted', 'done')),
+  received_at TEXT NOT NULL,       -- arrival of the event
+  due_at      TEXT,                -- time of the work; only while waiting
+  deadline_at TEXT,                -- end of Shopify's time limit for a redaction
+  reason      TEXT,                -- why it was refused, or why an operator stopped it
+  decided_by  TEXT,                -- operator who stopped or accepted it: user@host
+  decided_at  TEXT                 -- time of that decision
+) STRICT;
+CREATE INDEX destructive_requests_by_hash ON destructive_requests (body_hash);
+CREATE INDEX destructive_requests_by_state ON destructive_requests (state);
 
 CREATE TABLE data_requests (
-  -- A customer asks for their data (customers/data_request). `novex-ingest privacy export ID` gathers it for the shop's owner.
-  id           INTEGER PRIMARY KEY, -- in the order they came
-  event_id     INTEGER NOT NULL UNIQUE, -- the event that asked
-  shop_domain  TEXT NOT NULL,       -- whose customer it is
-  request_id   INTEGER,             -- Shopify's number of the request
-  customer_id  INTEGER,             -- as in customers
-  orders       TEXT NOT NULL,       -- JSON: the orders that are asked for
-  requested_at TEXT NOT NULL,       -- when it was asked
-  due_at       TEXT NOT NULL,       -- to be answered by then
-  done_at      TEXT                 -- when a person said that it was; NULL: it is open
+  -- Requests of customers for their data (customers/data_request). `novex-ingest privacy export ID` collects the
+  -- answer.
+  id           INTEGER PRIMARY KEY,     -- in the order of arrival
+  event_id     INTEGER NOT NULL UNIQUE, -- event of the request
+  shop_domain  TEXT NOT NULL,           -- shop of the customer
+  request_id   INTEGER,                 -- Shopify's number of the request
+  customer_id  INTEGER,                 -- as in customers
+  orders       TEXT NOT NULL,           -- JSON: numbers of the requested orders
+  requested_at TEXT NOT NULL,           -- time of the request
+  due_at       TEXT NOT NULL,           -- deadline of the answer
+  done_at      TEXT                     -- time when an operator marked it as answered; NULL: open
 ) STRICT;
 
--- Views for people -----------------------------------------------------------------------------------------------
+-- Views for operators -------------------------------------------------------------------------------------------------
 
 CREATE VIEW queue AS
-  -- What is not finished yet, what is being worked first, then the next due: SELECT * FROM queue; what waits to be handed on is
-  -- in destination_queue.
+  -- Unfinished events: those in process, then the others by due time. destination_queue lists the deliveries.
   SELECT * FROM (
     SELECT id, source, topic, shop_domain, webhook_id, status, attempts || ' of ' || max_attempts AS attempts,
-           'held by ' || locked_by || ' until ' || lease_until AS due, received_at, last_error
-      FROM webhook_events WHERE status = 'processing' ORDER BY lease_until)
+           'leased by ' || locked_by || ' until ' || lease_expires_at AS due, received_at, last_error
+      FROM webhook_events WHERE status = 'processing' ORDER BY lease_expires_at)
   UNION ALL
   SELECT * FROM (
     SELECT id, source, topic, shop_domain, webhook_id, status, attempts || ' of ' || max_attempts AS attempts,
@@ -259,209 +385,216 @@ CREATE VIEW queue AS
       FROM webhook_events WHERE status = 'received' ORDER BY next_attempt_at, id);
 
 CREATE VIEW failures AS
-  -- What failed for good, why and since when, newest first. `novex-ingest events retry ID` gives it another chance.
+  -- Events that failed for good and were not dismissed, newest first, without test events. `novex-ingest events retry
+  -- ID` gives an event new attempts, `events dismiss ID --reason TEXT` takes it out of this view.
   SELECT id, source, topic, shop_domain, webhook_id, attempts, completed_at AS failed_at, last_error AS error, received_at
-    FROM webhook_events WHERE status = 'failed' ORDER BY id DESC;
+    FROM webhook_events WHERE status = 'failed' AND dismissed_at IS NULL AND test = 0 ORDER BY id DESC;
 
 CREATE VIEW destination_queue AS
-  -- What waits to be handed on, and why it waits, by destination in the order it will go.
-  SELECT d.destination, d.event_id, e.source, e.topic, d.ordering_key, d.status, d.attempts || ' of ' || d.max_attempts AS attempts,
-         CASE WHEN d.status = 'delivering' THEN 'held by ' || d.locked_by || ' until ' || d.lease_until
+  -- Unfinished deliveries and the reason of their wait, by destination and in order of delivery.
+  SELECT d.destination, d.event_id, e.source, e.topic, d.ordering_key, d.status,
+         d.attempts || ' of ' || d.max_attempts AS attempts,
+         CASE WHEN d.status = 'delivering' THEN 'leased by ' || d.locked_by || ' until ' || d.lease_expires_at
               WHEN s.paused_at IS NOT NULL THEN 'paused by hand'
-              WHEN s.rest_until > strftime('%Y-%m-%dT%H:%M:%fZ', 'now') THEN 'the destination is down until ' || s.rest_until
+              WHEN s.next_probe_at > strftime('%Y-%m-%dT%H:%M:%fZ', 'now')
+              THEN 'the destination is down until ' || s.next_probe_at
               WHEN d.next_attempt_at <= strftime('%Y-%m-%dT%H:%M:%fZ', 'now') THEN 'now'
               ELSE d.next_attempt_at END AS due, d.last_error
-    FROM destination_deliveries d JOIN webhook_events e ON e.id = d.event_id LEFT JOIN destinations s ON s.name = d.destination
+    FROM destination_deliveries d JOIN webhook_events e ON e.id = d.event_id
+    LEFT JOIN destinations s ON s.name = d.destination
    WHERE d.status IN ('pending', 'delivering') ORDER BY d.destination, d.event_id;
 
 CREATE VIEW destination_failures AS
-  -- What could not be handed on, newest first. `novex-ingest events retry ID` tries again.
+  -- Deliveries that failed for good and were not dismissed, newest first. `novex-ingest events retry ID` gives a
+  -- delivery new attempts, `events dismiss ID --reason TEXT` takes it out of this view.
   SELECT d.event_id, d.destination, e.source, e.topic, d.attempts, d.finished_at AS failed_at, d.last_error AS error
-    FROM destination_deliveries d JOIN webhook_events e ON e.id = d.event_id WHERE d.status = 'failed' ORDER BY d.id DESC;
+    FROM destination_deliveries d JOIN webhook_events e ON e.id = d.event_id
+   WHERE d.status = 'failed' AND d.dismissed_at IS NULL ORDER BY d.id DESC;
 
-CREATE VIEW deliveries AS
-  -- The trail of each event: SELECT * FROM deliveries WHERE event_id = 17;
+CREATE VIEW event_history AS
+  -- Status changes of each event: SELECT * FROM event_history WHERE event_id = 17;
   SELECT l.event_id, e.source, e.topic, e.webhook_id, l.at,
-         coalesce(l.from_status || ' → ', '') || l.to_status AS step, l.attempt, l.worker, l.duration_ms, l.error
+         coalesce(l.from_status || ' → ', '') || l.to_status AS transition, l.attempt, l.worker, l.duration_ms, l.error
     FROM webhook_event_log l JOIN webhook_events e ON e.id = l.event_id ORDER BY l.event_id, l.id;
 
 CREATE VIEW throughput_by_hour AS
-  -- What came and what was done, hour by hour (UTC), the last hour first.
+  -- Numbers of received, completed, failed and retried events by hour (UTC), newest first.
   SELECT hour || ':00Z' AS hour, source, received, completed, failed, retried
     FROM event_counts_by_hour ORDER BY hour DESC, source;
 
 CREATE VIEW conflicts AS
-  -- Deliveries that repeated a webhook_id with other bytes. Nothing was overwritten: compare the two bodies.
+  -- Requests that repeated a webhook_id with other bytes, newest first. Nothing was overwritten: compare the two
+  -- bodies.
   SELECT c.id, c.at, c.event_id, e.source, e.topic, e.webhook_id,
          length(p.body) AS first_bytes, length(c.body) AS second_bytes, c.body_sha256 AS second_sha256
     FROM webhook_conflicts c JOIN webhook_events e ON e.id = c.event_id JOIN webhook_payloads p ON p.event_id = e.id
    ORDER BY c.id DESC;
 
--- The audit trail ---------------------------------------------------------------------------------------------------
+-- Audit trail ---------------------------------------------------------------------------------------------------------
 
 CREATE TABLE system_log (
-  -- What happened in Keycloak: who signed in, who failed to, who changed what. Rows are only added: triggers refuse anything else,
-  -- and each row's hash covers the row before, so that what gets past them shows. `novex-ingest audit verify` checks the chain.
-  id            INTEGER PRIMARY KEY,  -- 1, 2, 3 … without a gap
-  event_id      INTEGER NOT NULL UNIQUE, -- the event that brought it; its number stays when the event is pruned
-  at            TEXT NOT NULL,        -- when it happened, by Keycloak's clock
-  type          TEXT NOT NULL,        -- LOGIN, LOGIN_ERROR, LOGOUT …; of an admin's doing USER-CREATE, CLIENT-UPDATE …
-  realm         TEXT,                 -- the realm's name, or its id where the name is not told
-  user_id       TEXT,                 -- who, by Keycloak's id
-  username      TEXT,                 -- who, by name
-  client_id     TEXT,                 -- with which application
-  ip_address    TEXT,                 -- from where
-  session_id    TEXT,                 -- in which session
-  operation     TEXT,                 -- of an admin's doing: CREATE, UPDATE, DELETE, ACTION
-  resource      TEXT,                 -- … on what: USER, CLIENT, REALM_ROLE …
-  resource_path TEXT,                 -- … on which one: users/d0c1b2a3-…
-  result        TEXT NOT NULL CHECK (result IN ('ok', 'error')), -- whether it came to pass
-  error         TEXT,                 -- why not: invalid_user_credentials …
-  details       TEXT,                 -- JSON: the event's details; what an admin wrote is in the event's body
-  prev_hash     TEXT NOT NULL,        -- the hash of the row before; 64 zeros for the first
-  hash          TEXT NOT NULL         -- SHA-256 over prev_hash and the columns above, see src/store/system_log.rs
+  -- Sign-ins and admin actions at Keycloak, and dismissals by operators. Rows are only added; triggers refuse every
+  -- other change. The hash of each row covers the row before, so that a change past the triggers shows.
+  -- `novex-ingest audit verify` checks the chain.
+  id            INTEGER PRIMARY KEY,     -- 1, 2, 3 … without a gap
+  event_id      INTEGER UNIQUE,          -- event of the entry; the number stays when the event is pruned; NULL: an
+                                         -- operator's action, which resource_path names
+  at            TEXT NOT NULL,           -- time of the event, by Keycloak's clock
+  type          TEXT NOT NULL,           -- LOGIN, LOGIN_ERROR, LOGOUT …; of an admin action USER-CREATE, CLIENT-UPDATE
+                                         -- …; of an operator EVENT-DISMISS, EVENT-STOP, EVENT-RUN
+  realm         TEXT,                    -- name of the realm, or its id if the event has no name
+  user_id       TEXT,                    -- user, by Keycloak's id
+  username      TEXT,                    -- user, by name; of an operator user@host
+  client_id     TEXT,                    -- application
+  ip_address    TEXT,                    -- address of the client
+  session_id    TEXT,                    -- session
+  operation     TEXT,                    -- of an admin action: CREATE, UPDATE, DELETE, ACTION; of an operator DISMISS,
+                                         -- STOP, RUN
+  resource      TEXT,                    -- of an admin action: USER, CLIENT, REALM_ROLE …; of an operator EVENT
+  resource_path TEXT,                    -- of an admin action: users/d0c1b2a3-…; of an operator events/17 or
+                                         -- events/17/destinations/erp
+  result        TEXT NOT NULL CHECK (result IN ('ok', 'error')), -- ok or error
+  error         TEXT,                    -- reason of the error: invalid_user_credentials …
+  details       TEXT,                    -- JSON: details of the event; the event's body has the values that an admin
+                                         -- wrote
+  prev_hash     TEXT NOT NULL,           -- hash of the row before; 64 zeros for the first
+  hash          TEXT NOT NULL            -- SHA-256 over prev_hash and the columns above, see
+                                         -- src/store/audit/system_log.rs
 ) STRICT;
-CREATE INDEX system_log_login_errors_by_user ON system_log (lower(coalesce(username, user_id)), at) WHERE type = 'LOGIN_ERROR';
+CREATE INDEX system_log_login_errors_by_user ON system_log (lower(coalesce(username, user_id)), at)
+  WHERE type = 'LOGIN_ERROR';
 CREATE INDEX system_log_login_errors_by_address ON system_log (ip_address, at) WHERE type = 'LOGIN_ERROR';
 
-CREATE TABLE system_log_anchors (
-  -- Where old rows of system_log were cut off, and who signed that off. What stays begins with the hash kept here.
-  id            INTEGER PRIMARY KEY, -- in the order of the cuts
-  at            TEXT NOT NULL,       -- when it was cut
-  signed_off_by TEXT NOT NULL,       -- who did it: user@host
-  rows          INTEGER NOT NULL,    -- how many rows went
-  last_id       INTEGER NOT NULL,    -- the last row that went
-  last_hash     TEXT NOT NULL,       -- and its hash
-  hash          TEXT NOT NULL        -- SHA-256 over the anchor before and the columns above, see src/store/system_log.rs
+CREATE TABLE system_log_truncations (
+  -- Truncations of system_log, and the operator of each. The remaining rows start from the hash of the last deleted
+  -- row.
+  id            INTEGER PRIMARY KEY, -- in the order of the truncations
+  at            TEXT NOT NULL,       -- time of the truncation
+  signed_off_by TEXT NOT NULL,       -- operator: user@host
+  rows          INTEGER NOT NULL,    -- number of deleted rows
+  last_id       INTEGER NOT NULL,    -- last deleted row
+  last_hash     TEXT NOT NULL,       -- hash of that row
+  hash          TEXT NOT NULL        -- SHA-256 over the truncation before and the columns above, see
+                                     -- src/store/audit/system_log.rs
 ) STRICT;
 
-CREATE TRIGGER system_log_is_not_changed BEFORE UPDATE ON system_log BEGIN
-  SELECT RAISE(ABORT, 'system_log is an audit trail: rows are never changed');
+CREATE TRIGGER system_log_refuse_update BEFORE UPDATE ON system_log BEGIN
+  SELECT RAISE(ABORT, 'system_log is an audit trail: rows never change');
 END;
-CREATE TRIGGER system_log_is_not_deleted BEFORE DELETE ON system_log
-  WHEN OLD.id > (SELECT coalesce(max(last_id), 0) FROM system_log_anchors) BEGIN
-  SELECT RAISE(ABORT, 'system_log is an audit trail: rows go only by novex-ingest audit cut, which leaves an anchor');
+CREATE TRIGGER system_log_refuse_delete BEFORE DELETE ON system_log
+  WHEN OLD.id > (SELECT coalesce(max(last_id), 0) FROM system_log_truncations) BEGIN
+  SELECT RAISE(ABORT, 'system_log is an audit trail: only novex-ingest audit truncate deletes rows');
 END;
-CREATE TRIGGER system_log_only_grows BEFORE INSERT ON system_log
-  WHEN NEW.id <> 1 + coalesce((SELECT max(id) FROM system_log), (SELECT max(last_id) FROM system_log_anchors), 0) BEGIN
-  SELECT RAISE(ABORT, 'system_log is an audit trail: a row goes behind the last one');
+CREATE TRIGGER system_log_append_only BEFORE INSERT ON system_log
+  WHEN NEW.id <> 1 + coalesce((SELECT max(id) FROM system_log), (SELECT max(last_id) FROM system_log_truncations), 0) BEGIN
+  SELECT RAISE(ABORT, 'system_log is an audit trail: a new row follows the last one');
 END;
-CREATE TRIGGER system_log_has_an_event_once BEFORE INSERT ON system_log
+CREATE TRIGGER system_log_event_unique BEFORE INSERT ON system_log
   WHEN EXISTS (SELECT 1 FROM system_log WHERE event_id = NEW.event_id) BEGIN
-  SELECT RAISE(ABORT, 'system_log is an audit trail: this event is in it already');
+  SELECT RAISE(ABORT, 'system_log is an audit trail: it has a row for this event');
 END;
-CREATE TRIGGER system_log_anchors_fit BEFORE INSERT ON system_log_anchors
-  WHEN NEW.last_id <= (SELECT coalesce(max(last_id), 0) FROM system_log_anchors)
+CREATE TRIGGER system_log_truncations_fit BEFORE INSERT ON system_log_truncations
+  WHEN NEW.last_id <= (SELECT coalesce(max(last_id), 0) FROM system_log_truncations)
     OR NEW.rows IS NOT (SELECT count(*) FROM system_log WHERE id <= NEW.last_id)
     OR NEW.last_hash IS NOT (SELECT hash FROM system_log WHERE id = NEW.last_id) BEGIN
-  SELECT RAISE(ABORT, 'system_log_anchors is part of the audit trail: this anchor does not fit it');
+  SELECT RAISE(ABORT, 'system_log_truncations is part of the audit trail: this truncation does not match system_log');
 END;
-CREATE TRIGGER system_log_anchors_are_not_changed BEFORE UPDATE ON system_log_anchors BEGIN
-  SELECT RAISE(ABORT, 'system_log_anchors is part of the audit trail: rows are never changed');
+CREATE TRIGGER system_log_truncations_refuse_update BEFORE UPDATE ON system_log_truncations BEGIN
+  SELECT RAISE(ABORT, 'system_log_truncations is part of the audit trail: rows never change');
 END;
-CREATE TRIGGER system_log_anchors_are_not_deleted BEFORE DELETE ON system_log_anchors BEGIN
-  SELECT RAISE(ABORT, 'system_log_anchors is part of the audit trail: rows are never deleted');
+CREATE TRIGGER system_log_truncations_refuse_delete BEFORE DELETE ON system_log_truncations BEGIN
+  SELECT RAISE(ABORT, 'system_log_truncations is part of the audit trail: rows are never deleted');
 END;
 
 CREATE TABLE alerts (
-  -- What a person should look at: one row for one trouble, which grows while the trouble goes on.
-  id       INTEGER PRIMARY KEY, -- in the order they were raised
+  -- Repeated failed logins that a person should look at. One row grows while the logins go on.
+  id       INTEGER PRIMARY KEY, -- in the order in which the alerts were raised
   kind     TEXT NOT NULL,       -- login_errors_of_user, login_errors_from_address
-  subject  TEXT NOT NULL,       -- whom or what it is about
-  first_at TEXT NOT NULL,       -- when it was too much
-  last_at  TEXT NOT NULL,       -- when it happened last
-  count    INTEGER NOT NULL,    -- how often so far
-  message  TEXT NOT NULL        -- what happened and what to do
+  subject  TEXT NOT NULL,       -- user or address
+  first_at TEXT NOT NULL,       -- time when the threshold was exceeded
+  last_at  TEXT NOT NULL,       -- time of the last failed login
+  count    INTEGER NOT NULL,    -- failed logins until now
+  message  TEXT NOT NULL        -- fact and fix
 ) STRICT;
 CREATE INDEX alerts_by_subject ON alerts (kind, subject, last_at);
 
-CREATE TABLE event_subjects (
-  -- What each worked event is about, to find it by (`novex-ingest events search`) and to erase it by.
-  kind        TEXT NOT NULL,    -- order, customer, product, fulfillment, fulfillment_order, return, refund, tracker, tracking_code …
-  key         TEXT NOT NULL,    -- its number or code
-  shop_domain TEXT NOT NULL,    -- the event's shop; '' where the source knows no shops
-  event_id    INTEGER NOT NULL REFERENCES webhook_events (id) ON DELETE CASCADE, -- the event
-  PRIMARY KEY (key, kind, shop_domain, event_id)
-) STRICT, WITHOUT ROWID;
-CREATE INDEX event_subjects_by_event ON event_subjects (event_id);
-
--- The ERP's tables -----------------------------------------------------------------------------------------------
+-- Shopify -------------------------------------------------------------------------------------------------------------
 --
--- What events mean, whatever order they came in: a column holds what the newest event says that states it (`version`). Children
--- that come before their parent are here already, and join it by its number when it comes. A column that is not known is NULL.
+-- ERP tables are projections of events. A column holds the value of the newest event that states it, whatever order the
+-- events arrive in (row_version, column_versions). A child may be here before its parent and joins it by its number.
 
 CREATE TABLE sales_orders (
-  -- A Shopify order. Money is exact decimal text in `currency`, as Shopify wrote it. The newest `updated_at` stays, in
-  -- whatever order events come; the customer's data is erased when Shopify asks for it.
-  shop_domain          TEXT NOT NULL,    -- whose it is: Shopify's numbers are unique within a shop
-  order_id             INTEGER NOT NULL, -- Shopify's number, 64 bit
-  name                 TEXT,             -- what people call it: #1001
-  currency             TEXT,             -- ISO 4217, of all amounts here
-  presentment_currency TEXT,             -- what the customer paid in
+  -- An order at Shopify. Amounts are in `currency`, as Shopify wrote them. A redaction clears the customer's data.
+  shop_domain          TEXT NOT NULL,    -- shop
+  order_id             INTEGER NOT NULL, -- Shopify's number
+  name                 TEXT,             -- number that people see: #1001
+  currency             TEXT,             -- ISO 4217, of all amounts of the order
+  presentment_currency TEXT,             -- currency that the customer paid in
   total                TEXT,             -- total_price: as ordered
   current_total        TEXT,             -- current_total_price: after edits, refunds and removals
   subtotal             TEXT,             -- subtotal_price: the lines less discounts, before tax and shipping
   total_tax            TEXT,             -- all taxes together
   total_discounts      TEXT,             -- all discounts together
   total_shipping       TEXT,             -- all shipping lines together
-  total_outstanding    TEXT,             -- what is not paid yet
+  total_outstanding    TEXT,             -- amount not paid yet
   taxes_included       INTEGER,          -- 1: prices include tax
   financial_status     TEXT,             -- pending, authorized, paid, refunded …
-  fulfillment_status   TEXT,             -- NULL: nothing shipped yet; partial, fulfilled …
-  po_number            TEXT,             -- the buyer's purchase order number, where one was given
-  customer_id          INTEGER,          -- Shopify's number of the customer
-  email                TEXT,             -- the customer's address for this order
-  phone                TEXT,             -- the customer's phone for this order
-  note                 TEXT,             -- what the customer or the merchant noted
-  tags                 TEXT,             -- as at Shopify, separated by commas
-  source_name          TEXT,             -- web, pos, an app's name …
-  location_id          INTEGER,          -- where it was placed or is to be fulfilled, if one was named
+  fulfillment_status   TEXT,             -- NULL: nothing shipped; partial, fulfilled …
+  po_number            TEXT,             -- purchase order number of the buyer, if there is one
+  customer_id          INTEGER,          -- as in customers
+  email                TEXT,             -- address of the customer for this order
+  phone                TEXT,             -- phone of the customer for this order
+  note                 TEXT,             -- note of the customer or the merchant
+  tags                 TEXT,             -- separated by commas
+  source_name          TEXT,             -- web, pos, name of an app …
+  location_id          INTEGER,          -- location where it was placed or is fulfilled, if the order names one
   total_weight         INTEGER,          -- grams
-  test                 INTEGER,          -- 1: a test order, not to be shipped
+  test                 INTEGER,          -- 1: a test order; do not ship it
   cancel_reason        TEXT,             -- customer, fraud, inventory, declined, other
-  created_at           TEXT,             -- when the order was placed
-  processed_at         TEXT,             -- when it counts as placed: imports set it back
-  updated_at           TEXT,             -- as Shopify has it
-  cancelled_at         TEXT,             -- when it was cancelled; NULL: it was not
-  closed_at            TEXT,             -- when it was closed; NULL: open
-  deleted_at           TEXT,             -- when it was deleted at Shopify; no later update brings it back
-  version              TEXT NOT NULL,    -- as of which event: its own time, when it was sent, its bytes; the greater wins
-  earlier              TEXT,             -- JSON: columns the newest event did not state, each with the version it is as of
-  event_id             INTEGER NOT NULL, -- the newest event that this row is as of
+  created_at           TEXT,             -- time when the order was placed
+  processed_at         TEXT,             -- time that counts as placed; an import sets it back
+  updated_at           TEXT,             -- last change at the provider
+  cancelled_at         TEXT,             -- cancellation; NULL: not cancelled
+  closed_at            TEXT,             -- closing; NULL: open
+  deleted_at           TEXT,             -- deletion at the provider; final
+  row_version          TEXT NOT NULL,    -- version of the newest event
+  column_versions      TEXT,             -- versions of the columns that it left out
+  event_id             INTEGER NOT NULL, -- the newest event
   PRIMARY KEY (shop_domain, order_id)
 ) STRICT;
 
 CREATE TABLE sales_order_lines (
-  -- The lines of a sales order, in the order's own sequence.
-  shop_domain          TEXT NOT NULL,    -- with order_id: the order it belongs to
+  -- Lines of a sales order. Amounts are in the currency of the order.
+  shop_domain          TEXT NOT NULL,    -- shop
   order_id             INTEGER NOT NULL, -- as in sales_orders
-  line_id              INTEGER NOT NULL, -- Shopify's number, 64 bit
-  position             INTEGER NOT NULL, -- 1, 2, 3 … as on the order
-  sku                  TEXT,             -- the seller's own item number
+  line_id              INTEGER NOT NULL, -- Shopify's number
+  position             INTEGER NOT NULL, -- 1, 2, 3 …
+  sku                  TEXT,             -- item number of the seller
   product_id           INTEGER,          -- NULL: a custom line without a product
-  variant_id           INTEGER,          -- the size, flavour or case of the product
-  title                TEXT,             -- the product's name when it was ordered
-  variant_title        TEXT,             -- the variant's name when it was ordered
-  vendor               TEXT,             -- the product's vendor
+  variant_id           INTEGER,          -- size, flavour or case of the product
+  title                TEXT,             -- name of the product at the time of the order
+  variant_title        TEXT,             -- name of the variant at the time of the order
+  vendor               TEXT,             -- vendor of the product
   quantity             INTEGER NOT NULL, -- units ordered
   current_quantity     INTEGER,          -- units left after edits, refunds and removals
   fulfillable_quantity INTEGER,          -- units not shipped yet
   fulfillment_status   TEXT,             -- NULL, partial or fulfilled
-  price                TEXT,             -- of one unit, exact decimal text in the order's currency
-  total_discount       TEXT,             -- taken off this line, in the order's currency
+  price                TEXT,             -- price of one unit
+  total_discount       TEXT,             -- discount on the line
   grams                INTEGER,          -- weight of one unit
   requires_shipping    INTEGER,          -- 0: nothing to ship
   taxable              INTEGER,          -- 0: free of tax
   gift_card            INTEGER,          -- 1: a gift card
-  properties           TEXT,             -- JSON: what the customer chose or wrote for this line
-  item                 TEXT,             -- the ERP's item by shopify_product_mappings; NULL: not mapped, see unmapped_lines
+  properties           TEXT,             -- JSON: values that the customer chose or wrote for the line
+  item                 TEXT,             -- the ERP's item by shopify_product_mappings; NULL: not mapped, see
+                                         -- unmapped_lines
   item_quantity        TEXT,             -- quantity in the ERP's unit, by the mapping's factor; exact decimal text
   PRIMARY KEY (shop_domain, order_id, line_id)
 ) STRICT;
 
 CREATE TABLE sales_order_addresses (
-  -- Where a sales order is shipped and billed to.
-  shop_domain   TEXT NOT NULL,    -- with order_id: the order it belongs to
+  -- Shipping and billing address of a sales order.
+  shop_domain   TEXT NOT NULL,    -- shop
   order_id      INTEGER NOT NULL, -- as in sales_orders
   kind          TEXT NOT NULL,    -- shipping or billing
   first_name    TEXT,             -- as the customer wrote it
@@ -480,291 +613,293 @@ CREATE TABLE sales_order_addresses (
 ) STRICT;
 
 CREATE TABLE sales_order_taxes (
-  -- Every tax on a sales order: on its lines, on its shipping, and their sum.
-  shop_domain TEXT NOT NULL,    -- with order_id: the order it belongs to
+  -- Taxes of a sales order: on its lines, on its shipping lines, and their sum. In the currency of the order.
+  shop_domain TEXT NOT NULL,    -- shop
   order_id    INTEGER NOT NULL, -- as in sales_orders
-  position    INTEGER NOT NULL, -- 1, 2, 3 … in its scope
+  position    INTEGER NOT NULL, -- 1, 2, 3 … in the scope
   scope       TEXT NOT NULL,    -- order, line or shipping
-  line_id     INTEGER,          -- the line or shipping line it is on; NULL: the order
-  title       TEXT,             -- what the tax is called
-  rate        TEXT,             -- 0.08 is 8 %; exact decimal text
-  price       TEXT,             -- amount in the order's currency
+  line_id     INTEGER,          -- line or shipping line of the tax; NULL: the order
+  title       TEXT,             -- name of the tax
+  rate        TEXT,             -- 0.08 is 8 %
+  price       TEXT,             -- amount of the tax
   PRIMARY KEY (shop_domain, order_id, scope, position)
 ) STRICT;
 
 CREATE TABLE sales_order_discounts (
-  -- Every discount on a sales order: codes that were entered, what was applied, and how much of it fell on which line.
-  shop_domain TEXT NOT NULL,    -- with order_id: the order it belongs to
+  -- Discounts of a sales order: codes that the customer entered, discounts that Shopify applied, and the share of each
+  -- line. Amounts are in the currency of the order.
+  shop_domain TEXT NOT NULL,    -- shop
   order_id    INTEGER NOT NULL, -- as in sales_orders
-  position    INTEGER NOT NULL, -- 1, 2, 3 … in its scope
+  position    INTEGER NOT NULL, -- 1, 2, 3 … in the scope
   scope       TEXT NOT NULL,    -- code, application, line or shipping
-  line_id     INTEGER,          -- the line or shipping line it fell on; NULL: the order
-  code        TEXT,             -- what the customer entered
-  title       TEXT,             -- what the discount is called
-  type        TEXT,             -- as Shopify calls it: percentage, fixed_amount, automatic, manual …
-  value       TEXT,             -- percent or amount, by value_type
+  line_id     INTEGER,          -- line or shipping line of the discount; NULL: the order
+  code        TEXT,             -- code that the customer entered
+  title       TEXT,             -- name of the discount
+  type        TEXT,             -- in Shopify's words: percentage, fixed_amount, automatic, manual …
+  value       TEXT,             -- percentage or amount, by value_type
   value_type  TEXT,             -- percentage or fixed_amount
-  amount      TEXT,             -- taken off, in the order's currency
+  amount      TEXT,             -- amount of the discount
   PRIMARY KEY (shop_domain, order_id, scope, position)
 ) STRICT;
 
 CREATE TABLE sales_order_shipping_lines (
-  -- How a sales order is to be shipped, and what that costs.
-  shop_domain      TEXT NOT NULL,    -- with order_id: the order it belongs to
+  -- Shipping methods and their prices on a sales order, in the currency of the order.
+  shop_domain      TEXT NOT NULL,    -- shop
   order_id         INTEGER NOT NULL, -- as in sales_orders
   line_id          INTEGER NOT NULL, -- Shopify's number
-  position         INTEGER NOT NULL, -- 1, 2, 3 … as on the order
-  title            TEXT,             -- what the customer chose
-  code             TEXT,             -- the rate's code
-  source           TEXT,             -- who made the rate
+  position         INTEGER NOT NULL, -- 1, 2, 3 …
+  title            TEXT,             -- method that the customer chose
+  code             TEXT,             -- code of the rate
+  source           TEXT,             -- origin of the rate
   carrier          TEXT,             -- carrier_identifier
-  price            TEXT,             -- before discounts, in the order's currency
+  price            TEXT,             -- before discounts
   discounted_price TEXT,             -- after discounts
   PRIMARY KEY (shop_domain, order_id, line_id)
 ) STRICT;
 
 CREATE TABLE sales_order_edits (
-  -- A change to an order after it was placed (orders/edited). The order itself comes with its next update.
-  shop_domain  TEXT NOT NULL,    -- whose it is: Shopify's numbers are unique within a shop
-  edit_id      INTEGER NOT NULL, -- Shopify's number
-  order_id     INTEGER,          -- as in sales_orders
-  staff_note   TEXT,             -- why
-  user_id      INTEGER,          -- who, by Shopify's number
-  app_id       INTEGER,          -- which app
-  created_at   TEXT,             -- when it was begun
-  committed_at TEXT,             -- when it took effect
-  version      TEXT NOT NULL,    -- as of which event: its own time, when it was sent, its bytes; the greater wins
-  earlier      TEXT,             -- JSON: columns the newest event did not state, each with the version it is as of
-  event_id     INTEGER NOT NULL, -- the newest event that this row is as of
+  -- A change of an order after it was placed (orders/edited). The next update of the order has the result.
+  shop_domain     TEXT NOT NULL,    -- shop
+  edit_id         INTEGER NOT NULL, -- Shopify's number
+  order_id        INTEGER,          -- as in sales_orders
+  staff_note      TEXT,             -- reason
+  user_id         INTEGER,          -- user who edited, by Shopify's number
+  app_id          INTEGER,          -- app that edited, by Shopify's number
+  created_at      TEXT,             -- start of the edit
+  committed_at    TEXT,             -- time when the edit took effect
+  row_version     TEXT NOT NULL,    -- version of the newest event
+  column_versions TEXT,             -- versions of the columns that it left out
+  event_id        INTEGER NOT NULL, -- the newest event
   PRIMARY KEY (shop_domain, edit_id)
 ) STRICT;
 
 CREATE TABLE sales_order_edit_lines (
-  -- What an edit added to or took from the lines of its order.
-  shop_domain TEXT NOT NULL,    -- with edit_id: the edit it belongs to
+  -- Lines that an edit added to its order or removed from it.
+  shop_domain TEXT NOT NULL,    -- shop
   edit_id     INTEGER NOT NULL, -- as in sales_order_edits
   line_id     INTEGER NOT NULL, -- as in sales_order_lines
   change      TEXT NOT NULL,    -- added or removed
-  quantity    INTEGER,          -- how many units
+  quantity    INTEGER,          -- units
   PRIMARY KEY (shop_domain, edit_id, line_id, change)
 ) STRICT;
 
 CREATE TABLE order_transactions (
-  -- A movement of money on an order: authorization, sale, capture, refund, void.
-  shop_domain    TEXT NOT NULL,    -- whose it is: Shopify's numbers are unique within a shop
-  transaction_id INTEGER NOT NULL, -- Shopify's number
-  order_id       INTEGER,          -- as in sales_orders; the order may come later
-  parent_id      INTEGER,          -- the transaction it follows on
-  kind           TEXT,             -- authorization, sale, capture, refund, void
-  status         TEXT,             -- success, pending, failure, error
-  gateway        TEXT,             -- who moves the money
-  amount         TEXT,             -- exact decimal text
-  currency       TEXT,             -- ISO 4217
-  test           INTEGER,          -- 1: no real money
-  error_code     TEXT,             -- why it failed
-  created_at     TEXT,             -- when it was made
-  processed_at   TEXT,             -- when it took effect
-  version        TEXT NOT NULL,    -- as of which event: its own time, when it was sent, its bytes; the greater wins
-  earlier        TEXT,             -- JSON: columns the newest event did not state, each with the version it is as of
-  event_id       INTEGER NOT NULL, -- the newest event that this row is as of
+  -- A payment step of an order: authorization, sale, capture, refund, void.
+  shop_domain     TEXT NOT NULL,    -- shop
+  transaction_id  INTEGER NOT NULL, -- Shopify's number
+  order_id        INTEGER,          -- as in sales_orders; may be here before its order
+  parent_id       INTEGER,          -- the transaction before, such as the authorization of a capture
+  kind            TEXT,             -- authorization, sale, capture, refund, void
+  status          TEXT,             -- success, pending, failure, error
+  gateway         TEXT,             -- payment gateway
+  amount          TEXT,             -- amount
+  currency        TEXT,             -- ISO 4217
+  test            INTEGER,          -- 1: no real money
+  error_code      TEXT,             -- reason of the failure
+  created_at      TEXT,             -- creation at the provider
+  processed_at    TEXT,             -- time when it took effect
+  row_version     TEXT NOT NULL,    -- version of the newest event
+  column_versions TEXT,             -- versions of the columns that it left out
+  event_id        INTEGER NOT NULL, -- the newest event
   PRIMARY KEY (shop_domain, transaction_id)
 ) STRICT;
 
 CREATE TABLE refunds (
-  -- Money or goods given back on an order.
-  shop_domain  TEXT NOT NULL,    -- whose it is: Shopify's numbers are unique within a shop
-  refund_id    INTEGER NOT NULL, -- Shopify's number
-  order_id     INTEGER,          -- as in sales_orders; the order may come later
-  note         TEXT,             -- why
-  restock      INTEGER,          -- 1: goods go back into stock
-  user_id      INTEGER,          -- who, by Shopify's number
-  return_id    INTEGER,          -- the return it belongs to
-  created_at   TEXT,             -- when it was made
-  processed_at TEXT,             -- when it took effect
-  version      TEXT NOT NULL,    -- as of which event: its own time, when it was sent, its bytes; the greater wins
-  earlier      TEXT,             -- JSON: columns the newest event did not state, each with the version it is as of
-  event_id     INTEGER NOT NULL, -- the newest event that this row is as of
+  -- A refund of an order: money, goods or both.
+  shop_domain     TEXT NOT NULL,    -- shop
+  refund_id       INTEGER NOT NULL, -- Shopify's number
+  order_id        INTEGER,          -- as in sales_orders; may be here before its order
+  note            TEXT,             -- reason
+  restock         INTEGER,          -- 1: the goods go back into stock
+  user_id         INTEGER,          -- user who refunded, by Shopify's number
+  return_id       INTEGER,          -- as in returns
+  created_at      TEXT,             -- creation at the provider
+  processed_at    TEXT,             -- time when it took effect
+  row_version     TEXT NOT NULL,    -- version of the newest event
+  column_versions TEXT,             -- versions of the columns that it left out
+  event_id        INTEGER NOT NULL, -- the newest event
   PRIMARY KEY (shop_domain, refund_id)
 ) STRICT;
 
 CREATE TABLE refund_lines (
-  -- Which lines a refund gives back, and how many units.
-  shop_domain    TEXT NOT NULL,    -- with refund_id: the refund it belongs to
+  -- Lines of a refund. Amounts are in the currency of the order.
+  shop_domain    TEXT NOT NULL,    -- shop
   refund_id      INTEGER NOT NULL, -- as in refunds
   refund_line_id INTEGER NOT NULL, -- Shopify's number
   line_id        INTEGER,          -- as in sales_order_lines
-  quantity       INTEGER,          -- units given back
+  quantity       INTEGER,          -- units refunded
   restock_type   TEXT,             -- no_restock, cancel, return, legacy_restock
-  location_id    INTEGER,          -- where the goods go
-  subtotal       TEXT,             -- exact decimal text in the order's currency
-  total_tax      TEXT,             -- the tax on it
+  location_id    INTEGER,          -- location that restocks the goods
+  subtotal       TEXT,             -- amount before tax
+  total_tax      TEXT,             -- tax of the amount
   PRIMARY KEY (shop_domain, refund_id, refund_line_id)
 ) STRICT;
 
 CREATE TABLE fulfillments (
-  -- A package or delivery that left for the customer, as Shopify knows it.
-  shop_domain      TEXT NOT NULL,    -- whose it is: Shopify's numbers are unique within a shop
+  -- A package or delivery that left for the customer, as Shopify states it.
+  shop_domain      TEXT NOT NULL,    -- shop
   fulfillment_id   INTEGER NOT NULL, -- Shopify's number
-  order_id         INTEGER,          -- as in sales_orders; the order may come later
+  order_id         INTEGER,          -- as in sales_orders; may be here before its order
   name             TEXT,             -- #1001.1
   status           TEXT,             -- pending, open, success, cancelled, error, failure
   shipment_status  TEXT,             -- confirmed, in_transit, delivered …
-  service          TEXT,             -- who fulfils: manual or a service's name
-  location_id      INTEGER,          -- where it left from
-  tracking_company TEXT,             -- the carrier
-  created_at       TEXT,             -- when it was made
-  updated_at       TEXT,             -- as Shopify has it
-  version          TEXT NOT NULL,    -- as of which event: its own time, when it was sent, its bytes; the greater wins
-  earlier          TEXT,             -- JSON: columns the newest event did not state, each with the version it is as of
-  event_id         INTEGER NOT NULL, -- the newest event that this row is as of
+  service          TEXT,             -- fulfillment service: manual or a name
+  location_id      INTEGER,          -- location that shipped
+  tracking_company TEXT,             -- carrier
+  created_at       TEXT,             -- creation at the provider
+  updated_at       TEXT,             -- last change at the provider
+  row_version      TEXT NOT NULL,    -- version of the newest event
+  column_versions  TEXT,             -- versions of the columns that it left out
+  event_id         INTEGER NOT NULL, -- the newest event
   PRIMARY KEY (shop_domain, fulfillment_id)
 ) STRICT;
 
 CREATE TABLE fulfillment_lines (
-  -- Which lines a fulfillment carries.
-  shop_domain    TEXT NOT NULL,    -- with fulfillment_id: the fulfillment it belongs to
+  -- Lines of a fulfillment.
+  shop_domain    TEXT NOT NULL,    -- shop
   fulfillment_id INTEGER NOT NULL, -- as in fulfillments
   line_id        INTEGER NOT NULL, -- as in sales_order_lines
   sku            TEXT,             -- as on the order
-  quantity       INTEGER,          -- units in it
+  quantity       INTEGER,          -- units in the package
   PRIMARY KEY (shop_domain, fulfillment_id, line_id)
 ) STRICT;
 
 CREATE TABLE fulfillment_tracking_numbers (
-  -- The carrier's numbers of a fulfillment. Shipments find their order by these.
-  shop_domain    TEXT NOT NULL,    -- with fulfillment_id: the fulfillment it belongs to
+  -- Tracking numbers of a fulfillment, one for each box. Shipments find their order by them.
+  shop_domain    TEXT NOT NULL,    -- shop
   fulfillment_id INTEGER NOT NULL, -- as in fulfillments
-  position       INTEGER NOT NULL, -- 1, 2, 3 … a box each
-  number         TEXT NOT NULL,    -- the carrier's tracking code
-  url            TEXT,             -- where the customer can follow it
+  position       INTEGER NOT NULL, -- 1, 2, 3 …
+  number         TEXT NOT NULL,    -- tracking code of the carrier
+  url            TEXT,             -- tracking page for the customer
   PRIMARY KEY (shop_domain, fulfillment_id, position)
 ) STRICT;
 
 CREATE TABLE fulfillment_events (
-  -- A step of a fulfillment on its way, as a carrier or app told Shopify.
-  shop_domain           TEXT NOT NULL,    -- whose it is: Shopify's numbers are unique within a shop
+  -- A step of a fulfillment on its way, as a carrier or app reported it to Shopify.
+  shop_domain           TEXT NOT NULL,    -- shop
   fulfillment_event_id  INTEGER NOT NULL, -- Shopify's number
   fulfillment_id        INTEGER,          -- as in fulfillments
   order_id              INTEGER,          -- as in sales_orders
   status                TEXT,             -- label_printed, in_transit, out_for_delivery, delivered, failure …
-  message               TEXT,             -- in words
-  happened_at           TEXT,             -- when it happened
-  estimated_delivery_at TEXT,             -- when it should arrive
-  city                  TEXT,             -- where
-  province              TEXT,             -- where
-  zip                   TEXT,             -- where
-  country               TEXT,             -- where
-  created_at            TEXT,             -- when it was told
-  updated_at            TEXT,             -- as Shopify has it
-  deleted_at            TEXT,             -- when it was taken back
-  version               TEXT NOT NULL,    -- as of which event: its own time, when it was sent, its bytes; the greater wins
-  earlier               TEXT,             -- JSON: columns the newest event did not state, each with the version it is as of
-  event_id              INTEGER NOT NULL, -- the newest event that this row is as of
+  message               TEXT,             -- text of the carrier
+  happened_at           TEXT,             -- time of the event
+  estimated_delivery_at TEXT,             -- expected delivery
+  city                  TEXT,             -- place of the event
+  province              TEXT,             -- place of the event
+  zip                   TEXT,             -- place of the event
+  country               TEXT,             -- place of the event
+  created_at            TEXT,             -- creation at the provider
+  updated_at            TEXT,             -- last change at the provider
+  deleted_at            TEXT,             -- deletion at the provider; final
+  row_version           TEXT NOT NULL,    -- version of the newest event
+  column_versions       TEXT,             -- versions of the columns that it left out
+  event_id              INTEGER NOT NULL, -- the newest event
   PRIMARY KEY (shop_domain, fulfillment_event_id)
 ) STRICT;
 
 CREATE TABLE fulfillment_orders (
-  -- The work of fulfilling an order from one location: what waits, is on hold, was moved or cancelled. Its events state only
-  -- what they change and carry no time of their own: when Shopify sent them decides.
-  shop_domain          TEXT NOT NULL,    -- whose it is: Shopify's numbers are unique within a shop
+  -- The work to fulfill an order from one location: open, on hold, moved or cancelled. Its events state only what they
+  -- change and have no time of their own; the time when Shopify sent them decides which is newer.
+  shop_domain          TEXT NOT NULL,    -- shop
   fulfillment_order_id INTEGER NOT NULL, -- Shopify's number
-  order_id             INTEGER,          -- as in sales_orders, where an event named it
+  order_id             INTEGER,          -- as in sales_orders, if an event named it
   status               TEXT,             -- open, in_progress, on_hold, scheduled, cancelled, incomplete, closed
   request_status       TEXT,             -- unsubmitted, submitted, accepted, rejected, cancellation_requested …
-  location_id          INTEGER,          -- where it is to be fulfilled
-  fulfill_at           TEXT,             -- not before this
-  fulfill_by           TEXT,             -- not after this
+  location_id          INTEGER,          -- location that fulfills
+  fulfill_at           TEXT,             -- earliest time to fulfill
+  fulfill_by           TEXT,             -- latest time to fulfill
   delivery_method      TEXT,             -- shipping, pickup, local …
-  message              TEXT,             -- what the merchant or the service said last
-  replaced_by          INTEGER,          -- the fulfillment order that took its place
-  split_from           INTEGER,          -- the fulfillment order it was split from or moved from
-  last_topic           TEXT,             -- the event that the row is as of
-  changed_at           TEXT,             -- when that event was sent
-  version              TEXT NOT NULL,    -- as of which event: its own time, when it was sent, its bytes; the greater wins
-  earlier              TEXT,             -- JSON: columns the newest event did not state, each with the version it is as of
-  event_id             INTEGER NOT NULL, -- the newest event that this row is as of
+  message              TEXT,             -- last message of the merchant or the service
+  replaced_by          INTEGER,          -- fulfillment order that replaced this one
+  split_from           INTEGER,          -- fulfillment order that this one was split or moved from
+  last_topic           TEXT,             -- topic of the newest event
+  changed_at           TEXT,             -- time of the newest event
+  row_version          TEXT NOT NULL,    -- version of the newest event
+  column_versions      TEXT,             -- versions of the columns that it left out
+  event_id             INTEGER NOT NULL, -- the newest event
   PRIMARY KEY (shop_domain, fulfillment_order_id)
 ) STRICT;
 
 CREATE TABLE fulfillment_holds (
-  -- Why a fulfillment order must wait.
-  shop_domain          TEXT NOT NULL,    -- whose it is: Shopify's numbers are unique within a shop
+  -- A reason why a fulfillment order must wait.
+  shop_domain          TEXT NOT NULL,    -- shop
   hold_id              INTEGER NOT NULL, -- Shopify's number
   fulfillment_order_id INTEGER,          -- as in fulfillment_orders
   reason               TEXT,             -- awaiting_payment, inventory_out_of_stock, incorrect_address, other …
-  reason_notes         TEXT,             -- in words
-  handle               TEXT,             -- the app's own name for it
-  held_at              TEXT,             -- when it was told
-  released_at          TEXT,             -- when fulfillment_holds/released told that it ended
-  version              TEXT NOT NULL,    -- as of which event: its own time, when it was sent, its bytes; the greater wins
-  earlier              TEXT,             -- JSON: columns the newest event did not state, each with the version it is as of
-  event_id             INTEGER NOT NULL, -- the newest event that this row is as of
+  reason_notes         TEXT,             -- text of the reason
+  handle               TEXT,             -- the app's own name of the hold
+  held_at              TEXT,             -- time of the event that placed the hold
+  released_at          TEXT,             -- time of the event fulfillment_holds/released
+  row_version          TEXT NOT NULL,    -- version of the newest event
+  column_versions      TEXT,             -- versions of the columns that it left out
+  event_id             INTEGER NOT NULL, -- the newest event
   PRIMARY KEY (shop_domain, hold_id)
 ) STRICT;
 
 CREATE TABLE returns (
-  -- Goods that a customer wants to send back. Its events carry no time of their own: when Shopify sent them decides.
-  shop_domain        TEXT NOT NULL,    -- whose it is: Shopify's numbers are unique within a shop
+  -- A return of goods by a customer. Its events have no time of their own; the time when Shopify sent them decides
+  -- which is newer.
+  shop_domain        TEXT NOT NULL,    -- shop
   return_id          INTEGER NOT NULL, -- Shopify's number
-  order_id           INTEGER,          -- as in sales_orders; the order may come later
+  order_id           INTEGER,          -- as in sales_orders; may be here before its order
   name               TEXT,             -- #1001-R1
   status             TEXT,             -- requested, open, closed, declined, canceled
-  total_return_lines INTEGER,          -- units to come back
-  decline_reason     TEXT,             -- why it was declined
-  decline_note       TEXT,             -- in words
-  last_topic         TEXT,             -- the event that the row is as of
-  changed_at         TEXT,             -- when that event was sent
-  version            TEXT NOT NULL,    -- as of which event: its own time, when it was sent, its bytes; the greater wins
-  earlier            TEXT,             -- JSON: columns the newest event did not state, each with the version it is as of
-  event_id           INTEGER NOT NULL, -- the newest event that this row is as of
+  total_return_lines INTEGER,          -- units to return
+  decline_reason     TEXT,             -- reason of the refusal
+  decline_note       TEXT,             -- text of the refusal
+  last_topic         TEXT,             -- topic of the newest event
+  changed_at         TEXT,             -- time of the newest event
+  row_version        TEXT NOT NULL,    -- version of the newest event
+  column_versions    TEXT,             -- versions of the columns that it left out
+  event_id           INTEGER NOT NULL, -- the newest event
   PRIMARY KEY (shop_domain, return_id)
 ) STRICT;
 
 CREATE TABLE return_lines (
-  -- Which goods a return brings back.
-  shop_domain    TEXT NOT NULL,    -- with return_id: the return it belongs to
+  -- Lines of a return.
+  shop_domain    TEXT NOT NULL,    -- shop
   return_id      INTEGER NOT NULL, -- as in returns
   return_line_id INTEGER NOT NULL, -- Shopify's number
-  line_id        INTEGER,          -- as in sales_order_lines, where it was named
+  line_id        INTEGER,          -- as in sales_order_lines, if the event named it
   quantity       INTEGER,          -- units
   reason         TEXT,             -- size_too_small, unwanted, defective …
-  note           TEXT,             -- in words
+  note           TEXT,             -- note of the customer
   PRIMARY KEY (shop_domain, return_id, return_line_id)
 ) STRICT;
 
 CREATE TABLE customers (
-  -- A Shopify customer. Erased when Shopify asks for it.
-  shop_domain        TEXT NOT NULL,    -- whose it is: Shopify's numbers are unique within a shop
+  -- A customer at Shopify. A redaction deletes the row.
+  shop_domain        TEXT NOT NULL,    -- shop
   customer_id        INTEGER NOT NULL, -- Shopify's number
-  email              TEXT,             -- address
-  phone              TEXT,             -- number
-  first_name         TEXT,             -- name
-  last_name          TEXT,             -- name
+  email              TEXT,             -- email address
+  phone              TEXT,             -- phone number
+  first_name         TEXT,             -- first name
+  last_name          TEXT,             -- last name
   state              TEXT,             -- disabled, invited, enabled, declined
-  note               TEXT,             -- what the merchant noted
-  tags               TEXT,             -- as at Shopify, separated by commas
+  note               TEXT,             -- note of the merchant
+  tags               TEXT,             -- separated by commas
   currency           TEXT,             -- ISO 4217
   tax_exempt         INTEGER,          -- 1: pays no tax
-  verified_email     INTEGER,          -- 1: the address was confirmed
+  verified_email     INTEGER,          -- 1: the address is confirmed
   default_address_id INTEGER,          -- as in customer_addresses
-  merged_into        INTEGER,          -- the customer that took this one's place
-  created_at         TEXT,             -- when it was made
-  updated_at         TEXT,             -- as Shopify has it
-  deleted_at         TEXT,             -- when it was deleted at Shopify; no later update brings it back
-  version            TEXT NOT NULL,    -- as of which event: its own time, when it was sent, its bytes; the greater wins
-  earlier            TEXT,             -- JSON: columns the newest event did not state, each with the version it is as of
-  event_id           INTEGER NOT NULL, -- the newest event that this row is as of
+  merged_into        INTEGER,          -- customer that this one was merged into
+  created_at         TEXT,             -- creation at the provider
+  updated_at         TEXT,             -- last change at the provider
+  deleted_at         TEXT,             -- deletion at the provider; final
+  row_version        TEXT NOT NULL,    -- version of the newest event
+  column_versions    TEXT,             -- versions of the columns that it left out
+  event_id           INTEGER NOT NULL, -- the newest event
   PRIMARY KEY (shop_domain, customer_id)
 ) STRICT;
 
 CREATE TABLE customer_addresses (
-  -- The addresses a customer has entered.
-  shop_domain   TEXT NOT NULL,    -- with customer_id: whose address it is
+  -- Addresses of a customer. A redaction deletes them.
+  shop_domain   TEXT NOT NULL,    -- shop
   customer_id   INTEGER NOT NULL, -- as in customers
   address_id    INTEGER NOT NULL, -- Shopify's number
-  position      INTEGER NOT NULL, -- 1, 2, 3 … as listed
-  first_name    TEXT,             -- name
-  last_name     TEXT,             -- name
+  position      INTEGER NOT NULL, -- 1, 2, 3 …
+  first_name    TEXT,             -- first name
+  last_name     TEXT,             -- last name
   company       TEXT,             -- company
   address1      TEXT,             -- street and number
   address2      TEXT,             -- apartment, floor …
@@ -774,39 +909,39 @@ CREATE TABLE customer_addresses (
   zip           TEXT,             -- postal code
   country       TEXT,             -- by name
   country_code  TEXT,             -- ISO 3166, two letters
-  phone         TEXT,             -- number
-  is_default    INTEGER,          -- 1: the one used first
+  phone         TEXT,             -- phone number
+  is_default    INTEGER,          -- 1: the default address
   PRIMARY KEY (shop_domain, customer_id, address_id)
 ) STRICT;
 
 CREATE TABLE products (
   -- A product at Shopify.
-  shop_domain  TEXT NOT NULL,    -- whose it is: Shopify's numbers are unique within a shop
-  product_id   INTEGER NOT NULL, -- Shopify's number
-  title        TEXT,             -- name
-  handle       TEXT,             -- its name in addresses
-  vendor       TEXT,             -- who makes it
-  product_type TEXT,             -- as the merchant sorts it
-  status       TEXT,             -- active, draft, archived
-  tags         TEXT,             -- separated by commas
-  published_at TEXT,             -- on sale since; NULL: not on sale
-  created_at   TEXT,             -- when it was made
-  updated_at   TEXT,             -- as Shopify has it
-  deleted_at   TEXT,             -- when it was deleted at Shopify; no later update brings it back
-  version      TEXT NOT NULL,    -- as of which event: its own time, when it was sent, its bytes; the greater wins
-  earlier      TEXT,             -- JSON: columns the newest event did not state, each with the version it is as of
-  event_id     INTEGER NOT NULL, -- the newest event that this row is as of
+  shop_domain     TEXT NOT NULL,    -- shop
+  product_id      INTEGER NOT NULL, -- Shopify's number
+  title           TEXT,             -- name
+  handle          TEXT,             -- name in URLs
+  vendor          TEXT,             -- manufacturer
+  product_type    TEXT,             -- category of the merchant
+  status          TEXT,             -- active, draft, archived
+  tags            TEXT,             -- separated by commas
+  published_at    TEXT,             -- on sale since; NULL: not on sale
+  created_at      TEXT,             -- creation at the provider
+  updated_at      TEXT,             -- last change at the provider
+  deleted_at      TEXT,             -- deletion at the provider; final
+  row_version     TEXT NOT NULL,    -- version of the newest event
+  column_versions TEXT,             -- versions of the columns that it left out
+  event_id        INTEGER NOT NULL, -- the newest event
   PRIMARY KEY (shop_domain, product_id)
 ) STRICT;
 
 CREATE TABLE product_variants (
-  -- What can be ordered of a product: a size, a flavour, a case.
-  shop_domain       TEXT NOT NULL,    -- with product_id: the product it belongs to
+  -- A variant of a product that can be ordered: a size, a flavour, a case.
+  shop_domain       TEXT NOT NULL,    -- shop
   product_id        INTEGER NOT NULL, -- as in products
   variant_id        INTEGER NOT NULL, -- Shopify's number
-  position          INTEGER NOT NULL, -- 1, 2, 3 … as listed
+  position          INTEGER NOT NULL, -- 1, 2, 3 …
   title             TEXT,             -- name
-  sku               TEXT,             -- the seller's own item number
+  sku               TEXT,             -- item number of the seller
   barcode           TEXT,             -- GTIN, UPC, EAN …
   price             TEXT,             -- in the shop's currency
   compare_at_price  TEXT,             -- the price before a reduction
@@ -815,163 +950,169 @@ CREATE TABLE product_variants (
   option3           TEXT,             -- size, flavour …
   taxable           INTEGER,          -- 0: free of tax
   inventory_item_id INTEGER,          -- as in inventory_items
-  inventory_policy  TEXT,             -- deny or continue: sold when out of stock?
-  updated_at        TEXT,             -- as Shopify has it
+  inventory_policy  TEXT,             -- deny or continue: sold when out of stock
+  updated_at        TEXT,             -- last change at the provider
   PRIMARY KEY (shop_domain, product_id, variant_id)
 ) STRICT;
 
 CREATE TABLE inventory_items (
-  -- What is stocked: the goods behind a variant.
-  shop_domain            TEXT NOT NULL,    -- whose it is: Shopify's numbers are unique within a shop
+  -- The stocked item of a variant.
+  shop_domain            TEXT NOT NULL,    -- shop
   inventory_item_id      INTEGER NOT NULL, -- Shopify's number
-  sku                    TEXT,             -- the seller's own item number
-  cost                   TEXT,             -- of one unit, in the shop's currency
-  tracked                INTEGER,          -- 1: its quantity is kept
+  sku                    TEXT,             -- item number of the seller
+  cost                   TEXT,             -- cost of one unit, in the shop's currency
+  tracked                INTEGER,          -- 1: Shopify tracks its quantity
   requires_shipping      INTEGER,          -- 0: nothing to ship
   country_of_origin      TEXT,             -- ISO 3166, two letters
   province_of_origin     TEXT,             -- code
-  harmonized_system_code TEXT,             -- for customs
-  weight                 TEXT,             -- exact decimal text
+  harmonized_system_code TEXT,             -- customs code
+  weight                 TEXT,             -- exact decimal text, in weight_unit
   weight_unit            TEXT,             -- g, kg, oz, lb
-  created_at             TEXT,             -- when it was made
-  updated_at             TEXT,             -- as Shopify has it
-  deleted_at             TEXT,             -- when it was deleted at Shopify; no later update brings it back
-  version                TEXT NOT NULL,    -- as of which event: its own time, when it was sent, its bytes; the greater wins
-  earlier                TEXT,             -- JSON: columns the newest event did not state, each with the version it is as of
-  event_id               INTEGER NOT NULL, -- the newest event that this row is as of
+  created_at             TEXT,             -- creation at the provider
+  updated_at             TEXT,             -- last change at the provider
+  deleted_at             TEXT,             -- deletion at the provider; final
+  row_version            TEXT NOT NULL,    -- version of the newest event
+  column_versions        TEXT,             -- versions of the columns that it left out
+  event_id               INTEGER NOT NULL, -- the newest event
   PRIMARY KEY (shop_domain, inventory_item_id)
 ) STRICT;
 
 CREATE TABLE inventory_levels (
-  -- How much of an inventory item a location has.
-  shop_domain       TEXT NOT NULL,    -- whose it is: Shopify's numbers are unique within a shop
+  -- Quantity of an inventory item at a location.
+  shop_domain       TEXT NOT NULL,    -- shop
   inventory_item_id INTEGER NOT NULL, -- as in inventory_items
   location_id       INTEGER NOT NULL, -- as in locations
-  available         INTEGER,          -- units; NULL: not kept
-  connected         INTEGER,          -- 0: the location stocks it no more
-  updated_at        TEXT,             -- as Shopify has it
-  version           TEXT NOT NULL,    -- as of which event: its own time, when it was sent, its bytes; the greater wins
-  earlier           TEXT,             -- JSON: columns the newest event did not state, each with the version it is as of
-  event_id          INTEGER NOT NULL, -- the newest event that this row is as of
+  available         INTEGER,          -- units; NULL: not tracked
+  connected         INTEGER,          -- 0: the location no longer stocks it
+  updated_at        TEXT,             -- last change at the provider
+  row_version       TEXT NOT NULL,    -- version of the newest event
+  column_versions   TEXT,             -- versions of the columns that it left out
+  event_id          INTEGER NOT NULL, -- the newest event
   PRIMARY KEY (shop_domain, inventory_item_id, location_id)
 ) STRICT;
 
 CREATE TABLE locations (
-  -- A place that stocks or ships.
-  shop_domain   TEXT NOT NULL,    -- whose it is: Shopify's numbers are unique within a shop
-  location_id   INTEGER NOT NULL, -- Shopify's number
-  name          TEXT,             -- name
-  active        INTEGER,          -- 0: out of use
-  address1      TEXT,             -- street and number
-  address2      TEXT,             -- more of it
-  city          TEXT,             -- town
-  province_code TEXT,             -- state or region
-  zip           TEXT,             -- postal code
-  country_code  TEXT,             -- ISO 3166, two letters
-  phone         TEXT,             -- number
-  created_at    TEXT,             -- when it was made
-  updated_at    TEXT,             -- as Shopify has it
-  deleted_at    TEXT,             -- when it was deleted at Shopify
-  version       TEXT NOT NULL,    -- as of which event: its own time, when it was sent, its bytes; the greater wins
-  earlier       TEXT,             -- JSON: columns the newest event did not state, each with the version it is as of
-  event_id      INTEGER NOT NULL, -- the newest event that this row is as of
+  -- A place that stocks or ships goods.
+  shop_domain     TEXT NOT NULL,    -- shop
+  location_id     INTEGER NOT NULL, -- Shopify's number
+  name            TEXT,             -- name
+  active          INTEGER,          -- 0: out of use
+  address1        TEXT,             -- street and number
+  address2        TEXT,             -- second line
+  city            TEXT,             -- town
+  province_code   TEXT,             -- state or region
+  zip             TEXT,             -- postal code
+  country_code    TEXT,             -- ISO 3166, two letters
+  phone           TEXT,             -- number
+  created_at      TEXT,             -- creation at the provider
+  updated_at      TEXT,             -- last change at the provider
+  deleted_at      TEXT,             -- deletion at the provider; final
+  row_version     TEXT NOT NULL,    -- version of the newest event
+  column_versions TEXT,             -- versions of the columns that it left out
+  event_id        INTEGER NOT NULL, -- the newest event
   PRIMARY KEY (shop_domain, location_id)
 ) STRICT;
 
 CREATE TABLE shops (
-  -- A Shopify shop.
+  -- A shop at Shopify.
   shop_domain         TEXT NOT NULL,    -- x.myshopify.com
   shop_id             INTEGER,          -- Shopify's number
   name                TEXT,             -- name
-  email               TEXT,             -- the shop's own address
+  email               TEXT,             -- email address of the shop
   currency            TEXT,             -- ISO 4217
   timezone            TEXT,             -- IANA name
   plan_name           TEXT,             -- Shopify plan
   country_code        TEXT,             -- ISO 3166, two letters
   primary_location_id INTEGER,          -- as in locations
-  updated_at          TEXT,             -- as Shopify has it
-  uninstalled_at      TEXT,             -- when the app was taken out of the shop; its events stop then
-  version             TEXT NOT NULL,    -- as of which event: its own time, when it was sent, its bytes; the greater wins
-  earlier             TEXT,             -- JSON: columns the newest event did not state, each with the version it is as of
-  event_id            INTEGER NOT NULL, -- the newest event that this row is as of
+  updated_at          TEXT,             -- last change at the provider
+  uninstalled_at      TEXT,             -- time when the merchant uninstalled the app; the shop's events end then
+  row_version         TEXT NOT NULL,    -- version of the newest event
+  column_versions     TEXT,             -- versions of the columns that it left out
+  event_id            INTEGER NOT NULL, -- the newest event
   PRIMARY KEY (shop_domain)
 ) STRICT;
 
+-- EasyPost ------------------------------------------------------------------------------------------------------------
+
 CREATE TABLE shipments (
-  -- A package that a carrier moves, as EasyPost's tracker tells it. The tracker's own time decides what is newer.
-  mode              TEXT NOT NULL,    -- production or test: nothing of the one is ever mixed with the other
-  tracker_id        TEXT NOT NULL,    -- EasyPost's id, trk_…: carriers use tracking codes again
-  tracking_code     TEXT,             -- the carrier's number
+  -- A package that a carrier moves, as EasyPost's tracker states it. The time of the tracker decides which event is
+  -- newer.
+  mode              TEXT NOT NULL,    -- production or test
+  tracker_id        TEXT NOT NULL,    -- EasyPost's id, trk_…: carriers reuse tracking codes
+  tracking_code     TEXT,             -- number of the carrier
   carrier           TEXT,             -- USPS, UPS, FedEx …
-  status            TEXT,             -- pre_transit, in_transit, out_for_delivery, delivered, return_to_sender, failure …
-  status_detail     TEXT,             -- more exactly
-  shipment_id       TEXT,             -- EasyPost's shipment, shp_…, when the label was bought there
-  est_delivery_date TEXT,             -- when it should arrive
-  signed_by         TEXT,             -- who took it
+  status            TEXT,             -- pre_transit, in_transit, out_for_delivery, delivered, return_to_sender, failure
+                                      -- …
+  status_detail     TEXT,             -- details of the status
+  shipment_id       TEXT,             -- EasyPost's shipment, shp_…, if the label was bought there
+  est_delivery_date TEXT,             -- expected delivery
+  signed_by         TEXT,             -- name of the recipient
   weight_oz         TEXT,             -- ounces, exact decimal text
   service           TEXT,             -- the carrier's service
-  is_return         INTEGER,          -- 1: on its way back
-  finalized         INTEGER,          -- 1: nothing more will come
-  public_url        TEXT,             -- where anybody can follow it
-  created_at        TEXT,             -- when the tracker was made
-  updated_at        TEXT,             -- as EasyPost has it
-  shop_domain       TEXT,             -- the sales order it carries, found by triggers; NULL: not known (yet)
+  is_return         INTEGER,          -- 1: on the way back
+  finalized         INTEGER,          -- 1: no further updates
+  public_url        TEXT,             -- public tracking page
+  created_at        TEXT,             -- creation at the provider
+  updated_at        TEXT,             -- last change at the provider
+  shop_domain       TEXT,             -- shop of the linked order, found by triggers; NULL: not known, or not yet
   order_id          INTEGER,          -- as in sales_orders
-  linked_by         TEXT,             -- tracking_code or reference: how the order was found
-  version           TEXT NOT NULL,    -- as of which event: its own time, when it was sent, its bytes; the greater wins
-  earlier           TEXT,             -- JSON: columns the newest event did not state, each with the version it is as of
-  event_id          INTEGER NOT NULL, -- the newest event that this row is as of
+  linked_by         TEXT,             -- tracking_code or reference
+  row_version       TEXT NOT NULL,    -- version of the newest event
+  column_versions   TEXT,             -- versions of the columns that it left out
+  event_id          INTEGER NOT NULL, -- the newest event
   PRIMARY KEY (mode, tracker_id)
 ) STRICT;
 
 CREATE TABLE tracking_events (
-  -- Every scan of a package. A later event may leave out earlier scans: they stay.
-  mode          TEXT NOT NULL,    -- production or test: nothing of the one is ever mixed with the other
+  -- Every scan of a package. A later event may leave out earlier scans; they stay.
+  mode          TEXT NOT NULL,    -- production or test
   tracker_id    TEXT NOT NULL,    -- as in shipments
-  at            TEXT NOT NULL,    -- when it happened, UTC if the place is not known
+  at            TEXT NOT NULL,    -- time of the scan; read as UTC if the place is not known
   status        TEXT NOT NULL,    -- as in shipments
-  status_detail TEXT NOT NULL,    -- more exactly; '' if not told
-  message       TEXT NOT NULL,    -- the carrier's words
-  city          TEXT NOT NULL,    -- where; '' if not told
-  state         TEXT NOT NULL,    -- where; '' if not told
-  zip           TEXT NOT NULL,    -- where; '' if not told
-  country       TEXT NOT NULL,    -- where; '' if not told
-  source        TEXT NOT NULL,    -- who told it; '' if not told
-  event_id      INTEGER NOT NULL, -- the event that brought it first
+  status_detail TEXT NOT NULL,    -- details of the status; '' if absent
+  message       TEXT NOT NULL,    -- text of the carrier
+  city          TEXT NOT NULL,    -- place; '' if absent
+  state         TEXT NOT NULL,    -- place; '' if absent
+  zip           TEXT NOT NULL,    -- place; '' if absent
+  country       TEXT NOT NULL,    -- place; '' if absent
+  source        TEXT NOT NULL,    -- sender of the scan; '' if absent
+  event_id      INTEGER NOT NULL, -- first event with the scan
   PRIMARY KEY (mode, tracker_id, at, status, status_detail, message, city, state, zip, country, source)
 ) STRICT;
 
 CREATE TABLE easypost_objects (
-  -- Everything of EasyPost that is no tracker: shipments, batches, scan forms, refunds, reports, insurances, payments, claims.
-  mode          TEXT NOT NULL,    -- production or test: nothing of the one is ever mixed with the other
-  id            TEXT NOT NULL,    -- EasyPost's id: shp_…, batch_…, sf_…, rfnd_…, ins_… …
-  object        TEXT,             -- Shipment, Batch, ScanForm, Refund …
-  status        TEXT,             -- status or state, in its own words
-  reference     TEXT,             -- what the ERP called it when it was made
-  tracking_code TEXT,             -- the carrier's number
-  carrier       TEXT,             -- USPS, UPS, FedEx …
-  shipment_id   TEXT,             -- the shipment it is about
-  batch_id      TEXT,             -- the batch it is part of
-  batch_status  TEXT,             -- how the batch got on with it
-  batch_message TEXT,             -- what went wrong with it in the batch
-  message       TEXT,             -- what EasyPost said
-  amount        TEXT,             -- exact decimal text
-  currency      TEXT,             -- ISO 4217
-  url           TEXT,             -- the form, label or report
-  size          INTEGER,          -- how many shipments it holds
-  last_topic    TEXT,             -- the event that the row is as of
-  created_at    TEXT,             -- when it was made
-  updated_at    TEXT,             -- as EasyPost has it
-  version       TEXT NOT NULL,    -- as of which event: its own time, when it was sent, its bytes; the greater wins
-  earlier       TEXT,             -- JSON: columns the newest event did not state, each with the version it is as of
-  event_id      INTEGER NOT NULL, -- the newest event that this row is as of
+  -- Objects of EasyPost except trackers: shipments, batches, scan forms, refunds, reports, insurances, payments,
+  -- claims.
+  mode            TEXT NOT NULL,    -- production or test
+  id              TEXT NOT NULL,    -- EasyPost's id: shp_…, batch_…, sf_…, rfnd_…, ins_… …
+  object          TEXT,             -- Shipment, Batch, ScanForm, Refund …
+  status          TEXT,             -- status or state, in EasyPost's words
+  reference       TEXT,             -- the ERP's own reference, such as the name of an order
+  tracking_code   TEXT,             -- number of the carrier
+  carrier         TEXT,             -- USPS, UPS, FedEx …
+  shipment_id     TEXT,             -- shipment of the object
+  batch_id        TEXT,             -- batch of the object
+  batch_status    TEXT,             -- status of the object in the batch
+  batch_message   TEXT,             -- error of the object in the batch
+  message         TEXT,             -- message of EasyPost
+  amount          TEXT,             -- amount
+  currency        TEXT,             -- ISO 4217
+  url             TEXT,             -- URL of the form, label or report
+  size            INTEGER,          -- number of shipments
+  last_topic      TEXT,             -- topic of the newest event
+  created_at      TEXT,             -- creation at the provider
+  updated_at      TEXT,             -- last change at the provider
+  row_version     TEXT NOT NULL,    -- version of the newest event
+  column_versions TEXT,             -- versions of the columns that it left out
+  event_id        INTEGER NOT NULL, -- the newest event
   PRIMARY KEY (mode, id)
 ) STRICT;
 
--- What finds what: children by their parents, lines by their goods, shipments by their order.
+-- Indexes of the Shopify and EasyPost tables: children by parent, lines by item, shipments by order.
 CREATE INDEX sales_orders_by_name ON sales_orders (name);
 CREATE INDEX sales_orders_by_customer ON sales_orders (shop_domain, customer_id);
 CREATE INDEX sales_orders_by_email ON sales_orders (email COLLATE NOCASE);
+CREATE INDEX sales_orders_by_po_number ON sales_orders (po_number) WHERE po_number IS NOT NULL;
 CREATE INDEX customers_by_email ON customers (email COLLATE NOCASE);
 CREATE INDEX customers_by_name ON customers (last_name COLLATE NOCASE);
 CREATE INDEX product_variants_by_sku ON product_variants (sku);
@@ -987,87 +1128,86 @@ CREATE INDEX shipments_by_tracking_code ON shipments (tracking_code);
 CREATE INDEX shipments_by_shipment ON shipments (shipment_id);
 CREATE INDEX shipments_by_order ON shipments (shop_domain, order_id);
 CREATE INDEX easypost_objects_by_tracking_code ON easypost_objects (tracking_code);
+CREATE INDEX easypost_objects_by_batch ON easypost_objects (batch_id) WHERE batch_id IS NOT NULL;
 CREATE INDEX easypost_objects_by_reference ON easypost_objects (reference);
 
--- Mappings: the ERP's item of what Shopify sells ------------------------------------------------------------------
+-- Product mappings ----------------------------------------------------------------------------------------------------
 
 CREATE TABLE shopify_product_mappings (
-  -- What a Shopify variant, or everything with an SKU, is in the ERP. `novex-ingest mappings` keeps it; rows may be changed by
-  -- hand too. Orders that came before a mapping are completed by it: the triggers below.
-  id          INTEGER PRIMARY KEY,       -- no meaning
-  shop_domain TEXT NOT NULL,             -- which shop
-  variant_id  INTEGER,                   -- Shopify's number of the variant; it goes before an SKU
-  sku         TEXT,                      -- or the SKU on the line; exactly one of the two is set
+  -- The ERP's item of a Shopify variant, or of everything with one SKU. `novex-ingest mappings` edits it, or an
+  -- operator by SQL. Triggers complete orders that are older than their mapping.
+  id          INTEGER PRIMARY KEY,              -- no meaning
+  shop_domain TEXT NOT NULL,                    -- shop
+  variant_id  INTEGER,                          -- Shopify's number of the variant; preferred to an SKU
+  sku         TEXT,                             -- or the SKU on the line; exactly one of the two is set
   item        TEXT NOT NULL CHECK (item <> ''), -- the ERP's item number
-  factor      TEXT NOT NULL DEFAULT '1'  -- ERP units in one unit at Shopify: '12' for a case that the ERP counts in pieces; at
-                                         -- most 6 digits before the point and 6 behind it
+  factor      TEXT NOT NULL DEFAULT '1'         -- ERP units in one unit at Shopify: 12 for a case of 12 pieces; at most
+                                                -- 6 digits before the point and 6 after
               CHECK (factor NOT GLOB '*[^0-9.]*' AND factor GLOB '[0-9]*' AND factor NOT GLOB '*.*.*' AND factor NOT GLOB '*.'
                      AND factor NOT GLOB '*.???????*' AND length(CAST(factor AS INTEGER)) <= 6 AND CAST(factor AS REAL) > 0),
-  note        TEXT,                      -- for people
-  created_at  TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now')), -- when it was added
+  note        TEXT,                             -- free text
+  created_at  TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now')), -- time when the mapping was added
   CHECK ((variant_id IS NULL) <> (sku IS NULL))
 ) STRICT;
-CREATE UNIQUE INDEX shopify_product_mappings_by_variant ON shopify_product_mappings (shop_domain, variant_id) WHERE variant_id IS NOT NULL;
+CREATE UNIQUE INDEX shopify_product_mappings_by_variant ON shopify_product_mappings (shop_domain, variant_id)
+  WHERE variant_id IS NOT NULL;
 CREATE UNIQUE INDEX shopify_product_mappings_by_sku ON shopify_product_mappings (shop_domain, sku) WHERE sku IS NOT NULL;
 
 CREATE VIEW sales_order_line_mappings AS
-  -- Which mapping fits each line, the variant's before the SKU's, and the quantity in the ERP's unit: whole numbers are multiplied
-  -- and the point is set afterwards, so that it is exact.
+  -- The mapping of each line, the variant's before the SKU's, and the quantity in the ERP's unit. The product is
+  -- exact: it multiplies whole numbers and sets the decimal point afterwards.
   SELECT shop_domain, order_id, line_id, item,
          CASE WHEN decimals = 0 THEN CAST(product AS TEXT)
-              ELSE rtrim(rtrim(CASE WHEN product < 0 THEN '-' ELSE '' END || (abs(product) / CAST('1' || substr('000000', 1, decimals) AS INTEGER)) || '.'
-                   || substr('000000' || (abs(product) % CAST('1' || substr('000000', 1, decimals) AS INTEGER)), -decimals), '0'), '.') END AS item_quantity
-    FROM (SELECT l.shop_domain, l.order_id, l.line_id, coalesce(v.item, s.item) AS item,
-                 l.quantity * CAST(replace(coalesce(v.factor, s.factor), '.', '') AS INTEGER) AS product,
-                 CASE WHEN instr(coalesce(v.factor, s.factor), '.') = 0 THEN 0
-                      ELSE length(coalesce(v.factor, s.factor)) - instr(coalesce(v.factor, s.factor), '.') END AS decimals
-            FROM sales_order_lines l
-            LEFT JOIN shopify_product_mappings v ON v.shop_domain = l.shop_domain AND v.variant_id = l.variant_id
-            LEFT JOIN shopify_product_mappings s ON s.shop_domain = l.shop_domain AND s.sku = l.sku);
+              ELSE rtrim(rtrim(CASE WHEN product < 0 THEN '-' ELSE '' END || (abs(product) / scale) || '.'
+                   || substr('000000' || (abs(product) % scale), -decimals), '0'), '.') END AS item_quantity
+    FROM (SELECT shop_domain, order_id, line_id, item, decimals,
+                 quantity * CAST(replace(factor, '.', '') AS INTEGER) AS product,
+                 CAST('1' || substr('000000', 1, decimals) AS INTEGER) AS scale
+            FROM (SELECT l.shop_domain, l.order_id, l.line_id, l.quantity, m.item, m.factor,
+                         CASE WHEN instr(m.factor, '.') = 0 THEN 0
+                              ELSE length(m.factor) - instr(m.factor, '.') END AS decimals
+                    FROM sales_order_lines l LEFT JOIN shopify_product_mappings m ON m.id = coalesce(
+                         (SELECT v.id FROM shopify_product_mappings v
+                           WHERE v.shop_domain = l.shop_domain AND v.variant_id = l.variant_id),
+                         (SELECT s.id FROM shopify_product_mappings s
+                           WHERE s.shop_domain = l.shop_domain AND s.sku = l.sku))));
 
--- A line gets its item when its order is written (store::mappings::map_order), and by these when a mapping changes.
+CREATE VIEW map_sales_order_lines AS
+  -- Command: an INSERT gives the line its item. The daemon uses it when it writes an order.
+  SELECT shop_domain, order_id, line_id FROM sales_order_lines;
+CREATE TRIGGER map_sales_order_lines_insert INSTEAD OF INSERT ON map_sales_order_lines BEGIN
+  UPDATE sales_order_lines SET (item, item_quantity) = (
+      SELECT m.item, m.item_quantity FROM sales_order_line_mappings m
+       WHERE m.shop_domain = NEW.shop_domain AND m.order_id = NEW.order_id AND m.line_id = NEW.line_id)
+   WHERE shop_domain = NEW.shop_domain AND order_id = NEW.order_id AND line_id = NEW.line_id;
+END;
+
+CREATE VIEW map_product_lines AS
+  -- Command: an INSERT gives every line with the variant or with the SKU its item.
+  SELECT shop_domain, variant_id, sku FROM shopify_product_mappings;
+CREATE TRIGGER map_product_lines_insert INSTEAD OF INSERT ON map_product_lines BEGIN
+  INSERT INTO map_sales_order_lines
+    SELECT shop_domain, order_id, line_id FROM sales_order_lines
+     WHERE shop_domain = NEW.shop_domain AND variant_id = NEW.variant_id
+    UNION SELECT shop_domain, order_id, line_id FROM sales_order_lines
+     WHERE shop_domain = NEW.shop_domain AND sku = NEW.sku;
+END;
+
 CREATE TRIGGER shopify_product_mappings_added AFTER INSERT ON shopify_product_mappings BEGIN
-  UPDATE sales_order_lines SET (item, item_quantity) = (
-      SELECT m.item, m.item_quantity FROM sales_order_line_mappings m WHERE m.shop_domain = sales_order_lines.shop_domain
-         AND m.order_id = sales_order_lines.order_id AND m.line_id = sales_order_lines.line_id)
-   WHERE shop_domain = NEW.shop_domain AND variant_id = NEW.variant_id;
-  UPDATE sales_order_lines SET (item, item_quantity) = (
-      SELECT m.item, m.item_quantity FROM sales_order_line_mappings m WHERE m.shop_domain = sales_order_lines.shop_domain
-         AND m.order_id = sales_order_lines.order_id AND m.line_id = sales_order_lines.line_id)
-   WHERE shop_domain = NEW.shop_domain AND sku = NEW.sku;
+  INSERT INTO map_product_lines VALUES (NEW.shop_domain, NEW.variant_id, NEW.sku);
 END;
 CREATE TRIGGER shopify_product_mappings_removed AFTER DELETE ON shopify_product_mappings BEGIN
-  UPDATE sales_order_lines SET (item, item_quantity) = (
-      SELECT m.item, m.item_quantity FROM sales_order_line_mappings m WHERE m.shop_domain = sales_order_lines.shop_domain
-         AND m.order_id = sales_order_lines.order_id AND m.line_id = sales_order_lines.line_id)
-   WHERE shop_domain = OLD.shop_domain AND variant_id = OLD.variant_id;
-  UPDATE sales_order_lines SET (item, item_quantity) = (
-      SELECT m.item, m.item_quantity FROM sales_order_line_mappings m WHERE m.shop_domain = sales_order_lines.shop_domain
-         AND m.order_id = sales_order_lines.order_id AND m.line_id = sales_order_lines.line_id)
-   WHERE shop_domain = OLD.shop_domain AND sku = OLD.sku;
+  INSERT INTO map_product_lines VALUES (OLD.shop_domain, OLD.variant_id, OLD.sku);
 END;
-CREATE TRIGGER shopify_product_mappings_changed AFTER UPDATE OF shop_domain, variant_id, sku, item, factor ON shopify_product_mappings BEGIN
-  UPDATE sales_order_lines SET (item, item_quantity) = (
-      SELECT m.item, m.item_quantity FROM sales_order_line_mappings m WHERE m.shop_domain = sales_order_lines.shop_domain
-         AND m.order_id = sales_order_lines.order_id AND m.line_id = sales_order_lines.line_id)
-   WHERE shop_domain = OLD.shop_domain AND variant_id = OLD.variant_id;
-  UPDATE sales_order_lines SET (item, item_quantity) = (
-      SELECT m.item, m.item_quantity FROM sales_order_line_mappings m WHERE m.shop_domain = sales_order_lines.shop_domain
-         AND m.order_id = sales_order_lines.order_id AND m.line_id = sales_order_lines.line_id)
-   WHERE shop_domain = OLD.shop_domain AND sku = OLD.sku;
-  UPDATE sales_order_lines SET (item, item_quantity) = (
-      SELECT m.item, m.item_quantity FROM sales_order_line_mappings m WHERE m.shop_domain = sales_order_lines.shop_domain
-         AND m.order_id = sales_order_lines.order_id AND m.line_id = sales_order_lines.line_id)
-   WHERE shop_domain = NEW.shop_domain AND variant_id = NEW.variant_id;
-  UPDATE sales_order_lines SET (item, item_quantity) = (
-      SELECT m.item, m.item_quantity FROM sales_order_line_mappings m WHERE m.shop_domain = sales_order_lines.shop_domain
-         AND m.order_id = sales_order_lines.order_id AND m.line_id = sales_order_lines.line_id)
-   WHERE shop_domain = NEW.shop_domain AND sku = NEW.sku;
+CREATE TRIGGER shopify_product_mappings_changed
+  AFTER UPDATE OF shop_domain, variant_id, sku, item, factor ON shopify_product_mappings BEGIN
+  INSERT INTO map_product_lines VALUES (OLD.shop_domain, OLD.variant_id, OLD.sku);
+  INSERT INTO map_product_lines VALUES (NEW.shop_domain, NEW.variant_id, NEW.sku);
 END;
 
 CREATE VIEW unmapped_lines AS
-  -- What was sold and has no item in the ERP: `novex-ingest mappings add` completes these orders. A line with neither variant nor
-  -- SKU, as of a custom item, cannot be mapped and is not here.
+  -- Products on orders without an item in the ERP: `novex-ingest mappings add` completes these orders. A line without
+  -- variant and SKU, such as a custom item, cannot be mapped and is not here.
   SELECT l.shop_domain, l.sku, l.variant_id, min(title) AS title, min(variant_title) AS variant_title,
          count(*) AS lines, count(DISTINCT l.order_id) AS orders, min(o.name) AS first_order
     FROM sales_order_lines l INDEXED BY sales_order_lines_unmapped
@@ -1075,162 +1215,167 @@ CREATE VIEW unmapped_lines AS
    WHERE l.item IS NULL AND (l.sku IS NOT NULL OR l.variant_id IS NOT NULL) AND o.deleted_at IS NULL
    GROUP BY l.shop_domain, l.sku, l.variant_id;
 
--- Which order a shipment carries -----------------------------------------------------------------------------------
+-- Shipment links ------------------------------------------------------------------------------------------------------
 
 CREATE VIEW shipment_orders AS
-  -- The order of each production shipment: by a fulfillment's tracking number, else by the order's name that EasyPost was given as
-  -- reference. Carriers use codes again, and two shops may have a #1001: a shipment belongs to nothing that is younger than its
-  -- label, to the newest of what is left by code, and by reference only if just one order fits.
-  SELECT s.mode, s.tracker_id,
-         (SELECT json_array(f.shop_domain, f.order_id, 'tracking_code')
-            FROM fulfillment_tracking_numbers n JOIN fulfillments f USING (shop_domain, fulfillment_id)
-           WHERE n.number = s.tracking_code AND f.order_id IS NOT NULL
-             AND coalesce(julianday(f.created_at) <= julianday(s.created_at) + 7, 1)
-           ORDER BY f.created_at DESC, f.order_id DESC, f.shop_domain LIMIT 1) AS by_code,
-         (SELECT min(json_array(shop_domain, order_id, 'reference'))
-            FROM (SELECT DISTINCT o.shop_domain, o.order_id FROM easypost_objects e
-                    JOIN sales_orders o ON o.name IN (e.reference, '#' || e.reference)
-                   WHERE e.mode = s.mode AND (e.tracking_code = s.tracking_code OR e.id = s.shipment_id)
-                     AND coalesce(julianday(o.created_at) <= julianday(s.created_at) + 1, 1))
-          HAVING count(*) = 1) AS by_reference
-    FROM shipments s WHERE s.mode = 'production';
+  -- The order of each production shipment: by a tracking number of a fulfillment, else by the name of the order that
+  -- EasyPost has as reference. Carriers reuse tracking codes, and two shops may have an order #1001. Therefore an
+  -- order or fulfillment that is younger than the label never fits. Of several by tracking code the newest one fits;
+  -- by reference none fits, unless it is the only one.
+  SELECT mode, tracker_id, link ->> 0 AS shop_domain, link ->> 1 AS order_id, link ->> 2 AS linked_by
+    FROM (SELECT s.mode, s.tracker_id, coalesce(
+                 (SELECT json_array(f.shop_domain, f.order_id, 'tracking_code')
+                    FROM fulfillment_tracking_numbers n JOIN fulfillments f USING (shop_domain, fulfillment_id)
+                   WHERE n.number = s.tracking_code AND f.order_id IS NOT NULL
+                     AND coalesce(julianday(f.created_at) <= julianday(s.created_at) + 7, 1)
+                   ORDER BY f.created_at DESC, f.order_id DESC, f.shop_domain LIMIT 1),
+                 (SELECT min(json_array(shop_domain, order_id, 'reference'))
+                    FROM (SELECT DISTINCT o.shop_domain, o.order_id FROM easypost_objects e
+                            JOIN sales_orders o ON o.name IN (e.reference, '#' || e.reference)
+                           -- Two conditions with an index each: `mode` alone would select nearly every object.
+                           WHERE ((e.tracking_code = s.tracking_code AND +e.mode = s.mode)
+                               OR (e.mode = s.mode AND e.id = s.shipment_id))
+                             AND coalesce(julianday(o.created_at) <= julianday(s.created_at) + 1, 1))
+                  HAVING count(*) = 1)) AS link
+            FROM shipments s WHERE s.mode = 'production');
+
+CREATE VIEW relink_shipments AS
+  -- Command: an INSERT links the shipment to the order that shipment_orders finds, or to none.
+  SELECT mode, tracker_id FROM shipments;
+CREATE TRIGGER relink_shipments_insert INSTEAD OF INSERT ON relink_shipments BEGIN
+  UPDATE shipments SET (shop_domain, order_id, linked_by) = (
+      SELECT o.shop_domain, o.order_id, o.linked_by FROM shipment_orders o
+       WHERE o.mode = NEW.mode AND o.tracker_id = NEW.tracker_id)
+   WHERE mode = NEW.mode AND tracker_id = NEW.tracker_id;
+END;
+
+CREATE VIEW relink_shipments_by_order_name AS
+  -- Command: an INSERT relinks every shipment whose reference is the name of the order, with or without '#'.
+  SELECT name FROM sales_orders;
+CREATE TRIGGER relink_shipments_by_order_name_insert INSTEAD OF INSERT ON relink_shipments_by_order_name BEGIN
+  INSERT INTO relink_shipments
+    SELECT s.mode, s.tracker_id FROM easypost_objects e JOIN shipments s ON s.tracking_code = e.tracking_code
+     WHERE e.reference IN (NEW.name, CASE WHEN NEW.name LIKE '#%' THEN substr(NEW.name, 2) END)
+    UNION SELECT s.mode, s.tracker_id FROM easypost_objects e JOIN shipments s ON s.shipment_id = e.id
+     WHERE e.reference IN (NEW.name, CASE WHEN NEW.name LIKE '#%' THEN substr(NEW.name, 2) END);
+END;
 
 CREATE TRIGGER shipments_linked AFTER INSERT ON shipments BEGIN
-  UPDATE shipments SET (shop_domain, order_id, linked_by) = (
-      SELECT coalesce(by_code, by_reference) ->> 0, coalesce(by_code, by_reference) ->> 1, coalesce(by_code, by_reference) ->> 2
-        FROM shipment_orders o WHERE o.mode = shipments.mode AND o.tracker_id = shipments.tracker_id)
-   WHERE mode = NEW.mode AND tracker_id = NEW.tracker_id;
+  INSERT INTO relink_shipments VALUES (NEW.mode, NEW.tracker_id);
 END;
 CREATE TRIGGER shipments_relinked AFTER UPDATE OF tracking_code, shipment_id, created_at ON shipments BEGIN
-  UPDATE shipments SET (shop_domain, order_id, linked_by) = (
-      SELECT coalesce(by_code, by_reference) ->> 0, coalesce(by_code, by_reference) ->> 1, coalesce(by_code, by_reference) ->> 2
-        FROM shipment_orders o WHERE o.mode = shipments.mode AND o.tracker_id = shipments.tracker_id)
-   WHERE mode = NEW.mode AND tracker_id = NEW.tracker_id;
+  INSERT INTO relink_shipments VALUES (NEW.mode, NEW.tracker_id);
 END;
+
 CREATE TRIGGER fulfillment_tracking_numbers_linked AFTER INSERT ON fulfillment_tracking_numbers BEGIN
-  UPDATE shipments SET (shop_domain, order_id, linked_by) = (
-      SELECT coalesce(by_code, by_reference) ->> 0, coalesce(by_code, by_reference) ->> 1, coalesce(by_code, by_reference) ->> 2
-        FROM shipment_orders o WHERE o.mode = shipments.mode AND o.tracker_id = shipments.tracker_id)
-   WHERE tracking_code = NEW.number;
+  INSERT INTO relink_shipments SELECT mode, tracker_id FROM shipments WHERE tracking_code = NEW.number;
+END;
+CREATE TRIGGER fulfillment_tracking_numbers_relinked
+  AFTER UPDATE OF shop_domain, fulfillment_id, number ON fulfillment_tracking_numbers BEGIN
+  INSERT INTO relink_shipments SELECT mode, tracker_id FROM shipments WHERE tracking_code IN (OLD.number, NEW.number);
 END;
 CREATE TRIGGER fulfillment_tracking_numbers_unlinked AFTER DELETE ON fulfillment_tracking_numbers BEGIN
-  UPDATE shipments SET (shop_domain, order_id, linked_by) = (
-      SELECT coalesce(by_code, by_reference) ->> 0, coalesce(by_code, by_reference) ->> 1, coalesce(by_code, by_reference) ->> 2
-        FROM shipment_orders o WHERE o.mode = shipments.mode AND o.tracker_id = shipments.tracker_id)
-   WHERE tracking_code = OLD.number;
+  INSERT INTO relink_shipments SELECT mode, tracker_id FROM shipments WHERE tracking_code = OLD.number;
 END;
-CREATE TRIGGER fulfillments_linked AFTER UPDATE OF order_id, created_at ON fulfillments
+
+CREATE VIEW relink_shipments_by_fulfillment AS
+  -- Command: an INSERT relinks every shipment that has a tracking number of the fulfillment.
+  SELECT shop_domain, fulfillment_id FROM fulfillments;
+CREATE TRIGGER relink_shipments_by_fulfillment_insert INSTEAD OF INSERT ON relink_shipments_by_fulfillment BEGIN
+  INSERT INTO relink_shipments SELECT mode, tracker_id FROM shipments WHERE tracking_code IN (
+    SELECT number FROM fulfillment_tracking_numbers
+     WHERE shop_domain = NEW.shop_domain AND fulfillment_id = NEW.fulfillment_id);
+END;
+CREATE TRIGGER fulfillments_linked AFTER INSERT ON fulfillments BEGIN
+  INSERT INTO relink_shipments_by_fulfillment VALUES (NEW.shop_domain, NEW.fulfillment_id);
+END;
+CREATE TRIGGER fulfillments_relinked AFTER UPDATE OF order_id, created_at ON fulfillments
   WHEN OLD.order_id IS NOT NEW.order_id OR OLD.created_at IS NOT NEW.created_at BEGIN
-  UPDATE shipments SET (shop_domain, order_id, linked_by) = (
-      SELECT coalesce(by_code, by_reference) ->> 0, coalesce(by_code, by_reference) ->> 1, coalesce(by_code, by_reference) ->> 2
-        FROM shipment_orders o WHERE o.mode = shipments.mode AND o.tracker_id = shipments.tracker_id)
-   WHERE tracking_code IN (SELECT number FROM fulfillment_tracking_numbers n
-      WHERE n.shop_domain = NEW.shop_domain AND n.fulfillment_id = NEW.fulfillment_id);
+  INSERT INTO relink_shipments_by_fulfillment VALUES (NEW.shop_domain, NEW.fulfillment_id);
 END;
+CREATE TRIGGER fulfillments_unlinked AFTER DELETE ON fulfillments BEGIN
+  INSERT INTO relink_shipments_by_fulfillment VALUES (OLD.shop_domain, OLD.fulfillment_id);
+END;
+
 CREATE TRIGGER easypost_objects_linked AFTER INSERT ON easypost_objects WHEN NEW.reference IS NOT NULL BEGIN
-  UPDATE shipments SET (shop_domain, order_id, linked_by) = (
-      SELECT coalesce(by_code, by_reference) ->> 0, coalesce(by_code, by_reference) ->> 1, coalesce(by_code, by_reference) ->> 2
-        FROM shipment_orders o WHERE o.mode = shipments.mode AND o.tracker_id = shipments.tracker_id)
-   WHERE tracking_code = NEW.tracking_code OR shipment_id = NEW.id;
+  INSERT INTO relink_shipments
+    SELECT mode, tracker_id FROM shipments WHERE tracking_code = NEW.tracking_code OR shipment_id = NEW.id;
 END;
-CREATE TRIGGER easypost_objects_relinked AFTER UPDATE OF reference, tracking_code ON easypost_objects
-  WHEN OLD.reference IS NOT NEW.reference OR OLD.tracking_code IS NOT NEW.tracking_code BEGIN
-  UPDATE shipments SET (shop_domain, order_id, linked_by) = (
-      SELECT coalesce(by_code, by_reference) ->> 0, coalesce(by_code, by_reference) ->> 1, coalesce(by_code, by_reference) ->> 2
-        FROM shipment_orders o WHERE o.mode = shipments.mode AND o.tracker_id = shipments.tracker_id)
-   WHERE tracking_code IN (OLD.tracking_code, NEW.tracking_code) OR shipment_id = NEW.id;
+CREATE TRIGGER easypost_objects_relinked AFTER UPDATE OF id, reference, tracking_code ON easypost_objects
+  WHEN OLD.id <> NEW.id OR OLD.reference IS NOT NEW.reference OR OLD.tracking_code IS NOT NEW.tracking_code BEGIN
+  INSERT INTO relink_shipments
+    SELECT mode, tracker_id FROM shipments
+     WHERE tracking_code IN (OLD.tracking_code, NEW.tracking_code) OR shipment_id IN (OLD.id, NEW.id);
 END;
+CREATE TRIGGER easypost_objects_unlinked AFTER DELETE ON easypost_objects WHEN OLD.reference IS NOT NULL BEGIN
+  INSERT INTO relink_shipments
+    SELECT mode, tracker_id FROM shipments WHERE tracking_code = OLD.tracking_code OR shipment_id = OLD.id;
+END;
+
+-- The old name counts too: its shipments may belong to no order now, or to the only other order of that name.
 CREATE TRIGGER sales_orders_linked AFTER INSERT ON sales_orders BEGIN
-  UPDATE shipments SET (shop_domain, order_id, linked_by) = (
-      SELECT coalesce(by_code, by_reference) ->> 0, coalesce(by_code, by_reference) ->> 1, coalesce(by_code, by_reference) ->> 2
-        FROM shipment_orders o WHERE o.mode = shipments.mode AND o.tracker_id = shipments.tracker_id)
-   WHERE (mode, tracker_id) IN (
-      SELECT t.mode, t.tracker_id FROM easypost_objects e JOIN shipments t ON t.tracking_code = e.tracking_code
-       WHERE e.reference IN (NEW.name, ltrim(NEW.name, '#'))
-      UNION SELECT t.mode, t.tracker_id FROM easypost_objects e JOIN shipments t ON t.shipment_id = e.id
-       WHERE e.reference IN (NEW.name, ltrim(NEW.name, '#')));
+  INSERT INTO relink_shipments_by_order_name VALUES (NEW.name);
 END;
 CREATE TRIGGER sales_orders_relinked AFTER UPDATE OF name, created_at ON sales_orders
   WHEN OLD.name IS NOT NEW.name OR OLD.created_at IS NOT NEW.created_at BEGIN
-  UPDATE shipments SET (shop_domain, order_id, linked_by) = (
-      SELECT coalesce(by_code, by_reference) ->> 0, coalesce(by_code, by_reference) ->> 1, coalesce(by_code, by_reference) ->> 2
-        FROM shipment_orders o WHERE o.mode = shipments.mode AND o.tracker_id = shipments.tracker_id)
-   WHERE (mode, tracker_id) IN (
-      SELECT t.mode, t.tracker_id FROM easypost_objects e JOIN shipments t ON t.tracking_code = e.tracking_code
-       WHERE e.reference IN (NEW.name, ltrim(NEW.name, '#'))
-      UNION SELECT t.mode, t.tracker_id FROM easypost_objects e JOIN shipments t ON t.shipment_id = e.id
-       WHERE e.reference IN (NEW.name, ltrim(NEW.name, '#')));
+  INSERT INTO relink_shipments_by_order_name VALUES (OLD.name), (NEW.name);
 END;
-CREATE TRIGGER fulfillment_tracking_numbers_relinked AFTER UPDATE OF number ON fulfillment_tracking_numbers BEGIN
-  UPDATE shipments SET (shop_domain, order_id, linked_by) = (
-      SELECT coalesce(by_code, by_reference) ->> 0, coalesce(by_code, by_reference) ->> 1, coalesce(by_code, by_reference) ->> 2
-        FROM shipment_orders o WHERE o.mode = shipments.mode AND o.tracker_id = shipments.tracker_id)
-   WHERE tracking_code IN (OLD.number, NEW.number);
-END;
-CREATE TRIGGER sales_orders_unlinked AFTER DELETE ON sales_orders WHEN OLD.order_id IS NOT NULL BEGIN
-  UPDATE shipments SET (shop_domain, order_id, linked_by) = (
-      SELECT coalesce(by_code, by_reference) ->> 0, coalesce(by_code, by_reference) ->> 1, coalesce(by_code, by_reference) ->> 2
-        FROM shipment_orders o WHERE o.mode = shipments.mode AND o.tracker_id = shipments.tracker_id)
-   WHERE shop_domain = OLD.shop_domain AND order_id = OLD.order_id;
-END;
-CREATE TRIGGER fulfillments_unlinked AFTER DELETE ON fulfillments WHEN OLD.order_id IS NOT NULL BEGIN
-  UPDATE shipments SET (shop_domain, order_id, linked_by) = (
-      SELECT coalesce(by_code, by_reference) ->> 0, coalesce(by_code, by_reference) ->> 1, coalesce(by_code, by_reference) ->> 2
-        FROM shipment_orders o WHERE o.mode = shipments.mode AND o.tracker_id = shipments.tracker_id)
-   WHERE shop_domain = OLD.shop_domain AND order_id = OLD.order_id;
+CREATE TRIGGER sales_orders_unlinked AFTER DELETE ON sales_orders BEGIN
+  INSERT INTO relink_shipments_by_order_name VALUES (OLD.name);
 END;
 
--- Retail purchase orders, from EDI ----------------------------------------------------------------------------------
+-- Purchase orders -----------------------------------------------------------------------------------------------------
 
 CREATE TABLE purchase_orders (
-  -- A retailer's purchase order as it stands now: the order and all changes to it, in the order of their own numbers and dates,
-  -- however they came. Written anew from purchase_order_documents whenever one more comes.
-  partner         TEXT NOT NULL,    -- who orders: ISA06 of X12, TradingPartnerId of RSX
-  po_number       TEXT NOT NULL,    -- the retailer's number
-  release         TEXT NOT NULL,    -- the release of a blanket order; '' for none
-  status          TEXT NOT NULL CHECK (status IN ('open', 'cancelled', 'waiting')), -- waiting: a change came, its order did not yet
-  customer        TEXT,             -- the ERP's customer by sps_partner_mappings; NULL: not mapped, see unmapped_partners
-  attention       TEXT,             -- what a person must look at; NULL: nothing
-  purpose         TEXT,             -- 00 original, 05 replace, 07 duplicate …
-  kind            TEXT,             -- SA stand alone, DS drop ship, KN cross dock …
-  ordered_on      TEXT,             -- day
-  currency        TEXT,             -- ISO 4217, where it was told
-  department      TEXT,             -- the retailer's
-  vendor          TEXT,             -- our number at the retailer
-  contract        TEXT,             -- the retailer's
-  is_test         INTEGER NOT NULL, -- 1: the sender says it is a test: not to be shipped
-  stated_lines    TEXT,             -- how many lines the sender says there are
-  stated_total    TEXT,             -- what the sender says it comes to
-  lines_total     TEXT,             -- quantity times price of the open lines, where all have both; exact decimal text
-  changes         INTEGER NOT NULL, -- how many changes came
-  event_id        INTEGER,          -- the event that brought the order; NULL while it is waited for
-  last_event_id   INTEGER NOT NULL, -- the event that changed it last
+  -- A retailer's purchase order in its current state: the order with all its changes, by their own numbers and dates,
+  -- in whatever order they arrived. Every further document in purchase_order_documents rebuilds it.
+  partner       TEXT NOT NULL,    -- sender: ISA06 of X12, TradingPartnerId of RSX
+  po_number     TEXT NOT NULL,    -- number of the retailer
+  release       TEXT NOT NULL,    -- release of a blanket order; '' for none
+  status        TEXT NOT NULL CHECK (status IN ('open', 'cancelled', 'waiting')), -- waiting: a change arrived before
+                                                                                  -- its order
+  customer      TEXT,             -- the ERP's customer by sps_partner_mappings; NULL: not mapped, see unmapped_partners
+  attention     TEXT,             -- why a person must look at the order; NULL: no reason
+  purpose       TEXT,             -- 00 original, 05 replace, 07 duplicate …
+  kind          TEXT,             -- SA stand alone, DS drop ship, KN cross dock …
+  ordered_on    TEXT,             -- day
+  currency      TEXT,             -- ISO 4217, if the order states it
+  department    TEXT,             -- department of the retailer
+  vendor        TEXT,             -- our number at the retailer
+  contract      TEXT,             -- contract number of the retailer
+  is_test       INTEGER NOT NULL, -- 1: the sender marks the order as a test; do not ship it
+  stated_lines  TEXT,             -- number of lines that the order states
+  stated_total  TEXT,             -- total that the order states
+  lines_total   TEXT,             -- sum of quantity × price of the open lines; NULL if a line lacks one
+  changes       INTEGER NOT NULL, -- number of changes received
+  event_id      INTEGER,          -- event with the order; NULL while the order is missing
+  last_event_id INTEGER NOT NULL, -- event of the last change
   PRIMARY KEY (partner, po_number, release)
 ) STRICT;
 CREATE INDEX purchase_orders_by_number ON purchase_orders (po_number);
 CREATE INDEX purchase_orders_attention ON purchase_orders (partner) WHERE attention IS NOT NULL;
 
 CREATE TABLE purchase_order_lines (
-  -- The lines of a purchase order as they stand now, deleted ones too.
-  partner       TEXT NOT NULL,    -- with po_number and release: whose line it is
+  -- Lines of a purchase order in their current state, cancelled lines too.
+  partner       TEXT NOT NULL,    -- as in purchase_orders
   po_number     TEXT NOT NULL,    -- as in purchase_orders
   release       TEXT NOT NULL,    -- as in purchase_orders
-  position      INTEGER NOT NULL, -- 1, 2, 3 … as in the order; added lines behind
-  line_number   TEXT,             -- the retailer's, where it has one
-  status        TEXT NOT NULL CHECK (status IN ('open', 'cancelled')), -- cancelled: a change took it out
+  position      INTEGER NOT NULL, -- 1, 2, 3 … as in the order; added lines follow
+  line_number   TEXT,             -- the retailer's number of the line, if it has one
+  status        TEXT NOT NULL CHECK (status IN ('open', 'cancelled')), -- cancelled: a change deleted the line
   quantity      TEXT,             -- exact decimal text, in unit
   unit          TEXT,             -- EA, CA, LB …
-  price         TEXT,             -- of one unit, exact decimal text
-  price_basis   TEXT,             -- what the price is for: PE each, HP per hundred …
-  buyer_item    TEXT,             -- the retailer's number of the goods
-  vendor_item   TEXT,             -- ours, as the retailer has it
-  upc           TEXT,             -- UPC or EAN of what is sold
+  price         TEXT,             -- price of one unit
+  price_basis   TEXT,             -- basis of the price: PE each, HP per hundred …
+  buyer_item    TEXT,             -- the retailer's item number
+  vendor_item   TEXT,             -- our item number, as the retailer writes it
+  upc           TEXT,             -- UPC or EAN of the consumer unit
   gtin          TEXT,             -- GTIN of the case
-  description   TEXT,             -- in words
-  pack          TEXT,             -- how many inner units one unit holds
+  description   TEXT,             -- text
+  pack          TEXT,             -- inner units in one unit
   item          TEXT,             -- the ERP's item by sps_item_mappings; NULL: not mapped, see unmapped_purchase_lines
   item_unit     TEXT,             -- the ERP's unit
-  item_quantity TEXT,             -- quantity in it; exact decimal text
+  item_quantity TEXT,             -- quantity in the ERP's unit; exact decimal text
   PRIMARY KEY (partner, po_number, release, position)
 ) STRICT;
 CREATE INDEX purchase_order_lines_by_buyer_item ON purchase_order_lines (buyer_item);
@@ -1240,248 +1385,288 @@ CREATE INDEX purchase_order_lines_by_gtin ON purchase_order_lines (gtin);
 CREATE INDEX purchase_order_lines_unmapped ON purchase_order_lines (partner) WHERE item IS NULL;
 
 CREATE TABLE purchase_order_parts (
-  -- Everything else of a purchase order, a row for each: dates, references, contacts, addresses, terms, carriers, allowances,
-  -- notes; of a line also its schedules and ids.
-  partner   TEXT NOT NULL,    -- with po_number and release: whose it is
-  po_number TEXT NOT NULL,    -- as in purchase_orders
-  release   TEXT NOT NULL,    -- as in purchase_orders
-  position  INTEGER NOT NULL, -- of the line; 0: of the order itself
-  kind      TEXT NOT NULL,    -- date, reference, contact, address, terms, carrier, allowance, note, schedule, id
-  place     INTEGER NOT NULL, -- 1, 2, 3 … among those of its kind
-  code      TEXT,             -- what it is, in X12's codes: 002 delivery requested, ST ship to, DP department, C310 discount …
-  value     TEXT,             -- the day, the number, the name, the amount, the quantity, the text
-  details   TEXT NOT NULL,    -- JSON: all of it
-  PRIMARY KEY (partner, po_number, release, position, kind, place)
-) STRICT;
-
-CREATE TABLE purchase_order_documents (
-  -- Every order and change that came, as it was understood; the bytes are in the event.
-  event_id  INTEGER NOT NULL, -- the event that brought it
-  part      INTEGER NOT NULL, -- 1, 2, 3 … in its file
+  -- Other parts of a purchase order, one row each: dates, references, contacts, addresses, terms, carriers,
+  -- allowances, instructions, notes; of a line also its schedules and ids.
   partner   TEXT NOT NULL,    -- as in purchase_orders
   po_number TEXT NOT NULL,    -- as in purchase_orders
   release   TEXT NOT NULL,    -- as in purchase_orders
-  is_change INTEGER NOT NULL, -- 1: an 860
-  document  TEXT NOT NULL,    -- JSON
-  PRIMARY KEY (event_id, part)
+  position  INTEGER NOT NULL, -- position of the line; 0: the order itself
+  kind      TEXT NOT NULL,    -- date, reference, contact, address, terms, carrier, allowance, instruction,
+                              -- note, schedule, id
+  ordinal   INTEGER NOT NULL, -- 1, 2, 3 … within the kind
+  code      TEXT,             -- meaning in X12's codes: 002 delivery requested, ST ship to, DP department, C310
+                              -- discount …
+  value     TEXT,             -- day, number, name, amount, quantity or text
+  details   TEXT NOT NULL,    -- JSON: the whole part
+  PRIMARY KEY (partner, po_number, release, position, kind, ordinal)
+) STRICT;
+
+CREATE TABLE purchase_order_documents (
+  -- Every order and change as parsed. The event has the bytes.
+  event_id          INTEGER NOT NULL, -- event of the file
+  document_position INTEGER NOT NULL, -- 1, 2, 3 … in the file
+  partner           TEXT NOT NULL,    -- as in purchase_orders
+  po_number         TEXT NOT NULL,    -- as in purchase_orders
+  release           TEXT NOT NULL,    -- as in purchase_orders
+  is_change         INTEGER NOT NULL, -- 1: an 860
+  document          TEXT NOT NULL,    -- JSON
+  PRIMARY KEY (event_id, document_position)
 ) STRICT;
 CREATE INDEX purchase_order_documents_by_order ON purchase_order_documents (partner, po_number, release);
 
 CREATE TABLE purchase_order_changes (
-  -- What each change did, line by line, in the order they apply: the history of the order.
-  partner     TEXT NOT NULL,    -- with po_number and release: whose it is
+  -- The revision history of a purchase order: the effect of each change, line by line.
+  partner     TEXT NOT NULL,    -- as in purchase_orders
   po_number   TEXT NOT NULL,    -- as in purchase_orders
   release     TEXT NOT NULL,    -- as in purchase_orders
-  step        INTEGER NOT NULL, -- 1, 2, 3 …
-  event_id    INTEGER NOT NULL, -- the event that brought the change
-  sequence    TEXT,             -- its number, by the retailer
-  changed_on  TEXT,             -- its day
-  line_number TEXT,             -- which line; NULL: the order itself
+  revision    INTEGER NOT NULL, -- 1, 2, 3 …
+  event_id    INTEGER NOT NULL, -- event of the change
+  sequence    TEXT,             -- number of the change, by the retailer
+  changed_on  TEXT,             -- day of the change
+  line_number TEXT,             -- line; NULL: the order itself
   code        TEXT,             -- AI added, DI deleted, PC price, QI and QD quantity …
   outcome     TEXT NOT NULL CHECK (outcome IN ('applied', 'waiting', 'unclear')), -- unclear: a person must look
-  said        TEXT NOT NULL,    -- in words: quantity 10 → 12
-  PRIMARY KEY (partner, po_number, release, step)
+  message     TEXT NOT NULL,    -- text: quantity 10 → 12
+  PRIMARY KEY (partner, po_number, release, revision)
 ) STRICT;
 
 CREATE TABLE edi_faults (
-  -- What was wrong with a file, and where.
-  event_id INTEGER NOT NULL REFERENCES webhook_events (id) ON DELETE CASCADE, -- the file
-  place    INTEGER NOT NULL, -- 1, 2, 3 … in the file
-  severity TEXT NOT NULL CHECK (severity IN ('warning', 'error')), -- error: the order was not taken
-  part     INTEGER NOT NULL, -- which order of the file; 0: the file itself
-  line     INTEGER NOT NULL, -- line of the file; 0: not told
-  position INTEGER NOT NULL, -- place of the segment in its set, ST is 1; 0: not told
-  at       TEXT NOT NULL,    -- BEG03, Header/OrderHeader …
-  said     TEXT NOT NULL,    -- what it is
-  PRIMARY KEY (event_id, place)
+  -- Faults of an EDI file, and their place in it.
+  event_id          INTEGER NOT NULL REFERENCES webhook_events (id) ON DELETE CASCADE, -- event of the file
+  ordinal           INTEGER NOT NULL, -- 1, 2, 3 … in the file
+  severity          TEXT NOT NULL CHECK (severity IN ('warning', 'error')), -- error: the order was not imported
+  document_position INTEGER NOT NULL, -- position of the order in the file; 0: the file itself
+  line              INTEGER NOT NULL, -- line of the file; 0: unknown
+  position          INTEGER NOT NULL, -- position of the segment in its transaction set, ST is 1; 0: unknown
+  location          TEXT NOT NULL,    -- BEG03, Header/OrderHeader …
+  message           TEXT NOT NULL,    -- text of the fault
+  PRIMARY KEY (event_id, ordinal)
 ) STRICT;
 
+-- Outbound documents --------------------------------------------------------------------------------------------------
+
 CREATE TABLE edi_sent (
-  -- Invoices (810) and ship notices (856) that were sent for purchase orders. A number goes to a partner once.
-  kind      TEXT NOT NULL CHECK (kind IN ('810', '856')), -- X12's number of it, also for RSX
+  -- Invoices (810) and ship notices (856) for purchase orders. A number goes to a partner once.
+  kind      TEXT NOT NULL CHECK (kind IN ('810', '856')), -- X12's number of the document, also for RSX
   partner   TEXT NOT NULL,    -- as in purchase_orders
-  number    TEXT NOT NULL,    -- ours: of the invoice or the shipment
-  event_id  INTEGER NOT NULL, -- the event that carries it out; its deliveries say how far it is
-  file_name TEXT NOT NULL,    -- as the partner sees it
-  total     TEXT,             -- of an invoice, exact decimal text
-  is_test   INTEGER NOT NULL, -- 1: for an order that is a test
-  sent_at   TEXT NOT NULL,    -- when it was queued
-  document  TEXT NOT NULL,    -- JSON, as it was given
+  number    TEXT NOT NULL,    -- our number of the invoice or the shipment
+  event_id  INTEGER NOT NULL, -- event of the document; its deliveries have the progress
+  file_name TEXT NOT NULL,    -- name of the file at the partner
+  total     TEXT,             -- total of an invoice
+  is_test   INTEGER NOT NULL, -- 1: the order is a test
+  sent_at   TEXT NOT NULL,    -- time when the document was queued
+  document  TEXT NOT NULL,    -- JSON, as the ERP sent it
   PRIMARY KEY (kind, partner, number)
 ) STRICT;
 
+CREATE INDEX edi_sent_by_event ON edi_sent (event_id);
+
 CREATE TABLE edi_sent_lines (
-  -- What of each line of an order was invoiced or shipped, by which document.
-  kind      TEXT NOT NULL,    -- with partner and number: of edi_sent
+  -- Quantities that each document invoiced or shipped, by line of the purchase order.
+  kind      TEXT NOT NULL,    -- as in edi_sent
   partner   TEXT NOT NULL,    -- as in edi_sent
   number    TEXT NOT NULL,    -- as in edi_sent
-  place     INTEGER NOT NULL, -- 1, 2, 3 … in the document
-  po_number TEXT NOT NULL,    -- the purchase order
+  ordinal   INTEGER NOT NULL, -- 1, 2, 3 … in the document
+  po_number TEXT NOT NULL,    -- as in purchase_orders
   release   TEXT NOT NULL,    -- as in purchase_orders
-  line      TEXT NOT NULL,    -- the retailer's number of the line; #1, #2 … where it has none
-  goods     TEXT NOT NULL,    -- what tells the goods from others when lines are numbered anew: buyer B1, vendor V1 …
+  line      TEXT NOT NULL,    -- the retailer's number of the line; #1, #2 … if it has none
+  item_key  TEXT NOT NULL,    -- identifies the item whatever number the line has: buyer B1, vendor V1 …
   quantity  TEXT NOT NULL,    -- exact decimal text
   unit      TEXT,             -- EA, CA, LB …
-  PRIMARY KEY (kind, partner, number, place),
+  PRIMARY KEY (kind, partner, number, ordinal),
   FOREIGN KEY (kind, partner, number) REFERENCES edi_sent (kind, partner, number) ON DELETE CASCADE
 ) STRICT;
 CREATE INDEX edi_sent_lines_by_order ON edi_sent_lines (partner, po_number, release, kind);
 
 CREATE TABLE edi_sent_labels (
-  -- The labels of packs that were sent: none stands on two.
-  sscc    TEXT PRIMARY KEY, -- its 18 digits
-  partner TEXT NOT NULL,    -- who got the pack
-  number  TEXT NOT NULL,    -- the shipment
-  sent_at TEXT NOT NULL     -- when its notice was queued
+  -- SSCC labels of packs in ship notices. A label identifies one pack.
+  sscc    TEXT PRIMARY KEY, -- 18 digits
+  partner TEXT NOT NULL,    -- recipient of the pack
+  number  TEXT NOT NULL,    -- our number of the shipment
+  sent_at TEXT NOT NULL     -- time when the ship notice was queued
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE edi_control_numbers (
-  -- The last control number that was used with a partner: none is used twice.
+  -- Last control number for each partner. No number is used twice.
   partner TEXT NOT NULL,    -- as in purchase_orders
   kind    TEXT NOT NULL,    -- interchange, group
-  last    INTEGER NOT NULL, -- the last one used
+  last    INTEGER NOT NULL, -- last number used
   PRIMARY KEY (partner, kind)
 ) STRICT, WITHOUT ROWID;
 
+-- EDI mappings --------------------------------------------------------------------------------------------------------
+
 CREATE TABLE sps_partner_mappings (
-  -- Who a trading partner is in the ERP, and how it writes. `novex-ingest sps map partner` keeps it; rows may be changed by hand.
-  partner    TEXT PRIMARY KEY,            -- as in purchase_orders
+  -- The ERP's customer of a partner, and how the partner states quantities. `novex-ingest sps map partner` edits it,
+  -- or an operator by SQL. Only the command rebuilds purchase orders after a change of `quantity`.
+  partner    TEXT PRIMARY KEY,                     -- as in purchase_orders
   customer   TEXT NOT NULL CHECK (customer <> ''), -- the ERP's customer number
-  quantity   TEXT NOT NULL DEFAULT 'total' -- in a change of quantity (QI, QD): the new total, or what is added or taken
+  quantity   TEXT NOT NULL DEFAULT 'total'         -- meaning of a quantity in a change (QI, QD): the new total, or the
+                                                   -- difference
              CHECK (quantity IN ('total', 'delta')),
-  note       TEXT,                        -- for people
-  created_at TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now')) -- when it was added
+  note       TEXT,                                 -- free text
+  created_at TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now')) -- time when the mapping was added
 ) STRICT;
 
 CREATE TABLE sps_item_mappings (
-  -- What a retailer's goods are in the ERP. `novex-ingest sps map item` keeps it; rows may be changed by hand. Orders that came
-  -- before are completed by it: the triggers below.
-  id         INTEGER PRIMARY KEY,       -- no meaning
-  partner    TEXT NOT NULL DEFAULT '',  -- whose number it is; '' for everybody's
-  kind       TEXT NOT NULL CHECK (kind IN ('buyer', 'vendor', 'upc', 'gtin')), -- which number of the line
-  value      TEXT NOT NULL CHECK (value <> ''), -- that number
-  unit       TEXT NOT NULL DEFAULT '',  -- only for lines in this unit; '' for any
-  item       TEXT NOT NULL CHECK (item <> ''), -- the ERP's item number
-  item_unit  TEXT,                      -- the ERP's unit; NULL: the line's
-  factor     TEXT NOT NULL DEFAULT '1'  -- ERP units in one unit of the line: '12' for a case that the ERP counts in pieces; at
-                                        -- most 6 digits before the point and 6 behind it
+  -- The ERP's item of a retailer's item. `novex-ingest sps map item` edits it, or an operator by SQL. Triggers
+  -- complete purchase orders that are older than their mapping.
+  id         INTEGER PRIMARY KEY,               -- no meaning
+  partner    TEXT NOT NULL DEFAULT '',          -- partner that uses the number; '' for every partner
+  kind       TEXT NOT NULL CHECK (kind IN ('buyer', 'vendor', 'upc', 'gtin')), -- kind of the number
+  value      TEXT NOT NULL CHECK (value <> ''), -- number on the line
+  unit       TEXT NOT NULL DEFAULT '',          -- only for lines in this unit; '' for every unit
+  item       TEXT NOT NULL CHECK (item <> ''),  -- the ERP's item number
+  item_unit  TEXT,                              -- the ERP's unit; NULL: the unit of the line
+  factor     TEXT NOT NULL DEFAULT '1'          -- ERP units in one unit of the line: 12 for a case of 12 pieces; at
+                                                -- most 6 digits before the point and 6 after
              CHECK (factor NOT GLOB '*[^0-9.]*' AND factor GLOB '[0-9]*' AND factor NOT GLOB '*.*.*' AND factor NOT GLOB '*.'
                     AND factor NOT GLOB '*.???????*' AND length(CAST(factor AS INTEGER)) <= 6 AND CAST(factor AS REAL) > 0),
-  note       TEXT,                      -- for people
-  created_at TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now')), -- when it was added
+  note       TEXT,                              -- free text
+  created_at TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now')), -- time when the mapping was added
   UNIQUE (kind, value, partner, unit)
 ) STRICT;
 
 CREATE VIEW purchase_order_line_mappings AS
-  -- Which mapping fits each line: the partner's own before everybody's, one for the unit before one for any, then by buyer's,
-  -- vendor's, GTIN, UPC. Whole numbers are multiplied and the point is set afterwards, so that it is exact; over 18 digits it is NULL.
+  -- The mapping of each line: the partner's own before that of every partner, one for the unit before one for any
+  -- unit, then by buyer's item, vendor's item, GTIN, UPC. The quantity is exact: it multiplies whole numbers and sets
+  -- the decimal point afterwards; NULL over 18 digits.
   SELECT partner, po_number, release, position, item, coalesce(item_unit, unit) AS item_unit,
          CASE WHEN quantity IS NULL OR digits > 18 THEN NULL WHEN decimals = 0 THEN CAST(product AS TEXT)
-              ELSE rtrim(rtrim(CASE WHEN product < 0 THEN '-' ELSE '' END || (abs(product) / CAST('1' || substr('000000000000', 1, decimals) AS INTEGER)) || '.'
-                   || substr('000000000000' || (abs(product) % CAST('1' || substr('000000000000', 1, decimals) AS INTEGER)), -decimals), '0'), '.') END AS item_quantity
-    FROM (SELECT l.partner, l.po_number, l.release, l.position, l.quantity, l.unit, m.item, m.item_unit,
-                 CAST(replace(l.quantity, '.', '') AS INTEGER) * CAST(replace(m.factor, '.', '') AS INTEGER) AS product,
-                 length(replace(l.quantity, '.', '')) + length(replace(m.factor, '.', '')) AS digits,
-                 CASE WHEN instr(l.quantity, '.') = 0 THEN 0 ELSE length(l.quantity) - instr(l.quantity, '.') END
-                 + CASE WHEN instr(m.factor, '.') = 0 THEN 0 ELSE length(m.factor) - instr(m.factor, '.') END AS decimals
-            FROM purchase_order_lines l JOIN sps_item_mappings m ON m.id = (
-                 SELECT c.id FROM sps_item_mappings c
-                  WHERE (c.kind, c.value) IN (VALUES ('buyer', l.buyer_item), ('vendor', l.vendor_item), ('gtin', l.gtin), ('upc', l.upc))
-                    AND c.partner IN (l.partner, '') AND c.unit IN (l.unit, '')
-                  ORDER BY c.partner = '', c.unit = '',
-                        CASE c.kind WHEN 'buyer' THEN 1 WHEN 'vendor' THEN 2 WHEN 'gtin' THEN 3 ELSE 4 END LIMIT 1));
+              ELSE rtrim(rtrim(CASE WHEN product < 0 THEN '-' ELSE '' END || (abs(product) / scale) || '.'
+                   || substr('000000000000' || (abs(product) % scale), -decimals), '0'), '.') END AS item_quantity
+    FROM (SELECT *, CAST('1' || substr('000000000000', 1, decimals) AS INTEGER) AS scale
+            FROM (SELECT l.partner, l.po_number, l.release, l.position, l.quantity, l.unit, m.item, m.item_unit,
+                         CAST(replace(l.quantity, '.', '') AS INTEGER)
+                         * CAST(replace(m.factor, '.', '') AS INTEGER) AS product,
+                         length(replace(l.quantity, '.', '')) + length(replace(m.factor, '.', '')) AS digits,
+                         CASE WHEN instr(l.quantity, '.') = 0 THEN 0 ELSE length(l.quantity) - instr(l.quantity, '.') END
+                         + CASE WHEN instr(m.factor, '.') = 0 THEN 0 ELSE length(m.factor) - instr(m.factor, '.') END
+                         AS decimals
+                    FROM purchase_order_lines l JOIN sps_item_mappings m ON m.id = (
+                         SELECT c.id FROM sps_item_mappings c
+                          WHERE ((c.kind = 'buyer' AND c.value = l.buyer_item) OR (c.kind = 'vendor' AND c.value = l.vendor_item)
+                                 OR (c.kind = 'gtin' AND c.value = l.gtin) OR (c.kind = 'upc' AND c.value = l.upc))
+                            AND c.partner IN (l.partner, '') AND c.unit IN (l.unit, '')
+                          ORDER BY c.partner = '', c.unit = '',
+                                CASE c.kind WHEN 'buyer' THEN 1 WHEN 'vendor' THEN 2 WHEN 'gtin' THEN 3 ELSE 4 END
+                          LIMIT 1)));
 
--- A line gets its item when its order is written (store::purchase_orders), and by these when a mapping changes.
-CREATE TRIGGER sps_item_mappings_added AFTER INSERT ON sps_item_mappings BEGIN
+CREATE VIEW map_purchase_order_lines AS
+  -- Command: an INSERT gives the line its item. The daemon uses it when it rebuilds a purchase order.
+  SELECT partner, po_number, release, position FROM purchase_order_lines;
+CREATE TRIGGER map_purchase_order_lines_insert INSTEAD OF INSERT ON map_purchase_order_lines BEGIN
   UPDATE purchase_order_lines SET (item, item_unit, item_quantity) = (
       SELECT m.item, m.item_unit, m.item_quantity FROM purchase_order_line_mappings m
-       WHERE (m.partner, m.po_number, m.release, m.position) = (purchase_order_lines.partner, purchase_order_lines.po_number,
-              purchase_order_lines.release, purchase_order_lines.position))
-   WHERE buyer_item = NEW.value OR vendor_item = NEW.value OR upc = NEW.value OR gtin = NEW.value;
+       WHERE m.partner = NEW.partner AND m.po_number = NEW.po_number AND m.release = NEW.release
+         AND m.position = NEW.position)
+   WHERE partner = NEW.partner AND po_number = NEW.po_number AND release = NEW.release AND position = NEW.position;
+END;
+
+CREATE VIEW map_item_lines AS
+  -- Command: an INSERT gives every line with the number, of whatever kind, its item.
+  SELECT value FROM sps_item_mappings;
+CREATE TRIGGER map_item_lines_insert INSTEAD OF INSERT ON map_item_lines BEGIN
+  INSERT INTO map_purchase_order_lines
+    SELECT partner, po_number, release, position FROM purchase_order_lines
+     WHERE buyer_item = NEW.value OR vendor_item = NEW.value OR upc = NEW.value OR gtin = NEW.value;
+END;
+CREATE TRIGGER sps_item_mappings_added AFTER INSERT ON sps_item_mappings BEGIN
+  INSERT INTO map_item_lines VALUES (NEW.value);
 END;
 CREATE TRIGGER sps_item_mappings_removed AFTER DELETE ON sps_item_mappings BEGIN
-  UPDATE purchase_order_lines SET (item, item_unit, item_quantity) = (
-      SELECT m.item, m.item_unit, m.item_quantity FROM purchase_order_line_mappings m
-       WHERE (m.partner, m.po_number, m.release, m.position) = (purchase_order_lines.partner, purchase_order_lines.po_number,
-              purchase_order_lines.release, purchase_order_lines.position))
-   WHERE buyer_item = OLD.value OR vendor_item = OLD.value OR upc = OLD.value OR gtin = OLD.value;
+  INSERT INTO map_item_lines VALUES (OLD.value);
 END;
-CREATE TRIGGER sps_item_mappings_changed AFTER UPDATE OF partner, kind, value, unit, item, item_unit, factor ON sps_item_mappings BEGIN
-  UPDATE purchase_order_lines SET (item, item_unit, item_quantity) = (
-      SELECT m.item, m.item_unit, m.item_quantity FROM purchase_order_line_mappings m
-       WHERE (m.partner, m.po_number, m.release, m.position) = (purchase_order_lines.partner, purchase_order_lines.po_number,
-              purchase_order_lines.release, purchase_order_lines.position))
-   WHERE buyer_item IN (OLD.value, NEW.value) OR vendor_item IN (OLD.value, NEW.value) OR upc IN (OLD.value, NEW.value)
-      OR gtin IN (OLD.value, NEW.value);
+CREATE TRIGGER sps_item_mappings_changed
+  AFTER UPDATE OF partner, kind, value, unit, item, item_unit, factor ON sps_item_mappings BEGIN
+  INSERT INTO map_item_lines VALUES (OLD.value), (NEW.value);
+END;
+
+CREATE VIEW map_partner_orders AS
+  -- Command: an INSERT gives every purchase order of the partner its customer.
+  SELECT partner FROM sps_partner_mappings;
+CREATE TRIGGER map_partner_orders_insert INSTEAD OF INSERT ON map_partner_orders BEGIN
+  UPDATE purchase_orders SET customer = (SELECT customer FROM sps_partner_mappings WHERE partner = NEW.partner)
+   WHERE partner = NEW.partner;
 END;
 CREATE TRIGGER sps_partner_mappings_added AFTER INSERT ON sps_partner_mappings BEGIN
-  UPDATE purchase_orders SET customer = NEW.customer WHERE partner = NEW.partner;
+  INSERT INTO map_partner_orders VALUES (NEW.partner);
 END;
 CREATE TRIGGER sps_partner_mappings_removed AFTER DELETE ON sps_partner_mappings BEGIN
-  UPDATE purchase_orders SET customer = NULL WHERE partner = OLD.partner;
+  INSERT INTO map_partner_orders VALUES (OLD.partner);
 END;
 CREATE TRIGGER sps_partner_mappings_changed AFTER UPDATE OF partner, customer ON sps_partner_mappings BEGIN
-  UPDATE purchase_orders SET customer = NULL WHERE partner = OLD.partner;
-  UPDATE purchase_orders SET customer = NEW.customer WHERE partner = NEW.partner;
+  INSERT INTO map_partner_orders VALUES (OLD.partner), (NEW.partner);
 END;
 
 CREATE VIEW unmapped_purchase_lines AS
-  -- What retailers order and has no item in the ERP: `novex-ingest sps map item` completes these orders.
+  -- Ordered items without an item in the ERP: `novex-ingest sps map item` completes these orders.
   SELECT partner, buyer_item, vendor_item, upc, gtin, unit, min(description) AS description, count(*) AS lines,
          count(DISTINCT po_number) AS orders, min(po_number) AS first_order
     FROM purchase_order_lines INDEXED BY purchase_order_lines_unmapped WHERE item IS NULL AND status = 'open'
    GROUP BY partner, buyer_item, vendor_item, upc, gtin, unit;
 
 CREATE VIEW unmapped_partners AS
-  -- Who orders and is no customer in the ERP: `novex-ingest sps map partner` completes these orders.
-  SELECT partner, count(*) AS orders, min(po_number) AS first_order FROM purchase_orders WHERE customer IS NULL GROUP BY partner;
+  -- Partners without a customer in the ERP: `novex-ingest sps map partner` completes their orders.
+  SELECT partner, count(*) AS orders, min(po_number) AS first_order
+    FROM purchase_orders WHERE customer IS NULL GROUP BY partner;
 
--- Polling directories -----------------------------------------------------------------------------------------------
+-- EDI sources ---------------------------------------------------------------------------------------------------------
 
 CREATE TABLE sps_files (
-  -- Every file that was seen at a source, and who is at it: claimed like an event, by hostname and PID, in one transaction.
-  source         TEXT NOT NULL,    -- its name in the configuration
-  name           TEXT NOT NULL,    -- the file's name
-  status         TEXT NOT NULL CHECK (status IN ('seen', 'taking', 'stored', 'done', 'failed')), -- stored: an event, but it
-                                   -- could not be moved or deleted yet; done: that too; failed: see last_error, tried again
-  size           INTEGER,          -- bytes, as the source says; NULL: it does not
-  modified       TEXT,             -- as the source says; NULL: it does not
-  event_id       INTEGER,          -- the event that it became last
-  taken          INTEGER NOT NULL DEFAULT 0, -- how often it was taken
-  attempts       INTEGER NOT NULL DEFAULT 0, -- that failed, one after another
-  next_attempt_at TEXT,            -- not before this; NULL: now
-  locked_by      TEXT,             -- hostname:pid of who takes it; only while taking
-  locked_process TEXT,             -- boot id / pid namespace / start time of that process
-  lease_until    TEXT,             -- the claim may be taken over after this
-  last_error     TEXT,             -- why it could not be taken, moved or deleted
-  seen_at        TEXT NOT NULL,    -- when it was seen last
-  PRIMARY KEY (source, name),
-  CHECK ((status = 'taking') = (locked_by IS NOT NULL))
+  -- Every file that a source listed, and the lease on it. A process claims a file as it claims an event. Status
+  -- stored: the event exists, but the file is not moved or deleted yet; done: that too; failed: see last_error,
+  -- retried.
+  id               INTEGER PRIMARY KEY,        -- no meaning
+  source           TEXT NOT NULL,              -- name of the source in config.toml
+  name             TEXT NOT NULL,              -- name of the file
+  status           TEXT NOT NULL -- pending → fetching → stored → done, or failed
+                   CHECK (status IN ('pending', 'fetching', 'stored', 'done', 'failed')),
+  size             INTEGER,                    -- bytes, as the source states it; NULL: unknown
+  modified         TEXT,                       -- time of the last change, as the source states it; NULL: unknown
+  event_id         INTEGER,                    -- last event of the file
+  fencing_token    INTEGER NOT NULL DEFAULT 0, -- grows with each claim
+  attempts         INTEGER NOT NULL DEFAULT 0, -- failed attempts since the last success
+  deaths           INTEGER NOT NULL DEFAULT 0, -- last attempts in a row that ended with the death of the process or the
+                                               -- end of the lease; above 0 it is fetched alone
+  next_attempt_at  TEXT,                       -- no attempt before this; NULL: now
+  locked_by        TEXT,                       -- hostname:pid of the lease owner; only while fetching
+  locked_process   TEXT,                       -- identity of that process
+  locked_at        TEXT,                       -- time of the claim
+  lease_expires_at TEXT,                       -- end of the lease
+  last_error       TEXT,                       -- why the file could not be fetched, moved or deleted
+  seen_at          TEXT NOT NULL,              -- time of the last listing with the file
+  UNIQUE (source, name),
+  CHECK ((status = 'fetching') = (locked_by IS NOT NULL))
 ) STRICT;
-CREATE INDEX sps_files_held ON sps_files (lease_until) WHERE status = 'taking';
+CREATE INDEX sps_files_leased ON sps_files (lease_expires_at) WHERE status = 'fetching';
 
 CREATE TABLE sps_sources (
-  -- How each source is doing; shared by all processes.
-  name            TEXT PRIMARY KEY,           -- as in the configuration
-  failures        INTEGER NOT NULL DEFAULT 0, -- one after another, until now
-  rest_until      TEXT,                       -- the schedule leaves it alone until then
-  last_error      TEXT,                       -- why it could not be reached
-  last_success_at TEXT,                       -- when it was listed last
-  host_key        TEXT                        -- SFTP with `host_key = "first-use"`: the key it showed first; no other is taken
+  -- State of each EDI source, shared by all processes.
+  name                 TEXT PRIMARY KEY,           -- as in config.toml
+  consecutive_failures INTEGER NOT NULL DEFAULT 0, -- failed polls since the last success
+  next_poll_at         TEXT,                       -- no scheduled poll before this
+  last_error           TEXT,                       -- why the last poll failed
+  last_success_at      TEXT,                       -- time of the last successful listing
+  host_key             TEXT                        -- SFTP with `host_key = "first-use"`: the first key; any other is
+                                                   -- refused
 ) STRICT;
 
 CREATE TABLE sps_polls (
-  -- Every look at every source.
-  id          INTEGER PRIMARY KEY AUTOINCREMENT, -- in the order they began
-  source      TEXT NOT NULL,    -- its name in the configuration
-  asked_by    TEXT NOT NULL,    -- schedule, api or command
-  worker      TEXT NOT NULL,    -- hostname:pid of who looked
-  started_at  TEXT NOT NULL,    -- when it began
-  finished_at TEXT,             -- when it ended; NULL: it runs, or its process died
-  found       INTEGER NOT NULL DEFAULT 0, -- files that were there
-  taken       INTEGER NOT NULL DEFAULT 0, -- that became new events
-  duplicates  INTEGER NOT NULL DEFAULT 0, -- that were known with the same bytes
-  skipped     INTEGER NOT NULL DEFAULT 0, -- that somebody else has, that are not due, or that still grow
-  failed      INTEGER NOT NULL DEFAULT 0, -- that could not be taken, or not be moved or deleted
-  error       TEXT              -- why the source could not be reached
+  -- Every poll of every source.
+  id           INTEGER PRIMARY KEY AUTOINCREMENT, -- in the order of their start
+  source       TEXT NOT NULL,                     -- name of the source in config.toml
+  requested_by TEXT NOT NULL,                     -- schedule, api or command
+  worker       TEXT NOT NULL,                     -- hostname:pid of the polling process
+  started_at   TEXT NOT NULL,                     -- start of the poll
+  finished_at  TEXT,                              -- end of the poll; NULL: it runs, or its process died
+  found        INTEGER NOT NULL DEFAULT 0,        -- files listed
+  stored       INTEGER NOT NULL DEFAULT 0,        -- files stored as new events
+  duplicates   INTEGER NOT NULL DEFAULT 0,        -- files that were known with the same bytes
+  skipped      INTEGER NOT NULL DEFAULT 0,        -- files that another process has, that are not due, or that still
+                                                  -- grow
+  failed       INTEGER NOT NULL DEFAULT 0,        -- files that could not be fetched, moved or deleted
+  orders       INTEGER NOT NULL DEFAULT 0,        -- orders and changes in the new files
+  unreadable   INTEGER NOT NULL DEFAULT 0,        -- new files in which nothing can be used; the event of each fails
+  error        TEXT                               -- why the source could not be reached
 ) STRICT;

@@ -1,9 +1,11 @@
-//! Durable acknowledgements per second, beside a server that verifies and stores nothing: the limit of TLS and HTTP here.
+//! Measures durable acknowledgements per second, and the same load on a null server that stores nothing.
+//!
+//! The null server shows the limit of TLS and HTTP on the machine.
 //!
 //! `cargo bench --bench acks -- [--seconds S] [--size BYTES] [--connections N,N,…]`
 //!
-//! A closed loop over keep-alive connections: signed Shopify deliveries with unique ids and bodies. Client and server share
-//! the machine's cores, so figures are comparable only within one run. The database lies under `target/`, on its disk.
+//! Each keep-alive connection sends signed Shopify webhooks with unique ids and bodies, one after the other. Client and
+//! server share the cores, so figures are comparable only within one run. The database is under `target/`, on its disk.
 
 mod load;
 
@@ -16,8 +18,8 @@ use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use load::{BINARY, SECRET, Server};
-use novex_ingest::proof;
-use novex_ingest::secret::Secret;
+use novex_ingest::internals::proof;
+use novex_ingest::internals::secret::Secret;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use std::convert::Infallible;
@@ -32,27 +34,28 @@ use tokio_rustls::TlsAcceptor;
 
 #[derive(Parser)]
 struct Arguments {
-    /// Length of each measurement
+    /// Duration of each measurement in seconds
     #[arg(long, default_value_t = 5)]
     seconds: u64,
-    /// Bytes of a body
+    /// Size of a body in bytes
     #[arg(long, default_value_t = 6000)]
     size: usize,
+    /// Numbers of connections to measure
     #[arg(long, value_delimiter = ',', default_values_t = [1, 16, 64])]
     connections: Vec<usize>,
-    /// What `cargo bench` passes
+    /// Flag that `cargo bench` passes
     #[arg(long, hide = true)]
     bench: bool,
-    /// Be the null server, with the pair in this directory
+    /// Run as the null server with the certificate in this directory
     #[arg(long, hide = true)]
-    null: Option<String>,
+    null_server: Option<String>,
 }
 
 fn main() {
     let arguments = Arguments::parse();
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    if let Some(directory) = &arguments.null {
-        return runtime.block_on(null_server(Path::new(directory)));
+    if let Some(directory) = &arguments.null_server {
+        return runtime.block_on(run_null_server(Path::new(directory)));
     }
     let size = std::fs::metadata(BINARY).unwrap().len();
     println!("binary {} MiB, bodies of {} bytes, {} s each", size >> 20, arguments.size, arguments.seconds);
@@ -61,21 +64,21 @@ fn main() {
         "server", "conns", "acks/s", "p50 ms", "p99 ms", "max ms", "refused", "RSS MiB"
     );
     for &connections in &arguments.connections {
-        // In turn, so that each sees the same minute of the disk.
+        // Alternating servers, so that all see the same state of the disk.
         for (name, worker) in
-            [("null (stores nothing)", None), ("receive only", Some(false)), ("receive and work", Some(true))]
+            [("null (stores nothing)", None), ("receive only", Some(false)), ("receive and process", Some(true))]
         {
             let directory = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
-            let server = start(directory.path(), worker);
-            let idle = rss(&server);
+            let server = start_server(directory.path(), worker);
+            let idle_rss = read_rss_mib(&server);
             let stop = Arc::new(AtomicBool::new(false));
-            let (over, length) = (stop.clone(), Duration::from_secs(arguments.seconds));
+            let (stop_later, duration) = (stop.clone(), Duration::from_secs(arguments.seconds));
             runtime.spawn(async move {
-                tokio::time::sleep(length).await;
-                over.store(true, Ordering::Relaxed);
+                tokio::time::sleep(duration).await;
+                stop_later.store(true, Ordering::Relaxed);
             });
             let next = Arc::new(AtomicU64::new(0));
-            let load = runtime.block_on(load::drive(server.address, connections, arguments.size, next, stop));
+            let load = runtime.block_on(load::send_load(server.address, connections, arguments.size, next, stop));
             println!(
                 "{name:<22} {connections:>5} {:>9.0} {:>8.2} {:>8.2} {:>8.2} {:>7} {:>4} → {:>3}",
                 load.per_second,
@@ -83,36 +86,36 @@ fn main() {
                 load.p99,
                 load.max,
                 load.refused,
-                idle,
-                rss(&server)
+                idle_rss,
+                read_rss_mib(&server)
             );
             server.stop();
         }
     }
 }
 
-/// The daemon, with or without its worker; without either the null server.
-fn start(directory: &Path, worker: Option<bool>) -> Server {
+/// Starts the daemon with or without its worker; `None` starts the null server.
+fn start_server(directory: &Path, worker: Option<bool>) -> Server {
     let server = Server::start(directory, worker.unwrap_or(false), "");
     if worker.is_some() {
         return server;
     }
-    // The null server needs a pair: the daemon's own, made by starting it once.
+    // The null server uses the certificate that the daemon made at its start.
     server.stop();
     let mut command = Command::new(std::env::current_exe().unwrap());
-    command.arg("--null").arg(directory);
-    Server::by(command)
+    command.arg("--null-server").arg(directory);
+    Server::start_with(command)
 }
 
-/// Resident memory in MiB.
-fn rss(server: &Server) -> u64 {
+/// Returns the resident memory in MiB.
+fn read_rss_mib(server: &Server) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{}/status", server.child.id())).unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap_or("0");
     line.split_whitespace().next().and_then(|kib| kib.parse::<u64>().ok()).unwrap_or(0) >> 10
 }
 
-/// TLS, HTTP and the HMAC, and nothing else.
-async fn null_server(directory: &Path) {
+/// Serves TLS and HTTP and verifies the HMAC; stores nothing.
+async fn run_null_server(directory: &Path) {
     let chain = CertificateDer::pem_file_iter(directory.join("tls/self-signed.pem"))
         .unwrap()
         .collect::<Result<_, _>>()
@@ -140,9 +143,9 @@ async fn null_server(directory: &Path) {
                 let body = body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
                 let tag =
                     base64::engine::general_purpose::STANDARD.decode(&head.headers["x-shopify-hmac-sha256"]).unwrap();
-                let proved = proof::hmac_sha256([&Secret::new(SECRET.to_vec())], &[], &body, &tag).is_ok();
-                let answer = Response::builder().status(if proved { 200 } else { 401 });
-                Ok::<_, Infallible>(answer.body(Full::new(Bytes::from_static(b"{\"status\":\"received\"}"))).unwrap())
+                let verified = proof::verify_hmac_sha256([&Secret::new(SECRET.to_vec())], &[], &body, &tag).is_ok();
+                let response = Response::builder().status(if verified { 200 } else { 401 });
+                Ok::<_, Infallible>(response.body(Full::new(Bytes::from_static(b"{\"status\":\"received\"}"))).unwrap())
             });
             let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
         });

@@ -1,34 +1,36 @@
-//! How fast purchase orders are read: X12, and RSX in XML and JSON, from bytes to the model with all faults.
+//! Measures reading of purchase orders in X12, RSX XML and RSX JSON, from bytes to the model with all faults.
 //!
 //! `cargo bench --bench edi`
 
-#![expect(clippy::cast_precision_loss, reason = "figures for people, from counts far below 2^52")]
+#![expect(clippy::cast_precision_loss, reason = "printed figures of counts far below 2^52")]
 
-use novex_ingest::formats::edi;
+use novex_ingest::internals::edi::file;
 use std::fmt::Write;
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 fn main() {
-    println!("{:<9} {:>7} {:>10} {:>9} {:>7}", "form", "lines", "bytes", "ms", "MB/s");
+    println!("{:<9} {:>7} {:>10} {:>9} {:>7}", "format", "lines", "bytes", "ms", "MB/s");
     for lines in [10, 1_000, 20_000] {
-        for (form, text) in [("x12", x12(lines)), ("rsx-xml", xml(lines)), ("rsx-json", json(lines))] {
-            let document = edi::read(text.as_bytes());
-            let order = document.parts[0].order.as_ref().expect("a sound order");
+        for (format, text) in
+            [("x12", x12_order(lines)), ("rsx-xml", rsx_xml_order(lines)), ("rsx-json", rsx_json_order(lines))]
+        {
+            let document = file::read_edi_file(text.as_bytes());
+            let order = document.documents[0].order.as_ref().expect("an order without faults");
             assert!(order.lines.len() == lines && document.all_faults().count() == 0);
             let (mut runs, start) = (0_u32, Instant::now());
             while start.elapsed() < Duration::from_millis(700) {
-                black_box(edi::read(black_box(text.as_bytes())));
+                black_box(file::read_edi_file(black_box(text.as_bytes())));
                 runs += 1;
             }
-            let each = start.elapsed().as_secs_f64() / f64::from(runs);
-            let speed = text.len() as f64 / each / 1e6;
-            println!("{form:<9} {lines:>7} {:>10} {:>9.3} {speed:>7.0}", text.len(), each * 1e3);
+            let seconds = start.elapsed().as_secs_f64() / f64::from(runs);
+            let speed = text.len() as f64 / seconds / 1e6;
+            println!("{format:<9} {lines:>7} {:>10} {:>9.3} {speed:>7.0}", text.len(), seconds * 1e3);
         }
     }
 }
 
-fn x12(lines: usize) -> String {
+fn x12_order(lines: usize) -> String {
     let mut set =
         String::from("BEG*00*SA*PO1**20261124~\nDTM*002*20261201~\nN1*ST*Acme DC 5*92*0005~\nN4*Solon*OH*44139*US~\n");
     for line in 1..=lines {
@@ -46,7 +48,7 @@ fn x12(lines: usize) -> String {
     )
 }
 
-fn xml(lines: usize) -> String {
+fn rsx_xml_order(lines: usize) -> String {
     let mut text = String::from(
         "<?xml version=\"1.0\"?>\n<Orders xmlns=\"http://www.spscommerce.com/RSX\"><Order><Header><OrderHeader>\
          <TradingPartnerId>ACMERETAIL</TradingPartnerId><PurchaseOrderNumber>PO1</PurchaseOrderNumber></OrderHeader></Header>\n",
@@ -63,7 +65,7 @@ fn xml(lines: usize) -> String {
     text + "</Order></Orders>"
 }
 
-fn json(lines: usize) -> String {
+fn rsx_json_order(lines: usize) -> String {
     let items: Vec<String> = (1..=lines)
         .map(|line| {
             format!(

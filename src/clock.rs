@@ -1,79 +1,76 @@
-//! The only place that reads the clock, so that a test can turn it.
+//! The only module that reads the system clock, so that a test can use a manual one.
 //!
-//! Times leave this module as [`Timestamp`]s and reach the database as [`text`]: UTC, to the millisecond, of one width,
-//! so that SQLite's text order is the order of time.
+//! Code uses [`Timestamp`]s. The database stores the text of [`format_timestamp`]: UTC, to the millisecond, with a
+//! fixed width, so that SQLite's order of texts is the order of times.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 pub use jiff::Timestamp;
 
-/// Where "now" comes from. Cheap to clone; clones share one source.
+/// A source of the current time. Cheap to clone; clones share the source.
 #[derive(Clone)]
-pub struct Clock(Source);
+pub struct Clock(ClockSource);
 
 #[derive(Clone)]
-enum Source {
+enum ClockSource {
     System,
     Manual(Arc<Mutex<Timestamp>>),
 }
 
 impl Clock {
-    /// The box's own clock.
+    /// Returns the system clock.
     #[must_use]
     pub fn system() -> Self {
-        Self(Source::System)
+        Self(ClockSource::System)
     }
 
-    /// A clock that stands at `start` until [`Clock::advance`] moves it.
+    /// Returns a clock that shows `start` until [`Clock::advance`] moves it.
     #[must_use]
     pub fn manual(start: Timestamp) -> Self {
-        Self(Source::Manual(Arc::new(Mutex::new(start))))
+        Self(ClockSource::Manual(Arc::new(Mutex::new(start))))
     }
 
-    /// The present moment, to the millisecond.
+    /// Returns the current time, to the millisecond.
     #[must_use]
     pub fn now(&self) -> Timestamp {
         let now = match &self.0 {
             #[expect(clippy::disallowed_methods, reason = "this is the clock")]
-            Source::System => Timestamp::now(),
-            Source::Manual(now) => *now.lock().expect("nothing panics while it holds the clock"),
+            ClockSource::System => Timestamp::now(),
+            ClockSource::Manual(now) => *now.lock().expect("nothing panics while it holds the clock"),
         };
         Timestamp::from_millisecond(now.as_millisecond()).unwrap_or(now)
     }
 
-    /// Moves a manual clock forward; the system's clock is not ours to move and stays.
+    /// Moves a manual clock forward. Does nothing to the system clock.
     pub fn advance(&self, by: Duration) {
-        if let Source::Manual(now) = &self.0 {
+        if let ClockSource::Manual(now) = &self.0 {
             let mut now = now.lock().expect("nothing panics while it holds the clock");
-            *now = after(*now, by);
+            *now = add_duration(*now, by);
         }
     }
 }
 
-/// `at` + `by`, at most the end of time.
+/// Returns `at` + `by`, at most [`Timestamp::MAX`].
 #[must_use]
-pub fn after(at: Timestamp, by: Duration) -> Timestamp {
+pub fn add_duration(at: Timestamp, by: Duration) -> Timestamp {
     at.checked_add(by).unwrap_or(Timestamp::MAX)
 }
 
-/// How long from `from` to `to`; zero if `to` is not later.
+/// Returns the time from `from` to `to`; zero if `to` is not later.
 #[must_use]
-pub fn between(from: Timestamp, to: Timestamp) -> Duration {
+pub fn duration_between(from: Timestamp, to: Timestamp) -> Duration {
     Duration::try_from(to.duration_since(from)).unwrap_or(Duration::ZERO)
 }
 
-/// The form in which the database and `--json` carry a time: `2026-11-23T20:30:00.123Z`.
+/// Formats a time as the database and `--json` have it: `2026-11-23T20:30:00.123Z`.
 #[must_use]
-pub fn text(at: Timestamp) -> String {
+pub fn format_timestamp(at: Timestamp) -> String {
     format!("{at:.3}")
 }
 
-/// Reads [`text`] back, and any other RFC 3339 time with an offset.
-///
-/// # Errors
-/// When `text` is not such a time.
-pub fn parse(text: &str) -> Result<Timestamp, jiff::Error> {
+/// Parses the text of [`format_timestamp`], and any other RFC 3339 time with an offset.
+pub fn parse_timestamp(text: &str) -> Result<Timestamp, jiff::Error> {
     text.parse()
 }
 
@@ -82,24 +79,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn text_has_one_width_and_reads_back() {
+    fn formatted_timestamp_has_fixed_width_and_parses_back() {
         for ms in [0, 1, 999, 1_763_929_800_123, 4_102_444_800_000] {
             let at = Timestamp::from_millisecond(ms).unwrap();
-            assert_eq!(text(at).len(), "2026-11-23T20:30:00.123Z".len());
-            assert_eq!(parse(&text(at)).unwrap(), at);
+            assert_eq!(format_timestamp(at).len(), "2026-11-23T20:30:00.123Z".len());
+            assert_eq!(parse_timestamp(&format_timestamp(at)).unwrap(), at);
         }
     }
 
     #[test]
-    fn offsets_become_utc() {
-        assert_eq!(text(parse("2026-11-23T15:30:00-05:00").unwrap()), "2026-11-23T20:30:00.000Z");
+    fn timestamp_with_offset_becomes_utc() {
+        assert_eq!(format_timestamp(parse_timestamp("2026-11-23T15:30:00-05:00").unwrap()), "2026-11-23T20:30:00.000Z");
     }
 
     #[test]
-    fn a_manual_clock_moves_only_when_told() {
+    fn manual_clock_moves_only_on_advance() {
         let clock = Clock::manual(Timestamp::UNIX_EPOCH);
         assert_eq!(clock.now(), clock.now());
         clock.advance(Duration::from_millis(1500));
-        assert_eq!(text(clock.now()), "1970-01-01T00:00:01.500Z");
+        assert_eq!(format_timestamp(clock.now()), "1970-01-01T00:00:01.500Z");
     }
 }

@@ -1,32 +1,52 @@
-//! novex-ingest: webhooks and EDI files in, verified and stored once, worked into the ERP's tables.
+//! novex-ingest receives webhooks and EDI files, stores each event once, and fills the ERP's tables from them.
 //!
-//! The way of one event, and where it lives:
+//! One event passes these steps:
 //!
-//! 1. [`server`]: TCP, TLS, HTTP and every limit on them; routes to
-//! 2. [`providers`]: the raw body and headers become a verified envelope, by way of [`proof`], or a refusal;
-//! 3. [`store`]: the envelope becomes a row, the commit is synced, the sender gets its 200;
-//! 4. [`queue`]: a worker claims the row;
-//! 5. [`handlers`]: what the event means becomes changes, committed with the event's `completed`;
-//! 6. [`destinations`]: it is handed on to the ERP.
+//! 1. [`server`] accepts the connection and the request, within limits on everything. [`tls`] has the certificate.
+//! 2. [`providers`] turn headers and body into a verified webhook, with a [`proof`], or into a rejection.
+//! 3. [`store`] writes the event and syncs the commit. The sender gets its 200.
+//! 4. [`queue`] claims the event. [`processor`] runs its handler.
+//! 5. [`handlers`] turn the event into [`changes`], which the store commits together with the status `completed`.
+//! 6. [`delivery`] sends the completed event to the destinations.
 //!
-//! [`acme`] keeps the certificate of [`server`], [`sps`] fetches files that become events.
+//! [`edi_poll`] fetches EDI files through [`transfer`]; each file becomes an event. [`edi`] reads and writes X12 and
+//! RSX.
 //!
-//! Imports go one way: `server → providers → store ← queue → handlers`. [`config`] and [`cli`] stand around them,
-//! [`clock`], [`formats`], [`outbound`], [`proof`] and [`secret`] beneath.
+//! Modules form layers, and import only lower ones. From the top: [`cli`] and [`app`] start the parts, [`config`] reads
+//! their settings, then the parts above. All parts share [`event`], [`clock`], [`secret`], [`files`], [`http_client`],
+//! [`text`] and [`token_bucket`]. `tests/it/architecture.rs` has the exact order and checks it.
 
-pub mod acme;
+mod app;
+mod backoff;
+mod changes;
 pub mod cli;
-pub mod clock;
-pub mod config;
-pub mod destinations;
-pub mod formats;
-pub mod handlers;
-pub mod logging;
-pub mod outbound;
-pub mod proof;
-pub mod providers;
-pub mod queue;
-pub mod secret;
-pub mod server;
-pub mod sps;
-pub mod store;
+mod clock;
+mod config;
+mod delivery;
+mod edi;
+mod edi_poll;
+mod event;
+mod files;
+mod handlers;
+mod http_client;
+#[doc(hidden)]
+pub mod internals;
+mod keycloak_event;
+mod lenient_json;
+mod logging;
+mod processor;
+mod proof;
+mod providers;
+mod queue;
+mod secret;
+mod server;
+mod store;
+mod text;
+mod tls;
+mod token_bucket;
+mod transfer;
+
+#[cfg(test)]
+#[expect(dead_code, reason = "the behaviour tests use the rest of it")]
+#[path = "../tests/it/support/seed.rs"]
+mod seed;

@@ -1,10 +1,9 @@
-//! The log: to standard error, for journald or for programs.
+//! Logs to standard error, for journald or for programs.
 //!
-//! What a line holds: what happened, what it means for the events, what to do; the event's id as the field `event`. What no
-//! line ever holds: bodies, secrets, customers' data. A panic's own message may quote such data, so only its place is
-//! logged.
+//! A line has the subject, the fact, the consequence for events and the fix; the id of an event is the field `event`.
+//! No line has bodies, secrets or customer data. The message of a panic may quote such data, so the log has only its
+//! place.
 
-use crate::config::sections::Log;
 use std::fmt;
 use std::io::IsTerminal;
 use tracing::{Event, Level, Subscriber, error};
@@ -13,8 +12,16 @@ use tracing_subscriber::fmt::FmtContext;
 use tracing_subscriber::fmt::format::{self, Format, FormatEvent, FormatFields, Writer};
 use tracing_subscriber::registry::LookupSpan;
 
-/// Starts logging for this process.
-pub fn start(log: &Log) {
+/// Settings of `[log]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogSettings {
+    pub json: bool,
+    /// `error`, `warn`, `info`, `debug` or `trace`.
+    pub level: String,
+}
+
+/// Starts logging for this process. Call it once.
+pub fn init_logging(log: &LogSettings) {
     let filter =
         EnvFilter::new(format!("{level},novex_ingest={level},rustls=warn,hyper=warn,h2=warn", level = log.level));
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
@@ -23,7 +30,7 @@ pub fn start(log: &Log) {
     } else if std::env::var_os("JOURNAL_STREAM").is_some() && !std::io::stderr().is_terminal() {
         builder
             .with_ansi(false)
-            .event_format(Journal(format::format().without_time().with_level(false).with_target(false)))
+            .event_format(JournalFormat(format::format().without_time().with_level(false).with_target(false)))
             .init();
     } else {
         let colour =
@@ -32,14 +39,14 @@ pub fn start(log: &Log) {
     }
     std::panic::set_hook(Box::new(|panic| {
         let place = panic.location().map_or_else(|| "an unknown place".to_owned(), ToString::to_string);
-        error!("a fault in novex-ingest itself: it panicked at {place}. Please report it");
+        error!("a bug in novex-ingest: it panicked at {place}. Please report it");
     }));
 }
 
-/// Text with the priority in front that journald reads and removes; it knows the time itself.
-struct Journal<T>(Format<format::Full, T>);
+/// Text lines with a priority prefix that journald reads and removes; journald adds the time.
+struct JournalFormat<T>(Format<format::Full, T>);
 
-impl<S, N, T> FormatEvent<S, N> for Journal<T>
+impl<S, N, T> FormatEvent<S, N> for JournalFormat<T>
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
     N: for<'a> FormatFields<'a> + 'static,

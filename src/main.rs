@@ -1,19 +1,19 @@
-//! The command: parses its arguments, runs one of `cli`'s subcommands, and turns its result into an exit status.
+//! The program: parses the arguments, runs a subcommand of `cli`, and turns its result into an exit status.
 
 use clap::Parser;
-use novex_ingest::cli::{Cli, Failure};
+use novex_ingest::cli::{Cli, CliError};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
     match Cli::parse().run() {
         Ok(()) => ExitCode::SUCCESS,
-        // Whoever reads our output has stopped reading, as `| head` does: nothing went wrong.
-        Err(failure) if failure.is_broken_pipe() => ExitCode::SUCCESS,
-        Err(Failure::Usage(text)) => {
-            eprintln!("novex-ingest: {text}");
+        // The reader of standard output has closed it, as `| head` does, which is not a failure.
+        Err(error) if error.is_broken_pipe() => ExitCode::SUCCESS,
+        Err(CliError::Usage(message)) => {
+            eprintln!("novex-ingest: {message}");
             ExitCode::from(2)
         }
-        Err(Failure::Failed(error)) => {
+        Err(CliError::Failed(error)) => {
             eprintln!("novex-ingest: {error:#}");
             ExitCode::FAILURE
         }

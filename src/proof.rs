@@ -1,11 +1,12 @@
-//! Proof that bytes came from whoever they claim to come from.
+//! Proves who sent a body.
 //!
-//! An [`Authentic`] body exists only where a comparison in this module succeeded, because its field is private and
-//! nothing else makes one. `store` takes only envelopes that hold an [`Authentic`], so no path through the code can
-//! store a delivery that was not verified, and none can swap the bytes after they were. The idea is rustls's: a type
-//! that cannot be built without the check (`rustls::manual::_02_tls_vulnerabilities`).
+//! An [`AuthenticBody`] exists only if a check in this module succeeded: its field is private, and no other module
+//! creates one. The store accepts only envelopes with an [`AuthenticBody`], so no code path can store an unverified
+//! webhook, and none can replace the bytes after the check. The idea is rustls's: a type that cannot exist without the
+//! check (`rustls::manual::_02_tls_vulnerabilities`).
 //!
-//! All comparisons take the same time wherever the first difference is, and every secret is tried, also after one fits.
+//! A comparison takes the same time wherever the first difference is. A check tries every secret, also after one
+//! matched.
 
 use crate::secret::Secret;
 use bytes::Bytes;
@@ -13,93 +14,113 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use subtle::{Choice, ConstantTimeEq};
 
-/// A body whose sender was proved.
+/// A body from a proven sender.
 #[derive(Debug, Clone)]
-pub struct Authentic {
+pub struct AuthenticBody {
     body: Bytes,
+    is_test: bool,
 }
 
-impl Authentic {
-    /// The bytes that were proved, as they came.
+impl AuthenticBody {
+    /// Returns the checked bytes, exactly as received.
     #[must_use]
     pub fn body(&self) -> &Bytes {
         &self.body
     }
+
+    /// Returns true if a holder of the secret marked the body as a test event.
+    #[must_use]
+    pub fn is_test(&self) -> bool {
+        self.is_test
+    }
+
+    /// Marks the body as a test event if `tag` is the test mark of these bytes under one of `secrets`. With any other
+    /// tag the body stays real: a sender without the secret cannot turn a real event into a test.
+    #[must_use]
+    pub fn apply_test_mark<'s>(self, secrets: impl IntoIterator<Item = &'s Secret>, tag: &[u8]) -> Self {
+        // An event without a mark costs no HMAC more.
+        let is_test =
+            tag.len() == HMAC_TAG_BYTES && verify_hmac_sha256(secrets, &[TEST_MARK_PREFIX], &self.body, tag).is_ok();
+        Self { is_test, ..self }
+    }
 }
 
-/// Bytes that this process itself fetched from a source that had proved who it is: by its host key, its certificate, or by being a
-/// directory of this box.
+/// First bytes of the message of a test mark. No provider's signed message begins with them, so that no signature of a
+/// provider is a test mark.
+const TEST_MARK_PREFIX: &[u8] = b"novex-ingest test event\n";
+
+/// Returns the test mark of a body: an HMAC-SHA256 that only a holder of the secret can compute.
 #[must_use]
-pub fn fetched(body: &Bytes) -> Authentic {
-    Authentic { body: body.clone() }
+pub fn compute_test_mark(secret: &Secret, body: &[u8]) -> [u8; HMAC_TAG_BYTES] {
+    compute_hmac_sha256(secret, &[TEST_MARK_PREFIX], body)
 }
 
-/// No secret fits.
+/// Trusts bytes that this process fetched itself from a source that proved its identity: by its host key, by its
+/// certificate, or because it is a directory of this machine.
+#[must_use]
+pub fn trust_fetched_body(body: &Bytes) -> AuthenticBody {
+    AuthenticBody { body: body.clone(), is_test: false }
+}
+
+/// No configured secret matches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct NotProved;
+pub struct VerificationError;
 
-/// Bytes of an HMAC-SHA256.
-pub const TAG_BYTES: usize = 32;
+/// Length of an HMAC-SHA256 tag.
+pub const HMAC_TAG_BYTES: usize = 32;
 
-/// Proves `body` by an HMAC-SHA256 over `before` and then the body, under any of `secrets`.
-///
-/// # Errors
-/// [`NotProved`] when no secret gives `tag`.
-pub fn hmac_sha256<'s>(
+/// Checks the HMAC-SHA256 `tag` over `prefix` and `body`, with each of `secrets`.
+pub fn verify_hmac_sha256<'s>(
     secrets: impl IntoIterator<Item = &'s Secret>,
-    before: &[&[u8]],
+    prefix: &[&[u8]],
     body: &Bytes,
     tag: &[u8],
-) -> Result<Authentic, NotProved> {
-    let mut proved = Choice::from(0);
+) -> Result<AuthenticBody, VerificationError> {
+    let mut is_match = Choice::from(0);
     for secret in secrets {
-        proved |= mac(secret, before, body).as_slice().ct_eq(tag);
+        is_match |= compute_hmac_sha256(secret, prefix, body).as_slice().ct_eq(tag);
     }
-    if bool::from(proved) { Ok(Authentic { body: body.clone() }) } else { Err(NotProved) }
+    if bool::from(is_match) { Ok(AuthenticBody { body: body.clone(), is_test: false }) } else { Err(VerificationError) }
 }
 
-/// Proves `body` by a secret that came beside it, such as a bearer token. Both sides are hashed first, so that
-/// not even the secret's length shows in the time taken.
+/// Checks that `presented`, such as a bearer token, is one of `secrets`.
 ///
-/// # Errors
-/// [`NotProved`] when `presented` is none of `secrets`.
-pub fn bearer<'s>(
+/// The function compares hashes, so that not even the length of a secret changes the time.
+pub fn verify_bearer_token<'s>(
     secrets: impl IntoIterator<Item = &'s Secret>,
     presented: &[u8],
     body: &Bytes,
-) -> Result<Authentic, NotProved> {
+) -> Result<AuthenticBody, VerificationError> {
     use sha2::Digest;
     let presented = Sha256::digest(presented);
-    let mut proved = Choice::from(0);
+    let mut is_match = Choice::from(0);
     for secret in secrets {
-        proved |= Sha256::digest(secret.expose()).as_slice().ct_eq(presented.as_slice());
+        is_match |= Sha256::digest(secret.expose()).as_slice().ct_eq(presented.as_slice());
     }
-    if bool::from(proved) { Ok(Authentic { body: body.clone() }) } else { Err(NotProved) }
+    if bool::from(is_match) { Ok(AuthenticBody { body: body.clone(), is_test: false }) } else { Err(VerificationError) }
 }
 
-/// Proves `body` by a user name and a secret that came beside it. Both are compared whatever the other gives; `user` may be
-/// `None` where any name will do.
+/// Checks a user name and password of HTTP Basic; `user` is `None` if any name is valid.
 ///
-/// # Errors
-/// [`NotProved`] when the name or the secret is another.
-pub fn basic<'s>(
+/// The function compares both, also if the first one differs.
+pub fn verify_basic_auth<'s>(
     secrets: impl IntoIterator<Item = &'s Secret>,
     user: Option<&[u8]>,
     (presented_user, presented): (&[u8], &[u8]),
     body: &Bytes,
-) -> Result<Authentic, NotProved> {
+) -> Result<AuthenticBody, VerificationError> {
     use sha2::Digest;
     let hash = |bytes: &[u8]| Sha256::digest(bytes);
-    let named = user.is_none_or(|user| bool::from(hash(user).as_slice().ct_eq(hash(presented_user).as_slice())));
-    let proved = bearer(secrets, presented, body);
-    if named { proved } else { Err(NotProved) }
+    let is_user = user.is_none_or(|user| bool::from(hash(user).as_slice().ct_eq(hash(presented_user).as_slice())));
+    let verified = verify_bearer_token(secrets, presented, body);
+    if is_user { verified } else { Err(VerificationError) }
 }
 
-/// The HMAC-SHA256 over `before` and `body`: what a sender puts into its header, and `novex-ingest send` too.
+/// Returns the HMAC-SHA256 over `prefix` and `body`, as senders and `novex-ingest send` put it into their header.
 #[must_use]
-pub fn mac(secret: &Secret, before: &[&[u8]], body: &[u8]) -> [u8; TAG_BYTES] {
-    let mut mac = Hmac::<Sha256>::new_from_slice(secret.expose()).expect("HMAC takes a key of any length");
-    for part in before {
+pub fn compute_hmac_sha256(secret: &Secret, prefix: &[&[u8]], body: &[u8]) -> [u8; HMAC_TAG_BYTES] {
+    let mut mac = Hmac::<Sha256>::new_from_slice(secret.expose()).expect("HMAC accepts a key of any length");
+    for part in prefix {
         mac.update(part);
     }
     mac.update(body);
@@ -110,43 +131,60 @@ pub fn mac(secret: &Secret, before: &[&[u8]], body: &[u8]) -> [u8; TAG_BYTES] {
 mod tests {
     use super::*;
 
-    fn secret(text: &str) -> Secret {
+    fn make_secret(text: &str) -> Secret {
         Secret::new(text.as_bytes().to_vec())
     }
 
     /// RFC 4231, test case 2.
     #[test]
-    fn published_vector() {
+    fn rfc_4231_vector_is_accepted() {
         let body = Bytes::from_static(b"what do ya want for nothing?");
         let tag = hex::decode("5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843").unwrap();
-        assert!(hmac_sha256([&secret("Jefe")], &[], &body, &tag).is_ok());
-        assert!(hmac_sha256([&secret("other"), &secret("Jefe")], &[], &body, &tag).is_ok());
-        assert!(hmac_sha256([&secret("Jefe"), &secret("other")], &[], &body, &tag).is_ok());
-        assert_eq!(hmac_sha256([&secret("jefe")], &[], &body, &tag).unwrap_err(), NotProved);
+        assert!(verify_hmac_sha256([&make_secret("Jefe")], &[], &body, &tag).is_ok());
+        assert!(verify_hmac_sha256([&make_secret("other"), &make_secret("Jefe")], &[], &body, &tag).is_ok());
+        assert!(verify_hmac_sha256([&make_secret("Jefe"), &make_secret("other")], &[], &body, &tag).is_ok());
+        assert_eq!(verify_hmac_sha256([&make_secret("jefe")], &[], &body, &tag).unwrap_err(), VerificationError);
     }
 
     #[test]
-    fn a_short_empty_or_long_tag_proves_nothing() {
+    fn tag_of_wrong_length_is_rejected() {
         let body = Bytes::from_static(b"x");
-        let tag = mac(&secret("s"), &[], &body);
+        let tag = compute_hmac_sha256(&make_secret("s"), &[], &body);
         for wrong in [&tag[..31], &[], &[tag.as_slice(), &[0]].concat()] {
-            assert!(hmac_sha256([&secret("s")], &[], &body, wrong).is_err());
+            assert!(verify_hmac_sha256([&make_secret("s")], &[], &body, wrong).is_err());
         }
     }
 
     #[test]
-    fn no_secret_proves_nothing() {
+    fn empty_secret_list_rejects_everything() {
         let body = Bytes::from_static(b"x");
-        assert!(hmac_sha256([], &[], &body, &[]).is_err());
-        assert!(bearer([], b"", &body).is_err());
+        assert!(verify_hmac_sha256([], &[], &body, &[]).is_err());
+        assert!(verify_bearer_token([], b"", &body).is_err());
     }
 
     #[test]
-    fn bearer_is_the_whole_secret() {
+    fn only_a_mark_of_the_body_under_a_secret_makes_a_test() {
+        let (body, secret) = (Bytes::from_static(b"{}"), make_secret("s"));
+        let prove =
+            |tag: &[u8]| trust_fetched_body(&body).apply_test_mark([&make_secret("old"), &secret], tag).is_test();
+        assert!(prove(&compute_test_mark(&secret, &body)));
+        assert!(!trust_fetched_body(&body).is_test());
+        for wrong in [
+            &compute_hmac_sha256(&secret, &[], &body)[..],
+            &compute_test_mark(&secret, b"{} "),
+            &compute_test_mark(&make_secret("t"), &body),
+            &[],
+        ] {
+            assert!(!prove(wrong));
+        }
+    }
+
+    #[test]
+    fn bearer_token_must_match_the_whole_secret() {
         let body = Bytes::from_static(b"x");
-        assert!(bearer([&secret("token")], b"token", &body).is_ok());
+        assert!(verify_bearer_token([&make_secret("token")], b"token", &body).is_ok());
         for wrong in [&b""[..], b"toke", b"token ", b"Token"] {
-            assert!(bearer([&secret("token")], wrong, &body).is_err());
+            assert!(verify_bearer_token([&make_secret("token")], wrong, &body).is_err());
         }
     }
 }

@@ -1,20 +1,20 @@
-//! A secret that does not print, and wipes its memory when it goes.
+//! A secret: no log or error prints it, and its memory is wiped on drop.
 
 use std::fmt;
 use zeroize::Zeroizing;
 
-/// Bytes that prove who somebody is: a webhook secret or a bearer token.
+/// The bytes of a key, a token or a password.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(Zeroizing<Vec<u8>>);
 
 impl Secret {
-    /// Takes the bytes as they are; whoever reads a file strips its last newline first.
+    /// Wraps the bytes unchanged: the reader of a file removes the line end at its end.
     #[must_use]
     pub fn new(bytes: Vec<u8>) -> Self {
         Self(Zeroizing::new(bytes))
     }
 
-    /// The bytes, for a comparison or an HMAC key and nothing else.
+    /// Returns the bytes. Use them only to compare, as a key, or to authenticate.
     #[must_use]
     pub fn expose(&self) -> &[u8] {
         &self.0
@@ -32,7 +32,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn debug_prints_nothing_of_it() {
+    fn debug_output_hides_the_secret() {
         assert_eq!(format!("{:?}", Secret::new(b"hunter2".to_vec())), "Secret(…)");
     }
 }

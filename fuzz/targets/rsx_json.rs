@@ -1,12 +1,11 @@
-//! RSX in JSON that may hold anything.
+//! Any bytes as RSX in JSON.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use novex_ingest::formats::rsx;
+use novex_ingest::internals::edi::rsx::{order, tree};
 
 fuzz_target!(|input: &[u8]| {
-    let Ok(text) = std::str::from_utf8(input) else { return };
-    if let Ok(tree) = rsx::tree::from_json(text) {
-        let _ = (rsx::kind(&tree), rsx::read(&tree));
+    if let Ok((root, _)) = tree::parse_rsx_json(input) {
+        let _ = (order::detect_rsx_kind(&root), order::read_rsx_orders(&root));
     }
 });

@@ -1,12 +1,12 @@
-//! RSX in XML that may hold anything.
+//! Any text as RSX in XML.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use novex_ingest::formats::rsx;
+use novex_ingest::internals::edi::rsx::{order, tree};
 
 fuzz_target!(|input: &[u8]| {
     let Ok(text) = std::str::from_utf8(input) else { return };
-    if let Ok(tree) = rsx::tree::from_xml(text) {
-        let _ = (rsx::kind(&tree), rsx::read(&tree));
+    if let Ok(root) = tree::parse_rsx_xml(text) {
+        let _ = (order::detect_rsx_kind(&root), order::read_rsx_orders(&root));
     }
 });

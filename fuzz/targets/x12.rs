@@ -1,27 +1,33 @@
-//! An X12 file that may hold anything: read with its envelope and orders, acknowledged, and the acknowledgement read back.
+//! Any bytes as an X12 file. The target reads the envelope and the orders, writes the acknowledgement and reads it
+//! back. It also describes the bytes as the payload of a delivery.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use novex_ingest::formats::edi;
-use novex_ingest::formats::history::{Told, fold};
-use novex_ingest::formats::x12::acknowledge;
-use novex_ingest::formats::x12::write::Numbers;
+use novex_ingest::internals::delivery::payload::PayloadFormat;
+use novex_ingest::internals::edi::file::read_edi_file;
+use novex_ingest::internals::edi::parties::find_partner;
+use novex_ingest::internals::edi::revisions::{ReceivedDocument, fold_documents};
+use novex_ingest::internals::edi::x12::acknowledgement::{draft_acknowledgement, is_acknowledgement_due};
+use novex_ingest::internals::edi::x12::write::ControlNumbers;
 
 fuzz_target!(|input: &[u8]| {
-    let document = edi::read(input);
-    for group in 0..document.groups.len() {
-        if acknowledge::is_due(&document, group) {
-            let answer = acknowledge::draft(&document, group)
-                .write(Numbers { interchange: 1, group: 1 }, "2026-11-24T10:41:00Z");
-            let back = edi::read(answer.as_bytes());
-            assert!(back.parts.len() == 1 && back.kind == "997", "what we write is an acknowledgement: {answer}");
+    let _ = (PayloadFormat::detect(input), find_partner(input, false), find_partner(input, true));
+    let file = read_edi_file(input);
+    for group in 0..file.groups.len() {
+        if is_acknowledgement_due(&file, group) {
+            let acknowledgement = draft_acknowledgement(&file, group)
+                .write_interchange(ControlNumbers { interchange: 1, group: 1 }, "2026-11-24T10:41:00Z");
+            let read_back = read_edi_file(acknowledgement.as_bytes());
+            assert!(read_back.documents.len() == 1 && read_back.kind == "997", "{acknowledgement}");
         }
     }
-    let told: Vec<Told> = document
-        .parts
+    let received: Vec<ReceivedDocument> = file
+        .documents
         .into_iter()
         .zip(1..)
-        .filter_map(|(part, place)| part.order.map(|order| Told { order, event_id: 1, part: place }))
+        .filter_map(|(document, document_position)| {
+            document.order.map(|order| ReceivedDocument { order, event_id: 1, document_position })
+        })
         .collect();
-    let _ = fold(&told, input.len() % 2 == 0).total();
+    let _ = fold_documents(&received, input.len() % 2 == 0).open_lines_total();
 });

@@ -1,104 +1,106 @@
-//! `audit`: the trail of what happened in Keycloak: look, verify, cut off what is old.
+//! `audit`: lists, verifies and truncates the audit trail of Keycloak, and lists alerts.
 
-use super::output::{line, shortened, table};
-use super::{Failure, Place, events, work};
-use crate::config::Secrets;
-use crate::store::alerts;
-use crate::store::reader::Reader;
-use crate::store::system_log::{self, Filter};
+use crate::cli::filters::{parse_number, parse_since};
+use crate::cli::output::{format_count, print_line, print_table, shorten_text};
+use crate::cli::store::{name_operator, with_store};
+use crate::cli::{CliError, GlobalArgs};
+use crate::config::SecretLoading;
+use crate::store::audit::system_log::AuditFilter;
+use crate::store::audit::{alerts, system_log};
+use crate::store::db::reader::Reader;
 use anyhow::bail;
 use clap::Args;
 
 #[derive(Debug, clap::Subcommand)]
-pub enum Command {
-    /// Rows of the trail, the newest first
-    List(List),
-    /// Check every row against the one before: status 0 only if none was altered, taken out or moved
-    Verify(Verify),
-    /// What looked like an attack: repeated failed logins
-    Alerts(Alerts),
-    /// Cut off old rows; an anchor stays, so that the rest still verifies
-    Cut(CutOff),
+pub enum AuditCommand {
+    /// List rows of the trail, newest first
+    List(AuditListArgs),
+    /// Check the hash chain; exits 0 only if no row was altered, removed or moved
+    Verify(AuditVerifyArgs),
+    /// List alerts about repeated failed logins
+    Alerts(AuditAlertsArgs),
+    /// Remove old rows and keep their last hash, so that the remaining rows still verify
+    Truncate(AuditTruncateArgs),
 }
 
 #[derive(Debug, Args)]
-pub struct List {
-    /// Only this user, by name or by Keycloak's id
+pub struct AuditListArgs {
+    /// Only this user, by name or Keycloak id
     #[arg(long)]
     user: Option<String>,
-    /// Only this type; * stands for anything: 'LOGIN*'
+    /// Only this type; * matches anything: 'LOGIN*'
     #[arg(long = "type", value_name = "TYPE")]
     kind: Option<String>,
-    /// Only from this address
+    /// Only from this IP address
     #[arg(long)]
     address: Option<String>,
-    /// Only since: a time such as 2026-11-23T20:30:00Z, or as long ago as 2h or 3d
-    #[arg(long, value_parser = events::since)]
+    /// Only since this time: 2026-11-23T20:30:00Z, or an age such as 2h or 3d
+    #[arg(long, value_name = "TIME", value_parser = parse_since)]
     since: Option<String>,
-    /// Only before this time, written in the same way
-    #[arg(long, value_parser = events::since)]
+    /// Only before this time, in the same form
+    #[arg(long, value_name = "TIME", value_parser = parse_since)]
     until: Option<String>,
-    /// At most so many
-    #[arg(long, default_value_t = 50)]
+    /// Most rows to list
+    #[arg(long, default_value_t = 50, value_parser = parse_number::<u32>)]
     limit: u32,
-    /// A JSON line each
+    /// Print one JSON line per row
     #[arg(long)]
     json: bool,
 }
 
 #[derive(Debug, Args)]
-pub struct Verify {
-    /// One JSON document
+pub struct AuditVerifyArgs {
+    /// Print one JSON document
     #[arg(long)]
     json: bool,
 }
 
 #[derive(Debug, Args)]
-pub struct Alerts {
-    /// At most so many
-    #[arg(long, default_value_t = 20)]
+pub struct AuditAlertsArgs {
+    /// Most alerts to list
+    #[arg(long, default_value_t = 20, value_parser = parse_number::<u32>)]
     limit: u32,
-    /// A JSON line each
+    /// Print one JSON line per alert
     #[arg(long)]
     json: bool,
 }
 
 #[derive(Debug, Args)]
-pub struct CutOff {
-    /// Rows before this time go: a time such as 2026-11-23T20:30:00Z, or as long ago as 400d
-    #[arg(long, value_parser = events::since)]
+pub struct AuditTruncateArgs {
+    /// Remove rows before this time: 2026-11-23T20:30:00Z, or an age such as 400d
+    #[arg(long, value_name = "TIME", value_parser = parse_since)]
     before: String,
-    /// Who signs this off; without it the user who runs the command
-    #[arg(long)]
+    /// Person who signs this off [default: the user who runs the command]
+    #[arg(long, value_name = "NAME")]
     by: Option<String>,
 }
 
-pub fn run(place: &Place, command: &Command) -> Result<(), Failure> {
+pub fn run_audit(global: &GlobalArgs, command: &AuditCommand) -> Result<(), CliError> {
     Ok(match command {
-        Command::List(arguments) => list(&place.reader()?, arguments),
-        Command::Verify(arguments) => verify(&place.reader()?, arguments),
-        Command::Alerts(arguments) => show_alerts(&place.reader()?, arguments),
-        Command::Cut(arguments) => cut(place, arguments),
+        AuditCommand::List(args) => print_audit_trail(&global.open_reader()?, args),
+        AuditCommand::Verify(args) => verify_audit_trail(&global.open_reader()?, args),
+        AuditCommand::Alerts(args) => print_alerts(&global.open_reader()?, args),
+        AuditCommand::Truncate(args) => truncate_audit_trail(global, args),
     }?)
 }
 
-fn list(reader: &Reader, arguments: &List) -> anyhow::Result<()> {
-    let filter = Filter {
-        user: arguments.user.clone(),
-        kind: arguments.kind.clone(),
-        address: arguments.address.clone(),
-        since: arguments.since.clone(),
-        until: arguments.until.clone(),
+fn print_audit_trail(reader: &Reader, args: &AuditListArgs) -> anyhow::Result<()> {
+    let filter = AuditFilter {
+        user: args.user.clone(),
+        kind: args.kind.clone(),
+        address: args.address.clone(),
+        since: args.since.clone(),
+        until: args.until.clone(),
     };
-    let rows = reader.read(|connection| system_log::list(connection, &filter, i64::MAX, arguments.limit))?;
-    if arguments.json {
-        return rows.iter().try_for_each(|row| Ok(line(&serde_json::to_string(row)?)?));
+    let rows = reader.read(|connection| system_log::list_audit_records(connection, &filter, i64::MAX, args.limit))?;
+    if args.json {
+        return rows.iter().try_for_each(|row| Ok(print_line(&serde_json::to_string(row)?)?));
     }
     if rows.is_empty() {
-        line("No such rows.")?;
+        print_line("No such rows.")?;
         return Ok(());
     }
-    table(
+    print_table(
         &["ID", "AT", "TYPE", "REALM", "USER", "ADDRESS", "CLIENT", "RESOURCE", "RESULT"],
         rows.into_iter().map(|row| {
             let resource = row.resource_path.or(row.resource).unwrap_or_default();
@@ -110,7 +112,7 @@ fn list(reader: &Reader, arguments: &List) -> anyhow::Result<()> {
                 row.username.or(row.user_id).unwrap_or_default().into(),
                 row.ip_address.unwrap_or_default().into(),
                 row.client_id.unwrap_or_default().into(),
-                shortened(&resource, 50).into(),
+                shorten_text(&resource, 50).into(),
                 row.error.unwrap_or(row.result).into(),
             ]
         }),
@@ -118,51 +120,54 @@ fn list(reader: &Reader, arguments: &List) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn verify(reader: &Reader, arguments: &Verify) -> anyhow::Result<()> {
-    let verdict = loop {
-        let cuts = reader.read(system_log::cuts)?;
-        let read = |id, limit| reader.read(|connection| system_log::after(connection, id, limit));
-        let verdict = system_log::verify(read, cuts.clone())?;
-        // A cut while the rows were read looks like tampering: look again.
-        if verdict.broken.is_none() || reader.read(system_log::cuts)? == cuts {
-            break verdict;
+fn verify_audit_trail(reader: &Reader, args: &AuditVerifyArgs) -> anyhow::Result<()> {
+    let verification = loop {
+        let truncations = reader.read(system_log::list_truncations)?;
+        let read = |id, limit| reader.read(|connection| system_log::list_audit_records_after(connection, id, limit));
+        let verification = system_log::verify_chain(read, truncations.clone())?;
+        // A truncation while the rows are read looks like tampering: verify again.
+        if verification.broken.is_none() || reader.read(system_log::list_truncations)? == truncations {
+            break verification;
         }
     };
-    if arguments.json {
-        line(&serde_json::to_string(&verdict)?)?;
-    } else if let Some(cut) = &verdict.cut {
-        line(&format!("up to row {} cut off at {}, signed off by {}", cut.last_id, cut.at, cut.by))?;
+    if args.json {
+        print_line(&serde_json::to_string(&verification)?)?;
+    } else if let Some(truncation) = &verification.truncation {
+        print_line(&format!(
+            "Rows up to {} were removed at {}, signed off by {}.",
+            truncation.last_id, truncation.at, truncation.by
+        ))?;
     }
-    if let Some(broken) = verdict.broken {
+    if let Some(broken) = verification.broken {
+        let rows = format_count(verification.rows, "row before it is", "rows before it are");
         bail!(
-            "row {} {}. {} rows before it are as they were written. Compare with a backup: the trail is no longer proof",
+            "row {} {}. {rows} unchanged. The trail is no longer proof: compare it with a backup",
             broken.id,
-            broken.what,
-            verdict.rows
+            broken.problem
         );
     }
-    if !arguments.json {
-        match (verdict.first_id, verdict.last_id, verdict.last_hash) {
-            (Some(first), Some(last), Some(hash)) => line(&format!(
-                "rows {first} to {last} are as they were written; note the last hash elsewhere, so that a trail cut at its \
-                 end shows too:\n{hash}"
+    if !args.json {
+        match (verification.first_id, verification.last_id, verification.last_hash) {
+            (Some(first), Some(last), Some(hash)) => print_line(&format!(
+                "Rows {first} to {last} are unchanged. Store the last hash elsewhere: only it shows that rows at the \
+                 end were removed.\n{hash}"
             ))?,
-            _ => line("The trail is empty.")?,
+            _ => print_line("The trail is empty.")?,
         }
     }
     Ok(())
 }
 
-fn show_alerts(reader: &Reader, arguments: &Alerts) -> anyhow::Result<()> {
-    let rows = reader.read(|connection| alerts::list(connection, arguments.limit))?;
-    if arguments.json {
-        return rows.iter().try_for_each(|row| Ok(line(&serde_json::to_string(row)?)?));
+fn print_alerts(reader: &Reader, args: &AuditAlertsArgs) -> anyhow::Result<()> {
+    let rows = reader.read(|connection| alerts::list_alerts(connection, args.limit))?;
+    if args.json {
+        return rows.iter().try_for_each(|row| Ok(print_line(&serde_json::to_string(row)?)?));
     }
     if rows.is_empty() {
-        line("No alerts.")?;
+        print_line("No alerts.")?;
         return Ok(());
     }
-    table(
+    print_table(
         &["FIRST", "LAST", "COUNT", "MESSAGE"],
         rows.into_iter()
             .map(|row| vec![row.first_at.into(), row.last_at.into(), row.count.to_string().into(), row.message.into()]),
@@ -170,24 +175,19 @@ fn show_alerts(reader: &Reader, arguments: &Alerts) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn cut(place: &Place, arguments: &CutOff) -> anyhow::Result<()> {
-    let config = place.load(Secrets::LeaveAside)?;
-    let user =
-        || std::env::var("SUDO_USER").or_else(|_| std::env::var("USER")).unwrap_or_else(|_| "unknown".to_owned());
-    let by = format!(
-        "{}@{}",
-        arguments.by.clone().unwrap_or_else(user),
-        rustix::system::uname().nodename().to_string_lossy()
-    );
-    let cut = work::block_on(async {
-        let store = work::open_existing(&config)?;
-        let cut = store.cut_system_log(arguments.before.clone(), by).await;
-        store.writer.close().await;
-        Ok::<_, anyhow::Error>(cut?)
-    })??;
-    match cut {
-        Some(cut) => line(&format!("{} rows cut off, up to row {}, signed off by {}", cut.rows, cut.last_id, cut.by))?,
-        None => line("Nothing is that old.")?,
+fn truncate_audit_trail(global: &GlobalArgs, args: &AuditTruncateArgs) -> anyhow::Result<()> {
+    let config = global.load_config(SecretLoading::Skip)?;
+    let by = name_operator(args.by.as_deref());
+    let truncation =
+        with_store(&config, async |store| Ok(store.truncate_audit_trail(args.before.clone(), by).await?))?;
+    match truncation {
+        Some(truncation) => print_line(&format!(
+            "Removed {}, up to row {}, signed off by {}.",
+            format_count(truncation.rows, "row", "rows"),
+            truncation.last_id,
+            truncation.by
+        ))?,
+        None => print_line("No rows are that old.")?,
     }
     Ok(())
 }

@@ -1,181 +1,181 @@
-//! `backup` and `restore`.
+//! `backup`: copies the database while it is in use, verifies the copy, removes older copies and uploads the new one.
 
-use super::output::line;
-use super::{Failure, Place, clock, work};
-use crate::clock;
-use crate::config::Secrets;
-use crate::config::backup::Backup;
-use crate::sps::transport::{Link, Trouble};
-use crate::store::backup;
+use crate::app::runtime;
+use crate::cli::backup_target::BackupTarget;
+use crate::cli::output::{format_count, print_line};
+use crate::cli::{CliError, GlobalArgs};
+use crate::clock::{self, Clock};
+use crate::config::SecretLoading;
+use crate::config::backup::BackupSettings;
+use crate::store::db::backup;
+use crate::transfer::{TransferError, Transport};
 use anyhow::Context;
 use clap::Args;
 use serde_json::json;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-/// How names of backups in a directory begin and end; between them is the time, so that they sort by it.
-const FIRST: &str = "novex-ingest-";
-const LAST: &str = ".db";
+/// Start and end of the name of a backup in a directory. The time between them makes names sort by age.
+const BACKUP_NAME_PREFIX: &str = "novex-ingest-";
+const BACKUP_NAME_SUFFIX: &str = ".db";
+/// Age at which a file that a killed run left is removed.
+const UNFINISHED_AGE_MIN: Duration = Duration::from_hours(24);
 
 #[derive(Debug, Args)]
-pub struct Arguments {
-    /// A new file, or a directory: there it is named by the time
+pub struct BackupArgs {
+    /// New file, or a directory in which the file gets a name with the time. A name that ends in / or has no extension
+    /// is a directory, created if it is missing
     target: PathBuf,
-    /// In a directory: keep so many, and remove older ones when the new one is proved
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    /// Keep this many backups in the directory, and remove older ones after the new one is verified
+    #[arg(long, value_name = "N", value_parser = parse_keep_count)]
     keep: Option<u32>,
-    /// Send the copy to the SFTP server of [backup] too
+    /// Also upload the copy to the SFTP server of [backup]
     #[arg(long)]
     upload: bool,
-    /// One JSON document
+    /// Print one JSON document
     #[arg(long)]
     json: bool,
 }
 
-#[derive(Debug, Args)]
-pub struct Restore {
-    /// A backup, as `backup` made it
-    file: PathBuf,
-    /// Only prove that it is sound
-    #[arg(long)]
-    check: bool,
-    /// One JSON document
-    #[arg(long)]
-    json: bool,
+fn parse_keep_count(text: &str) -> Result<u32, String> {
+    let count = text.parse().ok().filter(|count| *count > 0);
+    count.ok_or_else(|| "write a whole number of 1 or more".to_owned())
 }
 
-/// `20261124T133059Z`.
-fn stamp() -> String {
-    let digits: String =
-        clock::text(clock().now()).chars().filter(|letter| letter.is_ascii_digit() || *letter == 'T').collect();
+/// Returns the current time for a file name, such as `20261124T133059Z`.
+pub(crate) fn format_file_timestamp() -> String {
+    let digits: String = clock::format_timestamp(Clock::system().now())
+        .chars()
+        .filter(|letter| letter.is_ascii_digit() || *letter == 'T')
+        .collect();
     format!("{}Z", digits.get(..15).unwrap_or(&digits))
 }
 
-pub fn backup(place: &Place, arguments: &Arguments) -> Result<(), Failure> {
-    let config = place.load(if arguments.upload { Secrets::Destinations } else { Secrets::LeaveAside })?;
-    let off = if arguments.upload {
-        Some(
-            config
-                .backup
-                .as_ref()
-                .with_context(|| format!("{} has no [backup]: there is nowhere to upload to", config.path.display()))?,
-        )
-    } else {
-        None
-    };
-    let is_directory = arguments.target.is_dir();
-    if arguments.keep.is_some() && !is_directory {
-        return Err(Failure::Usage(format!("--keep needs a directory, and {} is none", arguments.target.display())));
+fn build_backup_name() -> String {
+    format!("{BACKUP_NAME_PREFIX}{}{BACKUP_NAME_SUFFIX}", format_file_timestamp())
+}
+
+/// Returns a free name in a directory. It waits for the next second if a backup of this second exists.
+fn find_free_name(directory: &Path) -> PathBuf {
+    const ROUNDS_MAX: usize = 100;
+    let mut path = directory.join(build_backup_name());
+    for _ in 0..ROUNDS_MAX {
+        if fs::symlink_metadata(&path).is_err() {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+        path = directory.join(build_backup_name());
     }
-    let target = if is_directory {
-        arguments.target.join(format!("{FIRST}{}{LAST}", stamp()))
-    } else {
-        arguments.target.clone()
+    path
+}
+
+pub fn run_backup(global: &GlobalArgs, args: &BackupArgs) -> Result<(), CliError> {
+    let secrets = if args.upload { SecretLoading::DestinationsOnly } else { SecretLoading::Skip };
+    let config = global.load_config(secrets)?;
+    let upload = match (args.upload, &config.backup) {
+        (false, _) => None,
+        (true, Some(settings)) => Some(settings),
+        (true, None) => {
+            let error = format!("{} has no [backup], which names the server for --upload", config.path.display());
+            return Err(anyhow::anyhow!(error).into());
+        }
     };
-    let proof = backup::make(&config.store.path, &target, config.store.min_free_bytes)
-        .map_err(|error| anyhow::anyhow!("there is no new backup: {error}"))?;
-    let removed = match arguments.keep {
-        Some(keep) => rotate(&arguments.target, &target, keep as usize)
-            .context("the new backup is made; older ones could not be removed")?,
+    let place = BackupTarget::resolve(&args.target, args.keep.is_some()).map_err(CliError::Usage)?;
+    if place.create(&config.store.path)? && !args.json {
+        print_line(&format!("created the directory {}", args.target.display()))?;
+    }
+    let target = match place {
+        BackupTarget::Directory(directory) => find_free_name(&directory),
+        BackupTarget::File(file) => file,
+    };
+    let backup = backup::create_backup(&config.store.path, &target, config.store.min_free_bytes)
+        .map_err(|error| anyhow::anyhow!("no backup was made: {error}"))?;
+    let removed = match args.keep {
+        Some(keep) => rotate_backups(&args.target, &target, keep as usize)
+            .context("the new backup is verified, but older ones cannot be removed")?,
         None => 0,
     };
-    if let Some(off) = off {
-        upload(off, &target).with_context(|| {
-            format!("{} is made and proved, but it could not be sent off this box", target.display())
-        })?;
+    if let Some(settings) = upload {
+        upload_backup(settings, &target)
+            .with_context(|| format!("{} is made and verified, but cannot be uploaded", target.display()))?;
     }
-    let newest = proof.newest.as_deref().unwrap_or("none");
-    line(&if arguments.json {
-        json!({"file": target, "bytes": proof.bytes, "events": proof.events, "newest": proof.newest, "removed": removed}).to_string()
+    let newest = backup.newest_received_at.as_deref().unwrap_or("none");
+    print_line(&if args.json {
+        json!({
+            "file": target, "bytes": backup.bytes, "events": backup.events, "newest_event_at": backup.newest_received_at,
+            "removed": removed
+        })
+        .to_string()
     } else {
-        let older = if removed > 0 { format!("; {removed} older removed") } else { String::new() };
-        format!(
-            "{}: {} bytes, {} events, the newest of {newest}; proved{older}",
-            target.display(),
-            proof.bytes,
-            proof.events
-        )
+        let older = match removed {
+            0 => String::new(),
+            count => format!("; removed {}", format_count(count, "older backup", "older backups")),
+        };
+        let events = format_count(backup.events, "event", "events");
+        let file = target.display();
+        format!("{file}: verified, {} bytes, {events}, newest event of {newest}{older}", backup.bytes)
     })?;
     Ok(())
 }
 
-/// What runs left that were killed a day ago or more.
-fn forget_unfinished(directory: &Path) {
+/// Removes the unfinished files of runs that were killed a day ago or earlier.
+fn remove_unfinished_backups(directory: &Path) {
     let is_old = |entry: &fs::DirEntry| {
         let age = entry.metadata().and_then(|data| data.modified()).ok().and_then(|time| time.elapsed().ok());
-        age.is_some_and(|age| age >= std::time::Duration::from_hours(24))
+        age.is_some_and(|age| age >= UNFINISHED_AGE_MIN)
     };
-    let is_left = |name: &str| name.starts_with(FIRST) && name.contains(".unfinished-");
+    let is_unfinished = |name: &str| name.starts_with(BACKUP_NAME_PREFIX) && name.contains(".unfinished-");
     for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
-        if entry.file_name().to_str().is_some_and(is_left) && is_old(&entry) {
+        if entry.file_name().to_str().is_some_and(is_unfinished) && is_old(&entry) {
             let _ = fs::remove_file(entry.path());
         }
     }
 }
 
-/// Sends a copy to the server, and removes older ones there when it has it.
-fn upload(off: &Backup, file: &Path) -> anyhow::Result<()> {
-    let own = file.file_name().and_then(|name| name.to_str()).filter(|name| is_ours(name));
-    let name = own.map_or_else(|| format!("{FIRST}{}{LAST}", stamp()), str::to_owned);
-    let said = |trouble: Trouble| anyhow::anyhow!("{trouble}");
-    work::block_on(async {
-        let (link, _key) = Link::open(&off.to, None).await.map_err(said)?;
-        link.put_file(&name, file).await.map_err(said)?;
-        let (files, _odd) = link.list(clock().now()).await.map_err(said)?;
-        // As in a directory: what is named as later stays.
-        let mut older: Vec<_> = files.into_iter().filter(|file| is_ours(&file.name) && file.name < name).collect();
+/// Uploads a copy to the server, then removes older copies there.
+fn upload_backup(settings: &BackupSettings, file: &Path) -> anyhow::Result<()> {
+    let own_name = file.file_name().and_then(|name| name.to_str()).filter(|name| is_backup_name(name));
+    let name = own_name.map_or_else(build_backup_name, str::to_owned);
+    let to_error = |error: TransferError| anyhow::anyhow!("{error}");
+    runtime::block_on(async {
+        let (transport, _key) = Transport::connect(&settings.target, None).await.map_err(to_error)?;
+        transport.upload_file(&name, file).await.map_err(to_error)?;
+        let (files, _skipped) = transport.list(Clock::system().now()).await.map_err(to_error)?;
+        // As in a directory: a file with a later time in its name stays.
+        let mut older: Vec<_> =
+            files.into_iter().filter(|file| is_backup_name(&file.name) && file.name < name).collect();
         older.sort_by(|one, other| one.name.cmp(&other.name));
-        let old = (older.len() + 1).saturating_sub(usize::try_from(off.keep).unwrap_or(usize::MAX));
-        for file in &older[..old] {
-            link.delete(file).await.map_err(said)?;
+        let keep_count = usize::try_from(settings.keep_count).unwrap_or(usize::MAX);
+        let surplus = (older.len() + 1).saturating_sub(keep_count);
+        for file in &older[..surplus] {
+            transport.delete(file).await.map_err(to_error)?;
         }
-        link.close().await;
+        transport.close().await;
         Ok(())
     })?
 }
 
-fn is_ours(name: &str) -> bool {
-    let time = name.strip_prefix(FIRST).and_then(|rest| rest.strip_suffix(LAST));
+fn is_backup_name(name: &str) -> bool {
+    let time = name.strip_prefix(BACKUP_NAME_PREFIX).and_then(|name| name.strip_suffix(BACKUP_NAME_SUFFIX));
     time.is_some_and(|time| time.len() == 16 && time.ends_with('Z'))
 }
 
-/// Removes what is older than `new`, but the newest of it, so that `keep` are there with the new one; only what is named as ours.
-/// What is named as later stays: a clock that was set back must not cost the copy that was just made.
-fn rotate(directory: &Path, new: &Path, keep: usize) -> std::io::Result<usize> {
-    let own = new.file_name().unwrap_or_default();
+/// Removes the oldest backups before `new`, so that `keep` remain with it, and returns how many it removed.
+///
+/// It touches only files with a backup's name. A file with a later time in its name stays: a clock that was set back
+/// must not cost the copy that was just made.
+fn rotate_backups(directory: &Path, new: &Path, keep: usize) -> std::io::Result<usize> {
+    let own_name = new.file_name().unwrap_or_default();
     let mut older: Vec<PathBuf> = fs::read_dir(directory)?
         .collect::<Result<Vec<_>, _>>()?
         .into_iter()
-        .filter(|entry| entry.file_name().to_str().is_some_and(is_ours) && entry.file_name() < own)
+        .filter(|entry| entry.file_name().to_str().is_some_and(is_backup_name) && entry.file_name() < own_name)
         .map(|entry| entry.path())
         .collect();
-    forget_unfinished(directory);
+    remove_unfinished_backups(directory);
     older.sort();
-    let old = (older.len() + 1).saturating_sub(keep);
-    older[..old].iter().try_for_each(fs::remove_file)?;
-    Ok(old)
-}
-
-pub fn restore(place: &Place, arguments: &Restore) -> Result<(), Failure> {
-    let config = place.load(Secrets::LeaveAside)?;
-    let failed = |error: backup::BackupError| anyhow::anyhow!("nothing was restored, and nothing was changed: {error}");
-    let (proof, aside) = if arguments.check {
-        (backup::check(&arguments.file, &config.store.path).map_err(failed)?, None)
-    } else {
-        backup::restore(&arguments.file, &config.store.path, &stamp()).map_err(failed)?
-    };
-    let newest = proof.newest.as_deref().unwrap_or("none");
-    line(&if arguments.json {
-        json!({"bytes": proof.bytes, "events": proof.events, "newest": proof.newest, "restored": !arguments.check, "before": aside}).to_string()
-    } else {
-        let what = if arguments.check { "is sound" } else { "is restored" };
-        let before = aside.map_or(String::new(), |aside| {
-            format!(
-                "\nThe database as it was is {}: what came after the backup is only there. Start again: systemctl start novex-ingest.socket novex-ingest",
-                aside.display()
-            )
-        });
-        format!("{} {what}: {} events, the newest of {newest}{before}", arguments.file.display(), proof.events)
-    })?;
-    Ok(())
+    let surplus = (older.len() + 1).saturating_sub(keep);
+    older[..surplus].iter().try_for_each(fs::remove_file)?;
+    Ok(surplus)
 }

@@ -1,81 +1,173 @@
-//! `destinations`: how each is doing, a test of one, holding one and letting it go.
+//! `destinations`: lists the state of each destination, shows and tests one, pauses and resumes one, and drops its
+//! deliveries.
 
-use super::output::{line, shortened, table};
-use super::{Failure, Place, clock, work};
-use crate::config::{Config, Secrets};
-use crate::destinations::{Destination, Fate, Parcel, Settings};
+use crate::app::runtime;
+use crate::cli::filters::parse_number;
+use crate::cli::output::{format_count, print_line, print_table, print_untrusted_line, shorten_text};
+use crate::cli::store::with_store;
+use crate::cli::{CliError, GlobalArgs};
+use crate::clock::Clock;
+use crate::config::{Config, SecretLoading};
+use crate::delivery::destinations::{Destination, DestinationSettings, OutboundEvent, SendResult};
 use crate::queue::process;
-use crate::store::destination_states::{self, State};
+use crate::store::events::destinations;
+use crate::store::events::destinations::DestinationState;
 use anyhow::{Context, bail};
 use clap::Args;
 
 #[derive(Debug, clap::Subcommand)]
-pub enum Command {
-    /// Every destination: whether it takes what it is given, what waits for it, what failed
-    List(List),
-    /// Hand a made-up event to one destination now, and print what it said
-    Test(Name),
-    /// Hold a destination: its events wait until it is let go
-    Pause(Name),
-    /// Let a destination go that was held, or that is down and is not to be waited for
-    Resume(Name),
-    /// Give up what waits for a destination, as for one that is gone for good; `events retry` brings events back
-    Drop(Name),
+pub enum DestinationsCommand {
+    /// List every destination with its state, its queued and its failed deliveries
+    List(DestinationsListArgs),
+    /// Show one destination with the answers to its newest failed deliveries
+    Show(DestinationShowArgs),
+    /// Deliver a made-up event to one destination now, and print the result
+    Test(DestinationNameArgs),
+    /// Pause a destination: its deliveries stay queued until it is resumed
+    Pause(DestinationNameArgs),
+    /// Resume a paused destination, or try one that is down at once
+    Resume(DestinationNameArgs),
+    /// Fail all queued deliveries of a destination that is gone for good; `events retry` queues the events again
+    Drop(DestinationNameArgs),
+    /// Forget a destination that was removed from the configuration: its state, its queued and its failed deliveries
+    Forget(DestinationNameArgs),
 }
 
 #[derive(Debug, Args)]
-pub struct List {
-    /// A JSON line each
+pub struct DestinationsListArgs {
+    /// Print one JSON line per destination
     #[arg(long)]
     json: bool,
 }
 
 #[derive(Debug, Args)]
-pub struct Name {
-    /// As in the configuration
+pub struct DestinationShowArgs {
+    /// Name of the destination
+    name: String,
+    /// Most failed deliveries to show, the newest ones
+    #[arg(long, default_value_t = 20, value_parser = parse_number::<u32>)]
+    limit: u32,
+    /// Print one JSON document
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct DestinationNameArgs {
+    /// Name of the destination in the configuration
     name: String,
 }
 
-pub fn run(place: &Place, command: &Command) -> Result<(), Failure> {
+pub fn run_destinations(global: &GlobalArgs, command: &DestinationsCommand) -> Result<(), CliError> {
+    let load_config = || global.load_config(SecretLoading::Skip);
     Ok(match command {
-        Command::List(arguments) => list(place, arguments),
-        Command::Test(arguments) => test(&place.load(Secrets::Destinations)?, &arguments.name),
-        Command::Pause(arguments) => pause(&place.load(Secrets::LeaveAside)?, &arguments.name, true),
-        Command::Drop(arguments) => give_up(&place.load(Secrets::LeaveAside)?, &arguments.name),
-        Command::Resume(arguments) => pause(&place.load(Secrets::LeaveAside)?, &arguments.name, false),
+        DestinationsCommand::List(args) => print_destinations(global, args),
+        DestinationsCommand::Show(args) => print_destination(global, args),
+        DestinationsCommand::Test(args) => {
+            test_destination(&global.load_config(SecretLoading::DestinationsOnly)?, &args.name)
+        }
+        DestinationsCommand::Pause(args) => set_destination_paused(&load_config()?, &args.name, true),
+        DestinationsCommand::Resume(args) => set_destination_paused(&load_config()?, &args.name, false),
+        DestinationsCommand::Drop(args) => drop_deliveries(&load_config()?, &args.name),
+        DestinationsCommand::Forget(args) => forget_destination(&load_config()?, &args.name),
     }?)
 }
 
-fn list(place: &Place, arguments: &List) -> anyhow::Result<()> {
-    let config = place.load(Secrets::LeaveAside)?;
+fn print_destinations(global: &GlobalArgs, args: &DestinationsListArgs) -> anyhow::Result<()> {
+    let config = global.load_config(SecretLoading::Skip)?;
     let names: Vec<String> = config.destinations.iter().map(|settings| settings.name.clone()).collect();
-    let now = clock().now();
-    let states = place.reader()?.read(|connection| destination_states::list(connection, &names, now))?;
-    if arguments.json {
-        return states.iter().try_for_each(|state| Ok(line(&serde_json::to_string(state)?)?));
+    let now = Clock::system().now();
+    let states = global.open_reader()?.read(|connection| destinations::list_destinations(connection, &names, now))?;
+    if args.json {
+        return states.iter().try_for_each(|state| Ok(print_line(&serde_json::to_string(state)?)?));
     }
     if states.is_empty() {
-        line("No destinations are configured: see [[destinations]] in the shipped config.toml.")?;
+        print_line("No destinations are configured: see [[destinations]] in the shipped config.toml.")?;
         return Ok(());
     }
-    table(
-        &["NAME", "STATE", "WAITING", "OLDEST", "FAILED", "LAST SUCCESS", "LAST ERROR"],
+    print_table(
+        &["NAME", "STATE", "QUEUED", "OLDEST", "FAILED", "LAST SUCCESS", "LAST ERROR"],
         states.iter().map(|state| {
             vec![
                 state.name.clone().into(),
-                shown(&config, state).into(),
+                describe_destination_state(&config, state).into(),
                 state.waiting.to_string().into(),
                 state.oldest_waiting_at.clone().unwrap_or_default().into(),
                 state.failed.to_string().into(),
                 state.last_success_at.clone().unwrap_or_default().into(),
-                shortened(state.last_error.as_deref().unwrap_or_default(), 60).into(),
+                shorten_text(&describe_last_error(state), LAST_ERROR_CHARS).into(),
             ]
         }),
     )?;
     Ok(())
 }
 
-fn shown(config: &Config, state: &State) -> String {
+/// Most characters of the last error in the list; `destinations show` prints all of it.
+const LAST_ERROR_CHARS: usize = 100;
+
+/// Returns time and text of the last error, or the time of the recovery from it.
+fn describe_last_error(state: &DestinationState) -> String {
+    match (&state.last_error_at, &state.last_error, &state.recovered_at) {
+        (Some(at), Some(error), _) => format!("{at}: {error}"),
+        (Some(at), None, _) => format!("{at}: a redaction erased the text"),
+        (None, _, Some(at)) => format!("recovered at {at}"),
+        (None, _, None) => String::new(),
+    }
+}
+
+fn print_destination(global: &GlobalArgs, args: &DestinationShowArgs) -> anyhow::Result<()> {
+    let config = global.load_config(SecretLoading::Skip)?;
+    let now = Clock::system().now();
+    let (state, failures) = global.open_reader()?.read(|connection| {
+        Ok((
+            destinations::read_destination_state(connection, &args.name, now)?,
+            destinations::list_delivery_failures(connection, &args.name, args.limit)?,
+        ))
+    })?;
+    let is_unknown = state.waiting == 0 && state.failed == 0 && state.last_success_at.is_none();
+    let settings = match find_destination(&config, &args.name) {
+        Err(error) if is_unknown => return Err(error),
+        settings => settings.ok(),
+    };
+    if args.json {
+        let mut document = serde_json::to_value(&state)?;
+        document["topics"] = settings.map(|settings| settings.topics.clone()).into();
+        document["failures"] = serde_json::to_value(&failures)?;
+        print_line(&document.to_string())?;
+        return Ok(());
+    }
+    let fields = [
+        ("destination", Some(state.name.clone())),
+        ("state", Some(describe_destination_state(&config, &state))),
+        ("topics", settings.map(|settings| settings.topics.join(", "))),
+        ("queued", Some(state.waiting.to_string())),
+        ("oldest queued at", state.oldest_waiting_at.clone()),
+        ("next probe at", state.next_probe_at.clone()),
+        ("failed", Some(state.failed.to_string())),
+        ("last success at", state.last_success_at.clone()),
+        ("last error", Some(describe_last_error(&state)).filter(|text| !text.is_empty())),
+    ];
+    for (name, value) in fields {
+        if let Some(value) = value {
+            print_untrusted_line(&format!("{name:<18} {value}"))?;
+        }
+    }
+    for failure in &failures {
+        let attempts = format_count(failure.attempts, "attempt", "attempts");
+        print_line("")?;
+        print_untrusted_line(&format!(
+            "event {}  {} {}  failed at {} after {attempts}",
+            failure.event_id, failure.source, failure.topic, failure.failed_at
+        ))?;
+        print_untrusted_line(&format!("    {}", failure.error.as_deref().unwrap_or("a redaction erased the text")))?;
+    }
+    if state.failed > failures.len() as u64 {
+        print_line(&format!("\n{} of {} failed deliveries are shown: raise --limit", failures.len(), state.failed))?;
+    }
+    Ok(())
+}
+
+fn describe_destination_state(config: &Config, state: &DestinationState) -> String {
     if !config.destinations.iter().any(|settings| settings.name == state.name) {
         "not configured".to_owned()
     } else if let Some(at) = &state.paused_at {
@@ -87,59 +179,66 @@ fn shown(config: &Config, state: &State) -> String {
     }
 }
 
-fn find<'c>(config: &'c Config, name: &str) -> anyhow::Result<&'c Settings> {
+fn find_destination<'c>(config: &'c Config, name: &str) -> anyhow::Result<&'c DestinationSettings> {
     config.destinations.iter().find(|settings| settings.name == name).with_context(|| {
         let names: Vec<&str> = config.destinations.iter().map(|settings| settings.name.as_str()).collect();
-        format!("there is no destination {name:?} in {}; there are: {}", config.path.display(), names.join(", "))
+        let names = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+        format!("there is no destination {name:?} in {}; configured: {names}", config.path.display())
     })
 }
 
-fn test(config: &Config, name: &str) -> anyhow::Result<()> {
-    let destination = Destination::new(find(config, name)?.clone())?;
-    let parcel = Parcel {
-        // No event has this number, so that nobody takes it for one.
-        event_id: 0,
-        source: "novex-ingest".to_owned(),
-        shop_domain: String::new(),
-        topic: "test".to_owned(),
-        webhook_id: "test".to_owned(),
-        attempt: 1,
-        body: br#"{"test":true}"#.to_vec(),
-    };
-    let fate = work::block_on(destination.deliver(&parcel, clock().now()))?;
-    match fate {
-        Fate::Delivered => line(&format!("{name} took it"))?,
-        Fate::Refused { error } => bail!("{name} refused it: {error}. Events refused like this fail at once"),
-        Fate::Unreachable { error, .. } | Fate::Later { error, .. } => {
-            bail!("{name} did not take it: {error}. Events wait for it and are tried again")
+fn test_destination(config: &Config, name: &str) -> anyhow::Result<()> {
+    let destination = Destination::new(find_destination(config, name)?.clone())?;
+    match runtime::block_on(destination.send(&OutboundEvent::test(), Clock::system().now()))? {
+        SendResult::Delivered => print_line(&format!("{name} accepted the test event."))?,
+        SendResult::Rejected { error } => {
+            bail!("{name} rejected the test event: {error}. A delivery that is rejected so fails at once")
+        }
+        SendResult::Unavailable { error, .. } | SendResult::RetryLater { error, .. } => {
+            bail!("{name} did not accept the test event: {error}. Deliveries stay queued and are attempted again")
         }
     }
     Ok(())
 }
 
-fn pause(config: &Config, name: &str, pause: bool) -> anyhow::Result<()> {
-    find(config, name)?;
-    work::block_on(async {
-        let store = work::open_existing(config)?;
-        let result = store.pause_destination(name, pause).await;
-        store.writer.close().await;
-        Ok::<_, anyhow::Error>(result?)
-    })??;
-    line(&if pause { format!("{name} is held: its events wait") } else { format!("{name} goes on") })?;
+fn set_destination_paused(config: &Config, name: &str, pause: bool) -> anyhow::Result<()> {
+    find_destination(config, name)?;
+    with_store(config, async |store| Ok(store.set_destination_paused(name, pause).await?))?;
+    print_line(&if pause {
+        format!("{name} is paused; its deliveries stay queued.")
+    } else {
+        format!("{name} is resumed.")
+    })?;
     Ok(())
 }
 
-/// Also of one that the configuration has no more.
-fn give_up(config: &Config, name: &str) -> anyhow::Result<()> {
-    let dropped = work::block_on(async {
-        let store = work::open_existing(config)?;
-        let result = store.drop_deliveries(name, &process::current().worker).await;
-        store.writer.close().await;
-        Ok::<_, anyhow::Error>(result?)
-    })??;
+/// Drops the queued deliveries of a destination, also of one that is no longer configured.
+fn drop_deliveries(config: &Config, name: &str) -> anyhow::Result<()> {
+    let worker = process::identify_current_process().worker;
+    let dropped = with_store(config, async |store| Ok(store.drop_deliveries(name, &worker).await?))?;
     if dropped == 0 {
-        find(config, name)?;
+        find_destination(config, name)?;
     }
-    line(&format!("{dropped} deliveries to {name} are given up: they count as failed, see destination_failures"))?;
+    let deliveries = format_count(dropped, "delivery", "deliveries");
+    print_line(&format!(
+        "Dropped {deliveries} to {name}. They count as failed until `novex-ingest events dismiss --destination {name} \
+         --reason TEXT`; the view destination_failures has them."
+    ))?;
+    Ok(())
+}
+
+/// Deletes what is left of a destination that the configuration does not name any more.
+fn forget_destination(config: &Config, name: &str) -> anyhow::Result<()> {
+    if config.destinations.iter().any(|settings| settings.name == name) {
+        bail!("{name} is in {}: remove it there first, then run this again", config.path.display());
+    }
+    let worker = process::identify_current_process().worker;
+    let forgotten = with_store(config, async |store| {
+        store.drop_deliveries(name, &worker).await?;
+        Ok(store.forget_destination(name).await?)
+    })?;
+    let Some(deliveries) = forgotten else { bail!("nothing is stored about a destination {name:?}") };
+    let deliveries = format_count(deliveries, "failed delivery", "failed deliveries");
+    print_line(&format!("Forgot {name} with {deliveries}. The events stay."))?;
     Ok(())
 }

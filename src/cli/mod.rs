@@ -1,125 +1,132 @@
-//! The command line, one file a command. What it prints for people may change; `--json` is a contract.
+//! The command line: one file per command, with its arguments, output and errors.
+//!
+//! `main` parses [`Cli`] and turns the result into an exit status. Output for people may change; `--json` is a
+//! contract.
 
-mod audit;
-mod backup;
-mod check;
-mod destinations;
-mod doctor;
-mod events;
-mod mappings;
-mod output;
-mod privacy;
-mod prune;
-mod reload;
-mod retry;
-mod search;
-mod send;
-mod serve;
-mod setup;
-mod shell;
-mod sps;
-mod stats;
-mod work;
+pub mod audit;
+pub mod backup;
+mod backup_target;
+pub mod completions;
+pub mod config;
+mod daemon_client;
+pub mod destinations;
+pub mod doctor;
+pub mod events;
+mod filters;
+pub mod man;
+pub mod mappings;
+pub mod output;
+mod port_holder;
+pub mod privacy;
+pub mod prune;
+pub mod restore;
+mod samples;
+pub mod send;
+pub mod serve;
+pub mod setup;
+pub mod sps;
+pub mod stats;
+mod store;
+pub mod work;
 
-use crate::clock::Clock;
-use crate::config::{Config, INSTALLED, Secrets, dev};
-use crate::store::reader::Reader;
+use crate::config::{Config, INSTALLED_CONFIG_PATH, SecretLoading, dev};
+use crate::store::db::reader::Reader;
 use clap::{Args, Parser, Subcommand};
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// Takes in webhooks, stores each one durably and once, and works them into the ERP's tables.
+/// Receive webhooks and EDI files, store each event once, and write the tables that the ERP reads
 #[derive(Debug, Parser)]
 #[command(name = "novex-ingest", version, arg_required_else_help = true, after_help = AFTER_HELP)]
 pub struct Cli {
     #[command(flatten)]
-    place: Place,
+    global_args: GlobalArgs,
     #[command(subcommand)]
-    command: Command,
+    command: CliCommand,
 }
 
 const AFTER_HELP: &str = "\
-Exit status: 0 done, 1 it failed (one line on standard error says why and what to do), 2 wrong usage.
-The queue with sqlite3: sqlite3 -readonly /var/lib/novex-ingest/events.db 'SELECT * FROM queue'";
+Exit status: 0 done, 1 failed (one line on standard error gives the cause and the fix), 2 wrong usage.
+Show the queue with sqlite3: sqlite3 -readonly /var/lib/novex-ingest/events.db 'SELECT * FROM queue'";
 
-/// Which configuration is meant.
+/// Options that select the configuration.
 #[derive(Debug, Clone, Args)]
-struct Place {
-    /// The configuration; without it /etc/novex-ingest/config.toml, or ./var/config.toml where that is not installed
+pub struct GlobalArgs {
+    /// Configuration file [default: /etc/novex-ingest/config.toml, or ./var/config.toml if that is not installed]
     #[arg(long, global = true, value_name = "FILE", env = "NOVEX_CONFIG")]
     config: Option<PathBuf>,
-    /// Use ./var, whatever --config says: 127.0.0.1:8443, a self-signed certificate and generated secrets, made when
+    /// Use ./var and ignore --config: 127.0.0.1:8443, a self-signed certificate and generated secrets, created if
     /// missing
     #[arg(long, global = true)]
     dev: bool,
 }
 
 #[derive(Debug, Subcommand)]
-enum Command {
-    /// The daemon: receives, stores and works events until SIGTERM
-    #[command(after_long_help = serve::HELP)]
+enum CliCommand {
+    /// Run the daemon: receive, store and process events until SIGTERM
+    #[command(after_long_help = serve::SERVE_HELP)]
     Serve,
-    /// One more worker process on the same database
-    Work(work::Arguments),
-    /// Look at events, bring them back, take them out
+    /// Run one more worker process on the same database
+    Work(work::WorkArgs),
+    /// Look at events, retry and export them
     #[command(subcommand)]
-    Events(events::Command),
-    /// Counts by status and source, the oldest pending event, rates
-    Stats(stats::Arguments),
+    Events(events::EventsCommand),
+    /// Show counts by status and source, the oldest pending event, and rates
+    Stats(stats::StatsArgs),
     /// Sign and send a test event to the running daemon, and print its answer
-    Send(send::Arguments),
-    /// Look at the configuration
+    Send(send::SendArgs),
+    /// Check the configuration
     #[command(subcommand)]
-    Config(check::Command),
-    /// The audit trail of Keycloak: who signed in, who failed to, who changed what
+    Config(config::ConfigCommand),
+    /// Show, verify and truncate the audit trail of Keycloak
     #[command(subcommand)]
-    Audit(audit::Command),
-    /// Where events are handed on to: list, test, hold, let go
+    Audit(audit::AuditCommand),
+    /// List, test, pause and resume destinations
     #[command(subcommand)]
-    Destinations(destinations::Command),
-    /// The ERP's item of what a shop sells: list, add, remove, import, export
+    Destinations(destinations::DestinationsCommand),
+    /// Map the products of a shop to items of the ERP
     #[command(subcommand)]
-    Mappings(mappings::Command),
-    /// EDI: poll for purchase orders, look at them, read any file
+    Mappings(mappings::MappingsCommand),
+    /// Poll for EDI files, show purchase orders, read any EDI file, and send documents
     #[command(subcommand)]
-    Sps(sps::Command),
-    /// Customers' requests for their data, and their deadlines
+    Sps(sps::SpsCommand),
+    /// Stop or run redactions, answer customers' requests for their data, and scrub the database file
     #[command(subcommand)]
-    Privacy(privacy::Command),
-    /// From an installed package to addresses that can be entered at the providers: asks, writes, starts, tries
-    #[command(after_long_help = setup::HELP)]
-    Setup(setup::Arguments),
-    /// What is wrong on this box, and the mend; status 1 when something is
-    Doctor(doctor::Arguments),
-    /// Take off what is old, as [retention] says
-    Prune(prune::Prune),
-    /// Copy the database while it is used, and prove the copy
-    Backup(backup::Arguments),
-    /// Prove a backup and put it in the place of the database; the daemon must be stopped
-    Restore(backup::Restore),
+    Privacy(privacy::PrivacyCommand),
+    /// Configure an installed package, start the service, and print the addresses to enter at the providers
+    #[command(after_long_help = setup::SETUP_HELP)]
+    Setup(setup::SetupArgs),
+    /// Check this machine and suggest fixes; exits 1 if a check fails
+    Doctor(doctor::DoctorArgs),
+    /// Delete old finished events, according to `[retention]`
+    Prune(prune::PruneArgs),
+    /// Copy the database while it is in use, and verify the copy
+    Backup(backup::BackupArgs),
+    /// Verify a backup and replace the database with it; stop the daemon first
+    Restore(restore::RestoreArgs),
     /// Print shell completions
-    Completions(shell::Completions),
-    /// Print the manual page, or write one for every command
-    Man(shell::Man),
+    Completions(completions::CompletionsArgs),
+    /// Print the manual page, or write one page per command
+    Man(man::ManArgs),
 }
 
-/// Why a command ends with another status than 0.
+/// Reason why a command ends with another status than 0.
 #[derive(Debug)]
-pub enum Failure {
-    /// Status 2: the command was called wrongly.
+pub enum CliError {
+    /// Status 2: the arguments are wrong.
     Usage(String),
-    /// Status 1: it was called rightly and did not work.
+    /// Status 1: the arguments are right and the command failed.
     Failed(anyhow::Error),
 }
 
-impl<E: Into<anyhow::Error>> From<E> for Failure {
+impl<E: Into<anyhow::Error>> From<E> for CliError {
     fn from(error: E) -> Self {
         Self::Failed(error.into())
     }
 }
 
-impl Failure {
-    /// True when the reader of standard output went away; never for a connection that broke.
+impl CliError {
+    /// Returns true if the reader of standard output has closed it. A broken network connection does not count.
     #[must_use]
     pub fn is_broken_pipe(&self) -> bool {
         let Self::Failed(error) = self else { return false };
@@ -127,70 +134,63 @@ impl Failure {
             .chain()
             .filter_map(|cause| cause.downcast_ref::<io::Error>())
             .filter_map(io::Error::get_ref)
-            .any(<dyn std::error::Error + Send + Sync>::is::<output::ReaderGone>)
+            .any(<dyn std::error::Error + Send + Sync>::is::<output::StdoutClosed>)
     }
 }
 
 impl Cli {
     /// Runs the command.
-    ///
-    /// # Errors
-    /// A [`Failure`], which decides the exit status.
-    pub fn run(self) -> Result<(), Failure> {
-        let place = self.place;
+    pub fn run(self) -> Result<(), CliError> {
+        let global = self.global_args;
         match self.command {
-            Command::Serve => serve::run(&place),
-            Command::Work(arguments) => work::run(&place, &arguments),
-            Command::Events(command) => events::run(&place, command),
-            Command::Stats(arguments) => stats::run(&place, &arguments),
-            Command::Send(arguments) => send::run(&place, &arguments),
-            Command::Config(command) => check::run(&place, &command),
-            Command::Audit(command) => audit::run(&place, &command),
-            Command::Mappings(command) => mappings::run(&place, command),
-            Command::Privacy(command) => privacy::run(&place, &command),
-            Command::Sps(command) => sps::run(&place, &command),
-            Command::Destinations(command) => destinations::run(&place, &command),
-            Command::Setup(arguments) => setup::run(&place, &arguments),
-            Command::Doctor(arguments) => doctor::run(&place, &arguments),
-            Command::Prune(arguments) => prune::run(&place, &arguments),
-            Command::Backup(arguments) => backup::backup(&place, &arguments),
-            Command::Restore(arguments) => backup::restore(&place, &arguments),
-            Command::Completions(arguments) => shell::completions(&arguments),
-            Command::Man(arguments) => shell::man(&arguments),
+            CliCommand::Serve => serve::run_serve(&global),
+            CliCommand::Work(args) => work::run_work(&global, &args),
+            CliCommand::Events(command) => events::run_events(&global, command),
+            CliCommand::Stats(args) => stats::run_stats(&global, &args),
+            CliCommand::Send(args) => send::run_send(&global, args),
+            CliCommand::Config(command) => config::run_config_check(&global, &command),
+            CliCommand::Audit(command) => audit::run_audit(&global, &command),
+            CliCommand::Mappings(command) => mappings::run_mappings(&global, command),
+            CliCommand::Privacy(command) => privacy::run_privacy(&global, &command),
+            CliCommand::Sps(command) => sps::run_sps(&global, &command),
+            CliCommand::Destinations(command) => destinations::run_destinations(&global, &command),
+            CliCommand::Setup(args) => setup::run_setup(&global, &args),
+            CliCommand::Doctor(args) => doctor::run_doctor(&global, &args),
+            CliCommand::Prune(args) => prune::run_prune(&global, &args),
+            CliCommand::Backup(args) => backup::run_backup(&global, &args),
+            CliCommand::Restore(args) => restore::run_restore(&global, &args),
+            CliCommand::Completions(args) => completions::run_completions(&args),
+            CliCommand::Man(args) => man::run_man(&args),
         }
     }
 }
 
-impl Place {
-    /// The configuration's path; `--dev` makes it when it is missing.
-    fn path(&self) -> io::Result<PathBuf> {
+impl GlobalArgs {
+    /// Returns the path of the configuration; `--dev` creates the file if it is missing.
+    fn config_path(&self) -> anyhow::Result<PathBuf> {
         if self.dev {
-            return dev::prepare();
+            return dev::prepare_dev_config()
+                .map_err(|error| anyhow::anyhow!("./{} cannot be created: {error}", dev::DEV_DIRECTORY));
         }
         if let Some(path) = &self.config {
             return Ok(path.clone());
         }
-        let checkout = Path::new(dev::DIRECTORY).join("config.toml");
-        Ok(if !Path::new(INSTALLED).exists() && checkout.exists() { checkout } else { INSTALLED.into() })
+        let checkout = Path::new(dev::DEV_DIRECTORY).join("config.toml");
+        Ok(if !Path::new(INSTALLED_CONFIG_PATH).exists() && checkout.exists() {
+            checkout
+        } else {
+            INSTALLED_CONFIG_PATH.into()
+        })
     }
 
-    fn load(&self, secrets: Secrets) -> anyhow::Result<Config> {
+    fn load_config(&self, secrets: SecretLoading) -> anyhow::Result<Config> {
         Ok(Config::load(&self.config_path()?, secrets)?)
     }
 
-    fn config_path(&self) -> anyhow::Result<PathBuf> {
-        self.path().map_err(|error| anyhow::anyhow!("./{} cannot be made: {error}", dev::DIRECTORY))
+    /// Opens the database read-only, for commands that only read. It does not matter whether the daemon runs.
+    fn open_reader(&self) -> anyhow::Result<Reader> {
+        Ok(Reader::open(&self.load_config(SecretLoading::Skip)?.store.path, 1)?)
     }
-
-    /// For commands that only read; works while the daemon runs, and while it does not.
-    fn reader(&self) -> anyhow::Result<Reader> {
-        Ok(Reader::open(&self.load(Secrets::LeaveAside)?.store.path, 1)?)
-    }
-}
-
-/// The clock of commands.
-fn clock() -> Clock {
-    Clock::system()
 }
 
 #[cfg(test)]
@@ -199,16 +199,16 @@ mod tests {
     use clap::CommandFactory;
 
     #[test]
-    fn the_definitions_hold_together() {
+    fn cli_definitions_are_valid() {
         Cli::command().debug_assert();
     }
 
     #[test]
-    fn a_connection_that_breaks_is_a_failure() {
+    fn broken_connection_is_not_a_closed_stdout() {
         let broken = || io::Error::from(io::ErrorKind::BrokenPipe);
-        let sent = Failure::from(anyhow::Error::new(broken()).context("the delivery was not answered"));
+        let sent = CliError::from(anyhow::Error::new(broken()).context("the connection to the daemon broke"));
         assert!(!sent.is_broken_pipe());
-        let read = Failure::from(anyhow::Error::new(io::Error::new(io::ErrorKind::BrokenPipe, output::ReaderGone)));
+        let read = CliError::from(anyhow::Error::new(io::Error::new(io::ErrorKind::BrokenPipe, output::StdoutClosed)));
         assert!(read.is_broken_pipe());
     }
 }

@@ -1,66 +1,148 @@
-//! `privacy`: customers' requests for their data, with their deadlines.
+//! `privacy`: redactions that wait, customers' requests for their data with their deadlines, and the scrub after a
+//! redaction.
 
-use super::output::{line, table};
-use super::{Failure, Place, clock, work};
-use crate::clock::{self as time};
-use crate::config::Secrets;
-use crate::store::privacy::{self, DataRequest};
-use crate::store::reader::Reader;
-use crate::store::scrub::Scrubbed;
+use crate::cli::events::dismiss::parse_reason;
+use crate::cli::filters::parse_number;
+use crate::cli::output::{format_count, print_line, print_table};
+use crate::cli::store::{name_operator, with_store};
+use crate::cli::{CliError, GlobalArgs};
+use crate::clock::{self, Clock, Timestamp};
+use crate::config::{Config, SecretLoading};
+use crate::queue::process;
+use crate::store::db::reader::Reader;
+use crate::store::leases::request_decisions::{DecisionResult, RequestDecision};
+use crate::store::privacy::data_requests;
+use crate::store::privacy::data_requests::DataRequest;
+use crate::store::privacy::destructive_requests::{DestructiveRequest, RequestState, list_destructive_requests};
+use crate::store::privacy::scrub::ScrubResult;
 use anyhow::{Context, bail};
 use clap::Args;
+use serde_json::Value;
 
 #[derive(Debug, clap::Subcommand)]
-pub enum Command {
-    /// Requests for a customer's data, the next due first
-    List(List),
-    /// Everything that is kept about the customer of a request, as one JSON document
-    Export(Which),
-    /// Note that a request was answered
-    Done(Which),
-    /// Write the database anew, so that no trace of what was erased is left in it: deliveries wait meanwhile
+pub enum PrivacyCommand {
+    /// List redactions that wait, refused deletions, and the requests for a customer's data
+    List(PrivacyListArgs),
+    /// Stop a redaction that waits, or close one that was refused
+    Stop(PrivacyStopArgs),
+    /// Work a redaction or a refused deletion now, after you looked at its event
+    Run(PrivacyRunArgs),
+    /// Print all data about the customer of a request, as one JSON document
+    Export(DataRequestArgs),
+    /// Mark a request as answered
+    Done(DataRequestArgs),
+    /// Rewrite the database file, so that it holds no trace of redacted data; webhooks wait meanwhile
     Scrub,
 }
 
 #[derive(Debug, Args)]
-pub struct List {
-    /// A JSON line each
+pub struct PrivacyListArgs {
+    /// Print one JSON line per request
     #[arg(long)]
     json: bool,
 }
 
 #[derive(Debug, Args)]
-pub struct Which {
-    /// The request's number, as `list` shows it
+pub struct PrivacyStopArgs {
+    /// Id of the event, from `privacy list`
+    #[arg(value_parser = parse_number::<i64>)]
+    event: i64,
+    /// Reason, which stays with the event
+    #[arg(long, value_name = "TEXT", value_parser = parse_reason)]
+    reason: String,
+    /// Who decides [default: the user of the command]
+    #[arg(long, value_name = "NAME")]
+    by: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct PrivacyRunArgs {
+    /// Id of the event, from `privacy list`
+    #[arg(value_parser = parse_number::<i64>)]
+    event: i64,
+    /// Who decides [default: the user of the command]
+    #[arg(long, value_name = "NAME")]
+    by: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct DataRequestArgs {
+    /// Id of the request, from `privacy list`
+    #[arg(value_parser = parse_number::<i64>)]
     id: i64,
 }
 
-pub fn run(place: &Place, command: &Command) -> Result<(), Failure> {
+pub fn run_privacy(global: &GlobalArgs, command: &PrivacyCommand) -> Result<(), CliError> {
     Ok(match command {
-        Command::List(arguments) => list(&place.reader()?, arguments),
-        Command::Export(which) => export(&place.reader()?, which.id),
-        Command::Scrub => scrub(place),
-        Command::Done(which) => done(place, which.id),
+        PrivacyCommand::List(args) => print_requests(&global.open_reader()?, args),
+        PrivacyCommand::Stop(args) => stop_request(global, args),
+        PrivacyCommand::Run(args) => run_request(global, args),
+        PrivacyCommand::Export(args) => export_customer_data(&global.open_reader()?, args.id),
+        PrivacyCommand::Done(args) => complete_data_request(global, args.id),
+        PrivacyCommand::Scrub => scrub_database(global),
     }?)
 }
 
-fn list(reader: &Reader, arguments: &List) -> anyhow::Result<()> {
-    let requests = reader.read(privacy::list)?;
-    if arguments.json {
-        return requests.iter().try_for_each(|request| Ok(line(&serde_json::to_string(request)?)?));
+fn print_requests(reader: &Reader, args: &PrivacyListArgs) -> anyhow::Result<()> {
+    let held = reader.read(list_destructive_requests)?;
+    let requests = reader.read(data_requests::list_data_requests)?;
+    if args.json {
+        for request in &held {
+            print_json_request("destructive_request", serde_json::to_value(request)?)?;
+        }
+        return requests
+            .iter()
+            .try_for_each(|request| print_json_request("data_request", serde_json::to_value(request)?));
     }
-    if requests.is_empty() {
-        line("Nobody has asked for their data.")?;
+    if held.is_empty() && requests.is_empty() {
+        print_line("No requests.")?;
         return Ok(());
     }
-    let now = clock().now();
-    let left = |request: &DataRequest| match (&request.done_at, time::parse(&request.due_at)) {
-        (Some(at), _) => format!("done {at}"),
-        (None, Ok(due)) if due < now => "OVERDUE".to_owned(),
-        (None, Ok(due)) => format!("{} days left", time::between(now, due).as_secs() / 86_400),
-        (None, Err(_)) => String::new(),
-    };
-    table(
+    if !held.is_empty() {
+        print_destructive_requests(held)?;
+    }
+    if !requests.is_empty() {
+        print_data_requests(&requests)?;
+    }
+    Ok(())
+}
+
+fn print_json_request(kind: &str, mut request: Value) -> anyhow::Result<()> {
+    request["kind"] = kind.into();
+    Ok(print_line(&request.to_string())?)
+}
+
+fn print_destructive_requests(requests: Vec<DestructiveRequest>) -> anyhow::Result<()> {
+    print_table(
+        &["EVENT", "TOPIC", "SHOP", "ARRIVED", "DEADLINE", "STATE"],
+        requests.into_iter().map(|request| {
+            let state = match request.state {
+                RequestState::Waiting => format!("waits until {}", request.due_at.unwrap_or_default()),
+                RequestState::Refused => "refused, needs a decision".to_owned(),
+                RequestState::Stopped | RequestState::Accepted => {
+                    let by = request.decided_by.unwrap_or_default();
+                    let reason = request.reason.filter(|_| request.state == RequestState::Stopped);
+                    let reason = reason.map_or(String::new(), |reason| format!(": {reason}"));
+                    format!("{} by {by}{reason}", request.state.as_str())
+                }
+                RequestState::Done => "done".to_owned(),
+            };
+            vec![
+                request.event_id.to_string().into(),
+                request.topic.into(),
+                request.shop_domain.into(),
+                request.received_at.into(),
+                request.deadline_at.unwrap_or_default().into(),
+                state.into(),
+            ]
+        }),
+    )?;
+    Ok(())
+}
+
+fn print_data_requests(requests: &[DataRequest]) -> anyhow::Result<()> {
+    let now = Clock::system().now();
+    print_table(
         &["ID", "SHOP", "CUSTOMER", "REQUESTED", "DUE", "STATE"],
         requests.iter().map(|request| {
             vec![
@@ -69,50 +151,82 @@ fn list(reader: &Reader, arguments: &List) -> anyhow::Result<()> {
                 request.customer_id.map_or(String::new(), |id| id.to_string()).into(),
                 request.requested_at.clone().into(),
                 request.due_at.clone().into(),
-                left(request).into(),
+                describe_request_state(request, now).into(),
             ]
         }),
     )?;
     Ok(())
 }
 
-fn export(reader: &Reader, id: i64) -> anyhow::Result<()> {
-    let document =
-        reader.read(|connection| Ok(privacy::list(connection)?.into_iter().find(|request| request.id == id)))?;
-    let document = document.map(|request| privacy::export(reader, &request)).transpose()?;
-    let document =
-        document.with_context(|| format!("there is no request {id}; `novex-ingest privacy list` shows them"))?;
-    line(&serde_json::to_string_pretty(&document)?)?;
+fn stop_request(global: &GlobalArgs, args: &PrivacyStopArgs) -> anyhow::Result<()> {
+    let config = global.load_config(SecretLoading::Skip)?;
+    decide_request(&config, args.event, RequestDecision::Stop { reason: args.reason.clone() }, args.by.as_deref())?;
+    print_line(&format!("Event {} is stopped and erases nothing.", args.event))?;
     Ok(())
 }
 
-fn done(place: &Place, id: i64) -> anyhow::Result<()> {
-    let config = place.load(Secrets::LeaveAside)?;
-    let found = work::block_on(async {
-        let store = work::open_existing(&config)?;
-        let found = store.data_request_done(id).await;
-        store.writer.close().await;
-        Ok::<_, anyhow::Error>(found?)
-    })??;
-    if !found {
-        bail!("there is no request {id}; `novex-ingest privacy list` shows them");
+fn run_request(global: &GlobalArgs, args: &PrivacyRunArgs) -> anyhow::Result<()> {
+    let config = global.load_config(SecretLoading::Skip)?;
+    let decision = RequestDecision::Run { attempts: config.worker.max_attempts };
+    decide_request(&config, args.event, decision, args.by.as_deref())?;
+    print_line(&format!("Event {} is due now.", args.event))?;
+    Ok(())
+}
+
+fn decide_request(config: &Config, event: i64, decision: RequestDecision, by: Option<&str>) -> anyhow::Result<()> {
+    let (by, worker) = (name_operator(by), process::identify_current_process().worker);
+    let result =
+        with_store(config, async |store| Ok(store.decide_destructive_request(event, decision, by, worker).await?))?;
+    match result {
+        DecisionResult::Written => Ok(()),
+        DecisionResult::NoRequest => {
+            bail!("event {event} is no redaction and no refused deletion; `novex-ingest privacy list` lists them")
+        }
+        DecisionResult::InProcess => bail!("a worker works on event {event} at this moment; try again"),
+        DecisionResult::Done => bail!("event {event} was worked already; `novex-ingest events show {event}`"),
+        DecisionResult::NoBody => bail!("the body of event {event} is gone: a redaction or retention removed it"),
     }
-    line(&format!("request {id} is answered"))?;
+}
+
+fn describe_request_state(request: &DataRequest, now: Timestamp) -> String {
+    match (&request.done_at, clock::parse_timestamp(&request.due_at)) {
+        (Some(at), _) => format!("done {at}"),
+        (None, Ok(due)) if due < now => "OVERDUE".to_owned(),
+        (None, Ok(due)) => {
+            let days = clock::duration_between(now, due).as_secs() / 86_400;
+            format!("{} left", format_count(days, "day", "days"))
+        }
+        (None, Err(_)) => String::new(),
+    }
+}
+
+fn export_customer_data(reader: &Reader, id: i64) -> anyhow::Result<()> {
+    let request = reader.read(|connection| {
+        Ok(data_requests::list_data_requests(connection)?.into_iter().find(|request| request.id == id))
+    })?;
+    let request =
+        request.with_context(|| format!("there is no request {id}; `novex-ingest privacy list` lists them"))?;
+    let document = data_requests::export_personal_data(reader, &request)?;
+    print_line(&serde_json::to_string_pretty(&document)?)?;
     Ok(())
 }
 
-fn scrub(place: &Place) -> anyhow::Result<()> {
-    let config = place.load(Secrets::LeaveAside)?;
-    let scrubbed = work::block_on(async {
-        let store = work::open_existing(&config)?;
-        let scrubbed = store.scrub(true).await;
-        store.writer.close().await;
-        Ok::<_, anyhow::Error>(scrubbed?)
-    })??;
-    match scrubbed {
-        Scrubbed::Clean => line("No trace of what was erased is left in the database.")?,
-        Scrubbed::Later | Scrubbed::TooLarge => {
-            bail!("somebody uses the database at this moment: try again, or stop what reads it")
+fn complete_data_request(global: &GlobalArgs, id: i64) -> anyhow::Result<()> {
+    let config = global.load_config(SecretLoading::Skip)?;
+    let exists = with_store(&config, async |store| Ok(store.complete_data_request(id).await?))?;
+    if !exists {
+        bail!("there is no request {id}; `novex-ingest privacy list` lists them");
+    }
+    print_line(&format!("Request {id} is marked as answered."))?;
+    Ok(())
+}
+
+fn scrub_database(global: &GlobalArgs) -> anyhow::Result<()> {
+    let config = global.load_config(SecretLoading::Skip)?;
+    match with_store(&config, async |store| Ok(store.scrub(true).await?))? {
+        ScrubResult::Clean => print_line("The database file holds no trace of redacted data.")?,
+        ScrubResult::Busy | ScrubResult::TooLarge => {
+            bail!("another program uses the database; try again, or stop the programs that read it")
         }
     }
     Ok(())

@@ -1,47 +1,51 @@
-//! `prune`: takes off what is old, as `[retention]` says.
+//! `prune`: deletes old finished events and bodies now, as `[retention]` defines.
 
-use super::output::line;
-use super::{Failure, Place, work};
-use crate::config::Secrets;
-use crate::queue::janitor;
+use crate::cli::output::{format_bytes, format_count, print_line};
+use crate::cli::store::with_store;
+use crate::cli::{CliError, GlobalArgs};
+use crate::config::SecretLoading;
+use crate::queue::retention;
 use clap::Args;
 use serde_json::json;
 use std::time::Duration;
 
 #[derive(Debug, Args)]
-pub struct Prune {
-    /// Only count what would go
+pub struct PruneArgs {
+    /// Count what would be deleted, and delete nothing
     #[arg(long)]
     dry_run: bool,
-    /// As on a disk that is nearly full: bodies of completed events older than `retention.squeeze_bodies` too, and all free
-    /// pages are given back to the disk
+    /// Delete as on a nearly full disk: also bodies of completed events older than retention.squeeze_bodies; then
+    /// return all free pages to the file system
     #[arg(long)]
+    #[expect(clippy::doc_markdown, reason = "help has no markup")]
     squeeze: bool,
-    /// One JSON document
+    /// Print one JSON document
     #[arg(long)]
     json: bool,
 }
 
-pub fn run(place: &Place, arguments: &Prune) -> Result<(), Failure> {
-    let config = place.load(Secrets::LeaveAside)?;
-    let rules = if arguments.squeeze { config.retention.squeezed() } else { config.retention.rules.clone() };
-    let (pruned, pages) = work::block_on(async {
-        let store = work::open_existing(&config)?;
-        let result = if arguments.dry_run {
-            store.prune(&rules, true, Duration::ZERO).await.map(|pruned| (pruned, 0))
+pub fn run_prune(global: &GlobalArgs, args: &PruneArgs) -> Result<(), CliError> {
+    let config = global.load_config(SecretLoading::Skip)?;
+    let rules = if args.squeeze { config.retention.disk_pressure_rules() } else { config.retention.rules.clone() };
+    let (pruned, pages) = with_store(&config, async |store| {
+        Ok(if args.dry_run {
+            (store.prune_events(&rules, true, Duration::ZERO).await?, 0)
         } else {
-            janitor::prune(&store, &rules, arguments.squeeze, janitor::REST_BESIDE).await
-        };
-        store.writer.close().await;
-        Ok::<_, anyhow::Error>(result?)
-    })??;
-    let (bodies, bytes, events) = (pruned.bodies, pruned.bytes, pruned.rows);
-    line(&if arguments.json {
-        json!({"bodies": bodies, "bytes": bytes, "events": events, "pages": pages, "dry_run": arguments.dry_run})
-            .to_string()
+            retention::prune_and_shrink(store, &rules, args.squeeze, retention::JOB_PAUSE_BESIDE_DAEMON).await?
+        })
+    })?;
+    let (bodies, bytes, events) = (pruned.bodies, pruned.bytes, pruned.events);
+    print_line(&if args.json {
+        json!({"bodies": bodies, "bytes": bytes, "events": events, "pages": pages, "dry_run": args.dry_run}).to_string()
     } else {
-        let how = if arguments.dry_run { "would be taken off" } else { "taken off" };
-        format!("{bodies} bodies ({bytes} bytes) and {events} events {how}; {pages} pages given back to the disk")
+        let bodies = format_count(bodies, "body", "bodies");
+        let deleted = format!("{bodies} ({}) and {}", format_bytes(bytes), format_count(events, "event", "events"));
+        if args.dry_run {
+            format!("Would delete {deleted}.")
+        } else {
+            let pages = format_count(pages, "free page", "free pages");
+            format!("Deleted {deleted}; returned {pages} to the file system.")
+        }
     })?;
     Ok(())
 }

@@ -1,53 +1,64 @@
-//! `stats`: the overview.
+//! `stats`: shows counts of events, the oldest pending event, rates, and the size of the database.
 
-use super::output::{bytes, line, span, status, table};
-use super::{Failure, Place, clock};
-use crate::store::stats::{self, Rates, Stats};
+use crate::cli::output::{format_bytes, format_count, format_duration, format_status, print_line, print_table};
+use crate::cli::{CliError, GlobalArgs};
+use crate::clock::{self, Clock};
+use crate::store::events::stats;
+use crate::store::events::stats::{PeriodCounts, StoreStats};
 use clap::Args;
 use std::time::Duration;
 
 #[derive(Debug, Args)]
-pub struct Arguments {
-    /// One JSON document
+pub struct StatsArgs {
+    /// Print one JSON document
     #[arg(long)]
     json: bool,
 }
 
-pub fn run(place: &Place, arguments: &Arguments) -> Result<(), Failure> {
-    let stats = place.reader()?.read(|connection| stats::read(connection, clock().now()))?;
-    if arguments.json {
-        line(&serde_json::to_string(&stats)?)?;
+pub fn run_stats(global: &GlobalArgs, args: &StatsArgs) -> Result<(), CliError> {
+    let stats = global.open_reader()?.read(|connection| stats::read_stats(connection, Clock::system().now()))?;
+    if args.json {
+        print_line(&serde_json::to_string(&stats)?)?;
         return Ok(());
     }
-    print(&stats)?;
+    print_stats(&stats)?;
     Ok(())
 }
 
-fn print(stats: &Stats) -> std::io::Result<()> {
+fn print_stats(stats: &StoreStats) -> std::io::Result<()> {
     if stats.counts.is_empty() {
-        line("No events yet.")?;
+        print_line("No events yet.")?;
     }
-    table(
+    print_table(
         &["SOURCE", "STATUS", "EVENTS"],
-        stats
-            .counts
-            .iter()
-            .map(|count| vec![count.source.clone().into(), status(&count.status), count.events.to_string().into()]),
+        stats.counts.iter().map(|count| {
+            vec![count.source.clone().into(), format_status(&count.status), count.events.to_string().into()]
+        }),
     )?;
-    let oldest = stats.oldest_pending_seconds.map_or_else(|| "none".to_owned(), |seconds| span(seconds) + " old");
-    line(&format!("\noldest pending   {oldest}"))?;
-    for (rates, hours) in [(stats.last_hour, 1), (stats.last_day, 24)] {
-        // Kept by the hour, so it begins with one.
-        let since = crate::clock::parse(&stats.at).ok().and_then(|at| at.checked_sub(Duration::from_hours(hours)).ok());
-        let since = since.map_or(String::new(), |at| crate::clock::text(at)[..13].replace('T', " "));
-        let Rates { received, completed, failed, retried } = rates;
-        line(&format!(
+    if stats.test_events > 0 {
+        let tests = format_count(stats.test_events, "test event is", "test events are");
+        print_line(&format!("{tests} not in these figures (`novex-ingest events remove-tests` removes them)"))?;
+    }
+    let oldest =
+        stats.oldest_pending_seconds.map_or_else(|| "none".to_owned(), |seconds| format_duration(seconds) + " old");
+    print_line(&format!("\noldest pending   {oldest}"))?;
+    for (counts, hours) in [(stats.last_hour, 1), (stats.last_day, 24)] {
+        // The store counts by the clock hour, so a period starts at a full hour.
+        let since =
+            clock::parse_timestamp(&stats.at).ok().and_then(|at| at.checked_sub(Duration::from_hours(hours)).ok());
+        let since = since.map_or(String::new(), |at| clock::format_timestamp(at)[..13].replace('T', " "));
+        let PeriodCounts { received, completed, failed, retried } = counts;
+        print_line(&format!(
             "since {since}h {received} received, {completed} completed, {failed} failed, {retried} retried"
         ))?;
     }
-    line(&format!("database         {}, {} of it free", bytes(stats.database_bytes), bytes(stats.free_bytes_inside)))?;
+    print_line(&format!(
+        "database         {}, {} of it free",
+        format_bytes(stats.database_bytes),
+        format_bytes(stats.free_bytes_inside)
+    ))?;
     if let Some(at) = &stats.rejected_last {
-        line(&format!("last refused     {at} (`novex-ingest events rejected` says why)"))?;
+        print_line(&format!("last rejection   {at} (`novex-ingest events rejected` gives the reason)"))?;
     }
     Ok(())
 }

@@ -1,111 +1,110 @@
-//! The configuration, in steps: text → [`reader`] (typed values, every mistake noted with its line) → [`Config`] (checked,
-//! secrets loaded). `config check` and `serve` take the same steps, so what passes the one starts the other.
+//! The configuration in steps: text → [`reader`] (typed values, all errors with their lines) → [`Config`] (checked,
+//! secrets loaded). `config check` and `serve` run the same steps: a file without errors starts the daemon.
 
 pub mod backup;
-mod destinations;
+pub mod destinations;
 pub mod dev;
-pub mod mistake;
+pub mod error;
+pub mod log;
+pub mod networks;
+pub mod privacy;
 pub mod reader;
-mod retention;
+pub mod retention;
 pub mod secrets;
 pub mod sections;
 pub mod sps;
-mod tls;
+pub mod tls;
 
-pub use mistake::{Mistake, Mistakes, Warning};
+pub use error::{ConfigError, ConfigErrors, ConfigWarning};
 
-use reader::Document;
+use reader::ConfigDocument;
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
-/// Where the package puts it.
-pub const INSTALLED: &str = "/etc/novex-ingest/config.toml";
+/// Path of the configuration in the Debian package.
+pub const INSTALLED_CONFIG_PATH: &str = "/etc/novex-ingest/config.toml";
 
-/// Reading one waits until somebody writes to it, which a daemon must not.
+/// Returns whether a path is a named pipe: reading one blocks until another process writes to it.
 fn is_pipe(path: &Path) -> bool {
     std::fs::metadata(path).is_ok_and(|data| data.file_type().is_fifo())
 }
 
-/// Everything that `serve` needs, checked.
+/// All checked settings.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// The file it came from.
+    /// The file that was read.
     pub path: PathBuf,
-    pub server: sections::Server,
-    pub tls: sections::Tls,
-    pub store: sections::Store,
-    pub worker: sections::Worker,
-    pub shopify: Vec<sections::Shop>,
-    pub easypost: Option<sections::EasyPost>,
-    pub keycloak: Option<sections::Keycloak>,
-    pub sps: Option<sps::Sps>,
-    pub destinations: Vec<crate::destinations::Settings>,
-    pub backup: Option<backup::Backup>,
-    pub retention: crate::queue::janitor::Retention,
-    pub log: sections::Log,
-    /// What works but deserves a look: told at start and by `config check`.
-    pub warnings: Vec<Warning>,
-    /// Where in the file the things stand that only trying shows to be wrong; 0 where the default holds.
-    pub lines: Lines,
+    pub server: crate::server::settings::ServerSettings,
+    pub tls: crate::tls::TlsSettings,
+    pub store: sections::StoreSettings,
+    pub worker: sections::WorkerSettings,
+    pub shopify: Vec<sections::ShopSettings>,
+    pub easypost: Option<sections::EasyPostSettings>,
+    pub keycloak: Option<sections::KeycloakSettings>,
+    pub sps: Option<sps::SpsSettings>,
+    pub destinations: Vec<crate::delivery::destinations::DestinationSettings>,
+    pub backup: Option<backup::BackupSettings>,
+    pub privacy: privacy::PrivacySettings,
+    pub retention: crate::queue::retention::RetentionSettings,
+    pub log: crate::logging::LogSettings,
+    /// Warnings that `serve` logs at start and `config check` prints.
+    pub warnings: Vec<ConfigWarning>,
+    /// Lines of keys whose errors only an attempt shows; 0 if the default applies.
+    pub lines: ConfigLines,
 }
 
-/// Lines of some keys.
+/// Lines of some keys, from 1.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Lines {
+pub struct ConfigLines {
     pub listen: usize,
     pub store: usize,
     pub certificate: usize,
 }
 
-/// Whether a command needs the secrets. One that only looks does not, and must work where they cannot be read: systemd
-/// shows its credentials to the service alone.
+/// Selection of the secrets that a command loads.
+///
+/// A command that only reads loads none, and works where it cannot read them: systemd gives credentials to the service
+/// only.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Secrets {
-    Load,
-    /// Only those by which things are handed on: a worker verifies nothing.
-    Destinations,
-    LeaveAside,
+pub enum SecretLoading {
+    All,
+    /// Secrets of destinations: a worker verifies no requests.
+    DestinationsOnly,
+    Skip,
 }
 
 impl Config {
-    /// Reads and checks a file.
-    ///
-    /// # Errors
-    /// All mistakes in it, each with its line and its mend.
-    pub fn load(path: &Path, secrets: Secrets) -> Result<Self, Mistakes> {
-        Self::parse(path, &Self::text(path)?, secrets)
+    /// Reads and checks a file. Returns all errors, each with its line and hint.
+    pub fn load(path: &Path, secrets: SecretLoading) -> Result<Self, ConfigErrors> {
+        Self::parse(path, &Self::read_text(path)?, secrets)
     }
 
-    /// The text of a file.
-    ///
-    /// # Errors
-    /// When it cannot be read.
-    pub fn text(path: &Path) -> Result<String, Mistakes> {
+    /// Reads the text of a file.
+    pub fn read_text(path: &Path) -> Result<String, ConfigErrors> {
         if is_pipe(path) {
-            return Err(Mistakes::single(path, "is a pipe and no file", "Name a file."));
+            return Err(ConfigErrors::single(path, "is a pipe", "Name a regular file."));
         }
         std::fs::read_to_string(path).map_err(|error| {
-            let mend = match error.kind() {
-                std::io::ErrorKind::NotFound => "Name the file with --config FILE, or run from a checkout with --dev.",
-                std::io::ErrorKind::PermissionDenied => "Run this as root or as the user novex-ingest.",
+            let hint = match error.kind() {
+                std::io::ErrorKind::NotFound => "Name the file with --config FILE, or run in a checkout with --dev.",
+                std::io::ErrorKind::PermissionDenied => "Run this command as root or as the user novex-ingest.",
                 _ => "The file must be readable UTF-8 text.",
             };
-            Mistakes::single(path, format!("cannot be read: {error}"), mend)
+            ConfigErrors::single(path, format!("cannot be read: {error}"), hint)
         })
     }
 
-    /// Checks the text of a file; `path` is for messages and for secrets with a relative path.
+    /// Checks the text of a file. Returns all errors, each with its line and hint.
     ///
-    /// # Errors
-    /// All mistakes in it, each with its line and its mend.
-    pub fn parse(path: &Path, text: &str, secrets: Secrets) -> Result<Self, Mistakes> {
-        let (config, mistakes) = Self::survey(path, text, secrets);
-        if mistakes.list.is_empty() { Ok(config) } else { Err(mistakes) }
+    /// Messages name `path`, and relative paths of secrets start at its directory.
+    pub fn parse(path: &Path, text: &str, secrets: SecretLoading) -> Result<Self, ConfigErrors> {
+        let (config, errors) = Self::parse_recoverable(path, text, secrets);
+        if errors.errors.is_empty() { Ok(config) } else { Err(errors) }
     }
 
-    /// The configuration as far as it can be read, the default in place of each mistake, and the mistakes.
+    /// Returns the configuration with the default for each value that has an error, and the errors.
     #[must_use]
-    pub fn survey(path: &Path, text: &str, secrets: Secrets) -> (Self, Mistakes) {
-        sections::read(Document::parse(path, text), path, secrets)
+    pub fn parse_recoverable(path: &Path, text: &str, secrets: SecretLoading) -> (Self, ConfigErrors) {
+        sections::read_sections(ConfigDocument::parse(path, text), path, secrets)
     }
 }

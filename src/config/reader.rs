@@ -1,7 +1,7 @@
-//! TOML with a memory: every value asked for is checked, every key not asked for is a mistake, and reading goes on after
-//! each, so that one run shows all of them.
+//! Reads TOML and collects all errors: it checks each value that a section reads, reports each key that no section
+//! reads, and goes on after an error, so that one run reports all of them.
 
-use super::mistake::{Mistake, Mistakes};
+use crate::config::error::{ConfigError, ConfigErrors};
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::ops::{Range, RangeInclusive};
@@ -11,136 +11,137 @@ use std::time::Duration;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-/// A parsed file, with the mistakes found so far.
-pub struct Document<'t> {
-    root: Table<'t>,
-    notes: Rc<Notes>,
+/// A parsed file with the errors found so far.
+pub struct ConfigDocument<'t> {
+    root: ConfigTable<'t>,
+    context: Rc<ParseContext>,
 }
 
-struct Notes {
+struct ParseContext {
     path: PathBuf,
     line_starts: Vec<usize>,
-    mistakes: RefCell<Vec<Mistake>>,
-    known: RefCell<BTreeSet<String>>,
+    errors: RefCell<Vec<ConfigError>>,
+    known_keys: RefCell<BTreeSet<String>>,
 }
 
-impl Notes {
-    fn line(&self, at: &Range<usize>) -> usize {
+impl ParseContext {
+    fn line_of(&self, at: &Range<usize>) -> usize {
         self.line_starts.partition_point(|start| *start <= at.start)
     }
 
-    fn add(&self, at: &Range<usize>, key: &str, problem: impl Into<String>, mend: impl Into<String>) {
-        let line = self.line(at);
-        self.mistakes.borrow_mut().push(Mistake {
+    fn add_error(&self, at: &Range<usize>, key: &str, message: impl Into<String>, hint: impl Into<String>) {
+        let line = self.line_of(at);
+        self.errors.borrow_mut().push(ConfigError {
             line,
             key: key.to_owned(),
-            problem: problem.into(),
-            mend: mend.into(),
+            message: message.into(),
+            hint: hint.into(),
         });
     }
 }
 
-impl<'t> Document<'t> {
-    /// Parses `text`; what is not TOML is a mistake like others.
+impl<'t> ConfigDocument<'t> {
+    /// Parses `text`. A syntax error is an error like others.
     #[must_use]
     pub fn parse(path: &Path, text: &'t str) -> Self {
         let line_starts = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
-        let notes = Rc::new(Notes {
+        let context = Rc::new(ParseContext {
             path: path.to_owned(),
             line_starts,
-            mistakes: RefCell::default(),
-            known: RefCell::default(),
+            errors: RefCell::default(),
+            known_keys: RefCell::default(),
         });
         let (root, errors) = DeTable::parse_recoverable(text);
         for error in errors {
             let at = error.span().unwrap_or(0..0);
-            notes.add(&at, "", error.message().replace('\n', ", "), "Mend the line so that it is TOML.");
+            context.add_error(&at, "", error.message().replace('\n', ", "), "Correct the TOML syntax of this line.");
         }
-        let root = Table { path: String::new(), at: 0..0, entries: Some(root.into_inner()), notes: notes.clone() };
-        Self { root, notes }
+        let root =
+            ConfigTable { path: String::new(), span: 0..0, entries: Some(root.into_inner()), context: context.clone() };
+        Self { root, context }
     }
 
-    /// The file's top level.
-    pub fn root(&mut self) -> &mut Table<'t> {
+    /// Returns the top level of the file.
+    pub fn root(&mut self) -> &mut ConfigTable<'t> {
         &mut self.root
     }
 
-    /// Ends the reading: all mistakes, in the order of their lines.
+    /// Returns all errors, ordered by line.
     #[must_use]
-    pub fn finish(self) -> Mistakes {
+    pub fn into_errors(self) -> ConfigErrors {
         drop(self.root);
-        let mut list = self.notes.mistakes.take();
-        list.sort_by_key(|mistake| mistake.line);
-        Mistakes { path: self.notes.path.clone(), list }
+        let mut list = self.context.errors.take();
+        list.sort_by_key(|error| error.line);
+        ConfigErrors { path: self.context.path.clone(), errors: list }
     }
 
-    /// Every key that was asked for, for the test that keeps the documentation complete.
+    /// Returns every key that a section read, for the test that keeps the documentation complete.
     #[cfg(test)]
     pub fn known_keys(&self) -> BTreeSet<String> {
-        self.notes.known.borrow().clone()
+        self.context.known_keys.borrow().clone()
     }
 }
 
-/// One table; an absent one answers every question with the default.
-pub struct Table<'t> {
+/// One table. An absent table returns the default for every key.
+pub struct ConfigTable<'t> {
     path: String,
-    at: Range<usize>,
+    span: Range<usize>,
     entries: Option<DeTable<'t>>,
-    notes: Rc<Notes>,
+    context: Rc<ParseContext>,
 }
 
-/// A value with its place, so that what is found wrong with it later has a line too.
+/// A value with its place in the file, so that a later check can report its line.
 #[derive(Clone)]
-pub struct At<T> {
+pub struct Located<T> {
     pub value: T,
-    pub at: Range<usize>,
+    pub span: Range<usize>,
     pub key: String,
 }
 
-impl<'t> Table<'t> {
-    /// True when the file has this table.
+impl<'t> ConfigTable<'t> {
+    /// Returns whether the file has this table.
     #[must_use]
-    pub fn present(&self) -> bool {
+    pub fn is_present(&self) -> bool {
         self.entries.is_some()
     }
 
-    /// The line of a key that was not asked for yet; 0 when it is not there.
+    /// Returns the line of a key that is not read yet; 0 if the key is absent.
     #[must_use]
-    pub fn line(&self, key: &str) -> usize {
+    pub fn line_of_key(&self, key: &str) -> usize {
         let entry = self.entries.as_ref().and_then(|entries| entries.iter().find(|(name, _)| name.get_ref() == key));
-        entry.map_or(0, |(name, _)| self.notes.line(&name.span()))
+        entry.map_or(0, |(name, _)| self.context.line_of(&name.span()))
     }
 
-    /// A mistake that concerns this table as a whole.
-    pub fn mistake(&self, problem: impl Into<String>, mend: impl Into<String>) {
-        self.notes.add(&self.at, &self.path, problem, mend);
+    /// Reports an error that concerns the whole table.
+    pub fn report_error(&self, message: impl Into<String>, hint: impl Into<String>) {
+        self.context.add_error(&self.span, &self.path, message, hint);
     }
 
-    /// A mistake that concerns a value read before.
-    pub fn mistake_at<T>(&self, value: &At<T>, problem: impl Into<String>, mend: impl Into<String>) {
-        self.notes.add(&value.at, &value.key, problem, mend);
+    /// Reports an error that concerns a value read before.
+    pub fn report_error_at<T>(&self, value: &Located<T>, message: impl Into<String>, hint: impl Into<String>) {
+        self.context.add_error(&value.span, &value.key, message, hint);
     }
 
-    /// A table inside.
+    /// Reads an inner table.
     #[must_use]
-    pub fn table(&mut self, key: &str) -> Self {
-        let path = self.join(key);
-        let (at, entries) = match self.take(key) {
+    pub fn read_table(&mut self, key: &str) -> Self {
+        let path = self.qualified_key(key);
+        let (at, entries) = match self.take_value(key) {
             Some((at, DeValue::Table(entries))) => (at, Some(entries)),
             Some((at, other)) => {
-                self.wrong(&at, key, &other, &format!("a table: write [{path}]"));
+                self.report_wrong_type(&at, key, &other, &format!("a table: write [{path}]"));
                 (at, None)
             }
-            None => (self.at.clone(), None),
+            None => (self.span.clone(), None),
         };
-        Table { path, at, entries, notes: self.notes.clone() }
+        ConfigTable { path, span: at, entries, context: self.context.clone() }
     }
 
-    /// The tables of `[[key]]`.
-    pub fn tables(&mut self, key: &str) -> Vec<Self> {
-        let path = self.join(key);
-        let mend = format!("a list of tables: write [[{path}]]");
-        match self.take(key) {
+    /// Reads the tables of `[[key]]`.
+    pub fn read_tables(&mut self, key: &str) -> Vec<Self> {
+        let path = self.qualified_key(key);
+        let expected = format!("a list of tables: write [[{path}]]");
+        match self.take_value(key) {
             None => Vec::new(),
             Some((_, DeValue::Array(list))) => {
                 let mut tables = Vec::new();
@@ -148,81 +149,83 @@ impl<'t> Table<'t> {
                     let at = item.span();
                     match item.into_inner() {
                         DeValue::Table(entries) => {
-                            let notes = self.notes.clone();
-                            tables.push(Table { path: path.clone(), at, entries: Some(entries), notes });
+                            let context = self.context.clone();
+                            tables.push(ConfigTable { path: path.clone(), span: at, entries: Some(entries), context });
                         }
-                        other => self.wrong(&at, key, &other, &mend),
+                        other => self.report_wrong_type(&at, key, &other, &expected),
                     }
                 }
                 tables
             }
             Some((at, other)) => {
-                self.wrong(&at, key, &other, &mend);
+                self.report_wrong_type(&at, key, &other, &expected);
                 Vec::new()
             }
         }
     }
 
-    /// A text.
-    pub fn text(&mut self, key: &str) -> Option<At<String>> {
-        match self.take(key)? {
-            (at, DeValue::String(text)) => Some(At { value: text.into_owned(), at, key: self.join(key) }),
+    /// Reads a text.
+    pub fn read_text(&mut self, key: &str) -> Option<Located<String>> {
+        match self.take_value(key)? {
+            (at, DeValue::String(text)) => {
+                Some(Located { value: text.into_owned(), span: at, key: self.qualified_key(key) })
+            }
             (at, other) => {
-                self.wrong(&at, key, &other, "text in quotes");
+                self.report_wrong_type(&at, key, &other, "text in quotes");
                 None
             }
         }
     }
 
-    /// A list of texts; a single text is a list of one.
-    pub fn texts(&mut self, key: &str) -> Vec<At<String>> {
-        let name = self.join(key);
-        match self.take(key) {
+    /// Reads a list of texts; a single text is a list of one.
+    pub fn read_texts(&mut self, key: &str) -> Vec<Located<String>> {
+        let name = self.qualified_key(key);
+        match self.take_value(key) {
             None => Vec::new(),
-            Some((at, DeValue::String(text))) => vec![At { value: text.into_owned(), at, key: name }],
+            Some((at, DeValue::String(text))) => vec![Located { value: text.into_owned(), span: at, key: name }],
             Some((_, DeValue::Array(list))) => {
                 let mut texts = Vec::new();
                 for item in list {
                     let at = item.span();
                     match item.into_inner() {
                         DeValue::String(text) => {
-                            texts.push(At { value: text.into_owned(), at, key: name.clone() });
+                            texts.push(Located { value: text.into_owned(), span: at, key: name.clone() });
                         }
-                        other => self.wrong(&at, key, &other, "a list of texts in quotes"),
+                        other => self.report_wrong_type(&at, key, &other, "a list of texts in quotes"),
                     }
                 }
                 texts
             }
             Some((at, other)) => {
-                self.wrong(&at, key, &other, "a list of texts in quotes");
+                self.report_wrong_type(&at, key, &other, "a list of texts in quotes");
                 Vec::new()
             }
         }
     }
 
-    /// A text that `T` can be read from, or the default.
-    pub fn parsed<T: std::str::FromStr>(&mut self, key: &str, default: T, example: &str) -> T {
-        let Some(text) = self.text(key) else { return default };
+    /// Reads a text and parses it as `T`, or returns the default.
+    pub fn read_parsed<T: std::str::FromStr>(&mut self, key: &str, default: T, example: &str) -> T {
+        let Some(text) = self.read_text(key) else { return default };
         text.value.parse().unwrap_or_else(|_| {
-            self.mistake_at(
+            self.report_error_at(
                 &text,
-                format!("{:?} is not understood", text.value),
+                format!("{:?} is not valid", text.value),
                 format!("Write it like {example:?}."),
             );
             default
         })
     }
 
-    /// A whole number in a range, or the default.
-    pub fn number(&mut self, key: &str, default: u64, range: RangeInclusive<u64>) -> u64 {
-        let (at, found) = match self.take(key) {
+    /// Reads a whole number in a range, or returns the default.
+    pub fn read_number(&mut self, key: &str, default: u64, range: RangeInclusive<u64>) -> u64 {
+        let (at, found) = match self.take_value(key) {
             None => return default,
             Some((at, DeValue::Integer(number))) => {
                 let digits = number.as_str().replace('_', "");
                 (at, digits.parse::<u64>().ok())
             }
             Some((at, other)) => {
-                self.wrong(&at, key, &other, "a whole number");
+                self.report_wrong_type(&at, key, &other, "a whole number");
                 return default;
             }
         };
@@ -230,93 +233,103 @@ impl<'t> Table<'t> {
             Some(number) if range.contains(&number) => number,
             _ => {
                 let (low, high) = range.into_inner();
-                let mend = format!("Set it to a whole number from {low} to {high}; the default is {default}.");
-                self.notes.add(&at, &self.join(key), "is out of range", mend);
+                let hint = format!("Set it to a whole number from {low} to {high}; the default is {default}.");
+                self.context.add_error(&at, &self.qualified_key(key), "is out of range", hint);
                 default
             }
         }
     }
 
-    /// A duration such as "15s", "10m", "6h", in a range, or the default.
-    pub fn duration(&mut self, key: &str, default: Duration, range: RangeInclusive<Duration>) -> Duration {
-        let Some(text) = self.text(key) else { return default };
-        let mend = |range: &RangeInclusive<Duration>| {
-            let [low, high, usual] = [*range.start(), *range.end(), default].map(show);
-            format!("Write a time from \"{low}\" to \"{high}\", such as \"{usual}\".")
+    /// Reads a duration such as "15s", "10m", "6h", in a range, or returns the default.
+    pub fn read_duration(&mut self, key: &str, default: Duration, range: RangeInclusive<Duration>) -> Duration {
+        let Some(text) = self.read_text(key) else { return default };
+        let hint = |range: &RangeInclusive<Duration>| {
+            let [low, high, default] = [*range.start(), *range.end(), default].map(format_duration);
+            format!("Write a time from \"{low}\" to \"{high}\", such as \"{default}\".")
         };
         match parse_duration(&text.value) {
             Some(duration) if range.contains(&duration) => duration,
             Some(_) => {
-                self.mistake_at(&text, "is out of range", mend(&range));
+                self.report_error_at(&text, "is out of range", hint(&range));
                 default
             }
             None => {
-                self.mistake_at(&text, format!("{:?} is not a duration", text.value), mend(&range));
+                self.report_error_at(&text, format!("{:?} is not a duration", text.value), hint(&range));
                 default
             }
         }
     }
 
-    /// True or false, or the default.
-    pub fn flag(&mut self, key: &str, default: bool) -> bool {
-        match self.take(key) {
+    /// Reads true or false, or returns the default.
+    pub fn read_bool(&mut self, key: &str, default: bool) -> bool {
+        match self.take_value(key) {
             None => default,
             Some((_, DeValue::Boolean(flag))) => flag,
             Some((at, other)) => {
-                self.wrong(&at, key, &other, "true or false");
+                self.report_wrong_type(&at, key, &other, "true or false");
                 default
             }
         }
     }
 
-    /// Whether a key is there that was not asked for yet.
+    /// Returns whether the table has a key that is not read yet.
     #[must_use]
-    pub fn has(&self, key: &str) -> bool {
-        self.line(key) > 0
+    pub fn has_key(&self, key: &str) -> bool {
+        self.line_of_key(key) > 0
     }
 
-    /// Notes every key that nobody asked for. Called when all questions are asked.
-    pub fn end(mut self) {
-        self.end_here();
+    /// Skips the keys that are not read yet, after an error that makes their meaning unknown.
+    pub fn skip_unread_keys(&mut self) {
+        self.entries = None;
     }
 
-    /// [`Table::end`] for a table that is only borrowed.
-    pub fn end_here(&mut self) {
+    /// Reports every key that no section read. Call it after the last read.
+    pub fn finish(mut self) {
+        self.report_unknown_keys();
+    }
+
+    /// Does the same as [`ConfigTable::finish`] for a borrowed table.
+    pub fn report_unknown_keys(&mut self) {
         for (key, _) in self.entries.take().unwrap_or_default() {
-            let name = self.join(key.get_ref());
-            let known = self.notes.known.borrow();
-            let siblings = known
+            let name = self.qualified_key(key.get_ref());
+            let known = self.context.known_keys.borrow();
+            let closest = known
                 .iter()
                 .filter(|other| other.rsplit_once('.').map_or("", |(table, _)| table) == self.path)
                 .map(|other| (strsim::jaro_winkler(other, &name), other.clone()))
                 .max_by(|one, other| one.0.total_cmp(&other.0));
-            let mend = match siblings {
-                Some((likeness, other)) if likeness > 0.85 => format!("Did you mean {other}?"),
-                _ => "Remove it; the shipped config.toml lists every key.".to_owned(),
+            let hint = match closest {
+                Some((similarity, other)) if similarity > 0.85 => format!("Did you mean {other}?"),
+                _ => "Remove it; /usr/share/doc/novex-ingest/config.toml lists every key.".to_owned(),
             };
-            self.notes.add(&key.span(), &name, "is not a known key", mend);
+            self.context.add_error(&key.span(), &name, "is not a known key", hint);
         }
     }
 
-    fn take(&mut self, key: &str) -> Option<(Range<usize>, DeValue<'t>)> {
-        let name = self.join(key);
-        self.notes.known.borrow_mut().insert(name);
+    fn take_value(&mut self, key: &str) -> Option<(Range<usize>, DeValue<'t>)> {
+        let name = self.qualified_key(key);
+        self.context.known_keys.borrow_mut().insert(name);
         let value: Spanned<DeValue<'t>> = self.entries.as_mut()?.remove(key)?;
         Some((value.span(), value.into_inner()))
     }
 
-    fn wrong(&self, at: &Range<usize>, key: &str, found: &DeValue<'_>, expected: &str) {
-        // What was found is named by its kind, never quoted: it may be a secret in the wrong place.
-        let problem = format!("is {}, not {expected}", kind(found));
-        self.notes.add(at, &self.join(key), problem, "Write it as the shipped config.toml shows.");
+    fn report_wrong_type(&self, at: &Range<usize>, key: &str, found: &DeValue<'_>, expected: &str) {
+        // The message names the type of the value and never quotes it: it may be a secret in the wrong place.
+        let message = format!("is {}, not {expected}", describe_type(found));
+        self.context.add_error(
+            at,
+            &self.qualified_key(key),
+            message,
+            "See /usr/share/doc/novex-ingest/config.toml for an example.",
+        );
     }
 
-    fn join(&self, key: &str) -> String {
+    fn qualified_key(&self, key: &str) -> String {
         if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) }
     }
 }
 
-fn kind(value: &DeValue<'_>) -> &'static str {
+fn describe_type(value: &DeValue<'_>) -> &'static str {
     match value {
         DeValue::String(_) => "text",
         DeValue::Integer(_) => "a whole number",
@@ -328,13 +341,13 @@ fn kind(value: &DeValue<'_>) -> &'static str {
     }
 }
 
-/// Reads "15s", "1h 30m", "250ms"; "0" is no time at all.
+/// Parses "15s", "1h 30m", "250ms", "7d" and "0".
 #[must_use]
 pub fn parse_duration(text: &str) -> Option<Duration> {
     if text == "0" {
         return Some(Duration::ZERO);
     }
-    // jiff's days are the calendar's; here they have 24 hours.
+    // jiff's days depend on the calendar; here a day has 24 hours.
     if let Some(days) = text.strip_suffix('d') {
         return days.parse::<u64>().ok().filter(|days| *days < 1_000_000).map(|days| Duration::from_hours(24 * days));
     }
@@ -342,7 +355,7 @@ pub fn parse_duration(text: &str) -> Option<Duration> {
     Duration::try_from(duration).ok()
 }
 
-fn show(duration: Duration) -> String {
+fn format_duration(duration: Duration) -> String {
     let ms = duration.as_millis();
     match () {
         () if ms.is_multiple_of(86_400_000) && ms > 86_400_000 => format!("{}d", ms / 86_400_000),

@@ -1,62 +1,72 @@
-//! `[retention]`: how long events are kept after they ended.
+//! `[retention]`: how long to keep finished events.
 
-use super::reader::Table;
-use crate::queue::janitor::Retention;
-use crate::store::prune::Rule;
+use crate::config::reader::ConfigTable;
+use crate::queue::retention::RetentionSettings;
+use crate::store::db::prune::RetentionRule;
 use std::time::Duration;
 
 const HOUR: Duration = Duration::from_hours(1);
 const DAY: Duration = Duration::from_hours(24);
 const YEAR: Duration = Duration::from_hours(24 * 365);
 
-pub(super) fn read(mut table: Table<'_>) -> Retention {
-    let kept = |duration: Duration| (!duration.is_zero()).then_some(duration);
-    let retention = Retention {
-        every: table.duration("every", HOUR, HOUR / 60..=30 * DAY),
-        warn_percent: table.number("warn_percent", 90, 1..=100),
-        squeeze_percent: table.number("squeeze_percent", 95, 1..=100),
-        squeeze_bodies: kept(table.duration("squeeze_bodies", 7 * DAY, Duration::ZERO..=10 * YEAR)),
+pub(crate) fn read_retention_section(mut table: ConfigTable<'_>) -> RetentionSettings {
+    let non_zero = |duration: Duration| (!duration.is_zero()).then_some(duration);
+    let retention = RetentionSettings {
+        interval: table.read_duration("every", HOUR, HOUR / 60..=30 * DAY),
+        warn_percent: table.read_number("warn_percent", 90, 1..=100),
+        disk_pressure_percent: table.read_number("squeeze_percent", 95, 1..=100),
+        disk_pressure_body_age: non_zero(table.read_duration("squeeze_bodies", 7 * DAY, Duration::ZERO..=10 * YEAR)),
         rules: Vec::new(),
     };
-    let mut rules: Vec<Rule> = Vec::new();
-    for mut entry in table.tables("rules") {
-        let source = entry.text("source").filter(|source| source.value != "*");
+    let mut rules: Vec<RetentionRule> = Vec::new();
+    for mut entry in table.read_tables("rules") {
+        let source = entry.read_text("source").filter(|source| source.value != "*");
         if let Some(source) = &source
             && !["shopify", "easypost", "keycloak", "sps"].contains(&source.value.as_str())
         {
-            let mend = "Write \"shopify\", \"easypost\", \"keycloak\", \"sps\" or \"*\".";
-            entry.mistake_at(source, format!("{:?} is no source", source.value), mend);
+            let hint = "Write \"shopify\", \"easypost\", \"keycloak\", \"sps\" or \"*\".";
+            entry.report_error_at(source, format!("{:?} is not a source", source.value), hint);
         }
-        let status = entry.text("status");
+        let status = entry.read_text("status");
         let status = status.map_or("completed".to_owned(), |status| {
             if !["completed", "failed"].contains(&status.value.as_str()) {
-                let mend = "Write \"completed\" or \"failed\": what is not ended is never taken off.";
-                entry.mistake_at(&status, format!("{:?} cannot be taken off", status.value), mend);
+                let hint = "Write \"completed\" or \"failed\": retention never deletes an unfinished event.";
+                entry.report_error_at(
+                    &status,
+                    format!("retention does not delete events with status {:?}", status.value),
+                    hint,
+                );
             }
             status.value
         });
-        let bodies = entry.duration("bodies", Duration::ZERO, Duration::ZERO..=100 * YEAR);
-        // A provider may send again for days; without its row the event would be new.
-        let rows = entry.duration("rows", Duration::ZERO, Duration::ZERO..=100 * YEAR);
+        let bodies = entry.read_duration("bodies", Duration::ZERO, Duration::ZERO..=100 * YEAR);
+        // A provider may send an event again for days. Without its row the event would be new.
+        let rows = entry.read_duration("rows", Duration::ZERO, Duration::ZERO..=100 * YEAR);
         if !rows.is_zero() && rows < 30 * DAY {
-            let mend = "Keep rows for 30 days at least: a delivery that comes again is known by its row. Take off bodies instead.";
-            entry.mistake("takes off rows too early", mend);
+            let hint = "Keep rows for at least 30 days: only the row shows that a webhook is a duplicate. Delete \
+                        bodies instead.";
+            entry.report_error("deletes rows too early", hint);
         }
         let source = source.map(|source| source.value);
         if rules.iter().any(|rule| rule.source == source && rule.status == status) {
-            entry.mistake("says the same as a rule before", "Take one of them out.");
+            entry.report_error("has the same source and status as an earlier rule", "Remove one of them.");
         }
-        rules.push(Rule { source, status, bodies: kept(bodies), rows: kept(rows) });
-        entry.end();
+        rules.push(RetentionRule {
+            source,
+            status,
+            keep_bodies_for: non_zero(bodies),
+            keep_events_for: non_zero(rows),
+        });
+        entry.finish();
     }
-    table.end();
+    table.finish();
     if rules.is_empty() {
-        rules.push(Rule {
+        rules.push(RetentionRule {
             source: None,
             status: "completed".to_owned(),
-            bodies: Some(90 * DAY),
-            rows: Some(400 * DAY),
+            keep_bodies_for: Some(90 * DAY),
+            keep_events_for: Some(400 * DAY),
         });
     }
-    Retention { rules, ..retention }
+    RetentionSettings { rules, ..retention }
 }

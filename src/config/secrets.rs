@@ -1,28 +1,35 @@
-//! Loading secrets from where the configuration says they are.
+//! Loads secrets from the files, credentials and variables that the configuration names.
 
-use super::{Warning, is_pipe};
+use crate::config::{ConfigWarning, is_pipe};
 use crate::secret::Secret;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-/// Where systemd keeps a running service's credentials.
-const OF_SERVICE: &str = "/run/credentials/novex-ingest.service";
+/// Directory of the credentials of the running service (systemd.exec(5)).
+const SERVICE_CREDENTIALS_DIRECTORY: &str = "/run/credentials/novex-ingest.service";
 
-/// A secret loaded, with what deserves a look about its place.
-pub struct Loaded {
+/// Start of the first line of a key or certificate in PEM (RFC 7468).
+const PEM_START: &str = "-----BEGIN ";
+
+/// Keys whose secrets verify requests, so that none is a private key.
+const TOKEN_KEYS: [&str; 4] = ["shopify.shops.secrets", "easypost.secrets", "keycloak.secrets", "sps.secrets"];
+
+/// A loaded secret, with warnings about its place and its shape.
+pub struct LoadedSecret {
     pub secret: Secret,
-    pub warning: Option<Warning>,
+    pub warnings: Vec<ConfigWarning>,
 }
 
-/// Loads `file:PATH`, `credential:NAME` or `env:NAME`. A relative path starts at the configuration's directory. One line
-/// end after the secret is not part of it: editors add it, and it is the usual cause of "invalid signature".
+/// Loads `file:PATH`, `credential:NAME` or `env:NAME`. A relative path starts at the configuration's directory.
+///
+/// One line end after the secret is not part of it: editors add it, and it is the usual cause of an invalid signature.
 ///
 /// # Errors
-/// What is wrong and the mend; never any part of a secret.
-pub fn load(reference: &str, config: &Path) -> Result<Loaded, (String, String)> {
+/// Message and hint, without any part of a secret.
+pub fn load_secret(reference: &str, config: &Path) -> Result<LoadedSecret, (String, String)> {
     let Some((kind, place)) = reference.split_once(':').filter(|(_, place)| !place.is_empty()) else {
-        // Not quoted: whoever writes the secret itself here should not find it in the log.
+        // Not quoted: an operator who writes the secret itself here must not find it in the log.
         return Err((
             "is not a reference to a secret".into(),
             "Put the secret into a file and write \"file:/etc/novex-ingest/secrets/NAME\", or \"credential:NAME\", or \
@@ -33,33 +40,37 @@ pub fn load(reference: &str, config: &Path) -> Result<Loaded, (String, String)> 
     match kind {
         "file" => {
             let path = config.parent().unwrap_or(Path::new("")).join(place);
-            let Loaded { secret, warning } = from_file(&path)?;
-            Ok(Loaded { secret, warning: open_to_all(&path).or(warning) })
+            let mut loaded = load_secret_file(&path)?;
+            loaded.warnings.extend(warn_if_world_accessible(&path));
+            Ok(loaded)
         }
         "credential" => {
-            // systemd passes it to the service; root may look there too while the service runs.
-            let directory = std::env::var_os("CREDENTIALS_DIRECTORY").unwrap_or_else(|| OF_SERVICE.into());
+            // systemd passes credentials to the service; root can read them while the service runs.
+            let directory =
+                std::env::var_os("CREDENTIALS_DIRECTORY").unwrap_or_else(|| SERVICE_CREDENTIALS_DIRECTORY.into());
             let file = PathBuf::from(directory).join(place);
             if !file.exists() {
                 return Err((
                     format!(
-                        "the credential {place:?} is not there: systemd shows it to the service, and to root while that runs"
+                        "the credential {place:?} does not exist: only the service can read it, and root while the \
+                         service runs"
                     ),
                     format!(
-                        "Add LoadCredential={place}:PATH to the unit (systemctl edit novex-ingest) and start it, or use file:."
+                        "Add LoadCredential={place}:PATH to the unit (systemctl edit novex-ingest) and start the service, or \
+                         use \"file:PATH\"."
                     ),
                 ));
             }
-            from_file(&file)
+            load_secret_file(&file)
         }
         "env" => {
             let value = std::env::var(place).map_err(|_| {
                 (
                     format!("the environment variable {place} is not set"),
-                    "Set it for the service, or use file:.".to_owned(),
+                    "Set it for the service, or use \"file:PATH\".".to_owned(),
                 )
             })?;
-            checked(value.into_bytes(), &format!("the environment variable {place}"))
+            check_secret(value.into_bytes(), &format!("the environment variable {place}"))
         }
         _ => Err((
             "is not a reference to a secret".into(),
@@ -68,21 +79,21 @@ pub fn load(reference: &str, config: &Path) -> Result<Loaded, (String, String)> 
     }
 }
 
-fn from_file(path: &Path) -> Result<Loaded, (String, String)> {
+fn load_secret_file(path: &Path) -> Result<LoadedSecret, (String, String)> {
     if is_pipe(path) {
-        let problem = format!("the secret's file {} is a pipe, which nobody may ever write to", path.display());
-        return Err((problem, "Put the secret into a file.".to_owned()));
+        let message = format!("the secret's file {} is a pipe: a read could block for ever", path.display());
+        return Err((message, "Put the secret into a regular file.".to_owned()));
     }
     let bytes = fs::read(path).map_err(|error| {
         (
             format!("the secret's file {} cannot be read: {error}", path.display()),
-            "Create it, readable for the group novex-ingest (chown root:novex-ingest, chmod 640).".to_owned(),
+            "Create it and let the group novex-ingest read it (chown root:novex-ingest, chmod 640).".to_owned(),
         )
     })?;
-    checked(bytes, &format!("the file {}", path.display()))
+    check_secret(bytes, &format!("the file {}", path.display()))
 }
 
-fn checked(mut bytes: Vec<u8>, place: &str) -> Result<Loaded, (String, String)> {
+fn check_secret(mut bytes: Vec<u8>, place: &str) -> Result<LoadedSecret, (String, String)> {
     if bytes.ends_with(b"\n") {
         bytes.pop();
         if bytes.ends_with(b"\r") {
@@ -92,19 +103,99 @@ fn checked(mut bytes: Vec<u8>, place: &str) -> Result<Loaded, (String, String)> 
     if bytes.is_empty() {
         return Err((format!("{place} is empty"), "Write the secret into it.".to_owned()));
     }
-    let warning = bytes
-        .iter()
-        .any(u8::is_ascii_whitespace)
-        .then(|| Warning::new(format!("{place} holds a secret with a space or line end inside"), "is that meant?"));
-    Ok(Loaded { secret: Secret::new(bytes), warning })
+    let warnings = check_secret_shape(&bytes, place).into_iter().collect();
+    Ok(LoadedSecret { secret: Secret::new(bytes), warnings })
 }
 
-fn open_to_all(path: &Path) -> Option<Warning> {
+/// Returns a warning about a private key that a key of the configuration names where providers use other secrets.
+#[must_use]
+pub fn check_secret_use(key: &str, secret: &Secret) -> Option<ConfigWarning> {
+    (TOKEN_KEYS.contains(&key) && is_private_key(secret.expose())).then(|| {
+        ConfigWarning::new(
+            format!("{key} names a private key: no request has a proof that was made with it"),
+            "name the file with the secret that the provider shows",
+        )
+    })
+}
+
+/// Returns true for the text of a private key: PEM, which OpenSSH and OpenSSL write.
+fn is_private_key(secret: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(secret);
+    text.trim_start().starts_with(PEM_START) && text.contains("PRIVATE KEY-----")
+}
+
+/// Returns a warning about a secret that was probably not copied as it is. Spaces and line ends belong to a private
+/// key; in any other secret they count as part of it.
+fn check_secret_shape(secret: &[u8], place: &str) -> Option<ConfigWarning> {
+    const REMOVE: &str = "remove it, unless the provider shows the secret so";
+    let text = String::from_utf8_lossy(secret);
+    let warn = |message: String, hint: &str| Some(ConfigWarning::new(message, hint));
+    if is_private_key(secret) {
+        let is_cut = !text.contains("-----END ");
+        return is_cut.then(|| {
+            ConfigWarning::new(format!("the private key in {place} has no last line"), "copy the whole file")
+        });
+    }
+    if text.starts_with("PuTTY-User-Key-File") {
+        let hint = "convert it: puttygen KEY.ppk -O private-openssh -o FILE";
+        return warn(format!("{place} holds a key of PuTTY, which novex-ingest cannot read"), hint);
+    }
+    let is_public_key =
+        ["ssh-", "ecdsa-sha2-", "sk-"].iter().any(|start| text.starts_with(start)) && text.contains(" AAAA");
+    if is_public_key || text.trim_start().starts_with(PEM_START) {
+        return warn(format!("{place} holds a public key or a certificate, no secret"), "name the private key");
+    }
+    let (is_space, last) = (|byte: Option<&u8>| byte.is_some_and(u8::is_ascii_whitespace), secret.last());
+    if is_space(secret.first()) || is_space(last) {
+        let end = if is_space(last) { "ends" } else { "begins" };
+        return warn(
+            format!("the secret in {place} {end} with a space or a line end, which counts as part of it"),
+            REMOVE,
+        );
+    }
+    if secret.contains(&b'\n') {
+        return warn(format!("{place} has several lines, which count as one secret"), "keep one secret per file");
+    }
+    let has_space = secret.iter().any(u8::is_ascii_whitespace);
+    has_space.then(|| {
+        ConfigWarning::new(format!("the secret in {place} contains a space, which counts as part of it"), REMOVE)
+    })
+}
+
+fn warn_if_world_accessible(path: &Path) -> Option<ConfigWarning> {
     let mode = fs::metadata(path).ok()?.permissions().mode();
     let shown = path.display();
-    (mode & 0o007 != 0).then(|| Warning {
-        said: format!("the secret's file {shown} is open to every user of this box"),
-        mend: format!("chmod 640 {shown}"),
-        is_exposed: true,
+    (mode & 0o007 != 0).then(|| ConfigWarning {
+        message: format!("every user of this machine can open the secret's file {shown}"),
+        hint: format!("chmod 640 {shown}"),
+        is_secret_exposed: true,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shape_of_a_secret_decides_the_warning() {
+        let warning = |text: &str| check_secret_shape(text.as_bytes(), "file x").map(|warning| warning.to_string());
+        let key = "-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNz aC1r\nZXk=\n-----END OPENSSH PRIVATE KEY-----\n";
+        for fine in ["shpss_0123", key, "-----BEGIN EC PRIVATE KEY-----\r\nx\r\n-----END EC PRIVATE KEY-----"] {
+            assert_eq!(warning(fine), None, "{fine}");
+        }
+        for (text, expected) in [
+            (&key[..60], "has no last line"),
+            ("PuTTY-User-Key-File-3: ssh-ed25519\nx", "puttygen"),
+            ("ssh-ed25519 AAAAC3Nz ada@example.com", "public key"),
+            ("-----BEGIN CERTIFICATE-----\nx\n-----END CERTIFICATE-----", "certificate"),
+            (" secret", "begins with a space"),
+            ("secret ", "ends with a space"),
+            ("secret\n", "ends with a space or a line end"),
+            ("one\ntwo", "several lines"),
+            ("two words", "contains a space"),
+        ] {
+            let printed = warning(text).unwrap_or_default();
+            assert!(printed.contains(expected) && !printed.contains("two words"), "{text}: {printed}");
+        }
+    }
 }

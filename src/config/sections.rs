@@ -1,60 +1,33 @@
-//! The sections of the configuration: every key, its default and what it may be.
+//! The sections of the configuration: every key with its default and its range.
 
-use super::backup::{self, Backup};
-use super::reader::{At, Document, Table};
-use super::sps::{self, Sps};
-use super::{Config, Lines, Mistakes, Secrets, Warning, destinations, retention, secrets, tls};
-
-pub use super::tls::Tls;
-use crate::destinations::Settings;
-use crate::providers::keycloak::Accept;
+use crate::config::backup::BackupSettings;
+use crate::config::log::read_log_section;
+use crate::config::networks::read_networks;
+use crate::config::reader::{ConfigDocument, ConfigTable, Located};
+use crate::config::sps::SpsSettings;
+use crate::config::{
+    Config, ConfigErrors, ConfigLines, ConfigWarning, SecretLoading, backup, destinations, privacy, retention, secrets,
+    sps, tls,
+};
+use crate::delivery::destinations::DestinationSettings;
+use crate::providers::keycloak::AcceptedProofs;
 use crate::secret::Secret;
-use crate::store::alerts::LoginErrors;
+use crate::server::settings::ServerSettings;
+use crate::store::audit::alerts::LoginErrorThreshold;
+use crate::tls::TlsSettings;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// Where the package keeps the database.
-const DATABASE: &str = "/var/lib/novex-ingest/events.db";
+/// Path of the database in the Debian package.
+const DEFAULT_DATABASE_PATH: &str = "/var/lib/novex-ingest/events.db";
 const SECOND: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_hours(1);
 const DAY: Duration = Duration::from_hours(24);
 
-/// The public listener and its limits.
+/// Settings of `[store]`: the database.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Server {
-    pub listen: SocketAddr,
-    /// Largest body of a delivery; refused while it streams in.
-    pub max_body_bytes: u64,
-    /// Bodies of all requests in flight together: bounds the memory.
-    pub max_buffered_bytes: u64,
-    pub max_connections: u64,
-    pub max_connections_per_address: u64,
-    /// Requests that are being answered at once.
-    pub max_requests: u64,
-    pub max_requests_per_address: u64,
-    pub max_header_bytes: u64,
-    pub max_headers: u64,
-    /// HTTP/2: requests at once on one connection.
-    pub max_streams: u64,
-    /// HTTP/2: streams a client may reset before they are answered, until the connection is closed.
-    pub max_stream_resets: u64,
-    pub handshake_timeout: Duration,
-    /// From a request's first byte to the end of its headers.
-    pub header_timeout: Duration,
-    /// From the end of the headers to the end of the body.
-    pub body_timeout: Duration,
-    /// A connection without a request is closed after this.
-    pub idle_timeout: Duration,
-    /// From a body's last byte to the answer: Shopify waits 5 s in all.
-    pub answer_timeout: Duration,
-    /// How long requests in flight may take when the daemon stops.
-    pub shutdown_timeout: Duration,
-}
-
-/// The database.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Store {
+pub struct StoreSettings {
     pub path: PathBuf,
     pub busy_timeout: Duration,
     pub queue: u64,
@@ -62,19 +35,19 @@ pub struct Store {
     pub wal_bytes: u64,
     pub min_free_bytes: u64,
     pub readers: u64,
-    /// False: another program copies the WAL into the database, as Litestream must.
+    /// False: another program copies the WAL into the database, as Litestream requires.
     pub checkpoints: bool,
 }
 
-/// The queue's workers.
+/// Settings of `[worker]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Worker {
-    /// False: `serve` only receives, and `work` does the work.
+pub struct WorkerSettings {
+    /// False: `serve` only receives, and `work` processes events.
     pub in_serve: bool,
     pub max_attempts: u32,
     pub backoff_base: Duration,
     pub backoff_max: Duration,
-    /// How long a claim stands unrenewed, and how long a handler may run.
+    /// Longest time that a handler may run, and after which an unrenewed claim expires.
     pub lease: Duration,
     pub batch: u32,
     pub concurrency: u64,
@@ -82,219 +55,215 @@ pub struct Worker {
     pub grace: Duration,
 }
 
-/// A Shopify shop that may send.
+/// Settings of a Shopify shop.
 #[derive(Debug, Clone)]
-pub struct Shop {
+pub struct ShopSettings {
     pub domain: String,
     pub secrets: Vec<Secret>,
 }
 
-/// EasyPost's webhook.
+/// Settings of EasyPost's webhook.
 #[derive(Debug, Clone)]
-pub struct EasyPost {
+pub struct EasyPostSettings {
     pub secrets: Vec<Secret>,
     pub tolerance: Duration,
 }
 
-/// Keycloak's listener.
+/// Settings of Keycloak's event listener.
 #[derive(Debug, Clone)]
-pub struct Keycloak {
+pub struct KeycloakSettings {
     pub secrets: Vec<Secret>,
-    pub accept: Accept,
-    pub login_errors: LoginErrors,
+    pub accept: AcceptedProofs,
+    pub login_errors: LoginErrorThreshold,
 }
 
-/// The log on standard error.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Log {
-    pub json: bool,
-    /// error, warn, info, debug or trace.
-    pub level: String,
-}
-
-/// Reads all sections.
-pub(super) fn read(mut document: Document<'_>, path: &Path, secrets: Secrets) -> (Config, Mistakes) {
-    let mut reading = Reading { path, secrets, warnings: Vec::new() };
+/// Reads all sections. Returns the configuration and all errors.
+pub(crate) fn read_sections(
+    mut document: ConfigDocument<'_>,
+    path: &Path,
+    secrets: SecretLoading,
+) -> (Config, ConfigErrors) {
+    let mut reader = SectionReader { config_path: path, secret_loading: secrets, warnings: Vec::new() };
     let root = document.root();
-    let (server_table, store_table, tls_table) = (root.table("server"), root.table("store"), root.table("tls"));
-    let lines = Lines {
-        listen: server_table.line("listen"),
-        store: store_table.line("path"),
-        certificate: tls_table.line("certificate"),
+    let (server_table, store_table, tls_table) =
+        (root.read_table("server"), root.read_table("store"), root.read_table("tls"));
+    let lines = ConfigLines {
+        listen: server_table.line_of_key("listen"),
+        store: store_table.line_of_key("path"),
+        certificate: tls_table.line_of_key("certificate"),
     };
-    let server = server(server_table);
-    let store = store(store_table, path);
+    let server = read_server_section(server_table);
+    let store = read_store_section(store_table, path);
     let config = Config {
         path: path.to_owned(),
         lines,
-        tls: reading.tls(tls_table, &store),
-        worker: worker(root.table("worker")),
-        shopify: reading.shopify(root.table("shopify")),
-        easypost: reading.easypost(root.table("easypost")),
-        keycloak: reading.keycloak(root.table("keycloak")),
+        tls: reader.read_tls(tls_table, &store),
+        worker: read_worker_section(root.read_table("worker")),
+        shopify: reader.read_shopify(root.read_table("shopify")),
+        easypost: reader.read_easypost(root.read_table("easypost")),
+        keycloak: reader.read_keycloak(root.read_table("keycloak")),
         sps: None,
         destinations: Vec::new(),
-        backup: reading.backup(root.table("backup")),
-        retention: retention::read(root.table("retention")),
-        log: log(root.table("log")),
+        backup: reader.read_backup(root.read_table("backup")),
+        privacy: privacy::read_privacy_section(root.read_table("privacy")),
+        retention: retention::read_retention_section(root.read_table("retention")),
+        log: read_log_section(root.read_table("log")),
         server,
         store,
         warnings: Vec::new(),
     };
-    let mut destinations = reading.destinations(root.tables("destinations"), config.worker.max_attempts);
-    let sps = reading.sps(root.table("sps"));
+    let mut destinations = reader.read_destinations(root.read_tables("destinations"), config.worker.max_attempts);
+    let sps = reader.read_sps(root.read_table("sps"));
     destinations.extend(
         sps.iter()
-            .filter_map(|sps| sps.outgoing.as_ref())
-            .map(|to| destinations::outgoing(to, config.worker.max_attempts)),
+            .filter_map(|sps| sps.outbound.as_ref())
+            .map(|target| destinations::build_outbound_destination(target, config.worker.max_attempts)),
     );
     if config.shopify.is_empty() && config.easypost.is_none() && config.keycloak.is_none() && sps.is_none() {
-        reading.warnings.push(Warning::new(
-            "no provider is configured, so that every delivery is answered 503",
-            "`novex-ingest setup` asks for what is missing",
+        reader.warnings.push(ConfigWarning::new(
+            "no provider is configured: the daemon answers every webhook with 503",
+            "run `novex-ingest setup`",
         ));
     }
-    root.end_here();
-    (Config { sps, destinations, warnings: reading.warnings, ..config }, document.finish())
+    root.report_unknown_keys();
+    (Config { sps, destinations, warnings: reader.warnings, ..config }, document.into_errors())
 }
 
-fn server(mut table: Table<'_>) -> Server {
-    let any = 1..=1_000_000;
-    let server = Server {
-        listen: table.parsed("listen", SocketAddr::from(([0, 0, 0, 0], 8443)), "0.0.0.0:8443"),
-        max_body_bytes: table.number("max_body_bytes", 16 << 20, 1..=1 << 30),
-        max_buffered_bytes: table.number("max_buffered_bytes", 256 << 20, 1 << 20..=1 << 40),
-        max_connections: table.number("max_connections", 1024, any.clone()),
-        max_connections_per_address: table.number("max_connections_per_address", 256, any.clone()),
-        max_requests: table.number("max_requests", 512, any.clone()),
-        max_requests_per_address: table.number("max_requests_per_address", 256, any.clone()),
-        max_header_bytes: table.number("max_header_bytes", 16 << 10, 8 << 10..=1 << 20),
-        max_headers: table.number("max_headers", 100, 10..=1000),
-        max_streams: table.number("max_streams", 100, 1..=10_000),
-        max_stream_resets: table.number("max_stream_resets", 20, 1..=10_000),
-        handshake_timeout: table.duration("handshake_timeout", 10 * SECOND, SECOND / 10..=HOUR),
-        header_timeout: table.duration("header_timeout", 10 * SECOND, SECOND / 10..=HOUR),
-        body_timeout: table.duration("body_timeout", 15 * SECOND, SECOND / 10..=HOUR),
-        idle_timeout: table.duration("idle_timeout", 75 * SECOND, SECOND / 10..=DAY),
-        answer_timeout: table.duration("answer_timeout", SECOND * 9 / 2, SECOND / 10..=HOUR),
-        shutdown_timeout: table.duration("shutdown_timeout", 5 * SECOND, Duration::ZERO..=HOUR),
+fn read_server_section(mut table: ConfigTable<'_>) -> ServerSettings {
+    let limit = 1..=1_000_000;
+    let server = ServerSettings {
+        listen: table.read_parsed("listen", SocketAddr::from(([0, 0, 0, 0], 8443)), "0.0.0.0:8443"),
+        max_body_bytes: table.read_number("max_body_bytes", 16 << 20, 1..=1 << 30),
+        max_buffered_bytes: table.read_number("max_buffered_bytes", 256 << 20, 1 << 20..=1 << 40),
+        max_buffered_bytes_per_address: table.read_number(
+            "max_buffered_bytes_per_address",
+            64 << 20,
+            1 << 10..=1 << 40,
+        ),
+        max_buffered_bytes_per_connection: table.read_number(
+            "max_buffered_bytes_per_connection",
+            32 << 20,
+            1 << 10..=1 << 40,
+        ),
+        max_connections: table.read_number("max_connections", 1024, limit.clone()),
+        max_connections_per_address: table.read_number("max_connections_per_address", 256, limit.clone()),
+        max_requests: table.read_number("max_requests", 512, limit.clone()),
+        max_requests_per_address: table.read_number("max_requests_per_address", 256, limit.clone()),
+        reserved_percent: table.read_number("reserved_percent", 25, 0..=90),
+        trusted_networks: read_networks(&mut table, "trusted_networks"),
+        max_header_bytes: table.read_number("max_header_bytes", 16 << 10, 8 << 10..=1 << 20),
+        max_headers: table.read_number("max_headers", 100, 10..=1000),
+        max_streams: table.read_number("max_streams", 100, 1..=10_000),
+        max_stream_resets: table.read_number("max_stream_resets", 20, 1..=10_000),
+        handshake_timeout: table.read_duration("handshake_timeout", 10 * SECOND, SECOND / 10..=HOUR),
+        header_timeout: table.read_duration("header_timeout", 10 * SECOND, SECOND / 10..=HOUR),
+        body_timeout: table.read_duration("body_timeout", 15 * SECOND, SECOND / 10..=HOUR),
+        min_body_rate: table.read_number("min_body_rate", 1024, 1..=1 << 30),
+        body_grace: table.read_duration("body_grace", 3 * SECOND, SECOND / 10..=HOUR),
+        idle_timeout: table.read_duration("idle_timeout", 75 * SECOND, SECOND / 10..=DAY),
+        answer_timeout: table.read_duration("answer_timeout", SECOND * 9 / 2, SECOND / 10..=HOUR),
+        shutdown_timeout: table.read_duration("shutdown_timeout", 5 * SECOND, Duration::ZERO..=HOUR),
     };
     if server.max_buffered_bytes < server.max_body_bytes {
-        table.mistake(
-            "max_buffered_bytes is less than max_body_bytes: a body of the allowed size would never find room",
-            "Make it several times as large.",
+        table.report_error(
+            "max_buffered_bytes is less than max_body_bytes: the daemon could never receive a body of the allowed size",
+            "Make max_buffered_bytes several times as large.",
         );
     }
-    table.end();
+    table.finish();
     server
 }
 
-fn store(mut table: Table<'_>, config: &Path) -> Store {
-    let path = table.text("path").map_or_else(|| DATABASE.into(), |path| beside(config, &path.value));
-    let store = Store {
+fn read_store_section(mut table: ConfigTable<'_>, config: &Path) -> StoreSettings {
+    let path =
+        table.read_text("path").map_or_else(|| DEFAULT_DATABASE_PATH.into(), |path| resolve_path(config, &path.value));
+    let store = StoreSettings {
         path,
-        busy_timeout: table.duration("busy_timeout", 4 * SECOND, SECOND / 10..=HOUR),
-        queue: table.number("queue", 1024, 1..=1_000_000),
-        batch: table.number("batch", 256, 1..=10_000),
-        wal_bytes: table.number("wal_bytes", 32 << 20, 1 << 20..=1 << 34),
-        min_free_bytes: table.number("min_free_bytes", 64 << 20, 0..=1 << 50),
-        readers: table.number("readers", 4, 1..=64),
-        checkpoints: table.flag("checkpoints", true),
+        busy_timeout: table.read_duration("busy_timeout", 4 * SECOND, SECOND / 10..=HOUR),
+        queue: table.read_number("queue", 1024, 1..=1_000_000),
+        batch: table.read_number("batch", 256, 1..=10_000),
+        wal_bytes: table.read_number("wal_bytes", 32 << 20, 1 << 20..=1 << 34),
+        min_free_bytes: table.read_number("min_free_bytes", 64 << 20, 0..=1 << 50),
+        readers: table.read_number("readers", 4, 1..=64),
+        checkpoints: table.read_bool("checkpoints", true),
     };
-    table.end();
+    table.finish();
     store
 }
 
-fn worker(mut table: Table<'_>) -> Worker {
-    let small = |number: u64| u32::try_from(number).unwrap_or(u32::MAX);
-    let worker = Worker {
-        in_serve: table.flag("in_serve", true),
-        max_attempts: small(table.number("max_attempts", 8, 1..=100)),
-        backoff_base: table.duration("backoff_base", 15 * SECOND, SECOND / 1000..=DAY),
-        backoff_max: table.duration("backoff_max", 6 * HOUR, SECOND / 1000..=30 * DAY),
-        lease: table.duration("lease", 300 * SECOND, SECOND..=DAY),
-        batch: small(table.number("batch", 32, 1..=10_000)),
-        concurrency: table.number("concurrency", 4, 1..=256),
-        poll: table.duration("poll", SECOND, SECOND / 100..=HOUR),
-        grace: table.duration("grace", 20 * SECOND, Duration::ZERO..=HOUR),
+fn read_worker_section(mut table: ConfigTable<'_>) -> WorkerSettings {
+    let saturate = |number: u64| u32::try_from(number).unwrap_or(u32::MAX);
+    let worker = WorkerSettings {
+        in_serve: table.read_bool("in_serve", true),
+        max_attempts: saturate(table.read_number("max_attempts", 8, 1..=100)),
+        backoff_base: table.read_duration("backoff_base", 15 * SECOND, SECOND / 1000..=DAY),
+        backoff_max: table.read_duration("backoff_max", 6 * HOUR, SECOND / 1000..=30 * DAY),
+        lease: table.read_duration("lease", 300 * SECOND, SECOND..=DAY),
+        batch: saturate(table.read_number("batch", 32, 1..=10_000)),
+        concurrency: table.read_number("concurrency", 4, 1..=256),
+        poll: table.read_duration("poll", SECOND, SECOND / 100..=HOUR),
+        grace: table.read_duration("grace", 20 * SECOND, Duration::ZERO..=HOUR),
     };
     if worker.backoff_base > worker.backoff_max {
-        table.mistake("backoff_base is longer than backoff_max", "Make backoff_max at least as long.");
+        table.report_error("backoff_base is longer than backoff_max", "Make backoff_max at least as long.");
     }
-    table.end();
+    table.finish();
     worker
 }
 
-fn log(mut table: Table<'_>) -> Log {
-    let mut one_of = |key: &str, default: &str, all: &[&str]| -> String {
-        let Some(text) = table.text(key) else { return default.to_owned() };
-        if all.contains(&text.value.as_str()) {
-            return text.value;
-        }
-        table.mistake_at(&text, format!("{:?} is not known", text.value), format!("Use one of {}.", all.join(", ")));
-        default.to_owned()
-    };
-    let log = Log {
-        json: one_of("format", "text", &["text", "json"]) == "json",
-        level: one_of("level", "info", &["error", "warn", "info", "debug", "trace"]),
-    };
-    table.end();
-    log
+/// Reads the sections that name files or secrets, and collects their warnings.
+struct SectionReader<'p> {
+    config_path: &'p Path,
+    secret_loading: SecretLoading,
+    warnings: Vec<ConfigWarning>,
 }
 
-/// What the sections with files need beside their table.
-struct Reading<'p> {
-    path: &'p Path,
-    secrets: Secrets,
-    warnings: Vec<Warning>,
-}
-
-impl Reading<'_> {
-    fn tls(&mut self, table: Table<'_>, store: &Store) -> Tls {
-        let (path, state) = (self.path, store.path.parent().unwrap_or(Path::new("")));
-        tls::read(table, state, |table| self.secrets(table), |name| beside(path, name))
+impl SectionReader<'_> {
+    fn read_tls(&mut self, table: ConfigTable<'_>, store: &StoreSettings) -> TlsSettings {
+        let (path, state) = (self.config_path, store.path.parent().unwrap_or(Path::new("")));
+        tls::read_tls_section(table, state, |table| self.read_secrets(table), |name| resolve_path(path, name))
     }
 
-    fn shopify(&mut self, mut table: Table<'_>) -> Vec<Shop> {
-        let mut shops: Vec<Shop> = Vec::new();
-        for mut entry in table.tables("shops") {
-            let domain = entry.text("domain");
-            let secrets = self.secrets(&mut entry);
+    fn read_shopify(&mut self, mut table: ConfigTable<'_>) -> Vec<ShopSettings> {
+        let mut shops: Vec<ShopSettings> = Vec::new();
+        for mut entry in table.read_tables("shops") {
+            let domain = entry.read_text("domain");
+            let secrets = self.read_secrets(&mut entry);
             match domain {
-                None => entry.mistake("has no domain", "Add domain = \"NAME.myshopify.com\"."),
+                None => entry.report_error("has no domain", "Add domain = \"NAME.myshopify.com\"."),
                 Some(domain) => {
                     let name = domain.value.to_ascii_lowercase();
-                    if let Some(mend) = wrong_domain(&name) {
-                        entry.mistake_at(&domain, format!("{name:?} is not a shop's domain"), mend);
+                    if let Some(hint) = check_shop_domain(&name) {
+                        entry.report_error_at(&domain, format!("{name:?} is not the domain of a shop"), hint);
                     }
                     if shops.iter().any(|shop| shop.domain == name) {
-                        let mend = "Put all its secrets into one [[shopify.shops]].";
-                        entry.mistake_at(&domain, format!("{name} is there twice"), mend);
+                        let hint = "Put all its secrets into one [[shopify.shops]].";
+                        entry.report_error_at(&domain, format!("{name} appears twice"), hint);
                     }
-                    shops.push(Shop { domain: name, secrets });
+                    shops.push(ShopSettings { domain: name, secrets });
                 }
             }
-            entry.end();
+            entry.finish();
         }
-        table.end();
+        table.finish();
         shops
     }
 
-    fn easypost(&mut self, mut table: Table<'_>) -> Option<EasyPost> {
-        let present = table.present();
-        let secrets = if present { self.secrets(&mut table) } else { Vec::new() };
-        let tolerance = table.duration("tolerance", 300 * SECOND, SECOND..=DAY);
-        table.end();
-        present.then_some(EasyPost { secrets, tolerance })
+    fn read_easypost(&mut self, mut table: ConfigTable<'_>) -> Option<EasyPostSettings> {
+        let present = table.is_present();
+        let secrets = if present { self.read_secrets(&mut table) } else { Vec::new() };
+        let tolerance = table.read_duration("tolerance", 300 * SECOND, SECOND..=DAY);
+        table.finish();
+        present.then_some(EasyPostSettings { secrets, tolerance })
     }
 
-    fn keycloak(&mut self, mut table: Table<'_>) -> Option<Keycloak> {
-        let present = table.present();
-        let secrets = if present { self.secrets(&mut table) } else { Vec::new() };
-        let mut accept = Accept::default();
-        let kinds = table.texts("accept");
+    fn read_keycloak(&mut self, mut table: ConfigTable<'_>) -> Option<KeycloakSettings> {
+        let present = table.is_present();
+        let secrets = if present { self.read_secrets(&mut table) } else { Vec::new() };
+        let mut accept = AcceptedProofs::default();
+        let kinds = table.read_texts("accept");
         if !kinds.is_empty() {
-            accept = Accept { bearer: false, ..accept };
+            accept = AcceptedProofs { bearer: false, ..accept };
         }
         for kind in &kinds {
             match kind.value.as_str() {
@@ -302,93 +271,112 @@ impl Reading<'_> {
                 "signature" => accept.signature = true,
                 "basic" => accept.basic = true,
                 other => {
-                    let mend = "Use some of \"bearer\", \"signature\", \"basic\".";
-                    table.mistake_at(kind, format!("{other:?} is not known"), mend);
+                    let hint = "Use some of \"bearer\", \"signature\", \"basic\".";
+                    table.report_error_at(kind, format!("{other:?} is not a valid value"), hint);
                 }
             }
         }
-        accept.basic_user = table.text("basic_user").map(|user| user.value);
-        let usual = LoginErrors::default();
-        let login_errors = LoginErrors {
-            count: u32::try_from(table.number("login_errors", usual.count.into(), 1..=1_000_000)).unwrap_or(u32::MAX),
-            within: table.duration("login_errors_within", usual.within, SECOND..=30 * DAY),
+        accept.basic_user = table.read_text("basic_user").map(|user| user.value);
+        let defaults = LoginErrorThreshold::default();
+        let login_errors = LoginErrorThreshold {
+            count: u32::try_from(table.read_number("login_errors", defaults.count.into(), 1..=1_000_000))
+                .unwrap_or(u32::MAX),
+            within: table.read_duration("login_errors_within", defaults.within, SECOND..=30 * DAY),
         };
-        table.end();
-        present.then_some(Keycloak { secrets, accept, login_errors })
+        table.finish();
+        present.then_some(KeycloakSettings { secrets, accept, login_errors })
     }
 
-    fn destinations(&mut self, tables: Vec<Table<'_>>, max_attempts: u32) -> Vec<Settings> {
-        let mut all: Vec<Settings> = Vec::new();
+    fn read_destinations(&mut self, tables: Vec<ConfigTable<'_>>, max_attempts: u32) -> Vec<DestinationSettings> {
+        let mut all: Vec<DestinationSettings> = Vec::new();
         for mut table in tables {
-            let path = self.path;
-            let file = |name: &str| beside(path, name);
-            let settings = destinations::read(&mut table, &all, max_attempts, file, |table| {
-                let references = table.texts("secrets");
+            let path = self.config_path;
+            let file = |name: &str| resolve_path(path, name);
+            let settings = destinations::read_destination(&mut table, &all, max_attempts, file, |table| {
+                let references = table.read_texts("secrets");
                 if references.is_empty() {
-                    self.warnings.push(Warning::new(
-                        "a destination has no secrets, so that what goes there is not signed",
+                    self.warnings.push(ConfigWarning::new(
+                        "a destination has no secrets: the daemon does not sign its deliveries",
                         "add secrets = [\"file:/etc/novex-ingest/secrets/NAME\"] to it",
                     ));
                 }
-                self.load(table, &references, self.secrets != Secrets::LeaveAside)
+                let is_loaded = self.secret_loading != SecretLoading::Skip;
+                let mut loaded = Vec::new();
+                // One by one, so that an error names the reference of its secret.
+                for reference in &references {
+                    let secrets = self.load_secrets(table, std::slice::from_ref(reference), is_loaded);
+                    self.warnings.extend(destinations::check_signing_keys(table, reference, &secrets));
+                    loaded.extend(secrets);
+                }
+                loaded
             });
             all.extend(settings);
-            table.end();
+            table.finish();
         }
         all
     }
 
-    fn backup(&mut self, table: Table<'_>) -> Option<Backup> {
-        let path = self.path;
-        backup::read(table, |table| self.secrets_for(table, true), |name| beside(path, name))
+    fn read_backup(&mut self, table: ConfigTable<'_>) -> Option<BackupSettings> {
+        let path = self.config_path;
+        backup::read_backup_section(table, |table| self.read_secrets_for(table, true), |name| resolve_path(path, name))
     }
 
-    fn sps(&mut self, table: Table<'_>) -> Option<Sps> {
-        let path = self.path;
-        sps::read(table, |table, uploads| self.secrets_for(table, uploads), |name| beside(path, name))
+    fn read_sps(&mut self, table: ConfigTable<'_>) -> Option<SpsSettings> {
+        let path = self.config_path;
+        sps::read_sps_section(
+            table,
+            |table, is_for_delivery| self.read_secrets_for(table, is_for_delivery),
+            |name| resolve_path(path, name),
+        )
     }
 
-    fn secrets(&mut self, table: &mut Table<'_>) -> Vec<Secret> {
-        self.secrets_for(table, false)
+    fn read_secrets(&mut self, table: &mut ConfigTable<'_>) -> Vec<Secret> {
+        self.read_secrets_for(table, false)
     }
 
-    /// `delivers`: what is handed on needs them too.
-    fn secrets_for(&mut self, table: &mut Table<'_>, delivers: bool) -> Vec<Secret> {
-        let references: Vec<At<String>> = table.texts("secrets");
+    /// `is_for_delivery`: deliveries need the secrets too.
+    fn read_secrets_for(&mut self, table: &mut ConfigTable<'_>, is_for_delivery: bool) -> Vec<Secret> {
+        let references: Vec<Located<String>> = table.read_texts("secrets");
         if references.is_empty() {
-            table.mistake("has no secrets", "Add secrets = [\"file:/etc/novex-ingest/secrets/NAME\"].");
+            table.report_error("has no secrets", "Add secrets = [\"file:/etc/novex-ingest/secrets/NAME\"].");
         }
-        let wanted = match self.secrets {
-            Secrets::Load => true,
-            Secrets::Destinations => delivers,
-            Secrets::LeaveAside => false,
+        let is_loaded = match self.secret_loading {
+            SecretLoading::All => true,
+            SecretLoading::DestinationsOnly => is_for_delivery,
+            SecretLoading::Skip => false,
         };
-        self.load(table, &references, wanted)
+        self.load_secrets(table, &references, is_loaded)
     }
 
-    fn load(&mut self, table: &Table<'_>, references: &[At<String>], wanted: bool) -> Vec<Secret> {
+    fn load_secrets(
+        &mut self,
+        table: &ConfigTable<'_>,
+        references: &[Located<String>],
+        is_loaded: bool,
+    ) -> Vec<Secret> {
         let mut loaded = Vec::new();
-        for reference in references.iter().filter(|_| wanted) {
-            match secrets::load(&reference.value, self.path) {
+        for reference in references.iter().filter(|_| is_loaded) {
+            match secrets::load_secret(&reference.value, self.config_path) {
                 Ok(secret) => {
-                    self.warnings.extend(secret.warning);
+                    self.warnings.extend(secret.warnings);
+                    self.warnings.extend(secrets::check_secret_use(&reference.key, &secret.secret));
                     loaded.push(secret.secret);
                 }
-                Err((problem, mend)) => table.mistake_at(reference, problem, mend),
+                Err((message, hint)) => table.report_error_at(reference, message, hint),
             }
         }
         loaded
     }
 }
 
-/// A relative path starts at the configuration's directory, whatever directory a command is run in.
-fn beside(config: &Path, path: &str) -> PathBuf {
+/// Returns an absolute path: a relative one starts at the configuration's directory, not at the current directory.
+fn resolve_path(config: &Path, path: &str) -> PathBuf {
     config.parent().unwrap_or(Path::new("")).join(path)
 }
 
-fn wrong_domain(name: &str) -> Option<&'static str> {
+fn check_shop_domain(name: &str) -> Option<&'static str> {
     if name.contains("://") || name.contains('/') {
-        return Some("Write the domain alone, without https:// and path.");
+        return Some("Write only the domain, without https:// and path.");
     }
     let fits = name.contains('.') && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-".contains(&byte));
     (!fits).then_some("Write it as Shopify sends it in X-Shopify-Shop-Domain: NAME.myshopify.com.")
@@ -398,34 +386,34 @@ fn wrong_domain(name: &str) -> Option<&'static str> {
 mod tests {
     use super::*;
 
-    fn mistakes(text: &str) -> String {
-        Config::parse(Path::new("c.toml"), text, Secrets::Load).unwrap_err().to_string()
+    fn collect_errors(text: &str) -> String {
+        Config::parse(Path::new("c.toml"), text, SecretLoading::All).unwrap_err().to_string()
     }
 
     #[test]
-    fn an_empty_file_is_all_defaults() {
-        let config = Config::parse(Path::new("c.toml"), "", Secrets::Load).unwrap();
+    fn empty_file_gives_all_defaults() {
+        let config = Config::parse(Path::new("c.toml"), "", SecretLoading::All).unwrap();
         assert_eq!(config.server.listen.to_string(), "0.0.0.0:8443");
         assert_eq!(config.server.max_body_bytes, 16_777_216);
         assert_eq!(config.worker.max_attempts, 8);
         assert_eq!(config.store.path, Path::new("/var/lib/novex-ingest/events.db"));
-        assert_eq!(config.tls, Tls::SelfSigned { directory: "/var/lib/novex-ingest/tls".into() });
+        assert_eq!(config.tls, TlsSettings::SelfSigned { directory: "/var/lib/novex-ingest/tls".into() });
     }
 
     #[test]
-    fn every_mistake_at_once_with_its_line() {
-        let all = mistakes(
+    fn all_errors_are_reported_with_their_lines() {
+        let all = collect_errors(
             "[server]\nlisten = \"nowhere\"\nmax_boddy_bytes = 1\n\n[worker]\nmax_attempts = 0\nlease = \"fast\"\n\
              [tls]\ncertificate = \"a\"\n[[shopify.shops]]\ndomain = \"https://x.myshopify.com\"\n\
              secrets = [\"hunter2\", \"file:/nonexistent/secret\"]\n[keycloak]\n",
         );
         for expected in [
-            "c.toml:2: server.listen: \"nowhere\" is not understood",
+            "c.toml:2: server.listen: \"nowhere\" is not valid",
             "c.toml:3: server.max_boddy_bytes: is not a known key. Did you mean server.max_body_bytes?",
             "c.toml:6: worker.max_attempts: is out of range",
             "c.toml:7: worker.lease: \"fast\" is not a duration",
             "c.toml:8: tls: has only one of certificate and private_key",
-            "c.toml:11: shopify.shops.domain: \"https://x.myshopify.com\" is not a shop's domain",
+            "c.toml:11: shopify.shops.domain: \"https://x.myshopify.com\" is not the domain of a shop",
             "c.toml:12: shopify.shops.secrets: is not a reference to a secret",
             "c.toml:12: shopify.shops.secrets: the secret's file /nonexistent/secret cannot be read",
             "c.toml:13: keycloak: has no secrets",
@@ -436,51 +424,57 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_toml_has_a_line_too() {
-        let all = mistakes("[server]\nlisten = \n[worker]\nmax_attempts = 0\n");
+    fn toml_syntax_error_has_a_line() {
+        let all = collect_errors("[server]\nlisten = \n[worker]\nmax_attempts = 0\n");
         assert!(all.contains("c.toml:2"), "{all}");
         assert!(all.contains("c.toml:4: worker.max_attempts"), "{all}");
     }
 
     #[test]
-    fn the_shipped_file_names_every_key_and_its_default() {
+    fn shipped_config_names_every_key() {
         let shipped = include_str!("../../packaging/config.toml");
         let uncommented: String = shipped
             .lines()
             .map(|line| line.strip_prefix("#").filter(|rest| !rest.starts_with(' ')).unwrap_or(line))
             .fold(String::new(), |text, line| text + line + "\n");
-        let mut document = Document::parse(Path::new("c.toml"), &uncommented);
+        let mut document = ConfigDocument::parse(Path::new("c.toml"), &uncommented);
         let root = document.root();
-        let mut reading = Reading { path: Path::new("c.toml"), secrets: Secrets::Load, warnings: Vec::new() };
-        server(root.table("server"));
-        let store = store(root.table("store"), Path::new("c.toml"));
-        reading.tls(root.table("tls"), &store);
-        worker(root.table("worker"));
-        reading.shopify(root.table("shopify"));
-        reading.easypost(root.table("easypost"));
-        reading.keycloak(root.table("keycloak"));
-        reading.destinations(root.tables("destinations"), 8);
-        reading.sps(root.table("sps"));
-        reading.backup(root.table("backup"));
-        retention::read(root.table("retention"));
-        log(root.table("log"));
-        root.end_here();
+        let mut reader = SectionReader {
+            config_path: Path::new("c.toml"),
+            secret_loading: SecretLoading::All,
+            warnings: Vec::new(),
+        };
+        read_server_section(root.read_table("server"));
+        let store = read_store_section(root.read_table("store"), Path::new("c.toml"));
+        reader.read_tls(root.read_table("tls"), &store);
+        read_worker_section(root.read_table("worker"));
+        reader.read_shopify(root.read_table("shopify"));
+        reader.read_easypost(root.read_table("easypost"));
+        reader.read_keycloak(root.read_table("keycloak"));
+        reader.read_destinations(root.read_tables("destinations"), 8);
+        reader.read_sps(root.read_table("sps"));
+        reader.read_backup(root.read_table("backup"));
+        privacy::read_privacy_section(root.read_table("privacy"));
+        retention::read_retention_section(root.read_table("retention"));
+        read_log_section(root.read_table("log"));
+        root.report_unknown_keys();
         let known = document.known_keys();
         assert!(known.len() > 40, "{known:?}");
         for key in known {
             let name = key.rsplit('.').next().unwrap();
-            let there = shipped.lines().any(|line| {
+            let is_documented = shipped.lines().any(|line| {
                 let line = line.trim_start_matches('#').trim_start();
                 line.starts_with(&format!("{name} ="))
                     || line.contains(&format!("{name}]"))
                     || line.contains(&format!("[{name}."))
             });
-            assert!(there, "packaging/config.toml does not name {key}");
+            assert!(is_documented, "packaging/config.toml does not name {key}");
         }
-        let mistakes = document.finish().to_string();
-        // All of it at once is more than can hold.
+        let errors = document.into_errors().to_string();
+        // All keys at once cannot be valid together.
         let expected = ["secret", "both files and [tls.acme]"];
-        let odd: Vec<&str> = mistakes.lines().filter(|line| !expected.iter().any(|part| line.contains(part))).collect();
-        assert!(odd.is_empty(), "packaging/config.toml: {odd:?}");
+        let unexpected: Vec<&str> =
+            errors.lines().filter(|line| !expected.iter().any(|part| line.contains(part))).collect();
+        assert!(unexpected.is_empty(), "packaging/config.toml: {unexpected:?}");
     }
 }

@@ -1,117 +1,134 @@
-//! `[tls]`: files, or a certificate that the daemon gets and renews itself.
+//! `[tls]`: certificate files, or an ACME authority.
 
-use super::reader::Table;
-use crate::acme::{LETS_ENCRYPT, Settings};
+use crate::config::reader::ConfigTable;
 use crate::secret::Secret;
+use crate::tls::TlsSettings;
+use crate::tls::acme::{AcmeSettings, LETS_ENCRYPT_DIRECTORY_URL};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
-/// Most names of one certificate that every authority takes.
-const NAMES_MAX: usize = 25;
+/// Most names of one certificate that every authority accepts.
+const CERTIFICATE_NAMES_MAX: usize = 25;
 
-/// The certificate: files, one that is got by ACME, or a self-signed pair in the state directory.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Tls {
-    Files { certificate: PathBuf, private_key: PathBuf },
-    Acme(Settings),
-    SelfSigned { directory: PathBuf },
-}
-
-/// `state`: the directory that the daemon may write to.
-pub(super) fn read(
-    mut table: Table<'_>,
+/// Reads `[tls]`. `state` is the directory that the daemon may write to; `file` makes a path absolute; `secrets` reads
+/// the key `secrets`.
+pub(crate) fn read_tls_section(
+    mut table: ConfigTable<'_>,
     state: &Path,
-    secrets: impl FnOnce(&mut Table<'_>) -> Vec<Secret>,
+    secrets: impl FnOnce(&mut ConfigTable<'_>) -> Vec<Secret>,
     file: impl Fn(&str) -> PathBuf,
-) -> Tls {
-    let mut named = |key| table.text(key).map(|text| file(&text.value));
+) -> TlsSettings {
+    let mut named = |key| table.read_text(key).map(|text| file(&text.value));
     let (certificate, private_key) = (named("certificate"), named("private_key"));
     let directory = state.join("tls");
-    let acme = acme(table.table("acme"), &directory, secrets, &file);
+    let acme = read_acme_section(table.read_table("acme"), &directory, secrets, &file);
     if acme.is_some() && (certificate.is_some() || private_key.is_some()) {
-        table.mistake("has both files and [tls.acme]", "Keep one of them.");
+        table.report_error("has both files and [tls.acme]", "Remove one of them.");
     }
     let tls = match (certificate, private_key) {
-        (Some(certificate), Some(private_key)) => Tls::Files { certificate, private_key },
-        (None, None) => acme.map_or(Tls::SelfSigned { directory }, Tls::Acme),
+        (Some(certificate), Some(private_key)) => TlsSettings::Files { certificate, private_key },
+        (None, None) => acme.map_or(TlsSettings::SelfSigned { directory }, TlsSettings::Acme),
         _ => {
-            let mend = "Name both files, or neither for a self-signed pair.";
-            table.mistake("has only one of certificate and private_key", mend);
-            Tls::SelfSigned { directory }
+            let hint = "Name both files, or neither for a self-signed certificate.";
+            table.report_error("has only one of certificate and private_key", hint);
+            TlsSettings::SelfSigned { directory }
         }
     };
-    table.end();
+    table.finish();
     tls
 }
 
-fn acme(
-    mut table: Table<'_>,
+fn read_acme_section(
+    mut table: ConfigTable<'_>,
     directory: &Path,
-    secrets: impl FnOnce(&mut Table<'_>) -> Vec<Secret>,
+    secrets: impl FnOnce(&mut ConfigTable<'_>) -> Vec<Secret>,
     file: impl Fn(&str) -> PathBuf,
-) -> Option<Settings> {
-    if !table.present() {
-        table.end();
+) -> Option<AcmeSettings> {
+    if !table.is_present() {
+        table.finish();
         return None;
     }
-    let mut names = Vec::new();
-    for name in table.texts("names") {
-        let lower = name.value.to_ascii_lowercase();
-        if let Some((problem, mend)) = wrong_name(&lower) {
-            table.mistake_at(&name, format!("{:?} {problem}", name.value), mend);
-        } else if names.contains(&lower) {
-            table.mistake_at(&name, format!("{lower} is there twice"), "Name it once.");
-        } else {
-            names.push(lower);
-        }
-    }
-    if names.len() > NAMES_MAX {
-        table.mistake(format!("has {} names", names.len()), format!("Name at most {NAMES_MAX}."));
-    }
-    let email = table.text("email").and_then(|email| {
-        let fits = email.value.split_once('@').is_some_and(|(one, other)| !one.is_empty() && other.contains('.'))
-            && !email.value.contains([' ', ',', '?', ':']);
-        if !fits {
-            table.mistake_at(&email, format!("{:?} is no e-mail address", email.value), "Write name@example.com.");
-        }
-        fits.then_some(email.value)
-    });
-    let url = table.text("directory").map_or_else(
-        || LETS_ENCRYPT.to_owned(),
+    let names = read_names(&mut table);
+    let email = read_email(&mut table);
+    let url = table.read_text("directory").map_or_else(
+        || LETS_ENCRYPT_DIRECTORY_URL.to_owned(),
         |url| {
-            if !is_directory(&url.value) {
-                let mend = "Write the whole https:// address of the authority's directory.";
-                table.mistake_at(&url, format!("{:?} is no directory's address", url.value), mend);
+            if !is_directory_url(&url.value) {
+                let hint = "Write the full https:// URL of the authority's directory.";
+                table.report_error_at(&url, format!("{:?} is not the URL of a directory", url.value), hint);
             }
             url.value
         },
     );
-    let ca_file = table.text("ca_file").map(|text| file(&text.value));
-    let key_id = table.text("key_id").map(|id| id.value);
-    let key = if table.has("secrets") { Some(secrets(&mut table)) } else { None };
+    let ca_file = table.read_text("ca_file").map(|text| file(&text.value));
+    let key_id = table.read_text("key_id").map(|id| id.value);
+    let key = if table.has_key("secrets") { Some(secrets(&mut table)) } else { None };
     if key_id.is_some() != key.is_some() {
-        table.mistake("has only one of key_id and secrets", "The authority gives out both together.");
+        table.report_error("has only one of key_id and secrets", "Set both: the authority issues them together.");
     }
-    if !table.flag("terms_agreed", false) {
-        table.mistake(
-            "does not say that the authority's terms are agreed to",
+    if !table.read_bool("terms_agreed", false) {
+        table.report_error(
+            "does not agree to the authority's terms",
             "Read them (Let's Encrypt: https://letsencrypt.org/repository/) and write terms_agreed = true.",
         );
     }
     if names.is_empty() {
-        table.mistake("has no names", "Add names = [\"hooks.example.com\"]: by what the providers reach this box.");
+        table.report_error(
+            "has no names",
+            "Add names = [\"hooks.example.com\"], the names by which providers reach this machine.",
+        );
     }
-    table.end();
+    table.finish();
     let key = key.and_then(|keys| keys.into_iter().next());
-    Some(Settings { names, email, directory: url, ca_file, binding: key_id.zip(key), folder: directory.join("acme") })
+    Some(AcmeSettings {
+        names,
+        email,
+        directory_url: url,
+        ca_file,
+        external_account: key_id.zip(key),
+        state_directory: directory.join("acme"),
+    })
 }
 
-fn wrong_name(name: &str) -> Option<(&'static str, &'static str)> {
+fn read_names(table: &mut ConfigTable<'_>) -> Vec<String> {
+    let mut names = Vec::new();
+    for name in table.read_texts("names") {
+        let lower = name.value.to_ascii_lowercase();
+        if let Some((message, hint)) = check_dns_name(&lower) {
+            table.report_error_at(&name, format!("{:?} {message}", name.value), hint);
+        } else if names.contains(&lower) {
+            table.report_error_at(&name, format!("{lower} appears twice"), "Name it once.");
+        } else {
+            names.push(lower);
+        }
+    }
+    if names.len() > CERTIFICATE_NAMES_MAX {
+        table.report_error(format!("has {} names", names.len()), format!("Name at most {CERTIFICATE_NAMES_MAX}."));
+    }
+    names
+}
+
+fn read_email(table: &mut ConfigTable<'_>) -> Option<String> {
+    table.read_text("email").and_then(|email| {
+        let fits = email.value.split_once('@').is_some_and(|(one, other)| !one.is_empty() && other.contains('.'))
+            && !email.value.contains([' ', ',', '?', ':']);
+        if !fits {
+            table.report_error_at(
+                &email,
+                format!("{:?} is not an e-mail address", email.value),
+                "Write it as name@example.com.",
+            );
+        }
+        fits.then_some(email.value)
+    })
+}
+
+fn check_dns_name(name: &str) -> Option<(&'static str, &'static str)> {
     if name.starts_with("*.") {
-        return Some(("stands for many names", "Name each one: TLS-ALPN-01 proves single names."));
+        return Some(("is a wildcard", "Name each one: TLS-ALPN-01 proves single names."));
     }
     if name.parse::<IpAddr>().is_ok() {
-        return Some(("is an address", "Name the box: it needs a name in the DNS."));
+        return Some(("is an IP address", "Write a DNS name that leads to this machine."));
     }
     let is_label = |label: &str| {
         !label.is_empty()
@@ -122,13 +139,13 @@ fn wrong_name(name: &str) -> Option<(&'static str, &'static str)> {
     };
     let fits = name.len() < 254 && name.contains('.') && name.split('.').all(is_label);
     (!fits).then_some((
-        "is no name in the DNS",
-        "Write it as hooks.example.com, without https:// and port, letters of other languages as xn--….",
+        "is not a DNS name",
+        "Write it as hooks.example.com, without https:// and port; other letters than a to z as xn--….",
     ))
 }
 
-/// HTTPS, or plain HTTP that does not leave the box.
-fn is_directory(url: &str) -> bool {
+/// Returns whether a URL is HTTPS, or plain HTTP to this machine.
+fn is_directory_url(url: &str) -> bool {
     reqwest::Url::parse(url).is_ok_and(|url| match url.scheme() {
         "https" => url.has_host(),
         "http" => matches!(url.host_str(), Some("127.0.0.1" | "[::1]" | "localhost")),

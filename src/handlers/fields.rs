@@ -1,67 +1,70 @@
-//! From a provider's JSON to columns, by lists of [`Field`]s: each line of such a list reads "this column, of this kind, from
-//! that field".
+//! Converts a provider's JSON to columns by lists of [`JsonField`]s. Each entry of a list names a column, its kind and
+//! the path of its field.
 //!
-//! What an event does not say is not stated; `null` is stated. A field of another type than expected counts as not said, so
-//! that a provider's next version fails no event. Money is checked: a wrong amount is worse than none.
+//! A missing field is not stated; `null` is stated. A field of an unexpected type counts as missing, so that a new API
+//! version of a provider fails no event. Money is checked: a wrong amount is worse than none.
 
-use super::Trouble;
-use super::json::{is_decimal, time_of};
-use crate::store::projection::Cell;
+use crate::changes::rows::CellValue;
+use crate::handlers::HandlerError;
+use crate::handlers::json::{is_decimal, parse_time};
 use serde_json::Value;
 
-/// What a column takes.
+/// Kind of value that a column accepts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    /// Text, or a number's digits; empty text is NULL.
+pub enum FieldKind {
+    /// Text, or the digits of a number; empty text is NULL.
     Text,
-    /// A whole number of up to 64 bits, as a number or as its digits.
+    /// Integer of up to 64 bits, as a number or as its digits.
     Integer,
     /// `true` or `false`.
-    Flag,
+    Boolean,
     /// Exact decimal text; anything else fails the event.
     Money,
-    /// A time, kept as UTC; what is none counts as not said.
+    /// Time, stored in UTC; an invalid time counts as missing.
     Time,
-    /// The number of an entity: as such, or at the end of `gid://shopify/Order/1`.
+    /// Numeric id of an entity: a number, or the end of `gid://shopify/Order/1`.
     Id,
-    /// Whatever it is, as JSON.
+    /// Any value, as JSON text.
     Json,
 }
 
-/// Column, kind, and the field's path with dots.
+/// Column, kind, and path of the field, separated by dots.
 #[derive(Debug, Clone, Copy)]
-pub struct Field(pub &'static str, pub Kind, pub &'static str);
+pub struct JsonField(pub &'static str, pub FieldKind, pub &'static str);
 
-/// The columns that `object` states.
+/// Reads the columns that `object` states.
 ///
 /// # Errors
-/// [`Trouble::Permanent`] for money that is no decimal number.
-pub fn stated(object: &Value, fields: &[Field]) -> Result<Vec<(&'static str, Cell)>, Trouble> {
+/// [`HandlerError::Permanent`] for money that is not a decimal number.
+pub fn read_stated_columns(
+    object: &Value,
+    fields: &[JsonField],
+) -> Result<Vec<(&'static str, CellValue)>, HandlerError> {
     let mut columns = Vec::with_capacity(fields.len());
     for field in fields {
-        if let Some(cell) = read(object, field)? {
+        if let Some(cell) = read_field(object, field)? {
             columns.push((field.0, cell));
         }
     }
     Ok(columns)
 }
 
-/// All columns, for a row of a list: what is not said is NULL.
+/// Reads all columns for a row of a list; missing fields are NULL.
 ///
 /// # Errors
-/// As [`stated`].
-pub fn all(object: &Value, fields: &[Field]) -> Result<Vec<Cell>, Trouble> {
-    fields.iter().map(|field| Ok(read(object, field)?.unwrap_or(Cell::Null))).collect()
+/// The same as [`read_stated_columns`].
+pub fn read_all_columns(object: &Value, fields: &[JsonField]) -> Result<Vec<CellValue>, HandlerError> {
+    fields.iter().map(|field| Ok(read_field(object, field)?.unwrap_or(CellValue::Null))).collect()
 }
 
-/// The names of the columns, in order.
-pub fn names(fields: &[Field]) -> impl Iterator<Item = &'static str> {
+/// Returns the names of the columns, in order.
+pub fn list_column_names(fields: &[JsonField]) -> impl Iterator<Item = &'static str> {
     fields.iter().map(|field| field.0)
 }
 
-/// The number of an entity: as such, as digits, or at the end of a `gid://…`.
+/// Parses the numeric id of an entity: a number, its digits, or the end of a `gid://…`.
 #[must_use]
-pub fn id(value: &Value) -> Option<i64> {
+pub fn parse_entity_id(value: &Value) -> Option<i64> {
     match value {
         Value::Number(number) => number.as_i64(),
         Value::String(text) => text.rsplit('/').next()?.split('?').next()?.parse().ok(),
@@ -69,43 +72,44 @@ pub fn id(value: &Value) -> Option<i64> {
     }
 }
 
-/// A whole number, also as 2.0.
+/// Parses an integer, also if it is written as 2.0.
 #[must_use]
-pub fn whole(text: &str) -> Option<i64> {
+pub fn parse_whole_number(text: &str) -> Option<i64> {
     let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
     if fraction.bytes().all(|byte| byte == b'0') { whole.parse().ok() } else { None }
 }
 
-fn read(object: &Value, Field(_, kind, path): &Field) -> Result<Option<Cell>, Trouble> {
+fn read_field(object: &Value, JsonField(_, kind, path): &JsonField) -> Result<Option<CellValue>, HandlerError> {
     let mut value = object;
     for step in path.split('.') {
         match value.get(step) {
             Some(next) => value = next,
-            // What is inside of nothing is nothing; what is inside of something else was not said.
-            None if value.is_null() => return Ok(Some(Cell::Null)),
+            // A field of a null object is null. A field of any other value is missing.
+            None if value.is_null() => return Ok(Some(CellValue::Null)),
             None => return Ok(None),
         }
     }
     if value.is_null() {
-        return Ok(Some(Cell::Null));
+        return Ok(Some(CellValue::Null));
     }
-    let wrong = |what: &str| Err(Trouble::Permanent(format!("{path} is not {what}")));
     let text = match value {
         Value::String(text) => Some(text.clone()),
         Value::Number(number) => Some(number.to_string()),
         _ => None,
     };
     Ok(match (kind, text) {
-        (Kind::Json, _) => Some(value.to_string().into()),
-        (Kind::Flag, _) => value.as_bool().map(Cell::from),
-        (Kind::Id, _) => id(value).map(Cell::from),
+        (FieldKind::Json, _) => Some(value.to_string().into()),
+        (FieldKind::Boolean, _) => value.as_bool().map(CellValue::from),
+        (FieldKind::Id, _) => parse_entity_id(value).map(CellValue::from),
         (_, None) => None,
-        (_, Some(text)) if text.is_empty() => Some(Cell::Null),
-        (Kind::Integer, Some(text)) => whole(&text).map(Cell::from),
-        (Kind::Money, Some(text)) if is_decimal(&text) => Some(text.into()),
-        (Kind::Money, Some(_)) => return wrong("a decimal number"),
-        (Kind::Time, Some(text)) => time_of(&text).map(Cell::from),
-        (Kind::Text, Some(text)) => Some(text.into()),
+        (_, Some(text)) if text.is_empty() => Some(CellValue::Null),
+        (FieldKind::Integer, Some(text)) => parse_whole_number(&text).map(CellValue::from),
+        (FieldKind::Money, Some(text)) if is_decimal(&text) => Some(text.into()),
+        (FieldKind::Money, Some(_)) => {
+            return Err(HandlerError::Permanent(format!("{path} is not a decimal number")));
+        }
+        (FieldKind::Time, Some(text)) => parse_time(&text).map(CellValue::from),
+        (FieldKind::Text, Some(text)) => Some(text.into()),
     })
 }
 
@@ -114,45 +118,45 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    const FIELDS: &[Field] = &[
-        Field("name", Kind::Text, "name"),
-        Field("total", Kind::Money, "total"),
-        Field("city", Kind::Text, "address.city"),
-        Field("test", Kind::Flag, "test"),
-        Field("at", Kind::Time, "at"),
-        Field("owner", Kind::Id, "owner"),
+    const FIELDS: &[JsonField] = &[
+        JsonField("name", FieldKind::Text, "name"),
+        JsonField("total", FieldKind::Money, "total"),
+        JsonField("city", FieldKind::Text, "address.city"),
+        JsonField("test", FieldKind::Boolean, "test"),
+        JsonField("at", FieldKind::Time, "at"),
+        JsonField("owner", FieldKind::Id, "owner"),
     ];
 
     #[test]
-    fn what_is_null_is_stated_and_what_is_missing_or_of_another_type_is_not() {
+    fn null_is_stated_and_missing_or_mistyped_fields_are_not() {
         let object = json!({"name": "", "address": null, "test": "yes", "owner": "gid://shopify/Customer/7?x=1"});
-        let expected = [("name", Cell::Null), ("city", Cell::Null), ("owner", Cell::Integer(7))];
-        assert_eq!(stated(&object, FIELDS).unwrap(), expected);
-        assert_eq!(stated(&json!({"address": {}, "name": ["new shape"]}), FIELDS).unwrap(), []);
+        let expected = [("name", CellValue::Null), ("city", CellValue::Null), ("owner", CellValue::Integer(7))];
+        assert_eq!(read_stated_columns(&object, FIELDS).unwrap(), expected);
+        assert_eq!(read_stated_columns(&json!({"address": {}, "name": ["new shape"]}), FIELDS).unwrap(), []);
     }
 
     #[test]
     fn numbers_keep_every_digit() {
         let object: Value =
             serde_json::from_str(r#"{"total": 89999999999999.990, "owner": 9223372036854775807}"#).unwrap();
-        let expected = [("total", "89999999999999.990".into()), ("owner", Cell::Integer(i64::MAX))];
-        assert_eq!(stated(&object, FIELDS).unwrap(), expected);
+        let expected = [("total", "89999999999999.990".into()), ("owner", CellValue::Integer(i64::MAX))];
+        assert_eq!(read_stated_columns(&object, FIELDS).unwrap(), expected);
     }
 
     #[test]
-    fn wrong_money_fails_and_an_odd_time_is_not_said() {
-        for wrong in [json!({"total": "1e3"}), json!({"total": "1,50"})] {
-            assert!(matches!(stated(&wrong, FIELDS), Err(Trouble::Permanent(_))), "{wrong}");
+    fn invalid_money_fails_and_invalid_time_is_ignored() {
+        for invalid in [json!({"total": "1e3"}), json!({"total": "1,50"})] {
+            assert!(matches!(read_stated_columns(&invalid, FIELDS), Err(HandlerError::Permanent(_))), "{invalid}");
         }
-        assert_eq!(stated(&json!({"at": "yesterday"}), FIELDS).unwrap(), []);
+        assert_eq!(read_stated_columns(&json!({"at": "yesterday"}), FIELDS).unwrap(), []);
         let midnight = [("at", "2026-01-05T00:00:00.000Z".into())];
-        assert_eq!(stated(&json!({"at": "2026-01-05"}), FIELDS).unwrap(), midnight);
+        assert_eq!(read_stated_columns(&json!({"at": "2026-01-05"}), FIELDS).unwrap(), midnight);
     }
 
     #[test]
-    fn a_whole_number_may_have_a_point() {
+    fn whole_number_may_have_zero_decimals() {
         for (text, expected) in [("2", Some(2)), ("2.0", Some(2)), ("2.5", None), ("x", None), ("-3.00", Some(-3))] {
-            assert_eq!(whole(text), expected, "{text}");
+            assert_eq!(parse_whole_number(text), expected, "{text}");
         }
     }
 }

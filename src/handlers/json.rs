@@ -1,30 +1,38 @@
-//! Reading providers' JSON: strict about what it is, lenient about everything a handler does not need.
+//! Reads providers' JSON: strict about the syntax, lenient about texts that cannot be read and about every field that a
+//! handler does not need.
 //!
-//! Unknown fields are ignored and a missing field is `None`; a field of another type than expected is `None` too, so that
-//! a provider's next version does not fail events. Money is checked, because a wrong amount is worse than none.
+//! [`lenient_json`](crate::lenient_json) repairs the texts, and [`Routes::plan`](crate::handlers::Routes::plan) adds
+//! the note.
+//! Unknown fields are ignored and a missing field is `None`. A field of an unexpected type is `None` too, so that a new
+//! API version of a provider does not fail events. [`fields`](crate::handlers::fields) maps whole objects to columns.
 
-use super::Trouble;
 use crate::clock;
+use crate::handlers::HandlerError;
+use crate::lenient_json::{REPLACEMENT, parse_lenient_json};
 use serde_json::Value;
 
-/// Parses a body.
+/// Parses a body, with repairs where a text cannot be read.
 ///
 /// # Errors
-/// [`Trouble::Permanent`] with the place of the error; the text quotes nothing of the body.
-pub fn parse(body: &[u8]) -> Result<Value, Trouble> {
-    serde_json::from_slice(body).map_err(|error| {
+/// [`HandlerError::Permanent`] with the place of the error. The message quotes nothing of the body, which may be
+/// personal data.
+pub fn parse_body(body: &[u8]) -> Result<Value, HandlerError> {
+    parse_lenient_json(body).map(|read| read.value).map_err(|error| {
         let place = format!("line {}, column {}", error.line(), error.column());
-        let what = match error.classify() {
-            serde_json::error::Category::Eof => "it ends too early",
+        let message = error.to_string();
+        let problem = match error.classify() {
+            serde_json::error::Category::Eof => "it is truncated",
+            _ if message.starts_with("trailing characters") => "other text follows the JSON",
+            _ if message.starts_with("recursion limit") => "it has too many levels",
             _ => "it is not JSON",
         };
-        Trouble::Permanent(format!("the body cannot be read: {what} at {place} of {} bytes", body.len()))
+        HandlerError::Permanent(format!("the body cannot be read: {problem} at {place} of {} bytes", body.len()))
     })
 }
 
-/// A text that is not empty.
+/// Returns a text that is not empty, or the digits of a number.
 #[must_use]
-pub fn text(object: &Value, field: &str) -> Option<String> {
+pub fn read_text(object: &Value, field: &str) -> Option<String> {
     match object.get(field)? {
         Value::String(text) if !text.is_empty() => Some(text.clone()),
         Value::Number(number) => Some(number.to_string()),
@@ -32,55 +40,35 @@ pub fn text(object: &Value, field: &str) -> Option<String> {
     }
 }
 
-/// A whole number of up to 64 bits, as a number or as its digits.
+/// Returns a text that identifies something. A text that could not be read identifies nothing.
 #[must_use]
-pub fn integer(object: &Value, field: &str) -> Option<i64> {
-    match object.get(field)? {
-        Value::Number(number) => number.as_i64(),
-        Value::String(digits) => digits.parse().ok(),
-        _ => None,
-    }
+pub fn read_id_text(object: &Value, field: &str) -> Option<String> {
+    read_text(object, field).filter(|text| !text.contains(REPLACEMENT))
 }
 
-/// True only for `true`.
-#[must_use]
-pub fn flag(object: &Value, field: &str) -> bool {
-    object.get(field) == Some(&Value::Bool(true))
-}
-
-/// The elements of an array; none when it is missing.
-pub fn items<'v>(object: &'v Value, field: &str) -> impl Iterator<Item = &'v Value> {
+/// Returns the elements of an array; none if it is missing.
+pub fn iter_array<'v>(object: &'v Value, field: &str) -> impl Iterator<Item = &'v Value> {
     object.get(field).and_then(Value::as_array).into_iter().flatten()
 }
 
-/// An amount of money: exact decimal text, as the provider wrote it.
+/// Returns a time in the format of [`clock::format_timestamp`].
 ///
-/// # Errors
-/// [`Trouble::Permanent`] when it is there and is no decimal number.
-pub fn money(object: &Value, field: &str) -> Result<Option<String>, Trouble> {
-    let Some(amount) = text(object, field) else { return Ok(None) };
-    if is_decimal(&amount) {
-        return Ok(Some(amount));
-    }
-    Err(Trouble::Permanent(format!("{field} is not a decimal number")))
-}
-
-/// A time, as [`clock::text`]; a date alone is its midnight in UTC. `None` when it is missing or is none: no time that a provider
-/// writes oddly is worth an event.
+/// Returns `None` if the field is missing or invalid: a malformed time must not fail an event.
 #[must_use]
-pub fn time(object: &Value, field: &str) -> Option<String> {
-    time_of(&text(object, field)?)
+pub fn read_time(object: &Value, field: &str) -> Option<String> {
+    parse_time(&read_text(object, field)?)
 }
 
-/// [`time`] of a text.
+/// Parses a time; a date alone means midnight in UTC.
 #[must_use]
-pub fn time_of(written: &str) -> Option<String> {
-    let at = clock::parse(written).or_else(|_| clock::parse(&format!("{written}T00:00:00Z"))).ok()?;
-    // Years of more than four digits do not sort as text.
-    Some(clock::text(at)).filter(|text| text.len() == "2026-11-23T20:30:00.123Z".len())
+pub fn parse_time(text: &str) -> Option<String> {
+    let at = clock::parse_timestamp(text).or_else(|_| clock::parse_timestamp(&format!("{text}T00:00:00Z"))).ok()?;
+    // Years with more than four digits do not sort as text.
+    Some(clock::format_timestamp(at)).filter(|text| text.len() == "2026-11-23T20:30:00.123Z".len())
 }
 
-pub(super) fn is_decimal(text: &str) -> bool {
+/// Returns true for exact decimal text such as `-404.95`.
+pub(crate) fn is_decimal(text: &str) -> bool {
     let digits = text.strip_prefix('-').unwrap_or(text);
     let (whole, fraction) = digits.split_once('.').unwrap_or((digits, "0"));
     [whole, fraction].iter().all(|part| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit()))
@@ -89,34 +77,27 @@ pub(super) fn is_decimal(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
 
     #[test]
-    fn ids_keep_all_64_bits() {
-        let order = json!({"id": 820_982_911_946_154_508_i64, "text": "9223372036854775807", "real": 1.5});
-        assert_eq!(integer(&order, "id"), Some(820_982_911_946_154_508));
-        assert_eq!(integer(&order, "text"), Some(i64::MAX));
-        assert_eq!(integer(&order, "real"), None);
-    }
-
-    #[test]
-    fn money_is_exact_or_refused() {
-        let order =
-            json!({"a": "404.95", "b": "-0.10", "c": "12", "d": null, "e": "1e3", "f": "1,50", "g": ".5", "h": ""});
-        let read = |field| money(&order, field);
-        assert_eq!(read("a").unwrap().as_deref(), Some("404.95"));
-        assert_eq!(read("b").unwrap().as_deref(), Some("-0.10"));
-        assert_eq!(read("c").unwrap().as_deref(), Some("12"));
-        assert_eq!((read("d").unwrap(), read("h").unwrap(), read("none").unwrap()), (None, None, None));
-        for wrong in ["e", "f", "g"] {
-            assert!(matches!(read(wrong), Err(Trouble::Permanent(_))));
+    fn decimal_is_exact_text() {
+        for text in ["404.95", "-0.10", "12"] {
+            assert!(is_decimal(text), "{text}");
+        }
+        for text in ["1e3", "1,50", ".5", ""] {
+            assert!(!is_decimal(text), "{text}");
         }
     }
 
     #[test]
-    fn a_broken_body_names_the_place_and_quotes_nothing() {
-        let Err(Trouble::Permanent(error)) = parse(b"{\"email\": \"jon@example.com\",\n oops}") else { panic!() };
+    fn parse_error_names_position_without_quoting_body() {
+        let Err(HandlerError::Permanent(error)) = parse_body(b"{\"email\": \"jon@example.com\",\n oops}") else {
+            panic!()
+        };
         assert!(error.contains("line 2, column 2"), "{error}");
         assert!(!error.contains("jon") && !error.contains("oops"));
+        let Err(HandlerError::Permanent(error)) = parse_body(b"{}\n{}") else { panic!() };
+        assert!(error.contains("other text follows the JSON at line 2, column 1"), "{error}");
+        let Err(HandlerError::Permanent(error)) = parse_body("[".repeat(200).as_bytes()) else { panic!() };
+        assert!(error.contains("too many levels"), "{error}");
     }
 }

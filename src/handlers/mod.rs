@@ -1,110 +1,148 @@
-//! What events mean. A handler takes an event and says what is to be written, or why it cannot: it computes, and nothing
-//! else. Its changes are applied in the transaction that completes the event (`store::claims`).
+//! Handlers: pure functions from an event to the changes that it asks for.
 //!
-//! Where an event goes is one table, in [`routes`]; one folder a provider, one file a family of topics.
+//! A handler returns a [`Plan`] or a [`HandlerError`]. It has no access to files, network or clock. The store applies
+//! its changes in the transaction that completes the event.
+//!
+//! [`routes`] is the only table of routes. Each provider has a folder, each family of topics a file.
 
 pub mod easypost;
+pub mod edi;
+pub mod fallback;
 pub mod fields;
 pub mod json;
 pub mod keycloak;
 pub mod routes;
 pub mod shopify;
-pub mod sps;
-pub mod unhandled;
 
 pub use routes::Routes;
 
-use crate::clock::{self, Timestamp};
-use crate::store::changes::{Change, Subject};
-use crate::store::erasure::Erasure;
+use crate::changes::Change;
+use crate::changes::privacy::Redaction;
+use crate::clock;
+use crate::clock::Timestamp;
+use crate::event::{EventIdentity, Subject};
+use std::time::Duration;
 
 /// An event as its handler sees it.
 #[derive(Debug, Clone, Copy)]
 pub struct Event<'a> {
-    pub id: i64,
-    pub source: &'a str,
-    pub shop_domain: &'a str,
-    pub topic: &'a str,
-    /// When its delivery arrived.
+    pub identity: &'a EventIdentity,
+    /// Time at which novex-ingest received it.
     pub received_at: Timestamp,
-    /// When the provider says it happened, as the provider wrote it.
+    /// Time of the event as the provider wrote it.
     pub triggered_at: Option<&'a str>,
-    /// Tells this body from another one.
+    /// Digest of the body.
     pub body_hash: i64,
-    /// The bytes as they came.
+    /// Bytes of the body as received.
     pub body: &'a [u8],
+    /// True for Shopify's newer events, whose bodies may have another shape than the resources of the REST API.
+    pub is_events_preview: bool,
 }
+
+/// Furthest time after receipt that an event may state, because clocks differ. A later time orders no values.
+const FUTURE_MAX: Duration = Duration::from_hours(24);
 
 impl Event<'_> {
-    /// When the provider sent it; when it arrived, if the provider does not say.
+    #[must_use]
+    pub fn source(&self) -> &'static str {
+        self.identity.key.source.as_str()
+    }
+
+    #[must_use]
+    pub fn shop_domain(&self) -> &str {
+        &self.identity.key.shop_domain
+    }
+
+    #[must_use]
+    pub fn topic(&self) -> &str {
+        &self.identity.key.topic
+    }
+
+    /// Returns the time at which the provider sent it, or the time of receipt if the provider does not state it.
+    ///
+    /// It is never later than the receipt. Shopify does not sign this time, and a time in the future would keep every
+    /// later event from changing the row.
     #[must_use]
     pub fn sent_at(&self) -> Timestamp {
-        self.triggered_at.and_then(|text| clock::parse(text).ok()).unwrap_or(self.received_at)
+        let stated = self.triggered_at.and_then(|text| clock::parse_timestamp(text).ok());
+        stated.map_or(self.received_at, |at| at.min(self.received_at))
     }
 
-    /// As of when what this event states is: by the entity's own time where it has one, then by when it was sent; two events
-    /// that are alike in both are put in an order by their bytes, so that it does not depend on which arrives first.
+    /// Returns the row version of the values that this event states.
+    ///
+    /// Versions sort by the entity's own time if it has one, then by the time of sending. The digest of the body
+    /// decides between two events with equal times, so that the result does not depend on which arrives first. An own
+    /// time more than a day after the receipt counts as the time of receipt.
     #[must_use]
-    pub fn version(&self, own_time: Option<&str>) -> String {
-        let sent = self.sent_at();
-        let own = own_time.map_or_else(|| clock::text(sent), str::to_owned);
-        format!("{own} {sent:.9} {:016x}", self.body_hash)
+    pub fn row_version(&self, own_time: Option<&str>) -> String {
+        let sent_at = self.sent_at();
+        let latest = clock::format_timestamp(clock::add_duration(self.received_at, FUTURE_MAX));
+        let entity_time = match own_time {
+            Some(time) if time <= latest.as_str() => time.to_owned(),
+            Some(_) => clock::format_timestamp(self.received_at),
+            None => clock::format_timestamp(sent_at),
+        };
+        format!("{entity_time} {sent_at:.9} {:016x}", self.body_hash)
     }
 }
 
-/// What completing the event writes.
+/// Result of a handler: the changes that the completion of the event writes.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Done {
+pub struct Plan {
     pub changes: Vec<Change>,
-    /// What the event is about, to find it by and to erase it by.
+    /// Subjects of the event, by which it is searched and redacted.
     pub subjects: Vec<Subject>,
-    /// For people: shown with the event.
+    /// Note for people, shown with the event.
     pub note: Option<String>,
-    /// Whose data is to be erased before the event is completed.
-    pub erase: Option<Erasure>,
+    /// Redaction that must finish before the event completes.
+    pub redaction: Option<Redaction>,
 }
 
-impl Done {
-    /// What this event must not overtake another one for on its way to a destination: its order, else whatever it is about
-    /// first; empty when it is about nothing.
+impl Plan {
+    /// Returns the ordering key of its deliveries: its order, else its first subject; empty if it has no subject.
     #[must_use]
     pub fn ordering_key(&self, shop_domain: &str) -> String {
-        let of_order = self.subjects.iter().find(|subject| subject.kind == "order");
-        of_order
+        let order = self.subjects.iter().find(|subject| subject.kind == "order");
+        order
             .or_else(|| self.subjects.first())
             .map_or(String::new(), |subject| format!("{shop_domain} {} {}", subject.kind, subject.key))
     }
 
-    /// Leaves out the answers that would go out.
-    pub fn unanswered(&mut self) {
-        self.changes.retain(|change| !matches!(change, Change::Send(_)));
+    /// Removes the outbound documents that the plan would send.
+    pub fn remove_outbound_documents(&mut self) {
+        self.changes.retain(|change| !matches!(change, Change::SendDocument(_)));
     }
 
-    /// Nothing to write, with a word on why.
+    /// Adds a part to the note.
+    pub fn add_note(&mut self, text: &str) {
+        self.note = Some(self.note.take().map_or_else(|| text.to_owned(), |note| format!("{note}; {text}")));
+    }
+
+    /// Returns a plan that writes nothing, with a note that gives the reason.
     #[must_use]
-    pub fn note(text: impl Into<String>) -> Self {
+    pub fn note_only(text: impl Into<String>) -> Self {
         Self { note: Some(text.into()), ..Self::default() }
     }
 }
 
-/// Why the event is not completed by this attempt. The text is for the person at the box and holds no customer's data.
+/// Reason why an attempt does not complete the event. The message is for operators and contains no personal data.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Trouble {
-    /// No further attempt can help: the event fails at once.
+pub enum HandlerError {
+    /// The event fails at once, because no further attempt can succeed.
     Permanent(String),
-    /// The same; what is in `done` is written all the same, such as where the faults are.
-    Rejected { error: String, done: Box<Done> },
-    /// Another attempt may help; the backoff says when.
+    /// The event fails at once, and the changes of `plan` are still written, such as the faults of a file.
+    PermanentWithPlan { error: String, plan: Box<Plan> },
+    /// Another attempt may succeed, after the backoff.
     Retry(String),
-    /// Another attempt may help at this time, as a server's `Retry-After` says.
+    /// Another attempt may succeed at this time, which a server requested with `Retry-After`.
     RetryAt(String, Timestamp),
 }
 
-/// One family of events.
+/// Handler of one family of events.
 pub trait Handler: Send + Sync {
-    /// Decides what the event means.
+    /// Returns the changes that the event asks for.
     ///
     /// # Errors
-    /// A [`Trouble`], which says whether to try again. A panic counts as [`Trouble::Retry`].
-    fn plan(&self, event: &Event<'_>) -> Result<Done, Trouble>;
+    /// A [`HandlerError`], which states whether another attempt can succeed. A panic counts as [`HandlerError::Retry`].
+    fn plan(&self, event: &Event<'_>) -> Result<Plan, HandlerError>;
 }

@@ -1,108 +1,137 @@
-//! Which handler an event goes to: the whole table.
+//! The table of routes: from source and topic to the handler.
 
-use super::Handler;
-use super::easypost::{objects::Objects, trackers::Trackers};
-use super::keycloak::SystemLog;
-use super::shopify::catalogue::{INVENTORY_ITEM, Levels, PLACE, Products};
-use super::shopify::customers::{Customers, Merged};
-use super::shopify::fulfillment_orders::{FulfillmentOrders, Holds};
-use super::shopify::fulfillments::{Fulfillments, Steps};
-use super::shopify::orders::{Edited, Orders};
-use super::shopify::payments::{Refunds, Transactions};
-use super::shopify::privacy::{DataRequest, RedactCustomer, RedactShop};
-use super::shopify::returns::Returns;
-use super::shopify::{Deleted, shops::Shops};
-use super::sps::{Files, Sent};
-use super::unhandled::Unhandled;
-use crate::store::tables::{CUSTOMERS, INVENTORY_ITEMS, LOCATIONS, PRODUCTS, SALES_ORDERS};
+use crate::changes::catalogue::{CUSTOMERS, INVENTORY_ITEMS, LOCATIONS, PRODUCTS, SALES_ORDERS};
+use crate::event::Source;
+use crate::handlers::easypost::objects::EasyPostObjectHandler;
+use crate::handlers::easypost::trackers::TrackerHandler;
+use crate::handlers::edi::{EdiFileHandler, OutboundDocumentHandler};
+use crate::handlers::fallback::FallbackHandler;
+use crate::handlers::keycloak::KeycloakEventHandler;
+use crate::handlers::shopify::DeletionHandler;
+use crate::handlers::shopify::customers::{CustomerHandler, CustomerMergeHandler};
+use crate::handlers::shopify::fulfillment_orders::{FulfillmentHoldHandler, FulfillmentOrderHandler};
+use crate::handlers::shopify::fulfillments::{FulfillmentEventHandler, FulfillmentHandler};
+use crate::handlers::shopify::orders::{OrderEditHandler, OrderHandler};
+use crate::handlers::shopify::payments::{OrderTransactionHandler, RefundHandler};
+use crate::handlers::shopify::privacy::{CustomerRedactHandler, DataRequestHandler, ShopRedactHandler};
+use crate::handlers::shopify::products::{
+    INVENTORY_ITEM_HANDLER, InventoryLevelHandler, LOCATION_HANDLER, ProductHandler,
+};
+use crate::handlers::shopify::returns::ReturnHandler;
+use crate::handlers::shopify::shops::ShopHandler;
+use crate::handlers::{Event, Handler, HandlerError, Plan};
+use crate::lenient_json::repair_json;
 
-/// Source, topic (`*` at its end stands for anything), handler; the first row that fits is taken.
-type Route = (&'static str, &'static str, &'static dyn Handler);
+/// Source, topic and handler. `*` at the end of a topic matches anything. The first match counts.
+type HandlerRoute = (&'static str, &'static str, &'static dyn Handler);
 
-const STANDARD: &[Route] = &[
-    ("shopify", "orders/create", &Orders),
-    ("shopify", "orders/updated", &Orders),
-    ("shopify", "orders/paid", &Orders),
-    ("shopify", "orders/cancelled", &Orders),
-    ("shopify", "orders/fulfilled", &Orders),
-    ("shopify", "orders/partially_fulfilled", &Orders),
-    ("shopify", "orders/edited", &Edited),
-    ("shopify", "orders/delete", &Deleted { table: SALES_ORDERS, subject: "order" }),
-    ("shopify", "order_transactions/create", &Transactions),
-    ("shopify", "refunds/create", &Refunds),
-    ("shopify", "returns/*", &Returns),
-    ("shopify", "fulfillments/*", &Fulfillments),
-    ("shopify", "fulfillment_events/*", &Steps),
-    ("shopify", "fulfillment_orders/*", &FulfillmentOrders),
-    ("shopify", "fulfillment_holds/*", &Holds),
-    ("shopify", "customers/create", &Customers),
-    ("shopify", "customers/update", &Customers),
-    ("shopify", "customers/enable", &Customers),
-    ("shopify", "customers/disable", &Customers),
-    ("shopify", "customers/merge", &Merged),
-    ("shopify", "customers/redact", &RedactCustomer),
-    ("shopify", "customers/data_request", &DataRequest),
-    ("shopify", "shop/redact", &RedactShop),
-    ("shopify", "customers/delete", &Deleted { table: CUSTOMERS, subject: "customer" }),
-    ("shopify", "products/create", &Products),
-    ("shopify", "products/update", &Products),
-    ("shopify", "products/delete", &Deleted { table: PRODUCTS, subject: "product" }),
-    ("shopify", "inventory_items/create", &INVENTORY_ITEM),
-    ("shopify", "inventory_items/update", &INVENTORY_ITEM),
-    ("shopify", "inventory_items/delete", &Deleted { table: INVENTORY_ITEMS, subject: "inventory_item" }),
-    ("shopify", "inventory_levels/*", &Levels),
-    ("shopify", "locations/delete", &Deleted { table: LOCATIONS, subject: "location" }),
-    ("shopify", "locations/*", &PLACE),
-    ("shopify", "shop/update", &Shops),
-    ("shopify", "app/uninstalled", &Shops),
-    ("easypost", "tracker.*", &Trackers),
-    ("easypost", "*", &Objects),
-    ("keycloak", "*", &SystemLog),
-    ("sps", "send/*", &Sent),
-    ("sps", "*", &Files),
+const STANDARD_ROUTES: &[HandlerRoute] = &[
+    ("shopify", "orders/create", &OrderHandler),
+    ("shopify", "orders/updated", &OrderHandler),
+    ("shopify", "orders/paid", &OrderHandler),
+    ("shopify", "orders/cancelled", &OrderHandler),
+    ("shopify", "orders/fulfilled", &OrderHandler),
+    ("shopify", "orders/partially_fulfilled", &OrderHandler),
+    ("shopify", "orders/edited", &OrderEditHandler),
+    ("shopify", "orders/delete", &DeletionHandler { table: SALES_ORDERS, subject: "order" }),
+    ("shopify", "order_transactions/create", &OrderTransactionHandler),
+    ("shopify", "refunds/create", &RefundHandler),
+    ("shopify", "returns/*", &ReturnHandler),
+    ("shopify", "fulfillments/*", &FulfillmentHandler),
+    ("shopify", "fulfillment_events/*", &FulfillmentEventHandler),
+    ("shopify", "fulfillment_orders/*", &FulfillmentOrderHandler),
+    ("shopify", "fulfillment_holds/*", &FulfillmentHoldHandler),
+    ("shopify", "customers/create", &CustomerHandler),
+    ("shopify", "customers/update", &CustomerHandler),
+    ("shopify", "customers/enable", &CustomerHandler),
+    ("shopify", "customers/disable", &CustomerHandler),
+    ("shopify", "customers/merge", &CustomerMergeHandler),
+    ("shopify", "customers/redact", &CustomerRedactHandler),
+    ("shopify", "customers/data_request", &DataRequestHandler),
+    ("shopify", "shop/redact", &ShopRedactHandler),
+    ("shopify", "customers/delete", &DeletionHandler { table: CUSTOMERS, subject: "customer" }),
+    ("shopify", "products/create", &ProductHandler),
+    ("shopify", "products/update", &ProductHandler),
+    ("shopify", "products/delete", &DeletionHandler { table: PRODUCTS, subject: "product" }),
+    ("shopify", "inventory_items/create", &INVENTORY_ITEM_HANDLER),
+    ("shopify", "inventory_items/update", &INVENTORY_ITEM_HANDLER),
+    ("shopify", "inventory_items/delete", &DeletionHandler { table: INVENTORY_ITEMS, subject: "inventory_item" }),
+    ("shopify", "inventory_levels/*", &InventoryLevelHandler),
+    ("shopify", "locations/delete", &DeletionHandler { table: LOCATIONS, subject: "location" }),
+    ("shopify", "locations/*", &LOCATION_HANDLER),
+    ("shopify", "shop/update", &ShopHandler),
+    ("shopify", "app/uninstalled", &ShopHandler),
+    ("easypost", "tracker.*", &TrackerHandler),
+    ("easypost", "*", &EasyPostObjectHandler),
+    ("keycloak", "*", &KeycloakEventHandler),
+    ("sps", "send/*", &OutboundDocumentHandler),
+    ("sps", "*", &EdiFileHandler),
 ];
 
-/// A table of routes.
+/// Table of routes.
 #[derive(Clone)]
-pub struct Routes(Vec<Route>);
+pub struct Routes(Vec<HandlerRoute>);
 
 impl Routes {
-    /// The table above.
+    /// Returns the standard table.
     #[must_use]
     pub fn standard() -> Self {
-        Self(STANDARD.to_vec())
+        Self(STANDARD_ROUTES.to_vec())
     }
 
-    /// Everything to one handler: for tests of the queue.
+    /// Returns a table that routes each event to one handler, for tests of the queue.
     #[must_use]
     pub fn all_to(handler: &'static dyn Handler) -> Self {
         Self(vec![("", "", handler)])
     }
 
-    /// The handler of an event; one that no row fits is completed with a note.
-    #[must_use]
-    pub fn find(&self, source: &str, topic: &str) -> &'static dyn Handler {
-        let fits = |(wanted, pattern, _): &&Route| {
+    /// Runs the handler of an event. The note names the parts of the body that could not be read.
+    ///
+    /// # Errors
+    /// The handler's own.
+    pub fn plan(&self, event: &Event<'_>) -> Result<Plan, HandlerError> {
+        let mut plan = self.find_handler(event.source(), event.topic()).plan(event)?;
+        // The handlers of the other sources add this note themselves, because their bodies can be other than JSON.
+        if matches!(event.identity.key.source, Source::Shopify | Source::EasyPost)
+            && let (_, Some(repairs)) = repair_json(event.body)
+        {
+            plan.add_note(&repairs.to_string());
+        }
+        Ok(plan)
+    }
+
+    /// Returns the handler of an event; [`FallbackHandler`] if no route matches.
+    fn find_handler(&self, source: &str, topic: &str) -> &'static dyn Handler {
+        let matches = |(wanted, pattern, _): &&HandlerRoute| {
             wanted.is_empty()
                 || (*wanted == source
                     && pattern.strip_suffix('*').map_or(*pattern == topic, |start| topic.starts_with(start)))
         };
-        self.0.iter().find(fits).map_or(&Unhandled, |route| route.2)
+        self.0.iter().find(matches).map_or(&FallbackHandler, |route| route.2)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::handlers::shopify::body_shapes::find_body_kind;
+
+    /// Without a shape, a body of any other object would be worked under the topic.
+    #[test]
+    fn every_topic_of_shopify_has_a_body_shape() {
+        for (_, topic, _) in STANDARD_ROUTES.iter().filter(|(source, ..)| *source == "shopify") {
+            assert!(find_body_kind(topic).is_some(), "add {topic} to SHAPES in src/handlers/shopify/body_shapes.rs");
+        }
+    }
 
     #[test]
-    fn no_route_is_hidden_by_one_above_it() {
-        for (place, (source, topic, _)) in STANDARD.iter().enumerate() {
-            let hidden = STANDARD[..place].iter().any(|(earlier, pattern, _)| {
+    fn no_route_is_shadowed_by_an_earlier_one() {
+        for (index, (source, topic, _)) in STANDARD_ROUTES.iter().enumerate() {
+            let is_shadowed = STANDARD_ROUTES[..index].iter().any(|(earlier, pattern, _)| {
                 earlier == source
                     && pattern.strip_suffix('*').map_or(pattern == topic, |start| topic.starts_with(start))
             });
-            assert!(!hidden, "{source} {topic} is never reached");
+            assert!(!is_shadowed, "{source} {topic} is never reached");
         }
     }
 }

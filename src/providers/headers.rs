@@ -1,17 +1,24 @@
-//! Reading and keeping a delivery's headers.
+//! Reads the headers of a webhook request, and serializes them for the database without credentials.
 
-use super::{Reason, Refusal};
+use crate::providers::{Rejection, RejectionReason};
 use hyper::HeaderMap;
 use serde_json::{Map, Value};
 
-/// Words in the names of headers that carry credentials, also those that a user makes up, such as EasyPost's custom headers:
-/// checked where needed, never stored.
-const CREDENTIALS: [&str; 25] = [
+/// Words in the names of headers with credentials or signatures, which are never stored.
+///
+/// Users can choose header names themselves, for example EasyPost's custom headers. A reader of a stored signature and
+/// body could send both again.
+const CREDENTIAL_WORDS: [&str; 30] = [
     "accesskey",
     "apikeys",
     "authkey",
     "bearer",
     "csrf",
+    "hmac",
+    "sig",
+    "sign",
+    "signature",
+    "signatures",
     "pass",
     "passphrase",
     "pwd",
@@ -34,32 +41,35 @@ const CREDENTIALS: [&str; 25] = [
     "xsrf",
 ];
 
-fn is_credential(name: &str) -> bool {
-    name.split(['-', '_']).any(|word| CREDENTIALS.contains(&word))
-        || ["token", "secret", "password"].iter().any(|word| name.contains(word))
+fn is_credential_header(name: &str) -> bool {
+    name.split(['-', '_']).any(|word| CREDENTIAL_WORDS.contains(&word))
+        || ["token", "secret", "password", "signature", "hmac"].iter().any(|word| name.contains(word))
 }
 
-/// The one value of a header; `None` when it did not come.
+/// Returns the only value of a header, or `None` if it is missing.
 ///
 /// # Errors
-/// When it came twice with different values or is not visible ASCII: which one would be believed is anyone's guess.
-pub fn single<'h>(headers: &'h HeaderMap, name: &str) -> Result<Option<&'h str>, Refusal> {
+/// A rejection if the header has several different values, which would be ambiguous, or is not visible ASCII.
+pub fn read_single_header<'h>(headers: &'h HeaderMap, name: &str) -> Result<Option<&'h str>, Rejection> {
     let mut values = headers.get_all(name).iter();
     let Some(first) = values.next() else { return Ok(None) };
     if values.any(|other| other != first) {
-        return Err(Refusal::new(Reason::HeaderMalformed, format!("the header {name} came more than once")));
+        return Err(Rejection::new(
+            RejectionReason::HeaderMalformed,
+            format!("the header {name} has several different values"),
+        ));
     }
     first
         .to_str()
         .map(|text| Some(text.trim()))
-        .map_err(|_| Refusal::new(Reason::HeaderMalformed, format!("the header {name} is not plain text")))
+        .map_err(|_| Rejection::new(RejectionReason::HeaderMalformed, format!("the header {name} is not plain text")))
 }
 
-/// The headers as a JSON object with lower-case names, credentials left out; a repeated header is an array.
+/// Returns the headers as a JSON object with lower-case names, without credentials. A repeated header is an array.
 #[must_use]
-pub fn to_json(headers: &HeaderMap) -> String {
+pub fn serialize_headers(headers: &HeaderMap) -> String {
     let mut object = Map::new();
-    for name in headers.keys().filter(|name| !is_credential(name.as_str())) {
+    for name in headers.keys().filter(|name| !is_credential_header(name.as_str())) {
         let mut values: Vec<Value> = headers
             .get_all(name)
             .iter()
@@ -77,7 +87,7 @@ mod tests {
     use hyper::header::HeaderValue;
 
     #[test]
-    fn credentials_are_left_out() {
+    fn credential_headers_are_not_stored() {
         let mut headers = HeaderMap::new();
         for name in [
             "authorization",
@@ -87,23 +97,29 @@ mod tests {
             "x-auth-token",
             "x-webhooktoken",
             "my_secret",
+            "x-shopify-hmac-sha256",
+            "shopify-hmac-sha256",
+            "x-hmac-signature",
+            "x-hmac-signature-v2",
+            "x-keycloak-signature",
+            "x-webhooksignature",
         ] {
             headers.insert(hyper::header::HeaderName::from_static(name), HeaderValue::from_static("hunter2"));
         }
         headers.append("x-a", HeaderValue::from_static("1"));
         headers.append("x-a", HeaderValue::from_static("2"));
         headers.insert("x-b", HeaderValue::from_bytes(b"caf\xe9").unwrap());
-        assert_eq!(to_json(&headers), "{\"x-a\":[\"1\",\"2\"],\"x-b\":\"caf\u{fffd}\"}");
+        assert_eq!(serialize_headers(&headers), "{\"x-a\":[\"1\",\"2\"],\"x-b\":\"caf\u{fffd}\"}");
     }
 
     #[test]
-    fn a_header_that_came_twice_differently_is_refused() {
+    fn conflicting_header_values_are_rejected() {
         let mut headers = HeaderMap::new();
         headers.append("x-a", HeaderValue::from_static("1"));
         headers.append("x-a", HeaderValue::from_static("1"));
-        assert_eq!(single(&headers, "x-a").unwrap(), Some("1"));
+        assert_eq!(read_single_header(&headers, "x-a").unwrap(), Some("1"));
         headers.append("x-a", HeaderValue::from_static("2"));
-        assert_eq!(single(&headers, "x-a").unwrap_err().reason, Reason::HeaderMalformed);
-        assert_eq!(single(&headers, "x-b").unwrap(), None);
+        assert_eq!(read_single_header(&headers, "x-a").unwrap_err().reason, RejectionReason::HeaderMalformed);
+        assert_eq!(read_single_header(&headers, "x-b").unwrap(), None);
     }
 }

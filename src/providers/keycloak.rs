@@ -1,128 +1,151 @@
-//! Keycloak's events, as its HTTP event listeners send them: JSON, or a form with it, and one of three proofs of one secret.
+//! Keycloak's events from its HTTP event listeners: JSON, or a form with JSON, and one of three proofs of one secret.
 //!
-//! Facts, from keycloak/keycloak (`EventRepresentation`, `AdminEventRepresentation`) and p2-inc/keycloak-events: a listener
-//! that makes a `uid` keeps it on retries; Keycloak's own `id` came with newer versions; older ones have neither, so the
-//! body's digest has to do. Many listeners drop an event on anything but a quick 2xx: whatever is proved is stored.
+//! Facts, from keycloak/keycloak (`EventRepresentation`, `AdminEventRepresentation`) and p2-inc/keycloak-events: A
+//! listener with a `uid` keeps it on retries. Newer versions of Keycloak have their own `id`. Older ones have neither,
+//! so the digest of the body identifies the event. Many listeners drop an event on any answer but a quick 2xx, so each
+//! authenticated event is stored.
 
-use super::{Delivery, Reason, Refusal, digest_id, headers, name};
-use crate::formats;
-use crate::proof::{Authentic, TAG_BYTES, basic, bearer, hmac_sha256};
+use crate::event::{Envelope, EventKey, Source, VerifiedWebhook};
+use crate::keycloak_event::read_keycloak_fields;
+use crate::proof::{AuthenticBody, HMAC_TAG_BYTES, verify_basic_auth, verify_bearer_token, verify_hmac_sha256};
+use crate::providers::{
+    Rejection, RejectionReason, WebhookRequest, build_digest_id, headers, parse_body_id, parse_name, test_mark,
+};
 use crate::secret::Secret;
-use crate::store::envelope::{Envelope, Source, Verified};
 use base64::Engine;
-use serde_json::Value;
 
-/// The Keycloak servers that may send.
+/// Verifier for the events of Keycloak.
 #[derive(Debug, Clone)]
-pub struct Keycloak {
+pub struct KeycloakVerifier {
     secrets: Vec<Secret>,
-    accept: Accept,
+    accepted_proofs: AcceptedProofs,
 }
 
-/// Which proofs are taken. All three show that the sender knows one of the secrets.
+/// Kinds of proof that the verifier accepts. Each shows that the sender knows one of the secrets.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Accept {
+pub struct AcceptedProofs {
     /// `Authorization: Bearer SECRET`.
     pub bearer: bool,
     /// `X-Keycloak-Signature`: hex HMAC-SHA256 of the raw body (p2-inc/keycloak-events, `authType` hmac).
     pub signature: bool,
     /// `Authorization: Basic`, the secret as password (vymalo/keycloak-webhook).
     pub basic: bool,
-    /// The user name that Basic must come with; `None`: any.
+    /// User name that Basic requires; `None` accepts any.
     pub basic_user: Option<String>,
 }
 
-impl Default for Accept {
+impl Default for AcceptedProofs {
     fn default() -> Self {
         Self { bearer: true, signature: false, basic: false, basic_user: None }
     }
 }
 
-impl Keycloak {
+impl KeycloakVerifier {
+    /// Creates a verifier.
     #[must_use]
-    pub fn new(secrets: Vec<Secret>, accept: Accept) -> Self {
-        Self { secrets, accept }
+    pub fn new(secrets: Vec<Secret>, accepted_proofs: AcceptedProofs) -> Self {
+        Self { secrets, accepted_proofs }
     }
 
     /// Checks the proof, then reads id and type from the body, if it has them.
     ///
     /// # Errors
-    /// 401 for anything about the proof.
-    pub fn verify(&self, delivery: Delivery<'_>) -> Result<Verified, Refusal> {
-        let authentic = self.prove(delivery)?;
-        let event = formats::keycloak::event(delivery.body).unwrap_or_default();
-        let text = |field: &str| event.get(field).and_then(Value::as_str).and_then(name).map(str::to_owned);
-        let id = text("id");
-        // An admin event in Keycloak's own form has no type; p2-inc and vymalo write it RESOURCE-OPERATION.
-        let admin_type = || Some(format!("{}-{}", text("resourceType").unwrap_or_default(), text("operationType")?));
+    /// A rejection with status 401 if the proof is missing or wrong.
+    pub fn verify_request(&self, request: WebhookRequest<'_>) -> Result<VerifiedWebhook, Rejection> {
+        const FIELDS: [&str; 5] = ["uid", "id", "type", "resourceType", "operationType"];
+        let mark = test_mark::read_test_mark(request.headers);
+        let authentic = self.verify_proof(request)?.apply_test_mark(&self.secrets, &mark);
+        let fields = read_keycloak_fields(request.body, FIELDS).unwrap_or_default();
+        let [uid, id, kind, resource, operation] = &fields;
+        let name = |field: &Option<String>| field.as_deref().and_then(parse_name).map(str::to_owned);
+        let id = id.as_deref().and_then(parse_body_id);
+        // Keycloak's own admin events have no type. The listeners p2-inc and vymalo write RESOURCE-OPERATION.
+        let admin_type = || Some(format!("{}-{}", name(resource).unwrap_or_default(), name(operation)?));
         let envelope = Envelope {
-            source: Source::Keycloak,
-            shop_domain: String::new(),
-            topic: text("type").or_else(admin_type).unwrap_or_else(|| "unknown".to_owned()),
-            webhook_id: text("uid").or_else(|| id.clone()).unwrap_or_else(|| digest_id(delivery.body)),
+            key: EventKey {
+                source: Source::Keycloak,
+                shop_domain: String::new(),
+                topic: name(kind).or_else(admin_type).unwrap_or_else(|| "unknown".to_owned()),
+                webhook_id: uid
+                    .as_deref()
+                    .and_then(parse_body_id)
+                    .or_else(|| id.clone())
+                    .unwrap_or_else(|| build_digest_id(request.body)),
+            },
             provider_event_id: id,
             triggered_at: None,
-            headers: headers::to_json(delivery.headers),
-            received_at: delivery.received_at,
+            headers: headers::serialize_headers(request.headers),
+            received_at: request.received_at,
         };
-        Ok(Verified::new(envelope, authentic))
+        Ok(VerifiedWebhook::new(envelope, authentic))
     }
 
-    /// True when the headers alone show that the delivery will be refused: asked before the body is read.
+    /// Checks the headers before the body is read.
     ///
     /// # Errors
-    /// The refusal.
-    pub fn precheck(&self, headers: &hyper::HeaderMap) -> Result<(), Refusal> {
-        let signed = self.accept.signature && headers.contains_key(SIGNATURE);
-        if signed {
+    /// The rejection that [`Self::verify_request`] would return, if the headers alone decide it.
+    pub fn check_headers(&self, headers: &hyper::HeaderMap) -> Result<(), Rejection> {
+        let is_signed = self.accepted_proofs.signature && headers.contains_key(SIGNATURE_HEADER);
+        if is_signed {
             return Ok(());
         }
-        self.password(headers, &bytes::Bytes::new()).map(drop)
+        self.verify_authorization(headers, &bytes::Bytes::new()).map(drop)
     }
 
-    fn prove(&self, delivery: Delivery<'_>) -> Result<Authentic, Refusal> {
-        if self.accept.signature
-            && let Some(signature) = headers::single(delivery.headers, SIGNATURE)?
+    fn verify_proof(&self, request: WebhookRequest<'_>) -> Result<AuthenticBody, Rejection> {
+        if self.accepted_proofs.signature
+            && let Some(signature) = headers::read_single_header(request.headers, SIGNATURE_HEADER)?
         {
-            // p2-inc writes bare digits; receivers in the wild are sent sha256= before them too.
+            // p2-inc writes only the digits. Some senders add the prefix sha256=.
             let digits = signature.strip_prefix("sha256=").unwrap_or(signature);
-            let tag = hex::decode(digits).ok().filter(|tag| tag.len() == TAG_BYTES).ok_or_else(|| {
-                Refusal::new(Reason::SignatureMalformed, "X-Keycloak-Signature is not 64 hex digits (HmacSHA256)")
+            let tag = hex::decode(digits).ok().filter(|tag| tag.len() == HMAC_TAG_BYTES).ok_or_else(|| {
+                Rejection::new(
+                    RejectionReason::SignatureMalformed,
+                    "X-Keycloak-Signature is not 64 hex digits (HmacSHA256)",
+                )
             })?;
-            return hmac_sha256(&self.secrets, &[], delivery.body, &tag).map_err(|_| {
+            return verify_hmac_sha256(&self.secrets, &[], request.body, &tag).map_err(|_| {
                 let detail = format!("none of the {} secrets gives X-Keycloak-Signature", self.secrets.len());
-                Refusal::new(Reason::SignatureMismatch, detail)
+                Rejection::new(RejectionReason::SignatureMismatch, detail)
             });
         }
-        self.password(delivery.headers, delivery.body)
+        self.verify_authorization(request.headers, request.body)
     }
 
-    /// Bearer or Basic.
-    fn password(&self, headers: &hyper::HeaderMap, body: &bytes::Bytes) -> Result<Authentic, Refusal> {
-        let missing = |detail: &str| Refusal::new(Reason::BearerMissing, detail);
-        let authorization =
-            headers::single(headers, "authorization")?.ok_or_else(|| missing("the header Authorization is missing"))?;
-        let mismatch = |what: &str| {
-            Refusal::new(Reason::BearerMismatch, format!("the {what} is none of the {} secrets", self.secrets.len()))
+    /// Checks `Authorization`: Bearer or Basic.
+    fn verify_authorization(
+        &self,
+        headers: &hyper::HeaderMap,
+        body: &bytes::Bytes,
+    ) -> Result<AuthenticBody, Rejection> {
+        let missing = |detail: &str| Rejection::new(RejectionReason::BearerMissing, detail);
+        let authorization = headers::read_single_header(headers, "authorization")?
+            .ok_or_else(|| missing("the header Authorization is missing"))?;
+        let mismatch = |proof_name: &str| {
+            Rejection::new(
+                RejectionReason::BearerMismatch,
+                format!("the {proof_name} matches none of the {} secrets", self.secrets.len()),
+            )
         };
         let (scheme, proof) = authorization.split_once(' ').unwrap_or((authorization, ""));
         let proof = proof.trim();
-        if self.accept.bearer && scheme.eq_ignore_ascii_case("bearer") && !proof.is_empty() {
-            return bearer(&self.secrets, proof.as_bytes(), body).map_err(|_| mismatch("bearer"));
+        if self.accepted_proofs.bearer && scheme.eq_ignore_ascii_case("bearer") && !proof.is_empty() {
+            return verify_bearer_token(&self.secrets, proof.as_bytes(), body).map_err(|_| mismatch("bearer token"));
         }
-        if self.accept.basic && scheme.eq_ignore_ascii_case("basic") {
+        if self.accepted_proofs.basic && scheme.eq_ignore_ascii_case("basic") {
             let pair = base64::engine::general_purpose::STANDARD.decode(proof).unwrap_or_default();
-            let at = pair.iter().position(|byte| *byte == b':');
-            let at = at.ok_or_else(|| missing("the header Authorization is not `Basic BASE64(USER:SECRET)`"))?;
-            let (user, password) = (&pair[..at], &pair[at + 1..]);
-            let wanted = self.accept.basic_user.as_deref().map(str::as_bytes);
-            return basic(&self.secrets, wanted, (user, password), body).map_err(|_| mismatch("user or password"));
+            let colon = pair.iter().position(|byte| *byte == b':');
+            let colon = colon.ok_or_else(|| missing("the header Authorization is not `Basic BASE64(USER:SECRET)`"))?;
+            let (user, password) = (&pair[..colon], &pair[colon + 1..]);
+            let expected_user = self.accepted_proofs.basic_user.as_deref().map(str::as_bytes);
+            return verify_basic_auth(&self.secrets, expected_user, (user, password), body)
+                .map_err(|_| mismatch("user or password"));
         }
-        Err(missing("the header Authorization is none of the kinds in keycloak.accept"))
+        Err(missing("the header Authorization has none of the kinds in keycloak.accept"))
     }
 }
 
-const SIGNATURE: &str = "x-keycloak-signature";
+const SIGNATURE_HEADER: &str = "x-keycloak-signature";
 
 #[cfg(test)]
 mod tests {
@@ -132,74 +155,78 @@ mod tests {
     use hyper::HeaderMap;
     use hyper::header::HeaderValue;
 
-    fn verify(authorization: Option<&str>, body: &'static str) -> Result<Envelope, Reason> {
+    fn verify(authorization: Option<&str>, body: &'static str) -> Result<Envelope, RejectionReason> {
         let mut headers = HeaderMap::new();
         if let Some(value) = authorization {
             headers.insert("authorization", HeaderValue::from_str(value).unwrap());
         }
-        Keycloak::new(vec![Secret::new(b"token".to_vec())], Accept::default())
-            .verify(Delivery {
+        KeycloakVerifier::new(vec![Secret::new(b"token".to_vec())], AcceptedProofs::default())
+            .verify_request(WebhookRequest {
                 topic: "",
                 headers: &headers,
                 body: &Bytes::from_static(body.as_bytes()),
                 received_at: Timestamp::UNIX_EPOCH,
             })
             .map(|verified| verified.envelope().clone())
-            .map_err(|refusal| refusal.reason)
+            .map_err(|rejection| rejection.reason)
     }
 
     #[test]
-    fn uid_before_id_before_digest() {
-        let taken = |body| verify(Some("Bearer token"), body).unwrap();
-        assert_eq!(taken(r#"{"uid":"u","id":"i","type":"access.LOGIN"}"#).webhook_id, "u");
-        assert_eq!(taken(r#"{"id":"i","type":"LOGIN"}"#).webhook_id, "i");
-        assert!(taken(r#"{"type":"LOGIN"}"#).webhook_id.starts_with("sha256:"));
+    fn webhook_id_prefers_uid_then_id_then_digest() {
+        let envelope = |body| verify(Some("Bearer token"), body).unwrap();
+        assert_eq!(envelope(r#"{"uid":"u","id":"i","type":"access.LOGIN"}"#).key.webhook_id, "u");
+        assert_eq!(envelope(r#"{"id":"i","type":"LOGIN"}"#).key.webhook_id, "i");
+        assert!(envelope(r#"{"type":"LOGIN"}"#).key.webhook_id.starts_with("sha256:"));
     }
 
     #[test]
-    fn no_shape_of_body_is_refused() {
-        let topic = |body| verify(Some("bearer  token"), body).unwrap().topic;
+    fn every_body_shape_is_accepted() {
+        let topic = |body| verify(Some("bearer  token"), body).unwrap().key.topic;
         assert_eq!(topic(r#"{"type":"LOGIN_ERROR"}"#), "LOGIN_ERROR");
         assert_eq!(topic(r#"{"operationType":"UPDATE","resourceType":"USER"}"#), "USER-UPDATE");
-        for odd in ["", "[]", "json=%7B%7D", r#"{"type":7,"uid":{}}"#] {
-            assert_eq!(topic(odd), "unknown");
+        for body in ["", "[]", "json=%7B%7D", r#"{"type":7,"uid":{}}"#] {
+            assert_eq!(topic(body), "unknown");
         }
     }
 
     #[test]
-    fn only_the_whole_token_opens() {
-        assert_eq!(verify(None, "{}").unwrap_err(), Reason::BearerMissing);
-        assert_eq!(verify(Some("Basic dG9rZW4="), "{}").unwrap_err(), Reason::BearerMissing);
-        assert_eq!(verify(Some("Bearer tokens"), "{}").unwrap_err(), Reason::BearerMismatch);
-        assert_eq!(verify(Some("Bearer "), "{}").unwrap_err(), Reason::BearerMissing);
+    fn only_the_exact_token_is_accepted() {
+        assert_eq!(verify(None, "{}").unwrap_err(), RejectionReason::BearerMissing);
+        assert_eq!(verify(Some("Basic dG9rZW4="), "{}").unwrap_err(), RejectionReason::BearerMissing);
+        assert_eq!(verify(Some("Bearer tokens"), "{}").unwrap_err(), RejectionReason::BearerMismatch);
+        assert_eq!(verify(Some("Bearer "), "{}").unwrap_err(), RejectionReason::BearerMissing);
     }
 
     #[test]
-    fn the_other_proofs_are_taken_when_they_are_configured() {
+    fn other_proofs_are_accepted_only_when_configured() {
         let body = Bytes::from_static(br#"{"type":"LOGIN"}"#);
-        let tag = hex::encode(crate::proof::mac(&Secret::new(b"token".to_vec()), &[], &body));
-        let all = Accept { bearer: false, signature: true, basic: true, basic_user: Some("keycloak".into()) };
-        let verify = |accept: &Accept, name: &'static str, value: &str| {
+        let tag = hex::encode(crate::proof::compute_hmac_sha256(&Secret::new(b"token".to_vec()), &[], &body));
+        let all = AcceptedProofs { bearer: false, signature: true, basic: true, basic_user: Some("keycloak".into()) };
+        let verify = |accept: &AcceptedProofs, name: &'static str, value: &str| {
             let mut headers = HeaderMap::new();
             headers.insert(name, HeaderValue::from_str(value).unwrap());
-            let keycloak = Keycloak::new(vec![Secret::new(b"token".to_vec())], accept.clone());
-            let delivery = Delivery { topic: "", headers: &headers, body: &body, received_at: Timestamp::UNIX_EPOCH };
-            let early = keycloak.precheck(&headers).map_err(|refusal| refusal.reason);
-            let result = keycloak.verify(delivery).map(drop).map_err(|refusal| refusal.reason);
+            let keycloak = KeycloakVerifier::new(vec![Secret::new(b"token".to_vec())], accept.clone());
+            let request =
+                WebhookRequest { topic: "", headers: &headers, body: &body, received_at: Timestamp::UNIX_EPOCH };
+            let early = keycloak.check_headers(&headers).map_err(|rejection| rejection.reason);
+            let result = keycloak.verify_request(request).map(drop).map_err(|rejection| rejection.reason);
             assert!(early.is_ok() || early == result, "{early:?} {result:?}");
             result
         };
         let basic = |pair: &str| format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(pair));
-        assert_eq!(verify(&all, SIGNATURE, &tag), Ok(()));
-        assert_eq!(verify(&all, SIGNATURE, &format!("sha256={}", tag.to_uppercase())), Ok(()));
-        assert_eq!(verify(&all, SIGNATURE, &tag.replace(['0', '1'], "2")), Err(Reason::SignatureMismatch));
-        assert_eq!(verify(&all, SIGNATURE, "sha1=00"), Err(Reason::SignatureMalformed));
+        assert_eq!(verify(&all, SIGNATURE_HEADER, &tag), Ok(()));
+        assert_eq!(verify(&all, SIGNATURE_HEADER, &format!("sha256={}", tag.to_uppercase())), Ok(()));
+        assert_eq!(
+            verify(&all, SIGNATURE_HEADER, &tag.replace(['0', '1'], "2")),
+            Err(RejectionReason::SignatureMismatch)
+        );
+        assert_eq!(verify(&all, SIGNATURE_HEADER, "sha1=00"), Err(RejectionReason::SignatureMalformed));
         assert_eq!(verify(&all, "authorization", &basic("keycloak:token")), Ok(()));
-        assert_eq!(verify(&all, "authorization", &basic("other:token")), Err(Reason::BearerMismatch));
-        assert_eq!(verify(&all, "authorization", &basic("keycloak:toke")), Err(Reason::BearerMismatch));
-        assert_eq!(verify(&all, "authorization", "Bearer token"), Err(Reason::BearerMissing));
-        let default = Accept::default();
-        assert_eq!(verify(&default, SIGNATURE, &tag), Err(Reason::BearerMissing));
-        assert_eq!(verify(&default, "authorization", &basic("keycloak:token")), Err(Reason::BearerMissing));
+        assert_eq!(verify(&all, "authorization", &basic("other:token")), Err(RejectionReason::BearerMismatch));
+        assert_eq!(verify(&all, "authorization", &basic("keycloak:toke")), Err(RejectionReason::BearerMismatch));
+        assert_eq!(verify(&all, "authorization", "Bearer token"), Err(RejectionReason::BearerMissing));
+        let default = AcceptedProofs::default();
+        assert_eq!(verify(&default, SIGNATURE_HEADER, &tag), Err(RejectionReason::BearerMissing));
+        assert_eq!(verify(&default, "authorization", &basic("keycloak:token")), Err(RejectionReason::BearerMissing));
     }
 }

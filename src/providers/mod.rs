@@ -1,126 +1,142 @@
-//! From bytes and headers to a [`Verified`] envelope, or a [`Refusal`]. One file a provider.
+//! Providers: turn the bytes and headers of a request into a [`VerifiedWebhook`] or a [`Rejection`], one file for each
+//! provider.
 //!
-//! Nothing in here does I/O: the same bytes give the same answer, so each provider is tested with vectors, fuzzed and
-//! measured by itself. Outward a refusal is coarse, inward it is precise: see [`refusal`].
+//! The providers do no input or output. The same bytes give the same result, so each provider has test vectors, fuzz
+//! targets and benchmarks of its own. A rejection is coarse for the sender and exact in the database: see
+//! [`rejection`].
 
 pub mod easypost;
+pub mod edi;
 pub mod headers;
 pub mod keycloak;
-pub mod refusal;
+pub mod rejection;
 pub mod shopify;
-pub mod sps;
+pub mod test_mark;
 
-pub use refusal::{Reason, Refusal};
+pub use rejection::{Rejection, RejectionReason};
 
 use crate::clock::Timestamp;
-use crate::store::envelope::Verified;
+use crate::event::VerifiedWebhook;
+use crate::lenient_json::REPLACEMENT;
 use bytes::Bytes;
 use hyper::HeaderMap;
 use sha2::{Digest, Sha256};
 
-/// A delivery as it came, before anything about it is believed.
+/// Request of a provider before its verification.
 #[derive(Debug, Clone, Copy)]
-pub struct Delivery<'a> {
-    /// The topic in the path; only Shopify's path has one.
+pub struct WebhookRequest<'a> {
+    /// Topic in the path; only Shopify's path has one.
     pub topic: &'a str,
     pub headers: &'a HeaderMap,
     pub body: &'a Bytes,
-    /// When its last byte arrived.
+    /// Time at which its last byte arrived.
     pub received_at: Timestamp,
 }
 
-/// The verifiers of one installation; `None` where the configuration does not name the provider.
+/// Verifiers of one installation; `None` if the configuration does not have the provider.
 #[derive(Debug, Clone, Default)]
-pub struct Providers {
-    pub shopify: Option<shopify::Shopify>,
-    pub easypost: Option<easypost::EasyPost>,
-    pub keycloak: Option<keycloak::Keycloak>,
+pub struct WebhookVerifiers {
+    pub shopify: Option<shopify::ShopifyVerifier>,
+    pub easypost: Option<easypost::EasyPostVerifier>,
+    pub keycloak: Option<keycloak::KeycloakVerifier>,
 }
 
-/// The endpoints of the public listener that take deliveries.
+/// Endpoints of the public listener for webhooks.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Endpoint {
+pub enum WebhookEndpoint {
     Shopify { topic: String },
     EasyPost,
     Keycloak,
 }
 
-impl Providers {
-    /// True when a delivery to `endpoint` can be verified at all; asked before the body is read.
+impl WebhookVerifiers {
+    /// Returns true if a request to `endpoint` can be verified. The server checks this before it reads the body.
     #[must_use]
-    pub fn configured(&self, endpoint: &Endpoint) -> bool {
+    pub fn is_configured(&self, endpoint: &WebhookEndpoint) -> bool {
         match endpoint {
-            Endpoint::Shopify { .. } => self.shopify.is_some(),
-            Endpoint::EasyPost => self.easypost.is_some(),
-            Endpoint::Keycloak => self.keycloak.is_some(),
+            WebhookEndpoint::Shopify { .. } => self.shopify.is_some(),
+            WebhookEndpoint::EasyPost => self.easypost.is_some(),
+            WebhookEndpoint::Keycloak => self.keycloak.is_some(),
         }
     }
 
-    /// What the headers alone show to be wrong, so that a stranger's body is not waited for. Only where the proof does not
-    /// cover the body; and never where the answer would tell more than it does after the body.
+    /// Checks the headers before the body is read, so that the server does not wait for the body of an unauthenticated
+    /// sender.
+    ///
+    /// Only proofs that do not cover the body are checked. The answer never reveals more than the answer after the
+    /// body.
     ///
     /// # Errors
-    /// The [`Refusal`] that [`Providers::verify`] would give.
-    pub fn precheck(&self, endpoint: &Endpoint, headers: &HeaderMap) -> Result<(), Refusal> {
+    /// The [`Rejection`] that [`Self::verify`] would return.
+    pub fn check_headers(&self, endpoint: &WebhookEndpoint, headers: &HeaderMap) -> Result<(), Rejection> {
         match (endpoint, &self.keycloak) {
-            (Endpoint::Keycloak, Some(keycloak)) => keycloak.precheck(headers),
+            (WebhookEndpoint::Keycloak, Some(keycloak)) => keycloak.check_headers(headers),
             _ => Ok(()),
         }
     }
 
-    /// Verifies a delivery by the rules of the provider that `endpoint` belongs to.
+    /// Verifies a request by the rules of the endpoint's provider.
     ///
     /// # Errors
-    /// A [`Refusal`] that says what is wrong with it.
+    /// A [`Rejection`] with the exact reason.
     pub fn verify(
         &self,
-        endpoint: &Endpoint,
+        endpoint: &WebhookEndpoint,
         headers: &HeaderMap,
         body: &Bytes,
         received_at: Timestamp,
-    ) -> Result<Verified, Refusal> {
-        let topic = if let Endpoint::Shopify { topic } = endpoint { topic } else { "" };
-        let delivery = Delivery { topic, headers, body, received_at };
+    ) -> Result<VerifiedWebhook, Rejection> {
+        let topic = if let WebhookEndpoint::Shopify { topic } = endpoint { topic } else { "" };
+        let request = WebhookRequest { topic, headers, body, received_at };
         let verified = match endpoint {
-            Endpoint::Shopify { .. } => self.shopify.as_ref().map(|provider| provider.verify(delivery)),
-            Endpoint::EasyPost => self.easypost.as_ref().map(|provider| provider.verify(delivery)),
-            Endpoint::Keycloak => self.keycloak.as_ref().map(|provider| provider.verify(delivery)),
+            WebhookEndpoint::Shopify { .. } => self.shopify.as_ref().map(|provider| provider.verify_request(request)),
+            WebhookEndpoint::EasyPost => self.easypost.as_ref().map(|provider| provider.verify_headers(request)),
+            WebhookEndpoint::Keycloak => self.keycloak.as_ref().map(|provider| provider.verify_request(request)),
         };
-        verified.unwrap_or_else(|| Err(Refusal::new(Reason::NotConfigured, "")))
+        verified.unwrap_or_else(|| Err(Rejection::new(RejectionReason::NotConfigured, "")))
     }
 }
 
-/// The digest of bytes, as part of an id.
-fn digest_of(body: &[u8]) -> String {
+/// Returns the digest of bytes in hex, as part of a webhook id.
+fn compute_digest(body: &[u8]) -> String {
     hex::encode(Sha256::digest(body))
 }
 
-/// The id of a delivery that has none: its body's digest, so that the same bytes are the same delivery.
-fn digest_id(body: &[u8]) -> String {
-    format!("sha256:{}", digest_of(body))
+/// Returns the webhook id of a request without one: the digest of its body, so that equal bodies are the same event.
+fn build_digest_id(body: &[u8]) -> String {
+    format!("sha256:{}", compute_digest(body))
 }
 
-/// Longest id, topic or shop name that is taken as it is. Real ones have 64 characters at most; the limit keeps index
-/// entries small.
+/// Longest id, topic or shop domain, in bytes. Real ones have at most 64; the limit keeps index entries small.
 const NAME_BYTES_MAX: usize = 255;
 
-/// A header's value as a name in the database; `None` when it did not come or is empty.
+/// Returns the value of a header as a name for the database, or `None` if it is missing or empty.
 ///
 /// # Errors
-/// When it is over-long or has control characters: cut down it would be another name.
-fn named<'t>(header: &str, value: Option<&'t str>) -> Result<Option<&'t str>, Refusal> {
+/// A rejection if it is too long or has control characters. It is not truncated, because that would give another name.
+fn parse_name_header<'t>(header: &str, value: Option<&'t str>) -> Result<Option<&'t str>, Rejection> {
     match value.map(str::trim).filter(|text| !text.is_empty()) {
         None => Ok(None),
-        Some(text) if name(text).is_some() => Ok(Some(text)),
+        Some(text) if parse_name(text).is_some() => Ok(Some(text)),
         Some(text) => {
-            let detail = format!("{header} has {} bytes or control characters; {NAME_BYTES_MAX} are taken", text.len());
-            Err(Refusal::new(Reason::HeaderMalformed, detail))
+            let detail = format!(
+                "{header} has control characters or {} bytes; at most {NAME_BYTES_MAX} are allowed",
+                text.len()
+            );
+            Err(Rejection::new(RejectionReason::HeaderMalformed, detail))
         }
     }
 }
 
-/// `text` if it can be a name in the database: not empty, not over-long, no control characters.
-fn name(text: &str) -> Option<&str> {
+/// Returns the text as the id of an event, or `None` if it cannot be one.
+///
+/// A text that could not be read identifies no event: two of them could look equal, and one event would be lost.
+fn parse_body_id(text: &str) -> Option<String> {
+    parse_name(text).filter(|text| !text.contains(REPLACEMENT)).map(str::to_owned)
+}
+
+/// Returns the trimmed text if it can be a name in the database: not empty, not too long, no control characters.
+fn parse_name(text: &str) -> Option<&str> {
     let text = text.trim();
     (!text.is_empty() && text.len() <= NAME_BYTES_MAX && !text.chars().any(char::is_control)).then_some(text)
 }

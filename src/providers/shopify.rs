@@ -1,123 +1,189 @@
-//! Shopify's webhooks: base64 HMAC-SHA256 of the raw body under the app's client secret.
+//! Shopify's webhooks: base64 HMAC-SHA256 of the raw body with the app's client secret.
 //!
 //! Facts, from shopify.dev ("Verify webhook deliveries", "Webhook delivery structure") and Shopify/shopify-app-js
 //! (`packages/apps/shopify-api/lib/webhooks`):
-//! - Only the body is signed. Topic, shop and ids stand in headers outside of the signature, so the secret must belong to
-//!   the shop that the header names.
-//! - After a rotation the old secret may still sign for up to an hour: a shop may have several secrets.
-//! - `X-Shopify-Webhook-Id` is the same on the retries of one delivery. `X-Shopify-Event-Id` is shared by all deliveries
-//!   that one action of the merchant causes, also under other topics: by itself it would drop `orders/paid` after
-//!   `orders/create`.
-//! - The newer event subscriptions send the same headers without `X-`.
+//! - Shopify signs only the body. The headers with topic, shop and ids are not signed, so the secret must belong to the
+//!   shop of the header.
+//! - After a rotation Shopify may still sign with the old secret for up to an hour. A shop can therefore have several
+//!   secrets.
+//! - `X-Shopify-Webhook-Id` is the same on the retries of one webhook. All webhooks of one action of the merchant share
+//!   `X-Shopify-Event-Id`, also under other topics. As the only id it would drop `orders/paid` after `orders/create`.
+//! - The newer event subscriptions (Events, a developer preview) send the same headers without `X-`. Their topic is an
+//!   object, with the action in a header of its own: `shopify-topic: Product`, `shopify-action: update`.
 
-use super::{Delivery, Reason, Refusal, headers, name, named};
-use crate::proof::{TAG_BYTES, hmac_sha256, mac};
+use crate::event::{Envelope, EventKey, Source, VerifiedWebhook};
+use crate::proof::{AuthenticBody, HMAC_TAG_BYTES, compute_hmac_sha256, verify_hmac_sha256};
+use crate::providers::{Rejection, RejectionReason, WebhookRequest, headers, parse_name, parse_name_header, test_mark};
 use crate::secret::Secret;
-use crate::store::envelope::{Envelope, Source, Verified};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use hyper::HeaderMap;
 use std::collections::HashMap;
 
-/// The shops that may send, by domain.
+/// Verifier for the webhooks of the configured shops, by domain.
 #[derive(Debug, Clone)]
-pub struct Shopify {
+pub struct ShopifyVerifier {
     shops: HashMap<String, Vec<Secret>>,
-    /// The most secrets that any shop has. Every delivery costs that many HMACs, whichever shop it names, so that the
-    /// time taken does not tell a known shop from an unknown one.
-    most_secrets: usize,
+    /// Largest number of secrets of a shop. Each request costs that many HMACs, so that its duration does not reveal
+    /// whether the shop is known.
+    secrets_max: usize,
 }
 
-impl Shopify {
-    /// Takes pairs of a domain and its secrets.
+impl ShopifyVerifier {
+    /// Creates a verifier from pairs of a domain and its secrets.
     #[must_use]
     pub fn new(shops: impl IntoIterator<Item = (String, Vec<Secret>)>) -> Self {
         let shops: HashMap<_, _> =
             shops.into_iter().map(|(domain, secrets)| (domain.to_ascii_lowercase(), secrets)).collect();
-        let most_secrets = shops.values().map(Vec::len).max().unwrap_or(0);
-        Self { shops, most_secrets }
+        let secrets_max = shops.values().map(Vec::len).max().unwrap_or(0);
+        Self { shops, secrets_max }
     }
 
     /// Checks the signature, then the headers.
     ///
     /// # Errors
-    /// 401 for anything about the proof, 400 for a header that is missing, malformed or at odds with the path.
-    pub fn verify(&self, delivery: Delivery<'_>) -> Result<Verified, Refusal> {
-        let header = |suffix: &str| -> Result<Option<&str>, Refusal> {
-            let old = headers::single(delivery.headers, &format!("x-shopify-{suffix}"))?;
-            let new = headers::single(delivery.headers, &format!("shopify-{suffix}"))?;
-            match (old, new) {
-                (Some(old), Some(new)) if old != new => {
-                    let detail = format!("X-Shopify-{suffix} and Shopify-{suffix} say different things");
-                    Err(Refusal::new(Reason::HeaderMalformed, detail))
-                }
-                _ => Ok(old.or(new)),
-            }
-        };
+    /// A rejection with status 401 if the signature or shop is wrong, 400 if a header is missing, malformed or
+    /// contradicts the path.
+    pub fn verify_request(&self, request: WebhookRequest<'_>) -> Result<VerifiedWebhook, Rejection> {
+        let header = |suffix: &str| read_shopify_header(request.headers, suffix);
         let domain = header("shop-domain")?
-            .ok_or_else(|| Refusal::new(Reason::HeaderMissing, "the header X-Shopify-Shop-Domain is missing"))?
+            .ok_or_else(|| {
+                Rejection::new(RejectionReason::HeaderMissing, "the header X-Shopify-Shop-Domain is missing")
+            })?
             .to_ascii_lowercase();
-        let Some(signature) = header("hmac-sha256")? else {
-            return Err(Refusal::new(Reason::SignatureMissing, "the header X-Shopify-Hmac-Sha256 is missing"));
-        };
-        // A signature that is no base64 is compared too, as one that cannot fit: it costs what a wrong one costs.
-        let tag = STANDARD.decode(signature).ok().filter(|tag| tag.len() == TAG_BYTES);
-        let known = self.shops.get(&domain);
-        let secrets = known.map_or(&[][..], Vec::as_slice);
-        let proof = hmac_sha256(secrets, &[], delivery.body, tag.as_deref().unwrap_or(&[0; TAG_BYTES]));
-        for _ in secrets.len()..self.most_secrets {
-            std::hint::black_box(mac(&Secret::new(Vec::new()), &[], delivery.body));
-        }
-        let authentic = match (known, tag, proof) {
-            (None, _, _) => return Err(Refusal::new(Reason::UnknownShop, format!("no shop {domain:?} is configured"))),
-            (_, None, _) => {
-                return Err(Refusal::new(
-                    Reason::SignatureMalformed,
-                    "X-Shopify-Hmac-Sha256 is not base64 of 32 bytes",
-                ));
-            }
-            (_, _, Err(_)) => {
-                let detail = format!("none of the {} secrets of {domain} gives the signature", secrets.len());
-                return Err(Refusal::new(Reason::SignatureMismatch, detail));
-            }
-            (Some(_), Some(_), Ok(authentic)) => authentic,
-        };
-        let topic = named("the topic in the path", Some(delivery.topic))?.ok_or_else(|| {
-            Refusal::new(Reason::HeaderMalformed, "the path has no topic after /api/webhooks/shopify/")
+        let authentic = self.verify_signature(request, &domain)?;
+        let path_topic = parse_name_header("the topic in the path", Some(request.topic))?.ok_or_else(|| {
+            Rejection::new(RejectionReason::HeaderMalformed, "the path has no topic after /api/webhooks/shopify/")
         })?;
-        if let Some(stated) = header("topic")?
-            && stated != topic
-        {
-            let detail = format!("the path says topic {topic:?}, the header X-Shopify-Topic says {stated:?}");
-            return Err(Refusal::new(Reason::TopicMismatch, detail));
-        }
-        let event_id = named("X-Shopify-Event-Id", header("event-id")?)?;
-        let webhook_id = match (named("X-Shopify-Webhook-Id", header("webhook-id")?)?, event_id) {
+        let topic = resolve_topic(path_topic, header("topic")?, header("action")?)?;
+        let topic = topic.as_str();
+        let event_id = parse_name_header("X-Shopify-Event-Id", header("event-id")?)?;
+        let webhook_id = match (parse_name_header("X-Shopify-Webhook-Id", header("webhook-id")?)?, event_id) {
             (Some(id), _) => id.to_owned(),
-            // The shop is part of what makes an event unique, so it need not be repeated in its id.
+            // The shop domain is part of the event's key, so its id does not repeat it.
             (None, Some(event)) => format!("event:{event}:{topic}:{}", header("name")?.unwrap_or("")),
             (None, None) => {
-                let detail = "the header X-Shopify-Webhook-Id is missing, and X-Shopify-Event-Id too";
-                return Err(Refusal::new(Reason::HeaderMissing, detail));
+                let detail = "the headers X-Shopify-Webhook-Id and X-Shopify-Event-Id are missing";
+                return Err(Rejection::new(RejectionReason::HeaderMissing, detail));
             }
         };
         let envelope = Envelope {
-            source: Source::Shopify,
-            shop_domain: domain,
-            topic: topic.to_owned(),
-            webhook_id,
+            key: EventKey { source: Source::Shopify, shop_domain: domain, topic: topic.to_owned(), webhook_id },
             provider_event_id: event_id.map(str::to_owned),
-            triggered_at: header("triggered-at")?.and_then(name).map(str::to_owned),
-            headers: headers::to_json(delivery.headers),
-            received_at: delivery.received_at,
+            triggered_at: header("triggered-at")?.and_then(parse_name).map(str::to_owned),
+            headers: headers::serialize_headers(request.headers),
+            received_at: request.received_at,
         };
-        Ok(Verified::new(envelope, authentic))
+        Ok(VerifiedWebhook::new(envelope, authentic))
+    }
+
+    /// Checks the signature with the secrets of the shop, in a time that depends neither on the shop nor on the
+    /// signature.
+    fn verify_signature(&self, request: WebhookRequest<'_>, domain: &str) -> Result<AuthenticBody, Rejection> {
+        let Some(signature) = read_shopify_header(request.headers, "hmac-sha256")? else {
+            return Err(Rejection::new(
+                RejectionReason::SignatureMissing,
+                "the header X-Shopify-Hmac-Sha256 is missing",
+            ));
+        };
+        // A signature that is not base64 is compared too, as zeros, so that it takes as long as a wrong one.
+        let tag = STANDARD.decode(signature).ok().filter(|tag| tag.len() == HMAC_TAG_BYTES);
+        let shop = self.shops.get(domain);
+        let secrets = shop.map_or(&[][..], Vec::as_slice);
+        let proof = verify_hmac_sha256(secrets, &[], request.body, tag.as_deref().unwrap_or(&[0; HMAC_TAG_BYTES]));
+        for _ in secrets.len()..self.secrets_max {
+            std::hint::black_box(compute_hmac_sha256(&Secret::new(Vec::new()), &[], request.body));
+        }
+        match (shop, tag, proof) {
+            (None, _, _) => {
+                Err(Rejection::new(RejectionReason::UnknownShop, format!("no shop {domain:?} is configured")))
+            }
+            (_, None, _) => Err(Rejection::new(
+                RejectionReason::SignatureMalformed,
+                "X-Shopify-Hmac-Sha256 is not base64 of 32 bytes",
+            )),
+            (_, _, Err(_)) => {
+                let detail = format!("none of the {} secrets of {domain} gives the signature", secrets.len());
+                Err(Rejection::new(RejectionReason::SignatureMismatch, detail))
+            }
+            (Some(_), Some(_), Ok(authentic)) => {
+                Ok(authentic.apply_test_mark(secrets, &test_mark::read_test_mark(request.headers)))
+            }
+        }
     }
 }
 
-/// The value of `X-Shopify-Hmac-Sha256` for a body, as `novex-ingest send` sends it.
+/// Returns the topic of the event from the path and the headers.
+///
+/// The Events preview states an object and an action, `Product` and `update`. They become the topic that handlers know,
+/// `products/update`. The path names that topic, the object, or its plural.
+fn resolve_topic(path_topic: &str, stated: Option<&str>, action: Option<&str>) -> Result<String, Rejection> {
+    let mismatch = |detail: String| Err(Rejection::new(RejectionReason::TopicMismatch, detail));
+    match (stated, action.map(str::trim).filter(|action| !action.is_empty())) {
+        (Some(object), Some(action)) if !object.contains('/') => {
+            let family = to_topic_family(object);
+            // The one topic of the family whose word is another one.
+            let action = action.to_ascii_lowercase();
+            let action = if family == "orders" && action == "update" { "updated" } else { &action };
+            let topic = format!("{family}/{action}");
+            let topic = parse_name_header("X-Shopify-Topic with X-Shopify-Action", Some(&topic))?.unwrap_or(path_topic);
+            if [topic, family.as_str()].contains(&path_topic) || path_topic.eq_ignore_ascii_case(object) {
+                return Ok(topic.to_owned());
+            }
+            mismatch(format!("the topic in the path is {path_topic:?}, but the headers state {topic:?}"))
+        }
+        (Some(stated), _) if stated != path_topic => {
+            mismatch(format!("the topic in the path is {path_topic:?}, but X-Shopify-Topic is {stated:?}"))
+        }
+        _ => Ok(path_topic.to_owned()),
+    }
+}
+
+/// Returns the first part of the topics of an object: `InventoryItem` gives `inventory_items`.
+fn to_topic_family(object: &str) -> String {
+    let mut family = String::new();
+    let mut after_lower_case = false;
+    for letter in object.trim().chars() {
+        if letter.is_ascii_uppercase() && after_lower_case {
+            family.push('_');
+        }
+        after_lower_case = letter.is_ascii_lowercase();
+        family.push(if letter == ' ' || letter == '-' { '_' } else { letter.to_ascii_lowercase() });
+    }
+    // Their topics are shop/update and app/uninstalled.
+    if family == "shop" || family == "app" || family.ends_with('s') {
+        return family;
+    }
+    match family.strip_suffix('y') {
+        Some(stem) if !stem.ends_with(['a', 'e', 'o', 'u']) => format!("{stem}ies"),
+        _ => format!("{family}s"),
+    }
+}
+
+/// Returns true if the stored headers are those of the Events preview, which state an action.
 #[must_use]
-pub fn sign(secret: &Secret, body: &[u8]) -> String {
-    STANDARD.encode(crate::proof::mac(secret, &[], body))
+pub fn is_events_preview(stored_headers: &str) -> bool {
+    let headers: serde_json::Value = serde_json::from_str(stored_headers).unwrap_or_default();
+    ["x-shopify-action", "shopify-action"].iter().any(|name| headers.get(name).is_some())
+}
+
+/// Returns a header with or without its prefix `X-`.
+fn read_shopify_header<'h>(headers: &'h HeaderMap, suffix: &str) -> Result<Option<&'h str>, Rejection> {
+    let with_prefix = headers::read_single_header(headers, &format!("x-shopify-{suffix}"))?;
+    let without_prefix = headers::read_single_header(headers, &format!("shopify-{suffix}"))?;
+    match (with_prefix, without_prefix) {
+        (Some(one), Some(other)) if one != other => {
+            let detail = format!("X-Shopify-{suffix} and Shopify-{suffix} have different values");
+            Err(Rejection::new(RejectionReason::HeaderMalformed, detail))
+        }
+        _ => Ok(with_prefix.or(without_prefix)),
+    }
+}
+
+/// Returns the value of `X-Shopify-Hmac-Sha256` for a body. `novex-ingest send` uses it.
+#[must_use]
+pub fn sign_shopify_body(secret: &Secret, body: &[u8]) -> String {
+    STANDARD.encode(crate::proof::compute_hmac_sha256(secret, &[], body))
 }
 
 #[cfg(test)]
@@ -125,79 +191,81 @@ mod tests {
     use super::*;
     use crate::clock::Timestamp;
     use bytes::Bytes;
-    use hyper::HeaderMap;
     use hyper::header::{HeaderName, HeaderValue};
 
     const SHOP: &str = "acme-foods.myshopify.com";
     const BODY: &[u8] = br#"{"id":820982911946154508}"#;
 
-    fn secret(text: &str) -> Secret {
+    fn make_secret(text: &str) -> Secret {
         Secret::new(text.as_bytes().to_vec())
     }
 
-    fn shopify() -> Shopify {
-        Shopify::new([
-            (SHOP.to_owned(), vec![secret("new"), secret("old")]),
-            ("other.myshopify.com".to_owned(), vec![secret("theirs")]),
+    fn make_verifier() -> ShopifyVerifier {
+        ShopifyVerifier::new([
+            (SHOP.to_owned(), vec![make_secret("new"), make_secret("old")]),
+            ("other.myshopify.com".to_owned(), vec![make_secret("theirs")]),
         ])
     }
 
-    fn map(pairs: &[(&str, &str)]) -> HeaderMap {
+    fn make_headers(pairs: &[(&str, &str)]) -> HeaderMap {
         pairs
             .iter()
             .map(|(name, value)| (name.parse::<HeaderName>().unwrap(), HeaderValue::from_str(value).unwrap()))
             .collect()
     }
 
-    fn verify(pairs: &[(&str, &str)], body: &'static [u8]) -> Result<Verified, Refusal> {
-        shopify().verify(Delivery {
+    fn verify(pairs: &[(&str, &str)], body: &'static [u8]) -> Result<VerifiedWebhook, Rejection> {
+        make_verifier().verify_request(WebhookRequest {
             topic: "orders/create",
-            headers: &map(pairs),
+            headers: &make_headers(pairs),
             body: &Bytes::from_static(body),
             received_at: Timestamp::UNIX_EPOCH,
         })
     }
 
-    fn signed(secret_text: &str, extra: &[(&str, &str)]) -> Result<Verified, Refusal> {
-        let signature = sign(&secret(secret_text), BODY);
+    fn verify_signed(secret_text: &str, extra: &[(&str, &str)]) -> Result<VerifiedWebhook, Rejection> {
+        let signature = sign_shopify_body(&make_secret(secret_text), BODY);
         let mut pairs = vec![("X-Shopify-Shop-Domain", SHOP), ("X-Shopify-Hmac-Sha256", &signature)];
         pairs.extend_from_slice(extra);
         verify(&pairs, BODY)
     }
 
-    /// A vector that openssl made: `printf '{"id":1}' | openssl dgst -sha256 -hmac hush -binary | base64`.
+    /// Vector from openssl: `printf '{"id":1}' | openssl dgst -sha256 -hmac hush -binary | base64`.
     #[test]
-    fn signature_as_openssl_makes_it() {
-        assert_eq!(sign(&secret("hush"), br#"{"id":1}"#), "VnKUjZsLuN5iZWjn5EntcBVCF9kMN43LglzCE1/GSeY=");
+    fn signature_matches_openssl_vector() {
+        assert_eq!(
+            sign_shopify_body(&make_secret("hush"), br#"{"id":1}"#),
+            "VnKUjZsLuN5iZWjn5EntcBVCF9kMN43LglzCE1/GSeY="
+        );
     }
 
     #[test]
-    fn either_secret_of_a_rotation_is_taken() {
+    fn both_secrets_of_a_rotation_are_accepted() {
         for secret in ["new", "old"] {
-            let verified = signed(secret, &[("X-Shopify-Webhook-Id", "w1")]).unwrap();
-            assert_eq!(verified.envelope().webhook_id, "w1");
+            let verified = verify_signed(secret, &[("X-Shopify-Webhook-Id", "w1")]).unwrap();
+            assert_eq!(verified.envelope().key.webhook_id, "w1");
             assert_eq!(verified.body(), BODY);
         }
     }
 
     #[test]
-    fn the_secret_must_belong_to_the_shop() {
-        assert_eq!(signed("theirs", &[]).unwrap_err().reason, Reason::SignatureMismatch);
-        assert_eq!(signed("", &[]).unwrap_err().reason, Reason::SignatureMismatch);
+    fn secret_of_another_shop_is_rejected() {
+        assert_eq!(verify_signed("theirs", &[]).unwrap_err().reason, RejectionReason::SignatureMismatch);
+        assert_eq!(verify_signed("", &[]).unwrap_err().reason, RejectionReason::SignatureMismatch);
     }
 
     #[test]
-    fn an_unknown_shop_is_a_wrong_signature_to_the_sender() {
-        let signature = sign(&secret(""), BODY);
+    fn unknown_shop_looks_like_a_wrong_signature() {
+        let signature = sign_shopify_body(&make_secret(""), BODY);
         let pairs = [("X-Shopify-Shop-Domain", "evil.myshopify.com"), ("X-Shopify-Hmac-Sha256", &*signature)];
-        let refusal = verify(&pairs, BODY).unwrap_err();
-        assert_eq!(refusal.reason, Reason::UnknownShop);
-        assert_eq!((refusal.reason.http_status(), refusal.public_text()), (401, "unauthorized"));
+        let rejection = verify(&pairs, BODY).unwrap_err();
+        assert_eq!(rejection.reason, RejectionReason::UnknownShop);
+        assert_eq!((rejection.reason.http_status(), rejection.public_text()), (401, "unauthorized"));
     }
 
     #[test]
-    fn names_without_x_are_the_same() {
-        let signature = sign(&secret("new"), BODY);
+    fn headers_without_x_prefix_are_accepted() {
+        let signature = sign_shopify_body(&make_secret("new"), BODY);
         let verified = verify(
             &[
                 ("shopify-shop-domain", "ACME-foods.myshopify.com"),
@@ -208,33 +276,62 @@ mod tests {
             BODY,
         )
         .unwrap();
-        assert_eq!(verified.envelope().shop_domain, SHOP);
-        assert_eq!(verified.envelope().webhook_id, "w2");
+        assert_eq!(verified.envelope().key.shop_domain, SHOP);
+        assert_eq!(verified.envelope().key.webhook_id, "w2");
     }
 
     #[test]
-    fn a_topic_at_odds_with_the_path_names_both() {
-        let refusal = signed("new", &[("X-Shopify-Webhook-Id", "w"), ("X-Shopify-Topic", "orders/paid")]).unwrap_err();
-        assert_eq!(refusal.reason, Reason::TopicMismatch);
-        assert!(refusal.public_text().contains("orders/create") && refusal.public_text().contains("orders/paid"));
+    fn topic_mismatch_names_both_topics() {
+        let rejection =
+            verify_signed("new", &[("X-Shopify-Webhook-Id", "w"), ("X-Shopify-Topic", "orders/paid")]).unwrap_err();
+        assert_eq!(rejection.reason, RejectionReason::TopicMismatch);
+        assert!(rejection.public_text().contains("orders/create") && rejection.public_text().contains("orders/paid"));
     }
 
     #[test]
-    fn without_a_webhook_id_the_event_id_is_not_enough() {
-        let one = signed("new", &[("X-Shopify-Event-Id", "e1")]).unwrap();
-        let named = signed("new", &[("X-Shopify-Event-Id", "e1"), ("X-Shopify-Name", "second")]).unwrap();
-        assert_eq!(one.envelope().webhook_id, "event:e1:orders/create:");
-        assert_ne!(one.envelope().webhook_id, named.envelope().webhook_id);
-        assert_eq!(signed("new", &[]).unwrap_err().reason, Reason::HeaderMissing);
+    fn object_and_action_give_the_topic() {
+        for (object, action, topic) in [
+            ("Product", "update", "products/update"),
+            ("product", "UPDATE", "products/update"),
+            ("Order", "update", "orders/updated"),
+            ("Order", "create", "orders/create"),
+            ("InventoryItem", "delete", "inventory_items/delete"),
+            ("FulfillmentOrder", "update", "fulfillment_orders/update"),
+            ("Company", "create", "companies/create"),
+            ("Shop", "update", "shop/update"),
+            ("products", "update", "products/update"),
+        ] {
+            for path in [topic, object, topic.split('/').next().unwrap()] {
+                assert_eq!(resolve_topic(path, Some(object), Some(action)).unwrap(), topic, "{path} {object} {action}");
+            }
+            assert!(resolve_topic("customers/redact", Some(object), Some(action)).is_err(), "{object}");
+        }
+        assert_eq!(
+            resolve_topic("products/update", Some("products/update"), Some("update")).unwrap(),
+            "products/update"
+        );
+        assert_eq!(resolve_topic("products/update", None, Some("delete")).unwrap(), "products/update");
+        assert!(resolve_topic("products/update", Some("Product"), Some("delete")).is_err());
+        assert!(resolve_topic("products/update", Some("Product"), None).is_err());
+        assert!(resolve_topic("Product", Some("Product"), Some("up\ndate")).is_err());
+    }
+
+    #[test]
+    fn missing_webhook_id_is_built_from_event_id_and_topic() {
+        let one = verify_signed("new", &[("X-Shopify-Event-Id", "e1")]).unwrap();
+        let named = verify_signed("new", &[("X-Shopify-Event-Id", "e1"), ("X-Shopify-Name", "second")]).unwrap();
+        assert_eq!(one.envelope().key.webhook_id, "event:e1:orders/create:");
+        assert_ne!(one.envelope().key.webhook_id, named.envelope().key.webhook_id);
+        assert_eq!(verify_signed("new", &[]).unwrap_err().reason, RejectionReason::HeaderMissing);
     }
 
     #[test]
     fn malformed_signatures_are_unauthorized() {
         for wrong in ["", "!!!", "aGVsbG8=", "R+9Wb8NBdzVu4HxBN0Cf"] {
-            let refusal =
+            let rejection =
                 verify(&[("X-Shopify-Shop-Domain", SHOP), ("X-Shopify-Hmac-Sha256", wrong)], BODY).unwrap_err();
-            assert_eq!(refusal.reason, Reason::SignatureMalformed);
-            assert_eq!(refusal.reason.http_status(), 401);
+            assert_eq!(rejection.reason, RejectionReason::SignatureMalformed);
+            assert_eq!(rejection.reason.http_status(), 401);
         }
     }
 }

@@ -1,19 +1,18 @@
-//! Working the queue: claim, handle, write the outcome, and take over what died.
+//! The event queue: workers claim due events, run their handlers and record the outcomes.
 //!
-//! The queue is the table `webhook_events`; its transitions are drawn and written in [`crate::store::claims`]. Here is what
-//! drives them: [`worker`] claims and attempts, [`keeper`] renews leases and rescues, [`backoff`] says when a failed
-//! attempt is due again, [`process`] tells a living claim holder from a dead one.
+//! The queue is the table `webhook_events`. [`crate::store::leases::events`] draws its transitions and writes them. The
+//! modules here drive them: [`worker`] claims events and attempts them, [`lease`] renews leases and recovers lost ones,
+//! [`process`] distinguishes a living lease owner from a dead one, [`turns`] lets a suspect attempt run alone, and
+//! [`retention`] deletes old events.
+//! [`crate::backoff`] decides when a failed attempt is due again.
 //!
-//! Any number of workers, in `serve`, `work` or cron, may run on one file: correctness comes from the claim's transaction
-//! and from the fence around every outcome, never from a lock inside one process.
+//! Any number of workers may run on one file, in `serve`, in `work` or from cron. Correctness comes from the
+//! transaction of the claim and from the fence around every outcome, never from a lock inside one process.
 
-pub mod backoff;
-pub mod courier;
-pub mod janitor;
-pub mod keeper;
+pub mod lease;
 pub mod process;
+pub mod retention;
+pub mod turns;
 pub mod worker;
 
-pub use backoff::Backoff;
-pub use courier::Courier;
 pub use worker::{Worker, WorkerOptions};

@@ -1,120 +1,151 @@
-//! Claiming events and attempting them.
+//! Claims due events, runs their handlers, and records the outcomes.
 //!
-//! A worker claims as many due events as it may hold, attempts a few at a time, and writes each outcome with the attempt's
-//! changes in one transaction. It is woken by the writer the moment something is committed; it looks by itself every
-//! [`WorkerOptions::poll`] for what another process brought, and when the next event is due.
+//! A worker claims up to [`WorkerOptions::batch_size`] due events and attempts a few of them at a time. It writes each
+//! outcome and the changes of the attempt in one transaction. The writer wakes the worker as soon as an event is
+//! committed. The worker also looks for events when the next one is due, and every [`WorkerOptions::poll_interval`] for
+//! those that another process stored.
+//!
+//! An event that was in work when a process died is a suspect: it is claimed alone, and its handler runs alone.
 
-use super::backoff::Backoff;
-use super::courier;
-use super::keeper::{self, Held};
+use crate::backoff::Backoff;
+use crate::changes::privacy::RequestHold;
 use crate::clock;
-use crate::destinations::{Destination, Destinations};
-use crate::handlers::unhandled::subjects_of;
-use crate::handlers::{Event, Routes, Trouble};
-use crate::store::claims::{Claim, Holder, Outcome};
-use crate::store::erasure::is_erased;
-use crate::store::outgoing::SEND;
+use crate::clock::Timestamp;
+use crate::queue::lease;
+use crate::queue::lease::HeldClaims;
+use crate::queue::turns::AttemptTurns;
+use crate::store::leases::LeaseOwner;
+use crate::store::leases::begun::BegunRecord;
+use crate::store::leases::event_outcomes::Outcome;
+use crate::store::leases::events::{EVENTS, EventClaim};
 use crate::store::{Store, StoreError};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::{Semaphore, watch};
-use tokio::task::JoinSet;
+use tokio::task::{JoinHandle, JoinSet};
 use tracing::{debug, error, info, warn};
 
-/// How a worker works.
+/// Settings of a worker.
 #[derive(Debug, Clone)]
 pub struct WorkerOptions {
-    /// Most events held at once; claimed together.
-    pub batch: u32,
-    /// Handlers that run at once.
+    /// Most events that the worker has claimed at once; it claims them together.
+    pub batch_size: u32,
+    /// Most handlers that run at once.
     pub concurrency: usize,
-    /// How long a claim stands without being renewed, and just so how long a handler may run: it is renewed every third
-    /// of it, so a lease cannot end before its handler.
-    pub lease: Duration,
-    /// How often to look for what another process stored.
-    pub poll: Duration,
-    /// How long handlers may go on after the worker was told to stop.
-    pub grace: Duration,
+    /// How long a lease lasts without renewal, and the longest time that a handler may run. The worker renews a lease
+    /// after each third of this time, so that a lease cannot expire before its handler ends.
+    pub lease_duration: Duration,
+    /// How often the worker looks for events that another process stored.
+    pub poll_interval: Duration,
+    /// How long handlers may continue after a stop.
+    pub shutdown_grace: Duration,
 }
 
 impl Default for WorkerOptions {
     fn default() -> Self {
         Self {
-            batch: 32,
+            batch_size: 32,
             concurrency: 4,
-            lease: Duration::from_mins(5),
-            poll: Duration::from_secs(1),
-            grace: Duration::from_secs(20),
+            lease_duration: Duration::from_mins(5),
+            poll_interval: Duration::from_secs(1),
+            shutdown_grace: Duration::from_secs(20),
         }
     }
 }
 
-/// The wait before an outcome that could not be written is written again: from here, doubling, to [`REWRITE_MAX`].
-const REWRITE_MIN: Duration = Duration::from_millis(100);
-const REWRITE_MAX: Duration = Duration::from_secs(5);
+/// First wait before the worker writes an outcome again that the store could not write; it doubles up to
+/// [`OUTCOME_RETRY_DELAY_MAX`].
+const OUTCOME_RETRY_DELAY_MIN: Duration = Duration::from_millis(100);
+const OUTCOME_RETRY_DELAY_MAX: Duration = Duration::from_secs(5);
 
-/// How long a worker that stops tries to give back what it holds.
-const RELEASE: Duration = Duration::from_secs(5);
+/// How long a stopping worker tries to release its claims.
+const RELEASE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The wait before claiming again after it failed, whatever the poll is set to.
-const RECLAIM: Duration = Duration::from_secs(1);
+/// Longest wait before the worker claims again after a claim failed, also if the poll interval is longer.
+const CLAIM_RETRY_DELAY: Duration = Duration::from_secs(1);
 
-/// One worker of the queue. Cheap to clone.
+/// Runs one attempt at an event. A worker knows nothing else about the meaning of events.
+pub trait ProcessEvent: Send + Sync + 'static {
+    /// Runs the event's handler and returns the outcome to write, or [`RetryAttempt`] if a later attempt may succeed.
+    /// Blocks; the worker calls it on a blocking thread.
+    fn run_handler(&self, claim: &EventClaim) -> Result<Outcome, RetryAttempt>;
+
+    /// Returns the work that must be durable before the worker writes `outcome`, or `None` if there is none. A crash
+    /// between the two repeats the work.
+    fn prepare_completion<'a>(&'a self, claim: &'a EventClaim, outcome: &'a Outcome) -> Option<Preparation<'a>>;
+}
+
+/// Work before an outcome is written.
+pub type Preparation<'a> = Pin<Box<dyn Future<Output = Result<(), RetryAttempt>> + Send + 'a>>;
+
+/// Why an attempt did not complete its event, and when the next attempt is due.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RetryAttempt {
+    pub error: String,
+    /// `None`: the worker's backoff decides.
+    pub retry_at: Option<Timestamp>,
+}
+
+/// A worker of the queue. Cheap to clone.
 #[derive(Clone)]
 pub struct Worker {
     store: Store,
-    routes: Arc<Routes>,
-    destinations: Destinations,
-    holder: Holder,
+    processor: Arc<dyn ProcessEvent>,
+    lease_owner: LeaseOwner,
     backoff: Backoff,
     options: WorkerOptions,
     slots: Arc<Semaphore>,
-    held: Held,
+    held_claims: HeldClaims<EventClaim>,
+    turns: AttemptTurns,
+    begun: BegunRecord,
 }
 
 impl Worker {
     #[must_use]
-    pub fn new(store: Store, routes: Routes, holder: Holder, backoff: Backoff, options: WorkerOptions) -> Self {
+    pub fn new(
+        store: Store,
+        processor: Arc<dyn ProcessEvent>,
+        lease_owner: LeaseOwner,
+        backoff: Backoff,
+        options: WorkerOptions,
+    ) -> Self {
         let slots = Arc::new(Semaphore::new(options.concurrency.max(1)));
+        let begun = BegunRecord::new(store.path(), &EVENTS, &lease_owner);
         Self {
             store,
-            routes: Arc::new(routes),
-            destinations: Destinations::default(),
-            holder,
+            processor,
+            lease_owner,
             backoff,
             options,
             slots,
-            held: Held::default(),
+            held_claims: HeldClaims::default(),
+            turns: AttemptTurns::default(),
+            begun,
         }
     }
 
-    /// The same, with the destinations that completed events are handed on to.
-    #[must_use]
-    pub fn with_destinations(self, destinations: Destinations) -> Self {
-        Self { destinations, ..self }
-    }
-
-    /// Works until `stop` turns true, then lets handlers finish and gives back what was not begun.
+    /// Processes events until `stop` turns true, then lets running handlers finish and releases the other claims.
     pub async fn run(self, mut stop: watch::Receiver<bool>) {
-        let keeper =
-            tokio::spawn(keeper::run(self.store.clone(), self.holder.clone(), self.held.clone(), self.options.lease));
+        let maintenance = self.spawn_lease_maintenance();
         let mut attempts = JoinSet::new();
-        let batch = self.options.batch.max(1) as usize;
+        let batch = self.options.batch_size.max(1) as usize;
         while !*stop.borrow() {
             while attempts.try_join_next().is_some() {}
-            let mut wait = self.options.poll;
-            // Half empty before it claims again: claims come in batches and share their commits.
-            if attempts.len() <= batch / 2 {
-                match self.claim(batch - attempts.len()).await {
+            let mut wait = self.options.poll_interval;
+            // The worker claims again when half of its batch is free: claims in batches share their commits.
+            // Beside a suspect event it claims none: what it claims would only wait.
+            if attempts.len() <= batch / 2 && !self.held_claims.any(is_suspect) {
+                match self.claim_due(batch - attempts.len()).await {
                     Ok((claims, next)) => {
                         wait = wait.min(next);
                         for claim in claims {
-                            attempts.spawn(self.clone().attempt(claim));
+                            attempts.spawn(self.clone().process_event(claim));
                         }
                     }
                     Err(error) => {
-                        error!("no events can be claimed, they wait: {error}");
-                        wait = wait.min(RECLAIM);
+                        error!("the worker cannot claim events; due events wait until a claim succeeds: {error}");
+                        wait = wait.min(CLAIM_RETRY_DELAY);
                     }
                 }
             }
@@ -125,251 +156,248 @@ impl Worker {
                 _ = stop.changed() => {}
             }
         }
-        self.finish_all(attempts).await;
-        keeper.abort();
+        self.finish_attempts(attempts).await;
+        maintenance.abort();
+        self.close_record();
     }
 
-    /// Works what is due until nothing is, or `stop` turns true; gives how many attempts were begun.
-    ///
-    /// # Errors
-    /// When nothing can be claimed.
+    /// Processes due events until there is none, or `stop` turns true. Returns the number of attempts that were
+    /// started, or an error if the worker cannot claim events.
     pub async fn drain(self, mut stop: watch::Receiver<bool>) -> Result<u64, StoreError> {
-        keeper::rescue(&self.store, &self.holder).await?;
-        let keeper =
-            tokio::spawn(keeper::run(self.store.clone(), self.holder.clone(), self.held.clone(), self.options.lease));
-        let mut made = 0;
+        lease::recover_leases(&self.store, &EVENTS, &self.lease_owner, &self.backoff).await?;
+        let maintenance = self.spawn_lease_maintenance();
+        let mut started = 0;
         let result = loop {
-            let mut attempts = match self.begin().await {
-                Ok(attempts) if attempts.is_empty() => break Ok(made),
+            let mut attempts = match self.start_batch().await {
+                Ok(attempts) if attempts.is_empty() => break Ok(started),
                 Ok(attempts) => attempts,
                 Err(error) => break Err(error),
             };
-            made += attempts.len() as u64;
-            let stopped = tokio::select! {
+            started += attempts.len() as u64;
+            let is_stopping = tokio::select! {
                 () = async { while attempts.join_next().await.is_some() {} } => false,
                 _ = stop.wait_for(|stop| *stop) => true,
             };
-            if stopped || *stop.borrow() {
-                self.finish_all(attempts).await;
-                break Ok(made);
+            if is_stopping || *stop.borrow() {
+                self.finish_attempts(attempts).await;
+                break Ok(started);
             }
         };
-        keeper.abort();
-        keeper::scrub(&self.store).await;
+        maintenance.abort();
+        self.close_record();
         result
     }
 
-    /// Claims one batch of what is due now and attempts all of it; gives how many.
-    ///
-    /// # Errors
-    /// When nothing can be claimed.
-    pub async fn once(&self) -> Result<u64, StoreError> {
-        let mut attempts = self.begin().await?;
-        let made = attempts.len() as u64;
+    /// Claims one batch of due events, attempts each of them once, and returns their number.
+    pub async fn process_batch(&self) -> Result<u64, StoreError> {
+        let mut attempts = self.start_batch().await?;
+        let started = attempts.len() as u64;
         while attempts.join_next().await.is_some() {}
-        Ok(made)
+        Ok(started)
     }
 
-    /// Claims one batch and begins its attempts.
-    async fn begin(&self) -> Result<JoinSet<()>, StoreError> {
-        let (claims, _) = self.claim(self.options.batch.max(1) as usize).await?;
-        Ok(claims.into_iter().map(|claim| self.clone().attempt(claim)).collect())
+    fn spawn_lease_maintenance(&self) -> JoinHandle<()> {
+        tokio::spawn(lease::maintain_leases(
+            self.store.clone(),
+            &EVENTS,
+            self.lease_owner.clone(),
+            self.held_claims.clone(),
+            self.options.lease_duration,
+            self.backoff.clone(),
+        ))
     }
 
-    /// Claims up to `limit` events, and says how long it is until the next one is due if there were fewer.
-    async fn claim(&self, limit: usize) -> Result<(Vec<Claim>, Duration), StoreError> {
-        // An idle worker only reads: it takes no lock that a delivery would wait for.
+    /// Removes the record of begun attempts, unless claims are left that need it.
+    fn close_record(&self) {
+        if self.held_claims.is_empty() {
+            self.begun.close();
+        }
+    }
+
+    /// Claims one batch of due events and starts their attempts.
+    async fn start_batch(&self) -> Result<JoinSet<()>, StoreError> {
+        let (claims, _) = self.claim_due(self.options.batch_size.max(1) as usize).await?;
+        Ok(claims.into_iter().map(|claim| self.clone().process_event(claim)).collect())
+    }
+
+    /// Claims up to `limit` due events. If none is due, returns the time until the next one is.
+    async fn claim_due(&self, limit: usize) -> Result<(Vec<EventClaim>, Duration), StoreError> {
+        // An idle worker only reads: it locks nothing that an incoming webhook would wait for.
         let now = self.store.clock.now();
-        match self.store.next_due()? {
+        match self.store.next_event_due()? {
             None => return Ok((Vec::new(), Duration::MAX)),
-            Some(due) if due > now => return Ok((Vec::new(), clock::between(now, due))),
+            Some(due) if due > now => return Ok((Vec::new(), clock::duration_between(now, due))),
             Some(_) => {}
         }
+        self.begun.open();
         let limit = u32::try_from(limit).unwrap_or(u32::MAX);
-        let claims = self.store.claim(&self.holder, limit, self.options.lease).await?;
-        self.held.add(&claims);
+        let claims = self.store.claim_events(&self.lease_owner, limit, self.options.lease_duration).await?;
+        self.held_claims.add(&claims);
         Ok((claims, Duration::ZERO))
     }
 
-    /// One attempt, from its claim to its written outcome.
-    async fn attempt(self, claim: Claim) {
-        let (outcome, ran) = match self.slots.acquire().await {
+    /// Attempts one claimed event and records the outcome.
+    async fn process_event(self, claim: EventClaim) {
+        // The turn comes first: an attempt that waits for it must not keep a slot from the attempt that has it. Turn
+        // and mark last until the outcome is written, because writing it can be what kills the process.
+        let _turn = self.turns.enter(is_suspect(&claim)).await;
+        let (outcome, elapsed, _mark) = match self.slots.acquire().await {
             Ok(_slot) => {
-                let started = Instant::now();
-                (self.handle(&claim).await, started.elapsed())
+                let (started_at, mark) = (Instant::now(), self.begun.begin(&claim));
+                (self.run_handler(&claim).await, started_at.elapsed(), Some(mark))
             }
-            // Closed: the worker was told to stop before this one began.
-            Err(_) => (Outcome::Released, Duration::ZERO),
+            // The slots are closed: the worker was stopped before this attempt started.
+            Err(_) => (Outcome::Released, Duration::ZERO, None),
         };
-        self.write(&claim, outcome, ran).await;
-        self.held.remove(&claim);
+        self.write_outcome(&claim, outcome, elapsed).await;
+        self.held_claims.remove(&claim);
     }
 
-    async fn handle(&self, claim: &Claim) -> Outcome {
-        let (routes, store, mine, destinations) =
-            (self.routes.clone(), self.store.clone(), claim.clone(), self.destinations.clone());
-        // Handlers compute; a thread of their own keeps them from holding up deliveries.
-        let plan = tokio::task::spawn_blocking(move || plan(&routes, &destinations, &store, &mine));
-        let error = match tokio::time::timeout(self.options.lease, plan).await {
-            Ok(Ok(Ok(outcome))) => match self.erase(claim, &outcome).await {
-                Ok(()) => return outcome,
-                Err(error) => format!("what is to be erased is not all erased yet: {error}"),
-            },
-            Ok(Ok(Err(Trouble::Permanent(error)))) => return self.failed(claim, error),
-            Ok(Ok(Err(Trouble::Rejected { error, done }))) => {
-                return Outcome::Failed { error, changes: done.changes, subjects: done.subjects };
+    async fn run_handler(&self, claim: &EventClaim) -> Outcome {
+        match self.run_processor(claim).await {
+            Ok(outcome) => outcome,
+            Err(RetryAttempt { error, retry_at }) => {
+                Outcome::Retry { error, retry_at: retry_at.unwrap_or_else(|| self.next_attempt_at(claim)) }
             }
-            Ok(Ok(Err(Trouble::RetryAt(error, at)))) => return Outcome::Again { error, at },
-            Ok(Ok(Err(Trouble::Retry(error)))) => error,
-            Ok(Err(_panicked)) => "the handler panicked; the log has the place".to_owned(),
-            Err(_late) => format!("the handler ran longer than worker.lease ({} s)", self.options.lease.as_secs()),
+        }
+    }
+
+    fn next_attempt_at(&self, claim: &EventClaim) -> Timestamp {
+        clock::add_duration(self.store.clock.now(), self.backoff.delay_after(claim.attempt))
+    }
+
+    async fn run_processor(&self, claim: &EventClaim) -> Result<Outcome, RetryAttempt> {
+        let retry = |error: String| RetryAttempt { error, retry_at: None };
+        // Handlers compute: on a blocking thread they do not delay deliveries.
+        let (processor, event_claim) = (self.processor.clone(), claim.clone());
+        let handler = tokio::task::spawn_blocking(move || processor.run_handler(&event_claim));
+        let Ok(result) = tokio::time::timeout(self.options.lease_duration, handler).await else {
+            return Err(retry(format!(
+                "the handler ran longer than worker.lease ({} s)",
+                self.options.lease_duration.as_secs()
+            )));
         };
-        let at = clock::after(self.store.clock.now(), self.backoff.after(claim.attempt));
-        Outcome::Again { error, at }
+        let outcome = result.map_err(|_panic| retry("the handler panicked; the log has the place".to_owned()))??;
+        if let Some(preparation) = self.processor.prepare_completion(claim, &outcome) {
+            preparation.await?;
+        }
+        Ok(outcome)
     }
 
-    /// An event that fails for good is still about somebody: it is found, and erased, by what its body names.
-    fn failed(&self, claim: &Claim, error: String) -> Outcome {
-        let body = self.store.payload(claim.event_id).ok().flatten().map(|payload| payload.body).unwrap_or_default();
-        Outcome::Failed { error, changes: Vec::new(), subjects: subjects_of(&claim.source, &claim.topic, &body) }
-    }
-
-    /// Does the erasing that an event asks for, before the event is completed: what a crash interrupts is done again.
-    async fn erase(&self, claim: &Claim, outcome: &Outcome) -> Result<(), StoreError> {
-        let Outcome::Completed { erase: Some(erasure), .. } = outcome else { return Ok(()) };
-        let events = self.store.erase(claim.event_id, &claim.shop_domain, erasure).await?;
-        info!(event = claim.event_id, events, "erased, as Shopify asked");
-        Ok(())
-    }
-
-    /// Writes an outcome, and again until it is written or somebody else holds the event.
-    async fn write(&self, claim: &Claim, outcome: Outcome, ran: Duration) {
+    /// Writes an outcome, again and again until it is written or the lease is lost.
+    async fn write_outcome(&self, claim: &EventClaim, outcome: Outcome, elapsed: Duration) {
+        let event = claim.event.id;
+        let backoff = Backoff::doubling(OUTCOME_RETRY_DELAY_MIN, OUTCOME_RETRY_DELAY_MAX);
         let mut outcome = Arc::new(outcome);
-        let mut wait = REWRITE_MIN;
+        let mut failures = 0;
         loop {
-            match self.store.finish(claim, &outcome, ran).await {
+            match self.store.record_outcome(claim, &outcome, elapsed).await {
                 Ok(()) => {
-                    if !self.destinations.is_empty() {
-                        self.store.worked.send_modify(|count| *count = count.wrapping_add(1));
-                    }
-                    return report(claim, &outcome, ran);
+                    self.store.attempts_ended.send_modify(|count| *count = count.wrapping_add(1));
+                    return log_event_outcome(claim, &outcome, elapsed);
                 }
                 Err(StoreError::ClaimLost { .. }) => {
                     return warn!(
-                        event = claim.event_id,
+                        event,
                         attempt = claim.attempt,
-                        "the claim was taken over while the handler ran; its result was not written"
+                        "the lease of event {event} was lost while its handler ran; the outcome was not written, \
+                         because another worker recovered the event"
                     );
                 }
                 Err(StoreError::ShuttingDown) => {
                     return error!(
-                        event = claim.event_id,
-                        "not finished: the store is closed; it is rescued at the next start"
+                        event,
+                        "the outcome of event {event} was not written, because the store is closed; the next start \
+                         recovers the event and processes it again"
                     );
                 }
-                // The database refuses this very change: written again it would be refused again.
-                Err(error @ (StoreError::Sqlite(_) | StoreError::Panicked)) if changes(&outcome) => {
-                    let at = clock::after(self.store.clock.now(), self.backoff.after(claim.attempt));
-                    outcome = Arc::new(Outcome::Again { error: error.to_string(), at });
+                // The database refused these changes and would refuse them again.
+                Err(error @ (StoreError::Sqlite(_) | StoreError::JobPanicked)) if has_changes(&outcome) => {
+                    let retry_at = self.next_attempt_at(claim);
+                    outcome = Arc::new(Outcome::Retry { error: error.to_string(), retry_at });
                 }
                 Err(error) => {
-                    warn!(event = claim.event_id, "the outcome could not be written, trying again: {error}");
-                    tokio::time::sleep(wait).await;
-                    wait = (wait * 2).min(REWRITE_MAX);
+                    warn!(event, "the outcome of event {event} could not be written; it is written again: {error}");
+                    failures += 1;
+                    tokio::time::sleep(backoff.delay_after(failures)).await;
                 }
             }
         }
     }
 
-    async fn finish_all(&self, mut attempts: JoinSet<()>) {
+    /// Lets running attempts finish within the grace; cuts the others off and releases their claims.
+    async fn finish_attempts(&self, mut attempts: JoinSet<()>) {
         self.slots.close();
         let all = async { while attempts.join_next().await.is_some() {} };
-        if tokio::time::timeout(self.options.grace, all).await.is_ok() {
+        if tokio::time::timeout(self.options.shutdown_grace, all).await.is_ok() {
             return;
         }
         attempts.shutdown().await;
-        let left = self.held.all();
-        warn!(events = left.len(), "handlers ran on after worker.grace; their events are given back");
-        // Once: who stops must stop. A claim that cannot be given back is taken over when its process is gone.
-        match tokio::time::timeout(RELEASE, self.store.release(left)).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => warn!("their events are not given back but rescued at the next start: {error}"),
-            Err(_late) => {
-                warn!("their events are not given back but rescued at the next start: the database is locked");
-            }
-        }
+        let unfinished = self.held_claims.all();
+        let count = unfinished.len();
+        let events = if count == 1 { "event" } else { "events" };
+        warn!(events = count, "the handlers of {count} {events} exceeded worker.grace; their claims are released");
+        // Once, because the process must stop. A claim that is not released is recovered after this process has ended.
+        let error = match tokio::time::timeout(RELEASE_TIMEOUT, self.store.release_claims(unfinished.clone())).await {
+            Ok(Ok(())) => return unfinished.iter().for_each(|claim| self.held_claims.remove(claim)),
+            Ok(Err(error)) => error.to_string(),
+            Err(_elapsed) => "the database is locked".to_owned(),
+        };
+        warn!(
+            events = count,
+            "the claims of {count} {events} could not be released; the next start recovers them, and their \
+             attempts do not count: {error}"
+        );
     }
 }
 
-fn plan(routes: &Routes, destinations: &Destinations, store: &Store, claim: &Claim) -> Result<Outcome, Trouble> {
-    let payload = match store.payload(claim.event_id) {
-        Ok(Some(payload)) => payload,
-        Ok(None) if store.reader.read(|connection| is_erased(connection, claim.event_id)).unwrap_or(false) => {
-            let note = Some("erased, as Shopify asked, before it was worked".to_owned());
-            return Ok(Outcome::Completed {
-                changes: Vec::new(),
-                subjects: Vec::new(),
-                orders: Vec::new(),
-                note,
-                erase: None,
-            });
-        }
-        Ok(None) => return Err(Trouble::Permanent("its payload is gone: it was pruned".to_owned())),
-        Err(error) => return Err(Trouble::Retry(format!("its payload could not be read: {error}"))),
-    };
-    let event = Event {
-        id: claim.event_id,
-        source: &claim.source,
-        shop_domain: &claim.shop_domain,
-        topic: &claim.topic,
-        received_at: claim.received_at,
-        triggered_at: claim.triggered_at.as_deref(),
-        body_hash: payload.body_hash,
-        body: &payload.body,
-    };
-    let has_way_out = destinations.iter().any(Destination::is_outgoing);
-    if claim.topic.starts_with(SEND) && !has_way_out {
-        let said = "nothing carries it to the partner: sps.outgoing is not configured (any more) for the process that works this";
-        return Err(Trouble::Retry(said.to_owned()));
-    }
-    let mut planned = routes.find(&claim.source, &claim.topic).plan(&event);
-    // Without a way out nothing is answered.
-    if !has_way_out {
-        match &mut planned {
-            Ok(done) => done.unanswered(),
-            Err(Trouble::Rejected { done, .. }) => done.unanswered(),
-            Err(_) => {}
-        }
-    }
-    let done = planned?;
-    let key = done.ordering_key(&claim.shop_domain);
-    let orders = courier::orders(destinations, &claim.source, &claim.topic, &key);
-    Ok(Outcome::Completed {
-        changes: done.changes,
-        subjects: done.subjects,
-        orders,
-        note: done.note,
-        erase: done.erase,
-    })
+/// Returns true if a process died while this event's handler ran: the handler may have killed it.
+fn is_suspect(claim: &EventClaim) -> bool {
+    claim.deaths > 0
 }
 
-fn changes(outcome: &Outcome) -> bool {
+fn has_changes(outcome: &Outcome) -> bool {
     matches!(outcome, Outcome::Completed { changes, .. } | Outcome::Failed { changes, .. } if !changes.is_empty())
 }
 
-fn report(claim: &Claim, outcome: &Outcome, ran: Duration) {
-    let (event, attempt, ran_ms) = (claim.event_id, claim.attempt, ran.as_millis());
+fn log_event_outcome(claim: &EventClaim, outcome: &Outcome, elapsed: Duration) {
+    let (event, attempt, duration_ms) = (claim.event.id, claim.attempt, elapsed.as_millis());
+    let attempts = if attempt == 1 { "attempt" } else { "attempts" };
     match outcome {
-        Outcome::Completed { .. } => debug!(event, attempt, ran_ms, "completed"),
-        Outcome::Failed { error, .. } => {
-            error!(event, attempt, "failed for good: {error}. `novex-ingest events show {event}`");
+        Outcome::Completed { .. } => debug!(event, attempt, duration_ms, "event {event} completed"),
+        Outcome::Failed { error, .. } => error!(
+            event,
+            attempt,
+            "event {event} failed for good after {attempt} {attempts}: {error}; `novex-ingest events show {event}`"
+        ),
+        Outcome::Retry { error, .. } if attempt >= claim.max_attempts => error!(
+            event,
+            attempt,
+            "event {event} failed for good after {attempt} {attempts}: {error}; \
+             `novex-ingest events retry {event}` gives it new attempts"
+        ),
+        Outcome::Retry { error, retry_at } => {
+            let next_attempt_at = clock::format_timestamp(*retry_at);
+            warn!(
+                event,
+                attempt,
+                next_attempt_at,
+                "attempt {attempt} of event {event} failed; next attempt at {next_attempt_at}: {error}"
+            );
         }
-        Outcome::Again { error, .. } if attempt >= claim.max_attempts => {
-            error!(event, attempt, "failed, that was the last attempt: {error}. `novex-ingest events retry {event}`");
+        Outcome::Held { hold: RequestHold::Waiting { until }, .. } => {
+            let (topic, shop, until) =
+                (&claim.event.key.topic, &claim.event.key.shop_domain, clock::format_timestamp(*until));
+            warn!(
+                event,
+                until,
+                "event {event} ({topic}) asks to erase data of {shop}; the worker erases it at {until}. \
+                 `novex-ingest privacy stop {event} --reason TEXT` stops it"
+            );
         }
-        Outcome::Again { error, at } => {
-            warn!(event, attempt, next_attempt_at = clock::text(*at), "attempt failed: {error}");
+        Outcome::Held { hold: RequestHold::Refused { error }, .. } => {
+            error!(event, attempt, "event {event} was refused: {error}");
         }
-        Outcome::Released => info!(event, "given back, its attempt does not count"),
+        Outcome::Released => info!(event, "event {event} released; the attempt does not count"),
     }
 }

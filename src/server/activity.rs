@@ -1,166 +1,189 @@
-//! What a connection is doing, for the limits on how long it may: a stream that notes when bytes come, and the state
-//! that the watch over the connection reads.
+//! Records what a connection is doing, for its time limits: a stream that reports received bytes, and the state that
+//! the loop of the connection reads.
 
-use crate::config::sections::Server as Limits;
+use crate::server::control_frames::ControlFrameMeter;
+use crate::server::settings::ServerSettings;
 use std::io;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-/// What a connection is doing now.
+/// Current activity of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Phase {
+pub enum ConnectionPhase {
     /// Between requests.
     Idle,
-    /// A request's first bytes came, its headers are not whole.
-    Headers,
-    /// At least one request is being answered; its own limits apply.
-    Answering,
+    /// The first bytes of a request arrived; its headers are incomplete.
+    ReadingHeaders,
+    /// At least one request is in flight; the request's own limits apply.
+    HandlingRequest,
 }
 
 #[derive(Debug)]
-struct State {
-    phase: Phase,
-    since: Instant,
-    answering: u32,
-    answered: u64,
-    headers_follow: bool,
+struct ActivityState {
+    phase: ConnectionPhase,
+    phase_started_at: Instant,
+    requests_in_flight: u32,
+    completed_requests: u64,
+    tracks_headers: bool,
 }
 
-/// Shared by a connection's stream, its requests and its watch.
+/// State that a connection's stream, its requests and its loop share.
 #[derive(Debug, Clone)]
-pub struct Activity(Arc<Mutex<State>>, Arc<Notify>);
+pub struct ConnectionActivity(Arc<Mutex<ActivityState>>, Arc<Notify>);
 
-impl Activity {
-    /// Idle from now. `headers_follow`: the next bytes on an idle connection begin a request.
+impl ConnectionActivity {
+    /// Returns an idle state. `tracks_headers`: the next bytes on an idle connection begin a request.
     #[must_use]
-    pub fn new(headers_follow: bool) -> Self {
-        let state = State { phase: Phase::Idle, since: Instant::now(), answering: 0, answered: 0, headers_follow };
+    pub fn new(tracks_headers: bool) -> Self {
+        let state = ActivityState {
+            phase: ConnectionPhase::Idle,
+            phase_started_at: Instant::now(),
+            requests_in_flight: 0,
+            completed_requests: 0,
+            tracks_headers,
+        };
         Self(Arc::new(Mutex::new(state)), Arc::default())
     }
 
-    /// What it is doing, and until when it may; `None` while answering.
+    /// Returns the phase and its deadline; no deadline while requests are in flight.
     #[must_use]
-    pub fn deadline(&self, limits: &Limits) -> (Phase, Option<Instant>) {
+    pub fn deadline(&self, limits: &ServerSettings) -> (ConnectionPhase, Option<Instant>) {
         let state = self.lock();
         let deadline = match state.phase {
-            Phase::Idle => Some(state.since + limits.idle_timeout),
-            Phase::Headers => Some(state.since + limits.header_timeout),
-            Phase::Answering => None,
+            ConnectionPhase::Idle => Some(state.phase_started_at + limits.idle_timeout),
+            ConnectionPhase::ReadingHeaders => Some(state.phase_started_at + limits.header_timeout),
+            ConnectionPhase::HandlingRequest => None,
         };
         (state.phase, deadline)
     }
 
-    /// A request is being answered until the guard goes.
+    /// Counts a request as in flight until the guard is dropped.
     #[must_use]
-    pub fn answering(&self) -> Answering {
+    pub fn begin_request(&self) -> RequestGuard {
         let mut state = self.lock();
-        state.answering += 1;
-        state.phase = Phase::Answering;
-        Answering(self.clone())
+        state.requests_in_flight += 1;
+        state.phase = ConnectionPhase::HandlingRequest;
+        RequestGuard(self.clone())
     }
 
-    /// Whether it may be ended between two requests: it has asked before, and no further request has begun to come.
+    /// Returns whether the connection may close between two requests: it completed one, and no other one has started to
+    /// arrive.
     #[must_use]
-    pub fn owes_nothing(&self) -> bool {
+    pub fn can_shut_down(&self) -> bool {
         let state = self.lock();
         match state.phase {
-            Phase::Idle => state.answered > 0,
-            Phase::Headers => false,
-            Phase::Answering => true,
+            ConnectionPhase::Idle => state.completed_requests > 0,
+            ConnectionPhase::ReadingHeaders => false,
+            ConnectionPhase::HandlingRequest => true,
         }
     }
 
-    /// When it does something else than before: its deadline is another one then.
+    /// Waits until the phase changes, and with it the deadline.
     pub async fn changed(&self) {
         self.1.notified().await;
     }
 
-    /// Requests whose answers are made.
+    /// Returns the number of requests that have a response.
     #[must_use]
-    pub fn answered(&self) -> u64 {
-        self.lock().answered
+    pub fn completed_requests(&self) -> u64 {
+        self.lock().completed_requests
     }
 
-    fn bytes_came(&self) {
+    fn record_bytes_received(&self) {
         let mut state = self.lock();
-        if state.headers_follow && state.phase == Phase::Idle {
-            state.phase = Phase::Headers;
-            state.since = Instant::now();
+        if state.tracks_headers && state.phase == ConnectionPhase::Idle {
+            state.phase = ConnectionPhase::ReadingHeaders;
+            state.phase_started_at = Instant::now();
             self.1.notify_one();
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, ActivityState> {
         self.0.lock().expect("nothing panics while it holds the state")
     }
 }
 
-/// A request in work.
+/// A request in flight.
 #[derive(Debug)]
-pub struct Answering(Activity);
+pub struct RequestGuard(ConnectionActivity);
 
-impl Drop for Answering {
+impl Drop for RequestGuard {
     fn drop(&mut self) {
         let mut state = self.0.lock();
-        state.answering -= 1;
-        state.answered += 1;
+        state.requests_in_flight -= 1;
+        state.completed_requests += 1;
         self.0.1.notify_one();
-        if state.answering == 0 {
-            state.phase = Phase::Idle;
-            state.since = Instant::now();
+        if state.requests_in_flight == 0 {
+            state.phase = ConnectionPhase::Idle;
+            state.phase_started_at = Instant::now();
         }
     }
 }
 
-/// A stream that tells its [`Activity`] when bytes come.
+/// A stream that reports received bytes to its [`ConnectionActivity`] and counts them.
 #[derive(Debug)]
-pub struct Watched<S> {
+pub struct MonitoredStream<S> {
     stream: S,
-    activity: Activity,
-    withheld: Option<u16>,
+    activity: ConnectionActivity,
+    received: Arc<AtomicU64>,
+    control_frames: Option<ControlFrameMeter>,
+    suppressed_status: Option<u16>,
 }
 
-impl<S> Watched<S> {
-    pub fn new(stream: S, activity: Activity) -> Self {
-        Self { stream, activity, withheld: None }
+impl<S> MonitoredStream<S> {
+    /// Returns a stream that adds to `received`. `control_frames` limits the frames of an HTTP/2 connection.
+    pub fn new(
+        stream: S,
+        activity: ConnectionActivity,
+        received: Arc<AtomicU64>,
+        control_frames: Option<ControlFrameMeter>,
+    ) -> Self {
+        Self { stream, activity, received, control_frames, suppressed_status: None }
     }
 
-    /// The status of an answer that hyper made by itself, for a request that it could not read. It was not sent: it has no
-    /// body, and ours say what is wrong.
+    /// Returns the status of a response that hyper built for a request that it could not read.
+    ///
+    /// The stream does not send such a response: it has no body, and ours name the cause.
     #[must_use]
-    pub fn withheld(&self) -> Option<u16> {
-        self.withheld
+    pub fn suppressed_status(&self) -> Option<u16> {
+        self.suppressed_status
     }
 
-    /// The stream itself, for what is said after hyper has ended.
-    pub fn raw(&mut self) -> &mut S {
+    /// Returns the inner stream, for a response after hyper closed the connection.
+    pub fn inner_mut(&mut self) -> &mut S {
         &mut self.stream
     }
 
-    fn withhold(&mut self, bytes: &[u8]) -> bool {
-        self.withheld = self.withheld.or_else(|| hypers_own(bytes));
-        self.withheld.is_some()
+    fn suppress_hyper_error(&mut self, bytes: &[u8]) -> bool {
+        self.suppressed_status = self.suppressed_status.or_else(|| parse_hyper_error_status(bytes));
+        self.suppressed_status.is_some()
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for MonitoredStream<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         let result = Pin::new(&mut self.stream).poll_read(cx, buffer);
-        if buffer.filled().len() > before {
-            self.activity.bytes_came();
+        let new_bytes = &buffer.filled()[before..];
+        if !new_bytes.is_empty() {
+            self.activity.record_bytes_received();
+            self.received.fetch_add(new_bytes.len() as u64, Ordering::Relaxed);
+            if self.control_frames.as_mut().is_some_and(|meter| !meter.observe(new_bytes)) {
+                return Poll::Ready(Err(io::Error::other("the client sent too many control frames")));
+            }
         }
         result
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for MonitoredStream<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        if self.withhold(bytes) {
+        if self.suppress_hyper_error(bytes) {
             return Poll::Ready(Ok(bytes.len()));
         }
         Pin::new(&mut self.stream).poll_write(cx, bytes)
@@ -179,7 +202,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
         cx: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        if slices.first().is_some_and(|first| self.withhold(first)) {
+        if slices.first().is_some_and(|first| self.suppress_hyper_error(first)) {
             return Poll::Ready(Ok(slices.iter().map(|slice| slice.len()).sum()));
         }
         Pin::new(&mut self.stream).poll_write_vectored(cx, slices)
@@ -190,8 +213,8 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
     }
 }
 
-/// The status of an HTTP/1 answer without a body that refuses a request: hyper makes these, we never do.
-fn hypers_own(bytes: &[u8]) -> Option<u16> {
+/// Returns the status of an HTTP/1 4xx response without a body: hyper builds these, the daemon never does.
+fn parse_hyper_error_status(bytes: &[u8]) -> Option<u16> {
     let status: u16 = std::str::from_utf8(bytes.strip_prefix(b"HTTP/1.1 ")?.get(..3)?).ok()?.parse().ok()?;
     if !(400..500).contains(&status) {
         return None;
@@ -206,22 +229,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_an_empty_refusal_is_hypers_own() {
-        let own = |text: &str| hypers_own(text.as_bytes());
+    fn only_bodyless_4xx_response_is_hyper_error() {
+        let status = |text: &str| parse_hyper_error_status(text.as_bytes());
         assert_eq!(
-            own(
+            status(
                 "HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r\ncontent-length: 0\r\ndate: x\r\n\r\n"
             ),
             Some(431)
         );
-        assert_eq!(own("HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n"), Some(400));
+        assert_eq!(status("HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n"), Some(400));
         for other in [
             "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n",
             "HTTP/1.1 400 Bad Request\r\ncontent-type: application/json\r\ncontent-length: 20\r\n\r\n",
             "HTTP/1.1 400 Bad Request",
             "",
         ] {
-            assert_eq!(own(other), None, "{other}");
+            assert_eq!(status(other), None, "{other}");
         }
     }
 }

@@ -1,18 +1,25 @@
-//! The life of one connection: handshake, requests, and an end that lets the client read its last answer.
+//! Serves one connection: handshake, requests, and an end that lets the client read its last response.
 
-use super::activity::{Activity, Phase, Watched};
-use super::answer::{self, Answer};
-use super::rejected::Refused;
-use super::{Shared, service, tls};
-use crate::providers::{Reason, Refusal};
+use crate::providers::{Rejection, RejectionReason};
+use crate::server::activity::{ConnectionActivity, ConnectionPhase, MonitoredStream};
+use crate::server::control_frames::ControlFrameMeter;
+use crate::server::place_limits::Standing;
+use crate::server::places::{Applicant, Place};
+use crate::server::rejections::RequestSummary;
+use crate::server::reputation::to_network_prefix;
+use crate::server::response::HttpResponse;
+use crate::server::settings::ServerSettings;
+use crate::server::{ServerState, request, response};
+use crate::tls::certificates::TlsAcceptor;
 use hyper::body::Incoming;
+use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper::{HeaderMap, Request};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use std::convert::Infallible;
 use std::future::poll_fn;
 use std::net::IpAddr;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -22,179 +29,213 @@ use tokio::time::{Instant, sleep_until, timeout};
 use tokio_rustls::server::TlsStream;
 use tracing::debug;
 
-/// After its last answer a client may go on sending what it had begun, so that it reads the answer and no reset: so long.
-const LINGER: Duration = Duration::from_secs(2);
-/// A connection that was accepted may ask once, also while this process ends: so long. Its sender would otherwise have to come again.
-const FIRST_REQUEST: Duration = Duration::from_secs(2);
-/// HTTP/2: how often a silent client is asked whether it is there, and how long it may take to say so.
-const PING_EVERY: Duration = Duration::from_secs(20);
-const PING_PATIENCE: Duration = Duration::from_secs(10);
-/// HTTP/2: how long requests in flight may take after the connection was told to end.
-const GOAWAY_PATIENCE: Duration = Duration::from_secs(10);
+/// Longest time that a client may go on sending after its last response: a reset would discard the response.
+const LINGER_TIMEOUT: Duration = Duration::from_secs(2);
+/// Longest wait for the first request of an accepted connection during shutdown: without it the sender would have to
+/// retry.
+const FIRST_REQUEST_TIMEOUT: Duration = Duration::from_secs(2);
+/// HTTP/2: interval of pings to a silent client.
+const PING_INTERVAL: Duration = Duration::from_secs(20);
+/// HTTP/2: longest wait for the answer to a ping.
+const PING_TIMEOUT: Duration = Duration::from_secs(10);
+/// HTTP/2: longest time that requests in flight may take after a GOAWAY.
+const GOAWAY_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Whether requests on a connection are worked, or told that there are too many connections.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Mode {
-    Serve,
-    Refuse,
+/// The client of a connection.
+pub struct Peer {
+    pub from: IpAddr,
+    /// Its place among the connections; `None`: there are too many, and each request gets a 503.
+    pub place: Option<Place>,
 }
 
-type Stream = TokioIo<Watched<TlsStream<TcpStream>>>;
+impl Peer {
+    /// Returns this client as one that asks for the place of a request.
+    #[must_use]
+    pub fn as_applicant(&self, shared: &ServerState) -> Applicant {
+        let is_settled = self.place.as_ref().is_some_and(Place::is_settled);
+        let standing = if is_settled { Standing::Proven } else { shared.reputation.find_standing(self.from) };
+        let connection = self.place.as_ref().map_or(u64::MAX, Place::id);
+        Applicant { address: to_network_prefix(self.from), connection, standing }
+    }
 
-/// Serves a connection until it ends, is idle too long, or `stop` turns true and its requests are answered.
-pub(super) async fn serve(
+    /// Records that this client sent a valid request, whose place is `request`.
+    pub fn record_proof(&self, request: &Place, shared: &ServerState) {
+        request.settle();
+        if let Some(place) = &self.place {
+            place.settle();
+        }
+        shared.reputation.record_proof(self.from);
+    }
+
+    fn is_rejected(&self) -> bool {
+        self.place.is_none()
+    }
+}
+
+type ConnectionStream = TokioIo<MonitoredStream<TlsStream<TcpStream>>>;
+
+/// Serves a connection until it ends, is idle too long, or `stop` turns true and its requests have responses.
+pub(crate) async fn serve_connection(
     tcp: TcpStream,
-    from: IpAddr,
-    tls: tls::Acceptor,
-    mode: Mode,
-    shared: Arc<Shared>,
+    peer: Arc<Peer>,
+    tls: TlsAcceptor,
+    shared: Arc<ServerState>,
     mut stop: watch::Receiver<bool>,
 ) {
+    let from = peer.from;
     let handshake = timeout(shared.limits.handshake_timeout, tls.accept(tcp));
     let stream = tokio::select! {
         stream = handshake => match stream {
             Ok(Ok(Some(stream))) => stream,
-            Ok(Ok(None)) => return debug!(%from, "answered an authority's challenge"),
-            Ok(Err(error)) => return debug!(%from, "no TLS: {error}"),
+            Ok(Ok(None)) => return debug!(%from, "answered an ACME challenge"),
+            Ok(Err(error)) => return debug!(%from, "the TLS handshake failed: {error}"),
             Err(_late) => return debug!(%from, "the TLS handshake took too long"),
         },
         () = async {
             let _ = stop.wait_for(|stop| *stop).await;
-            tokio::time::sleep(FIRST_REQUEST).await;
+            tokio::time::sleep(FIRST_REQUEST_TIMEOUT).await;
         } => return,
     };
-    let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-    // On HTTP/2 bytes between requests are frames of the connection itself, so only idleness is watched there: the size
-    // of headers is limited by h2, and the body by its own time.
-    let activity = Activity::new(!http2);
-    let stream = TokioIo::new(Watched::new(stream, activity.clone()));
-    if http2 {
-        Box::pin(serve_http2(stream, from, mode, activity, shared, stop)).await;
+    let is_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+    // On HTTP/2 the bytes between requests are frames of the connection itself, so the daemon watches only idleness
+    // there: h2 limits the size of headers, and the body has its own timeout.
+    let activity = ConnectionActivity::new(!is_http2);
+    let control_frames = is_http2.then(|| ControlFrameMeter::new(shared.limits.max_stream_resets));
+    let received = peer.place.as_ref().map(Place::received_bytes).unwrap_or_default();
+    let stream = TokioIo::new(MonitoredStream::new(stream, activity.clone(), received, control_frames));
+    if is_http2 {
+        Box::pin(serve_http2(stream, peer, activity, shared, stop)).await;
     } else {
-        Box::pin(serve_http1(stream, from, mode, activity, shared, stop)).await;
+        Box::pin(serve_http1(stream, peer, activity, shared, stop)).await;
     }
 }
 
 async fn serve_http1(
-    stream: Stream,
-    from: IpAddr,
-    mode: Mode,
-    activity: Activity,
-    shared: Arc<Shared>,
+    stream: ConnectionStream,
+    peer: Arc<Peer>,
+    activity: ConnectionActivity,
+    shared: Arc<ServerState>,
     mut stop: watch::Receiver<bool>,
 ) {
-    let limits = &shared.limits;
-    let (requests, shared_requests) = (activity.clone(), shared.clone());
+    let (limits, from) = (&shared.limits, peer.from);
+    let (requests, shared_requests, request_peer) = (activity.clone(), shared.clone(), peer.clone());
     let service = service_fn(move |request| {
-        let (activity, shared) = (requests.clone(), shared_requests.clone());
-        // Boxed, because only a connection that may be moved gives its stream back below.
+        let (activity, shared, peer) = (requests.clone(), shared_requests.clone(), request_peer.clone());
+        // Boxed: hyper gives back the stream only of a connection that is Unpin, see below.
         Box::pin(async move {
-            let _answering = activity.answering();
-            Ok::<_, Infallible>(respond(request, from, mode, &shared).await)
+            let _guard = activity.begin_request();
+            Ok::<_, Infallible>(respond_to_request(request, &peer, &shared).await)
         })
     });
-    let mut connection = hyper::server::conn::http1::Builder::new()
-        .max_headers(usize::try_from(limits.max_headers).unwrap_or(usize::MAX))
-        .max_buf_size(usize::try_from(limits.max_header_bytes).unwrap_or(usize::MAX))
-        .keep_alive(mode == Mode::Serve)
-        .serve_connection(stream, service);
-    let (mut told, mut stopping) = (false, None);
-    let ended = loop {
+    let mut connection = http1_builder(limits, &peer).serve_connection(stream, service);
+    let (mut is_closing, mut stop_deadline) = (false, None);
+    let end = loop {
         let (_, deadline) = activity.deadline(limits);
-        if !told && stopping.is_some_and(|until| activity.owes_nothing() || until <= Instant::now()) {
-            told = true;
-            std::pin::Pin::new(&mut connection).graceful_shutdown();
+        if !is_closing && stop_deadline.is_some_and(|until| activity.can_shut_down() || until <= Instant::now()) {
+            is_closing = true;
+            Pin::new(&mut connection).graceful_shutdown();
         }
         tokio::select! {
-            result = poll_fn(|cx| connection.poll_without_shutdown(cx)) => break End::Of(result),
+            result = poll_fn(|cx| connection.poll_without_shutdown(cx)) => break ConnectionEnd::Closed(result),
             () = activity.changed() => {}
-            () = wait_until(deadline, limits.header_timeout) => match activity.deadline(limits) {
-                (phase, Some(deadline)) if deadline <= Instant::now() => break End::TooSlow(phase),
+            () = wait_until_deadline(deadline, limits.header_timeout) => match activity.deadline(limits) {
+                (phase, Some(deadline)) if deadline <= Instant::now() => break ConnectionEnd::TimedOut(phase),
                 _ => {}
             },
-            _ = stop.wait_for(|stop| *stop), if stopping.is_none() => stopping = Some(Instant::now() + FIRST_REQUEST),
-            () = wait_until(stopping, limits.idle_timeout), if stopping.is_some() && !told => {}
+            _ = stop.wait_for(|stop| *stop), if stop_deadline.is_none() => {
+                stop_deadline = Some(Instant::now() + FIRST_REQUEST_TIMEOUT);
+            }
+            () = wait_until_deadline(stop_deadline, limits.idle_timeout),
+                if stop_deadline.is_some() && !is_closing => {}
         }
     };
     let mut stream = connection.into_parts().io.into_inner();
-    let refusal = match &ended {
-        End::Of(Ok(())) => None,
-        End::Of(Err(error)) => {
-            debug!(%from, "the connection ended: {error}");
-            stream.withheld().map(|status| service::unreadable(status, &error.to_string()))
-        }
-        End::TooSlow(Phase::Headers) => {
-            let detail = format!("the headers took longer than {} ms", limits.header_timeout.as_millis());
-            Some(Refusal::new(Reason::HeadersTooSlow, detail))
-        }
-        End::TooSlow(_) => {
-            debug!(%from, "closed an idle connection");
-            None
-        }
-    };
-    if let Some(refusal) = refusal {
+    if let Some(rejection) = rejection_at_end(&end, stream.suppressed_status(), from, limits) {
         let headers = HeaderMap::new();
-        let request = Refused { from, method: "?", path: "?", headers: &headers, body: &[] };
-        shared.rejected.note(request, &refusal);
-        // Past `Watched`, which would take it for hyper's.
-        let _ = stream.raw().write_all(&answer::last_words(&refusal)).await;
+        let request = RequestSummary { from, method: "?", path: "?", headers: &headers, body: &[] };
+        shared.rejections.record(request, &rejection);
+        // Not through `MonitoredStream`, which would suppress it as one of hyper's.
+        let _ = stream.inner_mut().write_all(&response::raw_error_response(&rejection)).await;
     }
-    let _ = timeout(LINGER, async {
+    let _ = timeout(LINGER_TIMEOUT, async {
         stream.shutdown().await?;
-        let mut rest = vec![0; 16 << 10];
-        while stream.read(&mut rest).await? > 0 {}
+        let mut discarded = vec![0; 16 << 10];
+        while stream.read(&mut discarded).await? > 0 {}
         std::io::Result::Ok(())
     })
     .await;
 }
 
-enum End {
-    Of(hyper::Result<()>),
-    TooSlow(Phase),
+fn http1_builder(limits: &ServerSettings, peer: &Peer) -> http1::Builder {
+    let mut builder = http1::Builder::new();
+    builder
+        .max_headers(usize::try_from(limits.max_headers).unwrap_or(usize::MAX))
+        .max_buf_size(usize::try_from(limits.max_header_bytes).unwrap_or(usize::MAX))
+        .keep_alive(!peer.is_rejected());
+    builder
+}
+
+enum ConnectionEnd {
+    Closed(hyper::Result<()>),
+    TimedOut(ConnectionPhase),
+}
+
+/// Returns the rejection to send at the end of an HTTP/1 connection: for unreadable or slow headers.
+fn rejection_at_end(
+    end: &ConnectionEnd,
+    suppressed_status: Option<u16>,
+    from: IpAddr,
+    limits: &ServerSettings,
+) -> Option<Rejection> {
+    match end {
+        ConnectionEnd::Closed(Ok(())) => None,
+        ConnectionEnd::Closed(Err(error)) => {
+            debug!(%from, "the connection ended: {error}");
+            suppressed_status.map(|status| request::classify_unreadable_request(status, &error.to_string()))
+        }
+        ConnectionEnd::TimedOut(ConnectionPhase::ReadingHeaders) => {
+            let detail = format!("the headers took longer than {} ms", limits.header_timeout.as_millis());
+            Some(Rejection::new(RejectionReason::HeadersTooSlow, detail))
+        }
+        ConnectionEnd::TimedOut(_) => {
+            debug!(%from, "closed an idle connection");
+            None
+        }
+    }
 }
 
 async fn serve_http2(
-    stream: Stream,
-    from: IpAddr,
-    mode: Mode,
-    activity: Activity,
-    shared: Arc<Shared>,
+    stream: ConnectionStream,
+    peer: Arc<Peer>,
+    activity: ConnectionActivity,
+    shared: Arc<ServerState>,
     mut stop: watch::Receiver<bool>,
 ) {
-    let limits = &shared.limits;
-    let (requests, shared_requests) = (activity.clone(), shared.clone());
+    let (limits, from) = (&shared.limits, peer.from);
+    let (requests, shared_requests, request_peer) = (activity.clone(), shared.clone(), peer.clone());
     let service = service_fn(move |request| {
-        let (activity, shared) = (requests.clone(), shared_requests.clone());
+        let (activity, shared, peer) = (requests.clone(), shared_requests.clone(), request_peer.clone());
         async move {
-            let _answering = activity.answering();
-            Ok::<_, Infallible>(respond(request, from, mode, &shared).await)
+            let _guard = activity.begin_request();
+            Ok::<_, Infallible>(respond_to_request(request, &peer, &shared).await)
         }
     });
-    let small = |number: u64| u32::try_from(number).unwrap_or(u32::MAX);
-    let resets = usize::try_from(limits.max_stream_resets).unwrap_or(usize::MAX);
-    let connection = hyper::server::conn::http2::Builder::new(TokioExecutor::new())
-        .timer(TokioTimer::new())
-        .max_concurrent_streams(small(limits.max_streams))
-        .max_header_list_size(small(limits.max_header_bytes))
-        .max_pending_accept_reset_streams(resets)
-        .max_local_error_reset_streams(resets)
-        .keep_alive_interval(PING_EVERY)
-        .keep_alive_timeout(PING_PATIENCE)
-        .serve_connection(stream, service);
-    let mut connection = pin!(connection);
-    let (mut last_call, mut stopping) = (None, None);
+    let mut connection = pin!(http2_builder(limits).serve_connection(stream, service));
+    let (mut close_deadline, mut stop_deadline) = (None, None);
     loop {
-        let (_, idle) = activity.deadline(limits);
-        if last_call.is_none() && stopping.is_some_and(|until| activity.owes_nothing() || until <= Instant::now()) {
+        let (_, idle_deadline) = activity.deadline(limits);
+        if close_deadline.is_none()
+            && stop_deadline.is_some_and(|until| activity.can_shut_down() || until <= Instant::now())
+        {
             connection.as_mut().graceful_shutdown();
-            last_call = Some(Instant::now() + limits.shutdown_timeout.max(GOAWAY_PATIENCE));
+            close_deadline = Some(Instant::now() + limits.shutdown_timeout.max(GOAWAY_TIMEOUT));
         }
         tokio::select! {
             () = activity.changed() => {
-                // Refused once is enough said: on the next connection there may be a place.
-                if mode == Mode::Refuse && activity.answered() > 0 && last_call.is_none() {
+                // One 503 is enough for this connection: the next one may get a permit.
+                if peer.is_rejected() && activity.completed_requests() > 0 && close_deadline.is_none() {
                     connection.as_mut().graceful_shutdown();
-                    last_call = Some(Instant::now() + GOAWAY_PATIENCE);
+                    close_deadline = Some(Instant::now() + GOAWAY_TIMEOUT);
                 }
             }
             result = connection.as_mut() => {
@@ -203,30 +244,48 @@ async fn serve_http2(
                 }
                 return;
             }
-            () = wait_until(last_call.or(idle), limits.idle_timeout) => {
-                if last_call.is_some_and(|deadline| deadline <= Instant::now()) {
-                    return debug!(%from, "closed: requests did not end after the connection was told to");
+            () = wait_until_deadline(close_deadline.or(idle_deadline), limits.idle_timeout) => {
+                if close_deadline.is_some_and(|deadline| deadline <= Instant::now()) {
+                    return debug!(%from, "closed a connection: its requests did not end after the GOAWAY");
                 }
-                let idle = matches!(activity.deadline(limits), (_, Some(deadline)) if deadline <= Instant::now());
-                if last_call.is_none() && idle {
+                let is_idle = matches!(activity.deadline(limits), (_, Some(deadline)) if deadline <= Instant::now());
+                if close_deadline.is_none() && is_idle {
                     connection.as_mut().graceful_shutdown();
-                    last_call = Some(Instant::now() + GOAWAY_PATIENCE);
+                    close_deadline = Some(Instant::now() + GOAWAY_TIMEOUT);
                 }
             }
-            _ = stop.wait_for(|stop| *stop), if stopping.is_none() => stopping = Some(Instant::now() + FIRST_REQUEST),
-            () = wait_until(stopping, limits.idle_timeout), if stopping.is_some() && last_call.is_none() => {}
+            _ = stop.wait_for(|stop| *stop), if stop_deadline.is_none() => {
+                stop_deadline = Some(Instant::now() + FIRST_REQUEST_TIMEOUT);
+            }
+            () = wait_until_deadline(stop_deadline, limits.idle_timeout),
+                if stop_deadline.is_some() && close_deadline.is_none() => {}
         }
     }
 }
 
-async fn respond(request: Request<Incoming>, from: IpAddr, mode: Mode, shared: &Shared) -> Answer {
-    match mode {
-        Mode::Serve => service::answer(request, from, shared).await,
-        Mode::Refuse => answer::unavailable("too many connections"),
-    }
+fn http2_builder(limits: &ServerSettings) -> http2::Builder<TokioExecutor> {
+    let saturate = |number: u64| u32::try_from(number).unwrap_or(u32::MAX);
+    let resets = usize::try_from(limits.max_stream_resets).unwrap_or(usize::MAX);
+    let mut builder = http2::Builder::new(TokioExecutor::new());
+    builder
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(saturate(limits.max_streams))
+        .max_header_list_size(saturate(limits.max_header_bytes))
+        .max_pending_accept_reset_streams(resets)
+        .max_local_error_reset_streams(resets)
+        .keep_alive_interval(PING_INTERVAL)
+        .keep_alive_timeout(PING_TIMEOUT);
+    builder
 }
 
-/// Until `deadline`, or for `otherwise` when there is none: then the caller looks again.
-async fn wait_until(deadline: Option<Instant>, otherwise: Duration) {
-    sleep_until(deadline.unwrap_or_else(|| Instant::now() + otherwise)).await;
+async fn respond_to_request(request: Request<Incoming>, peer: &Peer, shared: &ServerState) -> HttpResponse {
+    if peer.is_rejected() {
+        return response::unavailable_response("too many connections");
+    }
+    request::handle_request(request, peer, shared).await
+}
+
+/// Waits until `deadline`, or for `fallback` if there is none: then the caller checks again.
+async fn wait_until_deadline(deadline: Option<Instant>, fallback: Duration) {
+    sleep_until(deadline.unwrap_or_else(|| Instant::now() + fallback)).await;
 }

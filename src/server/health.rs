@@ -1,58 +1,61 @@
-//! `GET /healthz`: whether an event could be stored now, found out by storing something.
+//! `GET /healthz`: checks by a synced write whether events can be stored now.
 
-use crate::store::writer::Kind;
+use crate::store::db::writer::WriteClass;
 use crate::store::{Store, StoreError};
 use std::time::{Duration, Instant};
 use tokio::sync::Mutex;
 use tokio::time::timeout;
 use tracing::{error, info};
 
-/// Answers younger than this are given again, so that a flood of questions costs one write in this time.
-const FRESH: Duration = Duration::from_millis(500);
+/// Lifetime of a cached result: a flood of requests costs one write in this time.
+const PROBE_CACHE_LIFETIME: Duration = Duration::from_millis(500);
 
-/// The last finding. The lock is held while the probe writes: whoever asks meanwhile gets its result.
-pub struct Health {
+/// The probe with its last result. It holds the lock while it writes: concurrent callers get the same result.
+pub struct HealthProbe {
     store: Store,
-    patience: Duration,
-    last: Mutex<Option<(Instant, Result<(), StoreError>)>>,
+    probe_timeout: Duration,
+    last_result: Mutex<Option<(Instant, Result<(), StoreError>)>>,
 }
 
-impl Health {
+impl HealthProbe {
     #[must_use]
-    pub fn new(store: Store, patience: Duration) -> Self {
-        Self { store, patience, last: Mutex::new(None) }
+    pub fn new(store: Store, probe_timeout: Duration) -> Self {
+        Self { store, probe_timeout, last_result: Mutex::new(None) }
     }
 
-    /// Whether the writer does what it is there for, also where nothing new is taken because the disk is nearly full: what the
-    /// service manager's watchdog is fed by.
+    /// Checks whether the writer works, for the watchdog of the service manager.
+    ///
+    /// Returns true also when the store refuses new events because the disk is nearly full.
     pub async fn is_alive(&self) -> bool {
-        matches!(timeout(self.patience, self.store.probe(Kind::Upkeep)).await, Ok(Ok(())))
+        matches!(timeout(self.probe_timeout, self.store.write_probe(WriteClass::Maintain)).await, Ok(Ok(())))
     }
 
-    /// Writes a row, synced like any event's.
+    /// Writes a row, synced as an event is. Reuses a result younger than half a second.
     ///
     /// # Errors
-    /// Why nothing can be stored now.
+    /// The reason why the daemon cannot store events now.
     pub async fn check(&self) -> Result<(), StoreError> {
-        let mut last = self.last.lock().await;
-        if let Some((at, finding)) = &*last
-            && at.elapsed() < FRESH
+        let mut last = self.last_result.lock().await;
+        if let Some((at, result)) = &*last
+            && at.elapsed() < PROBE_CACHE_LIFETIME
         {
-            return finding.clone();
+            return result.clone();
         }
-        let finding = timeout(self.patience, self.store.probe(Kind::Intake))
+        let result = timeout(self.probe_timeout, self.store.write_probe(WriteClass::Insert))
             .await
-            .unwrap_or_else(|_late| Err(StoreError::Busy { waited: self.patience }))
-            // A file that is damaged may still take this one row.
+            .unwrap_or_else(|_late| Err(StoreError::Busy { waited: self.probe_timeout }))
+            // A damaged file may still accept this one row.
             .and_then(|()| self.store.writer.damage().map_or(Ok(()), Err));
-        // Told once for each finding, however often it is asked for.
-        let before = last.as_ref().map(|(_, before)| before.is_ok());
-        match &finding {
-            Err(reason) if before != Some(false) => error!("/healthz says 503: {reason}"),
-            Ok(()) if before == Some(false) => info!("/healthz says 200 again: events can be stored"),
+        // One log line for each change, however often somebody asks.
+        let was_healthy = last.as_ref().map(|(_, before)| before.is_ok());
+        match &result {
+            Err(reason) if was_healthy != Some(false) => {
+                error!("/healthz answers 503, the daemon cannot store events: {reason}");
+            }
+            Ok(()) if was_healthy == Some(false) => info!("/healthz answers 200 again, the daemon stores events"),
             _ => {}
         }
-        *last = Some((Instant::now(), finding.clone()));
-        finding
+        *last = Some((Instant::now(), result.clone()));
+        result
     }
 }

@@ -1,9 +1,11 @@
-//! Accepting connections, counting them, and letting them end.
+//! Accepts connections, counts them, and drains them at shutdown.
 
-use super::by_address::ByAddress;
-use super::challenge::Challenges;
-use super::connection::{self, Mode};
-use super::{Shared, tls};
+use crate::server::connection::Peer;
+use crate::server::places::Applicant;
+use crate::server::reputation::to_network_prefix;
+use crate::server::{ServerState, connection};
+use crate::tls::certificates::{CertificateResolver, TlsAcceptor};
+use crate::tls::challenge::ChallengeResolver;
 use listenfd::ListenFd;
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 use std::io;
@@ -14,85 +16,92 @@ use tokio::net::TcpListener;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
-use tracing::{error, info, warn};
+use tracing::{debug, error, info, warn};
 
-/// Connections that the kernel keeps until they are accepted.
-const BACKLOG: i32 = 1024;
-/// Connections over the limit that are still told 503; more than these are closed without a word.
-const REFUSED_AT_ONCE: usize = 64;
-/// The wait after accepting failed: the usual reason is that file descriptors ran out.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// Most connections that the kernel queues until the daemon accepts them.
+const LISTEN_BACKLOG: i32 = 1024;
+/// Most connections over the limit that get a 503. The daemon closes further ones without a response.
+const REJECTED_CONNECTIONS_MAX: usize = 64;
+/// Pause after a failed accept; the usual reason is that file descriptors ran out.
+const ACCEPT_ERROR_PAUSE: Duration = Duration::from_millis(100);
 
 /// Opens the public port.
 ///
 /// # Errors
-/// When the address is not ours or the port is taken or needs rights.
-pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+/// If the address is not this machine's, the port is in use, or the port needs privileges.
+pub fn bind_listener(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-    // A restart must not wait for the last connections' TIME_WAIT.
+    // A restart must not wait for the TIME_WAIT of the last connections.
     socket.set_reuse_address(true)?;
     socket.set_nonblocking(true)?;
     socket.bind(&SockAddr::from(address))?;
-    socket.listen(BACKLOG)?;
+    socket.listen(LISTEN_BACKLOG)?;
     TcpListener::from_std(socket.into())
 }
 
-/// The sockets that the service manager holds for us: they stay open while this process is replaced by the next, so that no
-/// connection is refused. None without one.
+/// Returns the sockets that the service manager passed to this process (`sd_listen_fds(3)`); none without a service
+/// manager.
 ///
-/// To be called once, before there are threads: it takes what says so out of the environment.
+/// The service manager keeps them open while another process replaces this one, so that it refuses no connection.
+///
+/// Call this once, before the process starts threads: it removes environment variables.
 ///
 /// # Errors
-/// When one of them is no TCP listener.
-pub fn inherited() -> io::Result<Vec<std::net::TcpListener>> {
+/// If one of the sockets is not a TCP listener.
+pub fn take_inherited_listeners() -> io::Result<Vec<std::net::TcpListener>> {
     let mut sockets = ListenFd::from_env();
-    let mut found = Vec::new();
-    for place in 0..sockets.len() {
-        if let Some(listener) = sockets.take_tcp_listener(place)? {
+    let mut listeners = Vec::new();
+    for index in 0..sockets.len() {
+        if let Some(listener) = sockets.take_tcp_listener(index)? {
             listener.set_nonblocking(true)?;
-            found.push(listener);
+            listeners.push(listener);
         }
     }
-    Ok(found)
+    Ok(listeners)
 }
 
-/// Accepts until `stop` turns true, then waits for the connections to end, at most `server.shutdown_timeout`.
-pub async fn run(
+/// Accepts connections until `stop` turns true, then waits for them to end, at most `server.shutdown_timeout`.
+pub async fn run_server(
     listeners: Vec<TcpListener>,
-    certificate: tls::Holder,
-    challenges: Challenges,
-    shared: Arc<Shared>,
+    certificate: CertificateResolver,
+    challenges: ChallengeResolver,
+    shared: Arc<ServerState>,
     stop: watch::Receiver<bool>,
 ) {
-    let acceptor = tls::Acceptor::new(&certificate, &challenges);
-    let counts = Counts::new(&shared);
-    // Every connection holds a sender; when the last is dropped, all have ended.
-    let (alive, mut ended) = mpsc::channel::<()>(1);
-    let mut accepting = JoinSet::new();
+    let tls = TlsAcceptor::new(&certificate, &challenges);
+    let rejected = Arc::new(Semaphore::new(REJECTED_CONNECTIONS_MAX));
+    // Every connection has a sender. The channel closes when the last connection drops its own.
+    let (drain_guard, mut drained) = mpsc::channel::<()>(1);
+    let mut accept_loops = JoinSet::new();
     for listener in listeners {
-        let door =
-            Door { acceptor: acceptor.clone(), counts: counts.clone(), shared: shared.clone(), alive: alive.clone() };
-        accepting.spawn(door.accept(listener, stop.clone()));
+        let acceptor = ConnectionAcceptor {
+            tls: tls.clone(),
+            rejected: rejected.clone(),
+            shared: shared.clone(),
+            drain_guard: drain_guard.clone(),
+        };
+        accept_loops.spawn(acceptor.run(listener, stop.clone()));
     }
-    drop(alive);
-    // The port is closed before the draining: new senders are refused at once and come again, or wait for the next process.
-    accepting.join_all().await;
-    match timeout(shared.limits.shutdown_timeout, ended.recv()).await {
-        Ok(_) => info!("all connections have ended"),
-        Err(_late) => warn!("connections were cut off after server.shutdown_timeout; their senders will come again"),
+    drop(drain_guard);
+    // The port closes before the drain: the kernel refuses new senders at once and they retry, or they wait for the
+    // next process.
+    accept_loops.join_all().await;
+    match timeout(shared.limits.shutdown_timeout, drained.recv()).await {
+        Ok(_) => info!("all connections ended"),
+        Err(_late) => warn!("the daemon closed connections after server.shutdown_timeout; their senders will retry"),
     }
 }
 
-/// Where connections come in.
-struct Door {
-    acceptor: tls::Acceptor,
-    counts: Counts,
-    shared: Arc<Shared>,
-    alive: mpsc::Sender<()>,
+/// The accept loop of one listener.
+struct ConnectionAcceptor {
+    tls: TlsAcceptor,
+    rejected: Arc<Semaphore>,
+    shared: Arc<ServerState>,
+    drain_guard: mpsc::Sender<()>,
 }
 
-impl Door {
-    async fn accept(self, listener: TcpListener, mut stop: watch::Receiver<bool>) {
+impl ConnectionAcceptor {
+    async fn run(self, listener: TcpListener, mut stop: watch::Receiver<bool>) {
         loop {
             let accepted = tokio::select! {
                 accepted = listener.accept() => accepted,
@@ -101,53 +110,42 @@ impl Door {
             let (tcp, from) = match accepted {
                 Ok((tcp, from)) => (tcp, from.ip().to_canonical()),
                 Err(error) => {
-                    error!("no connection can be accepted, senders wait: {error}");
-                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                    error!("the daemon cannot accept connections; senders wait: {error}");
+                    tokio::time::sleep(ACCEPT_ERROR_PAUSE).await;
                     continue;
                 }
             };
-            let Some((place, mode)) = self.counts.admit(from) else { continue };
-            // Answers are one small write each: waiting to fill a packet would only delay them.
+            let Some((peer, permit)) = self.admit(from) else { continue };
+            // A response is one small write: waiting to fill a packet would only delay it.
             let _ = tcp.set_nodelay(true);
-            let (acceptor, shared, stop, alive) =
-                (self.acceptor.clone(), self.shared.clone(), stop.clone(), self.alive.clone());
+            let (tls, shared, stop, drain_guard) =
+                (self.tls.clone(), self.shared.clone(), stop.clone(), self.drain_guard.clone());
             tokio::spawn(async move {
-                // Boxed: the future of a connection is large, and the task is moved around.
-                Box::pin(connection::serve(tcp, from, acceptor, mode, shared, stop)).await;
-                drop((place, alive));
+                // Boxed: the future of a connection is large, and the runtime moves the task.
+                let serving = Box::pin(connection::serve_connection(tcp, peer.clone(), tls, shared, stop));
+                match &peer.place {
+                    None => serving.await,
+                    Some(place) => tokio::select! {
+                        () = serving => {}
+                        () = place.evicted() => debug!(%from, "closed an unproven connection to admit another"),
+                    },
+                }
+                drop((permit, drain_guard));
             });
         }
     }
-}
 
-/// How many connections there are, in all and by address.
-#[derive(Clone)]
-struct Counts {
-    all: Arc<Semaphore>,
-    refused: Arc<Semaphore>,
-    by_address: ByAddress,
-}
-
-/// A connection's places in the counts, given back when it goes.
-type Place = (OwnedSemaphorePermit, Option<super::by_address::Place>);
-
-impl Counts {
-    fn new(shared: &Shared) -> Self {
-        let max = usize::try_from(shared.limits.max_connections).unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS);
-        Self {
-            all: Arc::new(Semaphore::new(max)),
-            refused: Arc::new(Semaphore::new(REFUSED_AT_ONCE)),
-            by_address: ByAddress::new(shared.limits.max_connections_per_address),
+    /// Returns a client with a place, or with the permit to answer it with 503; None if even those are used up.
+    fn admit(&self, from: IpAddr) -> Option<(Arc<Peer>, Option<OwnedSemaphorePermit>)> {
+        let standing = self.shared.reputation.find_standing(from);
+        // A connection is its own: only requests share one.
+        let applicant = Applicant { address: to_network_prefix(from), connection: u64::MAX, standing };
+        match self.shared.connections.admit(applicant) {
+            Ok(place) => Some((Arc::new(Peer { from, place: Some(place) }), None)),
+            Err(_shortage) => {
+                let permit = self.rejected.clone().try_acquire_owned().ok()?;
+                Some((Arc::new(Peer { from, place: None }), Some(permit)))
+            }
         }
-    }
-
-    fn admit(&self, from: IpAddr) -> Option<(Place, Mode)> {
-        if let Some(place) = self.by_address.enter(from)
-            && let Ok(permit) = self.all.clone().try_acquire_owned()
-        {
-            return Some(((permit, Some(place)), Mode::Serve));
-        }
-        let permit = self.refused.clone().try_acquire_owned().ok()?;
-        Some(((permit, None), Mode::Refuse))
     }
 }

@@ -1,94 +1,97 @@
 //! The public listener: TCP, TLS, HTTP, and every limit on them.
 //!
-//! - [`listener`] accepts, counts connections and drains them at the end; [`connection`] is the life of one.
-//! - [`service`] is one request, from its route to its answer; its module doc lists the routes.
-//! - [`by_address`] counts what each address has, so that one host cannot take everybody's places.
-//! - [`body`] reads a body within its limits; [`answer`] writes every answer there is.
-//! - [`tls`] holds the certificate and reads it again; [`health`] and [`rejected`] are what their names say.
+//! - [`listener`] accepts connections, counts them and drains them at shutdown; [`connection`] serves one.
+//! - [`activity`] records what a connection is doing, for its time limits.
+//! - [`request`] answers one request; its module doc lists the routes.
+//! - [`places`] shares connections, requests and body memory between clients; [`reputation`] knows the addresses that
+//!   delivered valid webhooks.
+//! - [`control_frames`] limits the frames of HTTP/2 that carry no request.
+//! - [`body`] reads a body within its limits; [`response`] builds every response.
+//! - [`health`] checks by a write whether events can be stored; [`rejections`] records refused requests.
 //!
-//! Every limit is a field of [`crate::config::sections::Server`]. Over a limit the answer is fast and nothing grows.
+//! Every limit is a field of [`ServerSettings`]. Over a limit the daemon answers fast, and nothing grows.
 
 pub mod activity;
-pub mod answer;
 pub mod body;
-pub mod by_address;
-pub mod challenge;
 pub mod connection;
-pub mod expiry;
+pub mod control_frames;
 pub mod health;
 pub mod listener;
-pub mod rejected;
-pub mod service;
-pub mod tls;
+pub mod place_limits;
+pub mod places;
+pub mod rejections;
+pub mod reputation;
+pub mod request;
+pub mod response;
+pub mod settings;
 
-use crate::config::sections::Server as Limits;
-use crate::providers::Providers;
-use crate::providers::sps::Asking;
-use crate::sps::schedule::Request;
+use crate::edi_poll::schedule::PollRequest;
+use crate::providers::WebhookVerifiers;
+use crate::providers::edi::PollAuth;
+use crate::server::place_limits::PlaceLimits;
+use crate::server::places::Places;
+use crate::server::reputation::Reputation;
+use crate::server::settings::ServerSettings;
 use crate::store::Store;
 use std::sync::{Arc, RwLock};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::mpsc;
 
-/// Who may come in, and by which secrets.
-pub struct Doors {
-    pub providers: Providers,
-    /// Of `POST /api/sps/poll`; `None`: nobody may ask from outside.
-    pub asking: Option<Asking>,
+/// Checks for webhook and poll requests.
+pub struct Authenticators {
+    pub providers: WebhookVerifiers,
+    /// Check for `POST /api/sps/poll`; `None`: the daemon refuses poll requests.
+    pub poll_auth: Option<PollAuth>,
 }
 
-/// What every connection and request shares.
-pub struct Shared {
-    pub limits: Limits,
-    /// Replaced as a whole when the configuration is read again.
-    doors: RwLock<Arc<Doors>>,
+/// State that all connections and requests share.
+pub struct ServerState {
+    pub limits: ServerSettings,
+    /// A reload replaces it as a whole.
+    authenticators: RwLock<Arc<Authenticators>>,
     pub store: Store,
-    /// `worker.max_attempts`, written with each event.
+    /// `worker.max_attempts`, stored with each event.
     pub max_attempts: u32,
-    pub health: health::Health,
-    pub rejected: rejected::Recorder,
-    /// Who makes polls; `None`: EDI is not configured.
-    pub polls: Option<mpsc::Sender<Request>>,
-    /// A permit a request in flight.
-    pub requests: Arc<Semaphore>,
-    pub requests_by_address: by_address::ByAddress,
-    /// A permit a KiB of body in memory.
-    pub buffers: Arc<Semaphore>,
+    pub health: health::HealthProbe,
+    pub rejections: rejections::RejectionRecorder,
+    /// Requests to the poller; `None`: EDI is not configured.
+    pub poll_requests: Option<mpsc::Sender<PollRequest>>,
+    pub connections: Places,
+    /// The requests in flight, with the memory of their bodies.
+    pub requests: Places,
+    pub reputation: Reputation,
 }
 
-impl Shared {
-    /// Who may deliver and ask, as of now.
+impl ServerState {
+    /// Returns the authenticators that are valid now.
     #[must_use]
-    pub fn doors(&self) -> Arc<Doors> {
-        self.doors.read().expect("nothing panics while it holds them").clone()
+    pub fn authenticators(&self) -> Arc<Authenticators> {
+        self.authenticators.read().expect("nothing panics while it holds the lock").clone()
     }
 
-    /// From the next request on these are asked; requests in flight keep theirs.
-    pub fn replace_doors(&self, doors: Doors) {
-        *self.doors.write().expect("nothing panics while it holds them") = Arc::new(doors);
+    /// Replaces the authenticators for new requests; requests in flight keep theirs.
+    pub fn replace_authenticators(&self, authenticators: Authenticators) {
+        *self.authenticators.write().expect("nothing panics while it holds the lock") = Arc::new(authenticators);
     }
 
     #[must_use]
     pub fn new(
-        limits: Limits,
-        doors: Doors,
+        limits: ServerSettings,
+        authenticators: Authenticators,
         store: Store,
         max_attempts: u32,
-        polls: Option<mpsc::Sender<Request>>,
+        poll_requests: Option<mpsc::Sender<PollRequest>>,
     ) -> Self {
-        let permits = |number: u64| {
-            Arc::new(Semaphore::new(usize::try_from(number).unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS)))
-        };
         Self {
-            requests: permits(limits.max_requests),
-            requests_by_address: by_address::ByAddress::new(limits.max_requests_per_address),
-            buffers: permits(limits.max_buffered_bytes / body::PERMIT_BYTES),
-            health: health::Health::new(store.clone(), limits.answer_timeout),
-            rejected: rejected::Recorder::new(store.clone()),
+            connections: Places::new("connections", PlaceLimits::for_connections(&limits)),
+            requests: Places::new("requests", PlaceLimits::for_requests(&limits)),
+            reputation: Reputation::new(limits.trusted_networks.clone()),
+            health: health::HealthProbe::new(store.clone(), limits.answer_timeout),
+            rejections: rejections::RejectionRecorder::new(store.clone()),
             limits,
-            doors: RwLock::new(Arc::new(doors)),
+            authenticators: RwLock::new(Arc::new(authenticators)),
             store,
             max_attempts,
-            polls,
+            poll_requests,
         }
     }
 }

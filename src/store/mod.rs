@@ -1,88 +1,64 @@
-//! The one SQLite file: event store, queue and ERP tables. The only module with SQL connections.
+//! The SQLite database: event store, queue and ERP tables in one file. Only this module has SQL connections.
 //!
-//! - [`open`] makes connections and is the only code that does; [`migrate`] brings a file to this version's schema.
-//! - [`writer`] owns the one connection that writes, in one thread, and commits what has gathered as one transaction.
-//! - [`receive`], [`claims`] and [`rejections`] are the statements that write; they take a transaction. What completing an
-//!   event writes is in [`changes`]: the ERP's tables ([`tables`]) by way of [`projection`], the
-//!   audit trail [`system_log`] and its [`alerts`]. [`deliveries`] is how it is handed on, [`erasure`] how it goes ([`personal`]: out of which
-//!   tables; [`mentions`]: out of which bodies that nothing else leads to).
-//! - [`reader`] is the read-only pool, [`events`] and [`stats`] are its queries: they page by key and count nothing.
+//! - [`db`] opens the file, migrates it, writes, reads, makes checkpoints and backups. [`db::open`] opens every
+//!   connection. [`db::writer`] owns the one connection that writes; [`db::reader`] is the pool of read-only
+//!   connections.
+//! - [`events`] receives, reads, searches and counts events. Its lists page by key and never count rows.
+//! - [`leases`] claims events, deliveries and remote files, and records how each attempt ended.
+//! - [`erp`] folds the changes of completed events into the ERP tables.
+//! - [`audit`] keeps the audit trail and its alerts. [`privacy`] redacts personal data.
 //!
-//! Nothing here knows HTTP, and nothing here decides what an event means.
+//! A function that writes takes the connection of the writer's transaction. This module knows nothing of HTTP, and it
+//! does not decide the meaning of an event: the handlers do.
 
-pub mod alerts;
-pub mod backup;
-pub mod changes;
-mod checkpoints;
-pub mod checkup;
-pub mod claims;
-mod damage;
-pub mod deliveries;
-pub mod destination_states;
-pub mod envelope;
-pub mod erasure;
-pub mod error;
+pub mod audit;
+pub mod db;
+pub mod erp;
 pub mod events;
-pub mod mappings;
-pub mod mentions;
-pub mod migrate;
-pub mod open;
-pub mod outgoing;
-pub mod personal;
+pub mod leases;
 pub mod privacy;
-pub mod projection;
-pub mod prune;
-pub mod purchase_order_views;
-pub mod purchase_orders;
-pub mod reader;
-pub mod receive;
-pub mod rejections;
-pub mod scrub;
-pub mod search;
-pub mod sent;
-pub mod sps_files;
-pub mod sps_mappings;
-pub mod stats;
-pub mod system_log;
-pub mod tables;
-pub mod writer;
 
-pub use error::StoreError;
+pub use db::error::StoreError;
 
-use crate::clock::{self, Clock};
-use alerts::LoginErrors;
-use reader::Reader;
+use crate::clock;
+use crate::clock::Clock;
+use audit::alerts::LoginErrorThreshold;
+use db::reader::Reader;
+use db::writer::{Writer, WriterOptions};
 use rusqlite::Connection;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::watch;
-use writer::{Writer, WriterOptions};
 
-/// How a store is opened.
+/// How long opening the database waits for the lock of another process, which may be creating or upgrading it.
+const OPEN_TIMEOUT: Duration = Duration::from_secs(30);
+const OPEN_RETRY_INTERVAL: Duration = Duration::from_millis(20);
+
+/// Settings of an open store: the database file, its limits and its WAL policy.
 #[derive(Debug, Clone)]
 pub struct StoreOptions {
     pub path: PathBuf,
-    /// How long a write waits for somebody else's lock before it is given up.
+    /// Longest wait of a write for another process's lock.
     pub busy_timeout: Duration,
-    /// Most jobs that wait for the writer; one more is refused at once.
+    /// Most jobs that wait for the writer; the store refuses one more at once.
     pub queue_max: usize,
     /// Most jobs in one transaction: bounds how long one commit holds the lock.
     pub batch_max: usize,
-    /// The WAL is copied back into the database when it is larger than this.
+    /// Size of the WAL, in bytes, above which a checkpoint copies it into the database.
     pub wal_bytes: u64,
-    /// False: somebody else copies the WAL.
-    pub checkpoints: bool,
-    /// Less free space than this on the file's disk, and nothing new is taken.
+    /// False if another program, such as Litestream, makes the checkpoints.
+    pub checkpoints_enabled: bool,
+    /// Least free space, in bytes, on the disk of the database; below it the store refuses new events.
     pub free_bytes_min: u64,
-    /// Connections for reading.
+    /// Most read-only connections.
     pub readers: u32,
-    /// When failed logins raise an alert.
-    pub login_errors: LoginErrors,
+    /// How many failed logins raise an alert.
+    pub login_error_threshold: LoginErrorThreshold,
 }
 
 impl StoreOptions {
-    /// The defaults, for the file at `path`.
+    /// Returns the defaults for the file at `path`.
     #[must_use]
     pub fn new(path: impl Into<PathBuf>) -> Self {
         Self {
@@ -91,48 +67,56 @@ impl StoreOptions {
             queue_max: 1024,
             batch_max: 256,
             wal_bytes: 32 << 20,
-            checkpoints: true,
+            checkpoints_enabled: true,
             free_bytes_min: 64 << 20,
             readers: 4,
-            login_errors: LoginErrors::default(),
+            login_error_threshold: LoginErrorThreshold::default(),
         }
     }
 }
 
-/// A path with something at its end, as SQLite names what it keeps beside a database: `-wal`, `-shm`.
-#[must_use]
-pub fn with_end(path: &Path, end: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(end);
-    name.into()
-}
-
-/// An open database: a writer and readers. Dropping the last clone of the writer ends its thread.
+/// An open database: a writer and a pool of readers. The writer's thread ends when the last clone of the writer is
+/// dropped.
 #[derive(Clone)]
 pub struct Store {
     pub writer: Writer,
     pub reader: Reader,
     pub clock: Clock,
-    /// Changes when an attempt at an event has ended: there may be something to hand on, or what had to wait for it may go.
-    pub worked: watch::Sender<u64>,
-    login_errors: LoginErrors,
-    /// What waited when the file was written anew last.
-    compacted: Arc<Mutex<Option<scrub::Waiting>>>,
+    /// Changes when an attempt at an event ends: a new delivery may be queued, or a waiting delivery may be due.
+    pub attempts_ended: watch::Sender<u64>,
+    login_error_threshold: LoginErrorThreshold,
+    /// The redactions that waited for a scrub when the file was last rewritten.
+    last_compaction: Arc<Mutex<Option<privacy::scrub::PendingScrub>>>,
     path: PathBuf,
 }
 
 impl Store {
-    /// Opens the file, creating it or bringing it up to date, and starts the writer.
+    /// Opens the database, creates or migrates it if necessary, and starts the writer.
     ///
     /// # Errors
-    /// When the file cannot be opened or written, is not ours, or is from a newer version.
-    pub fn open(options: &StoreOptions, clock: Clock) -> Result<Self, StoreError> {
-        let mut connection = open::for_writing(&options.path, options.busy_timeout)?;
-        migrate::run(&mut connection, &options.path, options.free_bytes_min)?;
-        let checkpointer = open::for_writing(&options.path, options.busy_timeout)?;
-        if !options.checkpoints {
-            checkpoints::leave_to_others(&connection)?;
-            checkpoints::leave_to_others(&checkpointer)?;
+    /// [`StoreError::ForeignDatabase`], [`StoreError::NewerSchema`] and [`StoreError::NotADatabase`] leave the file
+    /// unchanged.
+    pub fn open(options: &StoreOptions, clock: &Clock) -> Result<Self, StoreError> {
+        let started_at = Instant::now();
+        loop {
+            match Self::try_open(options, clock.clone()) {
+                // Processes that start at once create or upgrade the file one after the other.
+                Err(StoreError::Busy { .. }) if started_at.elapsed() < OPEN_TIMEOUT => {
+                    std::thread::sleep(OPEN_RETRY_INTERVAL);
+                }
+                Err(StoreError::Busy { .. }) => return Err(StoreError::Busy { waited: started_at.elapsed() }),
+                result => return result,
+            }
+        }
+    }
+
+    fn try_open(options: &StoreOptions, clock: Clock) -> Result<Self, StoreError> {
+        let mut connection = db::open::open_for_writing(&options.path, options.busy_timeout)?;
+        db::migrate::migrate_database(&mut connection, &options.path, options.free_bytes_min)?;
+        let checkpointer = db::open::open_for_writing(&options.path, options.busy_timeout)?;
+        if !options.checkpoints_enabled {
+            db::checkpoint::disable_checkpoint_on_close(&connection)?;
+            db::checkpoint::disable_checkpoint_on_close(&checkpointer)?;
         }
         let writer = Writer::start(connection, checkpointer, WriterOptions::from(options))?;
         let reader = Reader::open(&options.path, options.readers)?;
@@ -140,40 +124,35 @@ impl Store {
             writer,
             reader,
             clock,
-            worked: watch::Sender::new(0),
-            login_errors: options.login_errors,
-            compacted: Arc::default(),
+            attempts_ended: watch::Sender::new(0),
+            login_error_threshold: options.login_error_threshold,
+            last_compaction: Arc::default(),
             path: options.path.clone(),
         })
     }
 
-    /// Writes a row, synced like any event's: whether anything can be.
-    ///
-    /// # Errors
-    /// Why not.
-    pub async fn probe(&self, kind: writer::Kind) -> Result<(), StoreError> {
-        let now = clock::text(self.clock.now());
+    /// Checks that an event could be stored: writes one row and syncs it as for an event.
+    pub async fn write_probe(&self, class: db::writer::WriteClass) -> Result<(), StoreError> {
+        let now = clock::format_timestamp(self.clock.now());
         let job = move |connection: &Connection| {
             connection
                 .prepare_cached("INSERT INTO write_probe VALUES (1, ?1) ON CONFLICT DO UPDATE SET at = ?1")?
                 .execute([now])?;
             Ok(())
         };
-        self.writer.submit(kind, job).await
+        self.writer.submit(class, job).await
     }
 
-    /// Numbers the events of a new database above those that others may have seen.
-    ///
-    /// # Errors
-    /// When it cannot be written.
-    pub async fn begin_above(&self, last: i64) -> Result<(), StoreError> {
+    /// Numbers the events of a new database above `last`, because destinations may know the ids up to it.
+    pub async fn reserve_event_ids(&self, last: i64) -> Result<(), StoreError> {
         let job = move |connection: &Connection| {
             connection.execute("INSERT INTO sqlite_sequence (name, seq) VALUES ('webhook_events', ?)", [last])?;
             Ok(())
         };
-        self.writer.submit(writer::Kind::Upkeep, job).await
+        self.writer.submit(db::writer::WriteClass::Maintain, job).await
     }
 
+    /// Returns the path of the database file.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path

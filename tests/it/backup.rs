@@ -1,11 +1,11 @@
-//! Backups made while events come, proved before they have a name, and put back only when they are sound and nobody is in the way.
+//! Backups made under load, verified before they get their name. A restore needs a sound backup and an unused database.
 
-use crate::disk::Disk;
-use crate::util::{Home, order, sql};
+use crate::support::small_disk::SmallDisk;
+use crate::support::{Home, order_body, sql};
 use std::fs;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
-fn names(directory: &std::path::Path) -> Vec<String> {
+fn file_names(directory: &std::path::Path) -> Vec<String> {
     let mut names: Vec<String> =
         fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     names.sort();
@@ -13,7 +13,7 @@ fn names(directory: &std::path::Path) -> Vec<String> {
 }
 
 #[test]
-fn a_backup_under_load_is_one_state_and_can_be_put_back() {
+fn backup_under_load_is_consistent_and_restores() {
     let home = Home::new("");
     let daemon = home.serve();
     let copy = home.path("copy.db").display().to_string();
@@ -25,7 +25,7 @@ fn a_backup_under_load_is_one_state_and_can_be_put_back() {
                 let mut number = 0;
                 while !done.load(Ordering::SeqCst) {
                     number += 1;
-                    assert_eq!(daemon.deliver(&format!("{client}-{number}"), &vec![b' '; 20_000]).status, 200);
+                    assert_eq!(daemon.send_order(&format!("{client}-{number}"), &vec![b' '; 20_000]).status, 200);
                     sent.fetch_add(1, Ordering::SeqCst);
                 }
             });
@@ -34,46 +34,46 @@ fn a_backup_under_load_is_one_state_and_can_be_put_back() {
             std::thread::yield_now();
         }
         let before = sent.load(Ordering::SeqCst);
-        let said = home.ok(&["backup", &copy]);
+        let printed = home.run_ok(&["backup", &copy]);
         done.store(true, Ordering::SeqCst);
-        assert!(said.contains("proved"), "{said}");
+        assert!(printed.contains("verified"), "{printed}");
         before
     });
     let copied: i64 = sql(&home.path("copy.db"), "SELECT count(*) FROM webhook_events").parse().unwrap();
-    assert!((before..=sent.load(Ordering::SeqCst)).contains(&copied), "{copied} of {before} and more");
+    assert!((before..=sent.load(Ordering::SeqCst)).contains(&copied), "{copied} copied, {before} stored before");
     assert_eq!(sql(&home.path("copy.db"), "SELECT count(*) FROM webhook_payloads"), copied.to_string());
     assert_eq!(
         std::os::unix::fs::PermissionsExt::mode(&fs::metadata(home.path("copy.db")).unwrap().permissions()) & 0o777,
         0o600
     );
-    // Not while it is used, and nothing is changed by the attempt.
+    // A restore of a database in use fails and changes nothing.
     let refused = home.run(&["restore", &copy]);
     assert!(String::from_utf8_lossy(&refused.stderr).contains("is in use"), "{refused:?}");
-    assert_eq!(daemon.deliver("after", b"{}").status, 200);
+    assert_eq!(daemon.send_order("after", b"{}").status, 200);
     daemon.stop();
-    assert!(home.ok(&["restore", "--check", &copy]).contains("is sound"));
+    assert!(home.run_ok(&["restore", "--check", &copy]).contains("is sound"));
     let all = home.sql("SELECT count(*) FROM webhook_events");
-    let said = home.ok(&["restore", &copy]);
-    assert!(said.contains("is restored") && said.contains(".before-restore-"), "{said}");
+    let printed = home.run_ok(&["restore", &copy]);
+    assert!(printed.contains("is restored") && printed.contains(".before-restore-"), "{printed}");
     assert_eq!(home.sql("SELECT count(*) FROM webhook_events"), copied.to_string());
-    let aside = names(home.path("").as_path()).into_iter().find(|name| name.contains(".before-restore-")).unwrap();
-    assert_eq!(sql(&home.path(&aside), "SELECT count(*) FROM webhook_events"), all, "what was there is still there");
+    let aside = file_names(home.path("").as_path()).into_iter().find(|name| name.contains(".before-restore-")).unwrap();
+    assert_eq!(sql(&home.path(&aside), "SELECT count(*) FROM webhook_events"), all, "the existing file is unchanged");
     let daemon = home.serve();
-    assert_eq!(daemon.deliver("new", b"{}").status, 200);
+    assert_eq!(daemon.send_order("new", b"{}").status, 200);
     daemon.stop();
-    home.assert_sound();
+    home.assert_consistent();
 }
 
 #[test]
-fn what_is_damaged_is_never_put_back() {
+fn damaged_backup_is_not_restored() {
     let home = Home::new("");
     let daemon = home.serve();
     for number in 0..40 {
-        daemon.deliver(&format!("w{number}"), &[b' '; 9_000]);
+        daemon.send_order(&format!("w{number}"), &[b' '; 9_000]);
     }
     daemon.stop();
     let copy = home.path("copy.db");
-    home.ok(&["backup", &copy.display().to_string()]);
+    home.run_ok(&["backup", &copy.display().to_string()]);
     let sound = fs::read(&copy).unwrap();
     let events = home.sql("SELECT count(*) FROM webhook_events");
     let mut flipped = sound.clone();
@@ -92,10 +92,13 @@ fn what_is_damaged_is_never_put_back() {
             let path = home.path(name).display().to_string();
             let refused = home.run(&[command.as_slice(), &[path.as_str()]].concat());
             assert_eq!(refused.status.code(), Some(1), "{name}");
-            assert!(String::from_utf8_lossy(&refused.stderr).contains("nothing was changed"), "{refused:?}");
+            assert!(
+                String::from_utf8_lossy(&refused.stderr).contains("nothing was restored or changed"),
+                "{refused:?}"
+            );
         }
     }
-    // A copy in which something was taken out by hand.
+    // A backup from which a row was deleted by hand.
     fs::write(home.path("less"), &sound).unwrap();
     sql(
         &home.path("less"),
@@ -103,9 +106,9 @@ fn what_is_damaged_is_never_put_back() {
     );
     assert!(
         String::from_utf8_lossy(&home.run(&["restore", &home.path("less").display().to_string()]).stderr)
-            .contains("were counted")
+            .contains("adds up to")
     );
-    // Newer than this program.
+    // A schema newer than this program.
     fs::write(home.path("newer"), &sound).unwrap();
     sql(&home.path("newer"), "PRAGMA user_version = 99");
     assert!(
@@ -114,23 +117,23 @@ fn what_is_damaged_is_never_put_back() {
     );
     assert_eq!(home.sql("SELECT count(*) FROM webhook_events"), events);
     assert!(
-        !names(home.path("").as_path())
+        !file_names(home.path("").as_path())
             .iter()
             .any(|name| name.contains("unfinished") || name.contains("before-restore"))
     );
-    // The database itself is gone: then the backup is all there is.
+    // Without the database, the backup is the only copy.
     fs::remove_file(home.db()).unwrap();
-    home.ok(&["restore", &copy.display().to_string()]);
+    home.run_ok(&["restore", &copy.display().to_string()]);
     assert_eq!(home.sql("SELECT count(*) FROM webhook_events"), events);
 }
 
 #[test]
-fn a_directory_keeps_the_newest_and_nothing_half_made() {
+fn backup_directory_keeps_the_newest_complete_backups() {
     let home = Home::new("");
     home.serve().stop();
     let directory = home.path("backups");
     fs::create_dir(&directory).unwrap();
-    // Of a clock that ran ahead: it costs nothing that is made now.
+    // A backup from a clock that ran ahead does not replace new backups.
     fs::write(directory.join("novex-ingest-29990101T000000Z.db"), "x").unwrap();
     for old in
         ["novex-ingest-20250101T000000Z.db", "novex-ingest-20250102T000000Z.db", "mine.db", "novex-ingest-notes.db"]
@@ -138,101 +141,132 @@ fn a_directory_keeps_the_newest_and_nothing_half_made() {
         fs::write(directory.join(old), "x").unwrap();
     }
     let path = directory.display().to_string();
-    let said: serde_json::Value = serde_json::from_str(&home.ok(&["backup", &path, "--keep", "2", "--json"])).unwrap();
-    assert_eq!(said["removed"], 1);
-    let left = names(&directory);
+    let printed: serde_json::Value =
+        serde_json::from_str(&home.run_ok(&["backup", &path, "--keep", "2", "--json"])).unwrap();
+    assert_eq!(printed["removed"], 1);
+    let left = file_names(&directory);
     assert!(left.contains(&"novex-ingest-20250102T000000Z.db".to_owned()) && left.len() == 5, "{left:?}");
     assert!(left.contains(&"mine.db".to_owned()) && left.contains(&"novex-ingest-notes.db".to_owned()));
-    let file = said["file"].as_str().unwrap();
+    let file = printed["file"].as_str().unwrap();
     let again = home.run(&["backup", file]);
-    assert!(String::from_utf8_lossy(&again.stderr).contains("is not written over"), "{again:?}");
+    assert!(String::from_utf8_lossy(&again.stderr).contains("never overwrites a file"), "{again:?}");
     assert_eq!(home.run(&["backup", &home.path("nowhere/x.db").display().to_string()]).status.code(), Some(1));
     assert_eq!(home.run(&["backup", file, "--keep", "1"]).status.code(), Some(2));
-    // No room: said, and nothing is left there.
-    let Some(disk) = Disk::mount(home.path("disk"), "64k") else { return };
-    let full = home.run(&["backup", &disk.0.display().to_string()]);
+    // The disk is full: the command reports it and leaves no file.
+    let Some(disk) = SmallDisk::mount(home.path("disk"), "64k") else { return };
+    let full = home.run(&["backup", &disk.path.display().to_string()]);
     assert!(String::from_utf8_lossy(&full.stderr).contains("bytes free"), "{full:?}");
-    assert_eq!(names(&disk.0), Vec::<String>::new());
+    assert_eq!(file_names(&disk.path), Vec::<String>::new());
 }
 
-/// What stands beside a database that is gone or damaged is never taken for a part of the restored one, and nothing is written over.
+/// Files beside a missing or damaged database never become part of the restored one, and none is overwritten.
 #[test]
-fn a_restore_is_never_mixed_with_what_was_there() {
+fn restore_ignores_files_of_the_old_database() {
     let home = Home::new("");
     let daemon = home.serve();
     for number in 0..4 {
-        daemon.deliver(&format!("w{number}"), b"{}");
+        daemon.send_order(&format!("w{number}"), b"{}");
     }
-    home.wait_until_worked();
+    home.wait_until_processed();
     let copy = home.path("copy.db").display().to_string();
-    home.ok(&["backup", &copy]);
+    home.run_ok(&["backup", &copy]);
     daemon.stop();
-    // A log of another database, as a kill leaves it.
+    // A WAL of another database, as a kill leaves it.
     let mut daemon = home.serve();
     for number in 4..60 {
-        daemon.deliver(&format!("w{number}"), &vec![b' '; 20_000]);
+        daemon.send_order(&format!("w{number}"), &vec![b' '; 20_000]);
     }
     daemon.child.kill().unwrap();
     daemon.child.wait().unwrap();
     assert!(fs::metadata(home.path("events.db-wal")).unwrap().len() > 0);
-    // The log belongs to a file: without it a copy is not whole.
+    // A WAL belongs to its file; a copy without it is incomplete.
     let part = home.run(&["restore", "--check", &home.db().display().to_string()]);
-    assert!(String::from_utf8_lossy(&part.stderr).contains("nothing was changed"), "{part:?}");
+    assert!(String::from_utf8_lossy(&part.stderr).contains("nothing was restored or changed"), "{part:?}");
     fs::remove_file(home.db()).unwrap();
-    home.ok(&["restore", &copy]);
+    home.run_ok(&["restore", &copy]);
     assert_eq!(home.sql("PRAGMA integrity_check; SELECT count(*) FROM webhook_events"), "ok\n4");
-    // A damaged one is what a backup is for; each that was there keeps a name of its own.
+    // A damaged database is the reason for a restore. Each replaced file keeps a name.
     for round in 0..3 {
         let mut bytes = fs::read(home.db()).unwrap();
         bytes[100..8000].fill(round);
         fs::write(home.db(), bytes).unwrap();
-        home.ok(&["restore", &copy]);
-        home.assert_sound();
+        home.run_ok(&["restore", &copy]);
+        home.assert_consistent();
     }
-    let kept = names(home.path("").as_path())
+    let kept = file_names(home.path("").as_path())
         .iter()
         .filter(|name| name.contains("before-restore") && !name.contains("-wal"))
         .count();
-    assert!(kept >= 3, "{:?}", names(home.path("").as_path()));
-    // Never through a link that somebody laid, nor over the database itself.
+    assert!(kept >= 3, "{:?}", file_names(home.path("").as_path()));
+    // A backup never follows a symbolic link and never overwrites the database.
     let mode = fs::metadata(home.db()).unwrap().permissions();
-    assert_eq!(std::os::unix::fs::PermissionsExt::mode(&mode) & 0o777, 0o600);
+    assert_eq!(std::os::unix::fs::PermissionsExt::mode(&mode) & 0o777, 0o640);
     let own = home.run(&["restore", &home.db().display().to_string()]);
     assert!(String::from_utf8_lossy(&own.stderr).contains("it is the database itself"), "{own:?}");
     let companion = home.run(&["backup", &home.path("events.db-journal").display().to_string()]);
     assert!(String::from_utf8_lossy(&companion.stderr).contains("the database itself uses it"), "{companion:?}");
-    assert!(!names(home.path("").as_path()).iter().any(|name| name.contains("unfinished")));
+    assert!(!file_names(home.path("").as_path()).iter().any(|name| name.contains("unfinished")));
 }
 
-/// Numbers that the ERP and the retailers have seen are given out once, also after a restore.
+/// The ERP and the retailers have seen event ids and control numbers, so a restore gives out none twice.
 #[test]
-fn numbers_go_on_after_a_restore() {
+fn numbers_continue_after_a_restore() {
     let home = Home::new("");
     let daemon = home.serve();
-    let first = daemon.deliver("w1", &order(1)).event_id();
+    let first = daemon.send_order("w1", &order_body(1)).event_id();
     home.sql("INSERT INTO edi_control_numbers VALUES ('retailer', 'group', 5)");
     let copy = home.path("copy.db").display().to_string();
-    home.ok(&["backup", &copy]);
+    home.run_ok(&["backup", &copy]);
     for number in 2..6 {
-        daemon.deliver(&format!("w{number}"), &order(number));
+        daemon.send_order(&format!("w{number}"), &order_body(number));
     }
     home.sql("UPDATE edi_control_numbers SET last = 9; INSERT INTO edi_control_numbers VALUES ('retailer', 'interchange', 3)");
-    home.wait_until_worked();
+    home.wait_until_processed();
     daemon.stop();
-    home.ok(&["restore", &copy]);
+    home.run_ok(&["restore", &copy]);
     let numbers = "SELECT group_concat(kind || last, ' ') FROM (SELECT * FROM edi_control_numbers ORDER BY kind)";
     assert_eq!(home.sql(numbers), "group9 interchange3");
     let daemon = home.serve();
-    assert_eq!(daemon.deliver("w9", &order(9)).event_id(), first + 5);
-    home.wait_until_worked();
+    assert_eq!(daemon.send_order("w9", &order_body(9)).event_id(), first + 5);
+    home.wait_until_processed();
     daemon.stop();
-    home.assert_sound();
-    // Where what was there cannot be read, a gap is left.
+    home.assert_consistent();
+    // If the replaced database cannot be read, the restore leaves a gap in the numbers.
     for end in ["", "-wal", "-shm"] {
         let _ = fs::remove_file(home.path(&format!("events.db{end}")));
     }
-    home.ok(&["restore", &copy]);
+    home.run_ok(&["restore", &copy]);
     let daemon = home.serve();
-    assert_eq!(daemon.deliver("w10", &order(10)).event_id(), first + 1_000_001);
+    assert_eq!(daemon.send_order("w10", &order_body(10)).event_id(), first + 1_000_001);
     assert_eq!(home.sql(numbers), "group1005");
+}
+
+/// Advice such as `backup DIR` must not leave a file where the nightly backup needs a directory.
+#[test]
+fn missing_directory_is_created_and_a_file_stays() {
+    let home = Home::new("");
+    home.serve().stop();
+    let target = |name: &str| home.path(name).display().to_string();
+    for (name, arguments) in
+        [("backups", vec![]), ("copies.d/", vec![]), ("deep/nightly", vec![]), ("kept.d", vec!["--keep", "2"])]
+    {
+        let printed = home.run_ok(&[vec!["backup", &target(name)], arguments].concat());
+        assert!(printed.contains("created the directory"), "{printed}");
+        let names = file_names(&home.path(name));
+        assert!(names.len() == 1 && names[0].starts_with("novex-ingest-"), "{name}: {names:?}");
+        let mode = fs::metadata(home.path(name)).unwrap().permissions();
+        assert_eq!(std::os::unix::fs::PermissionsExt::mode(&mode) & 0o777, 0o750);
+    }
+    // A second run uses the directory.
+    home.run_ok(&["backup", &target("backups"), "--keep", "7"]);
+    // A file with the name stays as it is.
+    let sound = fs::read_dir(home.path("kept.d")).unwrap().next().unwrap().unwrap().path();
+    fs::copy(&sound, home.path("nightly")).unwrap();
+    for arguments in [vec!["backup", "NIGHTLY", "--keep", "7"], vec!["backup", "NIGHTLY/"]] {
+        let arguments: Vec<String> = arguments.iter().map(|word| word.replace("NIGHTLY", &target("nightly"))).collect();
+        let refused = home.run(&arguments.iter().map(String::as_str).collect::<Vec<_>>());
+        let printed = String::from_utf8_lossy(&refused.stderr).into_owned();
+        assert!(!refused.status.success() && printed.contains("is a file, and backups need a directory"), "{printed}");
+    }
+    assert_eq!(fs::read(home.path("nightly")).unwrap(), fs::read(&sound).unwrap());
 }

@@ -1,15 +1,18 @@
-//! Reading EDI: what is written as X12 or RSX is read back as it was, changes fold into one order whatever their arrival, and the
-//! samples that others wrote are understood.
+//! Reading EDI: written X12 and RSX is read back unchanged, changes fold into one order in any sequence, and foreign
+//! samples are read.
 
-use crate::edi_files::{change_set, interchange, order_set};
-use novex_ingest::formats::edi::{self, Dialect};
-use novex_ingest::formats::fault::Severity;
-use novex_ingest::formats::history::{Outcome, Status, Told, fold};
-use novex_ingest::formats::purchase_order::{
-    Address, Allowance, Date, Line, Origin, ProductId, PurchaseOrder, Reference, Schedule,
+use crate::support::edi_files::{change_set, interchange, order_set};
+use crate::support::seed::seeded_config;
+use novex_ingest::internals::edi::fault::FaultSeverity;
+use novex_ingest::internals::edi::file;
+use novex_ingest::internals::edi::file::EdiFormat;
+use novex_ingest::internals::edi::purchase_order::{
+    AllowanceCharge, DocumentOrigin, EdiAddress, EdiDate, EdiReference, LineSchedule, ProductId, PurchaseOrder,
+    PurchaseOrderLine,
 };
-use novex_ingest::formats::x12::acknowledge;
-use novex_ingest::formats::x12::write::Numbers;
+use novex_ingest::internals::edi::revisions::{OrderStatus, ReceivedDocument, RevisionOutcome, fold_documents};
+use novex_ingest::internals::edi::x12::acknowledgement;
+use novex_ingest::internals::edi::x12::write::ControlNumbers;
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 use std::fmt::Write;
@@ -29,13 +32,16 @@ fn x12(order: &PurchaseOrder) -> String {
     if let Some(currency) = &order.currency {
         set.push(format!("CUR*BY*{currency}"));
     }
-    let reference = |part: &Reference| format!("REF*{}*{}", part.qualifier, text(&part.value));
-    let date = |part: &Date| format!("DTM*{}*{}", part.qualifier, compact(&part.on));
-    let allowance = |part: &Allowance| {
-        let cents = part.amount.as_deref().map(|amount| novex_ingest::formats::decimal::to_n2(amount.parse().unwrap()));
+    let reference = |part: &EdiReference| format!("REF*{}*{}", part.qualifier, text(&part.value));
+    let date = |part: &EdiDate| format!("DTM*{}*{}", part.qualifier, compact(&part.on));
+    let allowance = |part: &AllowanceCharge| {
+        let cents = part
+            .amount
+            .as_deref()
+            .map(|amount| novex_ingest::internals::edi::decimal::format_n2(amount.parse().unwrap()));
         format!("SAC*{}*{}***{}", part.kind, text(&part.code), cents.unwrap_or_default())
     };
-    let address = |part: &Address, set: &mut Vec<String>| {
+    let address = |part: &EdiAddress, set: &mut Vec<String>| {
         set.push(format!("N1*{}*{}*{}*{}", part.kind, text(&part.name), text(&part.id_qualifier), text(&part.id)));
         set.extend(part.lines.iter().map(|line| format!("N3*{line}")));
         set.push(format!(
@@ -80,26 +86,26 @@ fn x12(order: &PurchaseOrder) -> String {
     interchange("850", &[set])
 }
 
-/// As RSX 7.7, in JSON; XML is made of the same tree.
-fn rsx(order: &PurchaseOrder) -> Value {
+/// Returns the order as RSX 7.7 in JSON; the XML has the same tree.
+fn rsx_tree(order: &PurchaseOrder) -> Value {
     let object = |fields: &[(&str, Option<Value>)]| {
         Value::Object(
             fields.iter().filter_map(|(name, value)| Some(((*name).to_owned(), value.clone()?))).collect::<Map<_, _>>(),
         )
     };
     let text = |value: &Option<String>| value.clone().map(Value::from);
-    let date = |part: &Date| object(&[("DateTimeQualifier", Some(json!(part.qualifier))), ("Date", text(&part.on))]);
-    let reference = |part: &Reference| {
+    let date = |part: &EdiDate| object(&[("DateTimeQualifier", Some(json!(part.qualifier))), ("Date", text(&part.on))]);
+    let reference = |part: &EdiReference| {
         object(&[("ReferenceQual", Some(json!(part.qualifier))), ("ReferenceID", text(&part.value))])
     };
-    let allowance = |part: &Allowance| {
+    let allowance = |part: &AllowanceCharge| {
         object(&[
             ("AllowChrgIndicator", Some(json!(part.kind))),
             ("AllowChrgCode", text(&part.code)),
             ("AllowChrgAmt", text(&part.amount)),
         ])
     };
-    let address = |part: &Address| {
+    let address = |part: &EdiAddress| {
         let mut fields = vec![
             ("AddressTypeCode", Some(json!(part.kind))),
             ("LocationCodeQualifier", text(&part.id_qualifier)),
@@ -177,14 +183,14 @@ prop_compose! {
     }
 }
 
-/// Text that both forms can carry: X12's separators are no part of it.
+/// Text that both formats can hold: without X12's separators.
 fn words() -> impl Strategy<Value = String> {
     "[A-Za-z0-9äÖ#&<.,'/-]([A-Za-z0-9äÖ#&<.,' /-]{0,18}[A-Za-z0-9äÖ#&<.,'/-])?"
 }
 
 fn number() -> impl Strategy<Value = String> {
     (0..10_000_000_u64, 0..4_u32).prop_map(|(digits, scale)| {
-        novex_ingest::formats::decimal::normal(&format!(
+        novex_ingest::internals::edi::decimal::normalize_decimal(&format!(
             "{}.{:0width$}",
             digits / 10_u64.pow(scale),
             digits % 10_u64.pow(scale),
@@ -196,32 +202,33 @@ fn number() -> impl Strategy<Value = String> {
 
 fn cents() -> impl Strategy<Value = String> {
     (0..10_000_000_u64).prop_map(|cents| {
-        novex_ingest::formats::decimal::normal(&format!("{}.{:02}", cents / 100, cents % 100)).unwrap()
+        novex_ingest::internals::edi::decimal::normalize_decimal(&format!("{}.{:02}", cents / 100, cents % 100))
+            .unwrap()
     })
 }
 
 prop_compose! {
-    fn dates()(list in prop::collection::vec(("[0-9]{3}", day()), 0..3)) -> Vec<Date> {
-        list.into_iter().map(|(qualifier, on)| Date { qualifier, on: Some(on), ..Date::default() }).collect()
+    fn dates()(list in prop::collection::vec(("[0-9]{3}", day()), 0..3)) -> Vec<EdiDate> {
+        list.into_iter().map(|(qualifier, on)| EdiDate { qualifier, on: Some(on), ..EdiDate::default() }).collect()
     }
 }
 
 prop_compose! {
-    fn references()(list in prop::collection::vec(("(DX|ZZ|CO|19)", words()), 0..3)) -> Vec<Reference> {
-        list.into_iter().map(|(qualifier, value)| Reference { qualifier, value: Some(value), description: None }).collect()
+    fn references()(list in prop::collection::vec(("(DX|ZZ|CO|19)", words()), 0..3)) -> Vec<EdiReference> {
+        list.into_iter().map(|(qualifier, value)| EdiReference { qualifier, value: Some(value), description: None }).collect()
     }
 }
 
 prop_compose! {
-    fn allowances()(list in prop::collection::vec(("[AC]", "[A-H][0-9]{3}", cents()), 0..2)) -> Vec<Allowance> {
-        list.into_iter().map(|(kind, code, amount)| Allowance { kind, code: Some(code), amount: Some(amount), ..Allowance::default() }).collect()
+    fn allowances()(list in prop::collection::vec(("[AC]", "[A-H][0-9]{3}", cents()), 0..2)) -> Vec<AllowanceCharge> {
+        list.into_iter().map(|(kind, code, amount)| AllowanceCharge { kind, code: Some(code), amount: Some(amount), ..AllowanceCharge::default() }).collect()
     }
 }
 
 prop_compose! {
     fn addresses()(list in prop::collection::vec(("(ST|BT|BY)", words(), "[0-9]{4}", prop::collection::vec(words(), 0..2), words(), "[0-9]{5}"), 0..2))
-        -> Vec<Address> {
-        list.into_iter().map(|(kind, name, id, lines, city, zip)| Address {
+        -> Vec<EdiAddress> {
+        list.into_iter().map(|(kind, name, id, lines, city, zip)| EdiAddress {
             kind, name: Some(name), id_qualifier: Some("92".into()), id: Some(id), lines, city: Some(city), state: Some("MN".into()),
             postal_code: Some(zip), country: Some("US".into()),
         }).collect()
@@ -234,15 +241,15 @@ prop_compose! {
         ids in prop::collection::vec(("(BP|VN|UP|UK|ZQ)", words()), 0..5), description in prop::option::of(words()),
         dates in dates(), references in references(), allowances in allowances(), addresses in addresses(),
         schedules in prop::collection::vec(("[0-9]{4}", self::number()), 0..3),
-    ) -> Line {
-        Line {
+    ) -> PurchaseOrderLine {
+        PurchaseOrderLine {
             number, quantity: Some(quantity), unit: Some("CA".into()), price,
             ids: ids.into_iter().map(|(qualifier, value)| ProductId { qualifier, value }).collect(),
             description, dates, references, allowances, addresses,
-            schedules: schedules.into_iter().map(|(location, quantity)| Schedule {
-                location: Some(location), quantity, unit: Some("CA".into()), ..Schedule::default()
+            schedules: schedules.into_iter().map(|(location, quantity)| LineSchedule {
+                location: Some(location), quantity, unit: Some("CA".into()), ..LineSchedule::default()
             }).collect(),
-            ..Line::default()
+            ..PurchaseOrderLine::default()
         }
     }
 }
@@ -262,73 +269,73 @@ prop_compose! {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(seeded_config(200))]
 
-    /// Whatever order there is, it is read back as it was written, from all three forms.
+    /// Any order is read back unchanged from all three formats.
     #[test]
-    fn an_order_is_read_back_as_it_was_written(order in order()) {
-        let tree = rsx(&order);
+    fn written_order_is_read_back_unchanged(order in order()) {
+        let tree = rsx_tree(&order);
         let mut as_xml = String::from("<?xml version=\"1.0\"?><Orders xmlns=\"http://www.spscommerce.com/RSX\">");
         xml("Order", &tree, &mut as_xml);
         as_xml.push_str("</Orders>");
         for text in [x12(&order), tree.to_string(), as_xml] {
-            let mut document = edi::read(text.as_bytes());
-            if let Some(order) = &mut document.parts[0].order {
-                // How it came is not what it says.
-                order.origin = Origin::default();
+            let mut document = file::read_edi_file(text.as_bytes());
+            if let Some(order) = &mut document.documents[0].order {
+                // The origin depends on the format.
+                order.origin = DocumentOrigin::default();
             }
             let faults: Vec<_> = document.all_faults().collect();
             prop_assert!(faults.is_empty(), "{faults:?}\n{text}");
             prop_assert_eq!(document.kind.as_str(), "850");
-            prop_assert_eq!(document.parts.len(), 1);
-            prop_assert_eq!(document.parts[0].order.as_ref(), Some(&order), "{}", text);
+            prop_assert_eq!(document.documents.len(), 1);
+            prop_assert_eq!(document.documents[0].order.as_ref(), Some(&order), "{}", text);
         }
     }
 
-    /// The same documents give the same order, however they came: only what names the events differs.
+    /// The same documents give the same order in any sequence; only the event ids differ.
     #[test]
-    fn changes_fold_alike_in_any_order(order in order(), seed in any::<u64>()) {
-        let change = |sequence: &str, lines: Vec<Line>| PurchaseOrder {
+    fn changes_fold_equally_in_any_sequence(order in order(), seed in any::<u64>()) {
+        let change = |sequence: &str, lines: Vec<PurchaseOrderLine>| PurchaseOrder {
             is_change: true, number: order.number.clone(), partner: order.partner.clone(), purpose: "04".into(),
             sequence: Some(sequence.into()), lines, ..PurchaseOrder::default()
         };
-        let line = |code: &str, quantity: &str| Line {
+        let line = |code: &str, quantity: &str| PurchaseOrderLine {
             number: order.lines[0].number.clone(), ids: order.lines[0].ids.clone(), change: Some(code.into()),
-            quantity: Some(quantity.into()), ..Line::default()
+            quantity: Some(quantity.into()), ..PurchaseOrderLine::default()
         };
-        let added = Line { number: Some("990".into()), change: Some("AI".into()), quantity: Some("5".into()), ..Line::default() };
-        let mut told = vec![
+        let added = PurchaseOrderLine { number: Some("990".into()), change: Some("AI".into()), quantity: Some("5".into()), ..PurchaseOrderLine::default() };
+        let mut received = vec![
             order.clone(), change("1", vec![line("CA", "7")]), change("2", vec![line("QI", "9"), added]), change("3", vec![line("DI", "0")]),
         ];
         let fold_all = |orders: &[PurchaseOrder]| {
-            let told: Vec<Told> = orders.iter().zip(1..).map(|(order, event_id)| Told { order: order.clone(), event_id, part: 1 }).collect();
-            let mut state = fold(&told, false);
+            let received: Vec<ReceivedDocument> = orders.iter().zip(1..).map(|(order, event_id)| ReceivedDocument { order: order.clone(), event_id, document_position: 1 }).collect();
+            let mut state = fold_documents(&received, false);
             state.event_id = None;
-            state.steps.iter_mut().for_each(|step| step.event_id = 0);
+            state.revisions.iter_mut().for_each(|step| step.event_id = 0);
             state
         };
-        let expected = fold_all(&told);
-        fastrand::Rng::with_seed(seed).shuffle(&mut told);
-        prop_assert_eq!(fold_all(&told), expected);
+        let expected = fold_all(&received);
+        fastrand::Rng::with_seed(seed).shuffle(&mut received);
+        prop_assert_eq!(fold_all(&received), expected);
     }
 
-    /// Nothing that comes makes the readers panic.
+    /// No input makes a reader panic.
     #[test]
     fn any_bytes_are_read_without_a_panic(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
-        drop(edi::read(&bytes));
-        drop(edi::read(&[b"ISA*00*          *00*          *ZZ*A              *ZZ*B              *261124*1041*U*00401*000000055*0*P*>~", bytes.as_slice()].concat()));
+        drop(file::read_edi_file(&bytes));
+        drop(file::read_edi_file(&[b"ISA*00*          *00*          *ZZ*A              *ZZ*B              *261124*1041*U*00401*000000055*0*P*>~", bytes.as_slice()].concat()));
     }
 }
 
-fn told(text: &str, event_id: i64) -> Told {
-    let order = edi::read(text.as_bytes()).parts.remove(0).order.expect("an order");
-    Told { order, event_id, part: 1 }
+fn received(text: &str, event_id: i64) -> ReceivedDocument {
+    let order = file::read_edi_file(text.as_bytes()).documents.remove(0).order.expect("an order");
+    ReceivedDocument { order, event_id, document_position: 1 }
 }
 
 #[test]
 fn changes_apply_by_their_code() {
-    let first = told(&interchange("850", &[order_set("PO1", 3)]), 1);
-    let change = told(
+    let first = received(&interchange("850", &[order_set("PO1", 3)]), 1);
+    let change = received(
         &interchange(
             "860",
             &[change_set(
@@ -346,60 +353,66 @@ fn changes_apply_by_their_code() {
         ),
         2,
     );
-    let state = fold(&[change.clone(), first.clone()], false);
+    let state = fold_documents(&[change.clone(), first.clone()], false);
     let lines: Vec<_> = state
         .order
         .lines
         .iter()
-        .zip(&state.lines)
+        .zip(&state.line_statuses)
         .map(|(line, status)| (line.quantity.as_deref().unwrap(), line.price.as_deref().unwrap(), *status))
         .collect();
     assert_eq!(
         lines,
         [
-            ("12", "19.95", Status::Open),
-            ("20", "21", Status::Open),
-            ("30", "19.95", Status::Cancelled),
-            ("5", "1.5", Status::Open)
+            ("12", "19.95", OrderStatus::Open),
+            ("20", "21", OrderStatus::Open),
+            ("30", "19.95", OrderStatus::Cancelled),
+            ("5", "1.5", OrderStatus::Open)
         ]
     );
-    let said: Vec<_> = state.steps.iter().map(|step| (step.outcome, step.said.as_str())).collect();
-    assert_eq!(said[0], (Outcome::Applied, "quantity 10 → 12"));
-    assert_eq!((said[4].0, said[5].0), (Outcome::Unclear, Outcome::Unclear), "what cannot be told is not guessed");
-    assert!(state.attention().unwrap().contains("2 changes are not clear"));
-    assert_eq!(state.total().as_deref(), Some("666.9"));
-    // A partner that writes what is added or taken.
-    let delta = fold(&[first.clone(), change], true);
+    let printed: Vec<_> = state.revisions.iter().map(|step| (step.outcome, step.message.as_str())).collect();
+    assert_eq!(printed[0], (RevisionOutcome::Applied, "quantity 10 → 12"));
+    assert_eq!(
+        (printed[4].0, printed[5].0),
+        (RevisionOutcome::Unclear, RevisionOutcome::Unclear),
+        "an ambiguous change is not guessed"
+    );
+    assert!(state.attention().unwrap().contains("2 changes are unclear"));
+    assert_eq!(state.open_lines_total().as_deref(), Some("666.9"));
+    // A partner that writes the quantity to add or to remove.
+    let delta = fold_documents(&[first.clone(), change], true);
     assert_eq!(delta.order.lines[0].quantity.as_deref(), Some("22"));
-    // QI with less than before: either a mistake, or such a partner. It is flagged.
-    let less = told(&interchange("860", &[change_set("PO1", "1", &["POC*1*QI*2*2*CA"])]), 3);
-    assert_eq!(fold(&[first.clone(), less], false).steps[0].outcome, Outcome::Unclear);
-    // A change waits for its order; a cancellation cancels all of it.
-    let cancel = told(&interchange("860", &[vec!["BCH*01*SA*PO1***20261124".to_owned()]]), 4);
-    assert_eq!(fold(std::slice::from_ref(&cancel), false).status, Status::Waiting);
-    assert_eq!(fold(&[cancel, first], false).status, Status::Cancelled);
+    // QI with a smaller quantity: an error, or such a partner. The order is flagged.
+    let less = received(&interchange("860", &[change_set("PO1", "1", &["POC*1*QI*2*2*CA"])]), 3);
+    assert_eq!(fold_documents(&[first.clone(), less], false).revisions[0].outcome, RevisionOutcome::Unclear);
+    // A change waits for its order; a cancellation cancels the whole order.
+    let cancel = received(&interchange("860", &[vec!["BCH*01*SA*PO1***20261124".to_owned()]]), 4);
+    assert_eq!(fold_documents(std::slice::from_ref(&cancel), false).status, OrderStatus::Waiting);
+    assert_eq!(fold_documents(&[cancel, first], false).status, OrderStatus::Cancelled);
 }
 
-/// Faults are named with their place, a broken set keeps no other from being taken, and the 997 says the same by the standard's rules.
+/// A fault names its place. A rejected set does not prevent the others from being accepted. The 997 reports the same by
+/// the rules of X12.
 #[test]
-fn faults_have_their_place_and_the_acknowledgement_adds_up() {
+fn faults_have_a_place_and_appear_in_the_acknowledgement() {
     let mut broken = order_set("PO2", 2);
     broken[4] = "PO1*1*many*CA*19.95**BP*B1".to_owned();
-    let mut noted = order_set("A-NUMBER-THAT-IS-TOO-LONG-BY-FAR", 1);
-    noted.push("CTT*9".to_owned());
-    let text = interchange("850", &[order_set("PO1", 1), broken, noted]).replace("SE*10*0003", "SE*99*0003");
-    let document = edi::read(text.as_bytes());
-    let taken: Vec<bool> = document.parts.iter().map(|part| part.order.is_some()).collect();
-    assert_eq!(taken, [true, false, true]);
+    let mut with_total = order_set("A-NUMBER-THAT-IS-TOO-LONG-BY-FAR", 1);
+    with_total.push("CTT*9".to_owned());
+    let text = interchange("850", &[order_set("PO1", 1), broken, with_total]).replace("SE*10*0003", "SE*99*0003");
+    let document = file::read_edi_file(text.as_bytes());
+    let accepted: Vec<bool> = document.documents.iter().map(|part| part.order.is_some()).collect();
+    assert_eq!(accepted, [true, false, true]);
     let worst: Vec<String> =
-        document.all_faults().filter(|fault| fault.severity == Severity::Error).map(ToString::to_string).collect();
-    assert_eq!(worst, ["line 17, segment 6, PO102: the quantity is \"many\", which is no number"]);
-    let answer = acknowledge::draft(&document, 0).write(Numbers { interchange: 41, group: 42 }, "2026-11-25T09:30:00Z");
-    let segments: Vec<&str> = answer.lines().collect();
-    assert_eq!(segments[0].len(), 106, "ISA is as long as it must be");
+        document.all_faults().filter(|fault| fault.severity == FaultSeverity::Error).map(ToString::to_string).collect();
+    assert_eq!(worst, ["line 17, segment 6, PO102: the quantity is \"many\", which is not a number"]);
+    let response = acknowledgement::draft_acknowledgement(&document, 0)
+        .write_interchange(ControlNumbers { interchange: 41, group: 42 }, "2026-11-25T09:30:00Z");
+    let segments: Vec<&str> = response.lines().collect();
+    assert_eq!(segments[0].len(), 106, "ISA has its fixed length");
     assert!(
         segments[0].contains("*ZZ*NOVEX          *ZZ*ACMERETAIL     *261125*0930*U*00401*000000041*0*P*>~"),
-        "{answer}"
+        "{response}"
     );
     assert_eq!(segments[1], "GS*FA*NOVEX*ACMERETAIL*20261125*0930*42*X*004010~");
     let body = &segments[2..segments.len() - 3];
@@ -422,30 +435,31 @@ fn faults_have_their_place_and_the_acknowledgement_adds_up() {
         ]
     );
     assert_eq!(segments[segments.len() - 3..], ["SE*14*0001~", "GE*1*42~", "IEA*1*000000041~"]);
-    // What we write is sound by our own reading, and is not answered itself.
-    let back = edi::read(answer.as_bytes());
+    // Our own reader reads the written 997 without faults, and does not acknowledge it.
+    let back = file::read_edi_file(response.as_bytes());
     assert_eq!((back.kind.as_str(), back.all_faults().count()), ("997", 0));
-    assert!(!acknowledge::is_due(&back, 0));
+    assert!(!acknowledgement::is_acknowledgement_due(&back, 0));
 }
 
-/// Every sample that others wrote: the sound ones give their orders, the broken ones a fault, none a panic.
+/// Foreign samples: sound ones give their orders, broken ones a fault, none a panic.
 #[test]
-fn the_samples_of_others_are_understood() {
+fn foreign_samples_are_read() {
     let Some(folder) = std::env::var_os("NOVEX_SAMPLES").map(PathBuf::from) else { return };
     let mut seen = 0;
     for part in ["x12/850", "x12/other", "sps-rsx-json"] {
         for entry in std::fs::read_dir(folder.join(part)).unwrap() {
             let path = entry.unwrap().path();
             let name = path.file_name().unwrap().to_string_lossy().into_owned();
-            let document = edi::read(&std::fs::read(&path).unwrap());
+            let document = file::read_edi_file(&std::fs::read(&path).unwrap());
             seen += 1;
-            assert_ne!(document.dialect, Dialect::Unknown, "{name}");
-            let orders: Vec<&PurchaseOrder> = document.parts.iter().filter_map(|part| part.order.as_ref()).collect();
+            assert_ne!(document.format, EdiFormat::Unknown, "{name}");
+            let orders: Vec<&PurchaseOrder> =
+                document.documents.iter().filter_map(|part| part.order.as_ref()).collect();
             let is_order = matches!(document.kind.as_str(), "850" | "860");
-            let errors = document.all_faults().filter(|fault| fault.severity == Severity::Error).count();
+            let errors = document.all_faults().filter(|fault| fault.severity == FaultSeverity::Error).count();
             assert!(
-                !is_order || orders.len() == document.parts.len() || errors > 0,
-                "{name}: neither taken nor a fault"
+                !is_order || orders.len() == document.documents.len() || errors > 0,
+                "{name}: neither an order nor a fault"
             );
             for order in orders {
                 assert!(
@@ -455,8 +469,8 @@ fn the_samples_of_others_are_understood() {
             }
             if part == "x12/850" && name.contains("Issue") {
                 assert!(
-                    errors > 0 && document.all_faults().any(|fault| fault.at == "BEG"),
-                    "{name}: no order is in it"
+                    errors > 0 && document.all_faults().any(|fault| fault.location == "BEG"),
+                    "{name}: contains no order"
                 );
             }
         }

@@ -1,19 +1,19 @@
-//! EDI that is broken, repeated, hostile or in an odd wrapper: nothing is lost without a word.
+//! EDI that is broken, repeated, hostile or wrapped: nothing is dropped without a report.
 
-use crate::edi_files::{change_set, interchange, order_set};
-use novex_ingest::formats::edi;
-use novex_ingest::formats::fault::Severity;
-use novex_ingest::formats::history::{Status, Told, fold};
-use novex_ingest::formats::x12::acknowledge;
-use novex_ingest::formats::x12::write::Numbers;
+use crate::support::edi_files::{change_set, interchange, order_set};
+use novex_ingest::internals::edi::fault::FaultSeverity;
+use novex_ingest::internals::edi::file;
+use novex_ingest::internals::edi::revisions::{OrderStatus, ReceivedDocument, fold_documents};
+use novex_ingest::internals::edi::x12::acknowledgement;
+use novex_ingest::internals::edi::x12::write::ControlNumbers;
 use serde_json::json;
 
-const NUMBERS: Numbers = Numbers { interchange: 1, group: 1 };
+const NUMBERS: ControlNumbers = ControlNumbers { interchange: 1, group: 1 };
 const AT: &str = "2026-11-24T10:41:00Z";
 
-fn told(text: &str, event_id: i64) -> Told {
-    let order = edi::read(text.as_bytes()).parts.remove(0).order.expect("an order");
-    Told { order, event_id, part: 1 }
+fn received_document(text: &str, event_id: i64) -> ReceivedDocument {
+    let order = file::read_edi_file(text.as_bytes()).documents.remove(0).order.expect("an order");
+    ReceivedDocument { order, event_id, document_position: 1 }
 }
 
 fn rsx(number: &str, more: &serde_json::Value) -> serde_json::Value {
@@ -28,7 +28,7 @@ fn rsx(number: &str, more: &serde_json::Value) -> serde_json::Value {
 }
 
 #[test]
-fn every_order_of_any_wrapper_is_taken_or_a_fault() {
+fn every_wrapped_order_is_accepted_or_a_fault() {
     let (one, two) = (rsx("P1", &json!({})), rsx("P2", &json!({})));
     let change = rsx("P3", &json!({"TsetPurposeCode": "04"}));
     for (text, kinds) in [
@@ -39,103 +39,106 @@ fn every_order_of_any_wrapper_is_taken_or_a_fault() {
         (json!([one, change]), vec!["850", "860"]),
         (json!({"Order": change}), vec!["860"]),
     ] {
-        let document = edi::read(text.to_string().as_bytes());
+        let document = file::read_edi_file(text.to_string().as_bytes());
         let found: Vec<&str> =
-            document.parts.iter().filter(|part| part.order.is_some()).map(|part| part.kind.as_str()).collect();
+            document.documents.iter().filter(|part| part.order.is_some()).map(|part| part.kind.as_str()).collect();
         assert_eq!(found, kinds, "{text}");
     }
-    let broken = edi::read(json!({"Orders": {"Order": [one, {"Heder": {}}]}}).to_string().as_bytes());
-    assert_eq!(broken.parts.iter().filter(|part| part.is_refused()).count(), 1, "{broken:?}");
+    let broken = file::read_edi_file(json!({"Orders": {"Order": [one, {"Heder": {}}]}}).to_string().as_bytes());
+    assert_eq!(broken.documents.iter().filter(|part| part.is_rejected()).count(), 1, "{broken:?}");
 }
 
 #[test]
-fn what_is_not_known_or_cannot_be_read_is_said() {
+fn unknown_and_unreadable_content_is_reported() {
     let mut set = order_set("PO1", 1);
     set.insert(5, "P01*2*5*EA*1".to_owned());
     set.insert(6, "POC*3*AI*5*5*EA*1".to_owned());
     set.insert(7, "SDQ*EA*92*0001*x*0002*4".to_owned());
     set.insert(8, "SAC*A*C310***12x".to_owned());
     set.push("AMT*TT*1,000.00".to_owned());
-    let document = edi::read(interchange("850", &[set]).as_bytes());
-    assert!(document.parts[0].order.is_some(), "none of it keeps the order from being taken");
-    let said: Vec<&str> = document.all_faults().map(|fault| fault.at.as_str()).collect();
-    assert_eq!(said, ["P01", "POC", "SDQ", "SAC05", "AMT02"]);
-    let answer = acknowledge::draft(&document, 0).write(NUMBERS, AT);
-    assert!(answer.contains("AK3*P01*7**1~\nAK3*POC*8**2~") && answer.contains("AK5*E*5~"), "{answer}");
+    let document = file::read_edi_file(interchange("850", &[set]).as_bytes());
+    assert!(document.documents[0].order.is_some(), "no fault rejects the order");
+    let printed: Vec<&str> = document.all_faults().map(|fault| fault.location.as_str()).collect();
+    assert_eq!(printed, ["P01", "POC", "SDQ", "SAC05", "AMT02"]);
+    let response = acknowledgement::draft_acknowledgement(&document, 0).write_interchange(NUMBERS, AT);
+    assert!(response.contains("AK3*P01*7**1~\nAK3*POC*8**2~") && response.contains("AK5*E*5~"), "{response}");
 }
 
-/// What the lines come to, where the sender says it.
+/// The total of the lines, where the sender states it.
 #[test]
-fn the_quantities_add_up() {
+fn quantities_and_totals_are_checked() {
     let faults = |stated: &str| {
         let mut set = order_set("PO1", 2);
         *set.last_mut().unwrap() = format!("CTT*2*{stated}");
-        let document = edi::read(interchange("850", &[set]).as_bytes());
-        assert!(document.parts[0].order.is_some());
+        let document = file::read_edi_file(interchange("850", &[set]).as_bytes());
+        assert!(document.documents[0].order.is_some());
         document.all_faults().map(ToString::to_string).collect::<Vec<_>>()
     };
     assert_eq!(faults("30.0"), Vec::<String>::new());
-    assert!(faults("31")[0].ends_with("CTT02: the quantities come to 30, CTT02 says \"31\""), "{:?}", faults("31"));
+    assert!(faults("31")[0].ends_with("CTT02: the quantities add up to 30, CTT02 states \"31\""), "{:?}", faults("31"));
 }
 
 #[test]
-fn who_ordered_must_be_known_and_only_what_has_numbers_is_answered() {
+fn unknown_sender_is_a_fault_and_unnumbered_groups_get_no_acknowledgement() {
     let sound = interchange("850", &[order_set("PO1", 1)]);
     let without = sound.lines().skip(1).collect::<Vec<_>>().join("\n");
-    let document = edi::read(without.as_bytes());
-    assert!(document.parts[0].is_refused(), "{document:?}");
-    assert!(!acknowledge::is_due(&document, 0));
+    let document = file::read_edi_file(without.as_bytes());
+    assert!(document.documents[0].is_rejected(), "{document:?}");
+    assert!(!acknowledgement::is_acknowledgement_due(&document, 0));
     for (from, to) in [("*7*X*004010", "**X*004010"), ("*X*004010", "*X*"), ("GS*PO*", "GS**")] {
-        let document = edi::read(sound.replace(from, to).as_bytes());
-        assert!(!acknowledge::is_due(&document, 0), "{from} → {to}");
+        let document = file::read_edi_file(sound.replace(from, to).as_bytes());
+        assert!(!acknowledgement::is_acknowledgement_due(&document, 0), "{from} → {to}");
     }
 }
 
-/// Whatever comes last: a replacement outranks the original, a cancellation cancels, and the same change twice is one.
+/// In any sequence, a replacement outranks the original, a cancellation cancels, and a repeated change counts once.
 #[test]
-fn the_rank_of_a_document_is_its_own_and_not_its_arrivals() {
+fn documents_rank_by_kind_and_not_by_arrival() {
     let with = |purpose: &str, lines: usize, event_id: i64| {
         let text = interchange("850", &[order_set("PO1", lines)]).replace("BEG*00", &format!("BEG*{purpose}"));
-        told(&text, event_id)
+        received_document(&text, event_id)
     };
-    assert_eq!(fold(&[with("05", 1, 1), with("00", 2, 2)], false).order.lines.len(), 1);
-    assert_eq!(fold(&[with("00", 2, 1), with("22", 1, 2)], false).order.lines.len(), 2);
-    assert_eq!(fold(&[with("01", 1, 1), with("00", 2, 2)], false).status, Status::Cancelled);
-    let change = |event_id| told(&interchange("860", &[change_set("PO1", "1", &["POC*1*QI*5**CA"])]), event_id);
-    let twice = fold(&[with("00", 1, 1), change(2), change(3)], true);
+    assert_eq!(fold_documents(&[with("05", 1, 1), with("00", 2, 2)], false).order.lines.len(), 1);
+    assert_eq!(fold_documents(&[with("00", 2, 1), with("22", 1, 2)], false).order.lines.len(), 2);
+    assert_eq!(fold_documents(&[with("01", 1, 1), with("00", 2, 2)], false).status, OrderStatus::Cancelled);
+    let change =
+        |event_id| received_document(&interchange("860", &[change_set("PO1", "1", &["POC*1*QI*5**CA"])]), event_id);
+    let twice = fold_documents(&[with("00", 1, 1), change(2), change(3)], true);
     assert_eq!(twice.order.lines[0].quantity.as_deref(), Some("15"), "sent twice under two names");
     let replaces = interchange("860", &[change_set("PO1", "2", &["POC*2*CA*7*7*CA"])]).replace("BCH*04", "BCH*05");
-    let state = fold(&[with("00", 3, 1), told(&replaces, 2)], false);
-    assert_eq!(state.lines, [Status::Cancelled, Status::Open, Status::Cancelled]);
-    let other = told(&interchange("860", &[change_set("PO1", "3", &["POC*1*AI*7*7*CA*1**BP*OTHER"])]), 3);
-    let state = fold(&[with("00", 1, 1), other], false);
+    let state = fold_documents(&[with("00", 3, 1), received_document(&replaces, 2)], false);
+    assert_eq!(state.line_statuses, [OrderStatus::Cancelled, OrderStatus::Open, OrderStatus::Cancelled]);
+    let other = received_document(&interchange("860", &[change_set("PO1", "3", &["POC*1*AI*7*7*CA*1**BP*OTHER"])]), 3);
+    let state = fold_documents(&[with("00", 1, 1), other], false);
     assert!(
         state.attention().is_some() && state.order.lines[0].buyer_item() == Some("B1"),
-        "no goods are written over others"
+        "no item overwrites another"
     );
 }
 
-/// Bounds that keep a hostile file from taking all time and memory; each is said.
+/// Limits that keep a hostile file from using all time and memory; each is reported.
 #[test]
-fn hostile_files_end_at_their_bounds() {
+fn hostile_files_stop_at_the_limits() {
     let isa = interchange("850", &[]).lines().next().unwrap().to_owned();
     let groups: Vec<String> = (0..20_000).map(|number| format!("GS*PO*A*B*C*1*{number}*X*4~GE*0*{number}~")).collect();
     let many_lines = order_set("PO1", 20_001);
     let pids: Vec<String> = [order_set("PO1", 1)[..5].to_vec(), vec!["PID*F****word".to_owned(); 50_000]].concat();
     let dates: Vec<String> = [order_set("PO1", 1), vec!["DTM*002*x".to_owned(); 50_000]].concat();
-    for (text, said) in [
-        (isa + &groups.concat(), "the rest was not read"),
+    for (text, printed) in [
+        (isa + &groups.concat(), "reading stopped here"),
         (interchange("850", &[many_lines]), "more than 20000 lines"),
         (format!("[{}]", "1,".repeat(1_200_000)), "more than 1000000 elements"),
     ] {
-        let document = edi::read(text.as_bytes());
-        let found = document.all_faults().any(|fault| fault.severity == Severity::Error && fault.text.contains(said));
-        assert!(found, "{said}");
-        assert!(document.parts.iter().all(|part| part.order.is_none()));
+        let document = file::read_edi_file(text.as_bytes());
+        let found = document
+            .all_faults()
+            .any(|fault| fault.severity == FaultSeverity::Error && fault.message.contains(printed));
+        assert!(found, "{printed}");
+        assert!(document.documents.iter().all(|part| part.order.is_none()));
     }
-    let described = edi::read(interchange("850", &[pids]).as_bytes());
-    assert!(described.parts[0].order.as_ref().unwrap().lines[0].description.as_ref().unwrap().len() < 1_100);
-    let undated = edi::read(interchange("850", &[dates]).as_bytes());
+    let described = file::read_edi_file(interchange("850", &[pids]).as_bytes());
+    assert!(described.documents[0].order.as_ref().unwrap().lines[0].description.as_ref().unwrap().len() < 1_100);
+    let undated = file::read_edi_file(interchange("850", &[dates]).as_bytes());
     assert!(undated.all_faults().count() <= 1_010);
-    assert!(acknowledge::draft(&undated, 0).write(NUMBERS, AT).lines().count() < 500);
+    assert!(acknowledgement::draft_acknowledgement(&undated, 0).write_interchange(NUMBERS, AT).lines().count() < 500);
 }

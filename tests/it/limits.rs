@@ -1,29 +1,30 @@
-//! Every limit on connections, headers and bodies, and what hostile clients get. After each, a good delivery is taken.
+//! Limits on connections, headers and bodies, and the responses to hostile clients. After each, a valid webhook is
+//! accepted.
 
-use crate::util::{Answer, Connection, Daemon, Home, PATIENCE, Request, order, shopify};
+use crate::support::{Connection, Daemon, Home, Request, Response, WAIT_MAX, order_body, shopify_request};
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::process::Command;
 use std::time::Instant;
 
-/// A home whose daemon has these keys in `[server]`.
-fn home(server: &str) -> Home {
+/// Creates a home with these keys in `[server]`.
+fn home_with_limits(server: &str) -> Home {
     Home::new(&format!("[server]\nlisten = \"127.0.0.1:0\"\n{server}"))
 }
 
 fn assert_serves(daemon: &Daemon<'_>, id: &str) {
-    assert_eq!(daemon.deliver(id, &order(1)).status, 200, "a good delivery is taken afterwards");
+    assert_eq!(daemon.send_order(id, &order_body(1)).status, 200, "a valid webhook is accepted afterwards");
 }
 
-/// Sends `bytes` and reads an answer.
-fn say(daemon: &Daemon<'_>, bytes: &[u8]) -> Answer {
+/// Sends `bytes` and reads a response.
+fn send_bytes(daemon: &Daemon<'_>, bytes: &[u8]) -> Response {
     let mut connection = daemon.connect();
     connection.send(bytes).unwrap();
-    connection.answer().expect("an answer")
+    connection.read_response().expect("a response")
 }
 
-/// Runs curl over HTTP/2; its status code and body.
-fn curl(daemon: &Daemon<'_>, arguments: &[&str], path: &str) -> (String, String) {
+/// Runs curl over HTTP/2; returns the status code and the body.
+fn curl_http2(daemon: &Daemon<'_>, arguments: &[&str], path: &str) -> (String, String) {
     let output = Command::new("curl")
         .args(["--http2", "-k", "-sS", "-w", "\n%{http_version} %{http_code}"])
         .args(arguments)
@@ -36,169 +37,175 @@ fn curl(daemon: &Daemon<'_>, arguments: &[&str], path: &str) -> (String, String)
 }
 
 #[test]
-fn slow_headers_get_408_and_an_idle_connection_is_closed_without_a_word() {
-    // The idle time is longer than the test may take: what ends the slow headers is their own time.
-    let slow = home("header_timeout = \"200ms\"\nidle_timeout = \"24h\"");
+fn slow_headers_get_408_and_idle_connections_are_closed() {
+    // The idle timeout is longer than the test, so only the header timeout can end the connection.
+    let slow = home_with_limits("header_timeout = \"200ms\"\nidle_timeout = \"24h\"");
     let daemon = slow.serve();
-    let answer = say(&daemon, b"POST /api/webhooks/easypost HTTP/1.1\r\nhost: x\r\nx-slow");
-    assert_eq!((answer.status, answer.header("connection")), (408, Some("close")));
+    let response = send_bytes(&daemon, b"POST /api/webhooks/easypost HTTP/1.1\r\nhost: x\r\nx-slow");
+    assert_eq!((response.status, response.header("connection")), (408, Some("close")));
     slow.wait_for("SELECT reason FROM rejected_requests", "headers_too_slow");
-    let home = home("header_timeout = \"1h\"\nidle_timeout = \"300ms\"");
+    let home = home_with_limits("header_timeout = \"1h\"\nidle_timeout = \"300ms\"");
     let daemon = home.serve();
     let mut idle = daemon.connect();
-    assert!(idle.ends(), "nothing was asked, nothing is answered");
+    assert!(idle.is_closed(), "an idle connection gets no response");
     let mut used = daemon.connect();
-    assert_eq!(used.request(&shopify("w", &order(1))).status, 200);
-    assert!(used.ends(), "idle after its request");
+    assert_eq!(used.request(&shopify_request("w", &order_body(1))).status, 200);
+    assert!(used.is_closed(), "the connection is idle after its request");
     assert_serves(&daemon, "after");
 }
 
 #[test]
-fn a_slow_body_gets_408() {
-    let home = home("body_timeout = \"200ms\"");
+fn slow_body_gets_408() {
+    let home = home_with_limits("body_timeout = \"200ms\"");
     let daemon = home.serve();
-    let mut request = shopify("w", &order(1));
+    let mut request = shopify_request("w", &order_body(1));
     let head = request.head();
-    let answer = say(&daemon, &head);
-    assert_eq!(answer.status, 408, "a body that never comes");
+    let response = send_bytes(&daemon, &head);
+    assert_eq!(response.status, 408, "a body that never arrives");
     request.chunk = Some(10);
-    let mut begun = request.head();
-    begun.extend_from_slice(b"5\r\nhello\r\n");
-    assert_eq!(say(&daemon, &begun).status, 408, "a body that stops");
+    let mut started = request.head();
+    started.extend_from_slice(b"5\r\nhello\r\n");
+    assert_eq!(send_bytes(&daemon, &started).status, 408, "a body that stops");
     assert_serves(&daemon, "after");
 }
 
 #[test]
-fn headers_over_their_size_or_number_get_431() {
-    let home = home("max_header_bytes = 8192\nmax_headers = 20");
+fn too_large_or_too_many_headers_get_431() {
+    let home = home_with_limits("max_header_bytes = 8192\nmax_headers = 20");
     let daemon = home.serve();
-    let large = shopify("w", &order(1)).with("x-large", &"x".repeat(9000));
+    let large = shopify_request("w", &order_body(1)).with_header("x-large", &"x".repeat(9000));
     assert_eq!(daemon.request(&large).status, 431);
-    let many = (0..30).fold(shopify("w", &order(1)), |request, n| request.with(&format!("x-{n}"), "1"));
+    let many =
+        (0..30).fold(shopify_request("w", &order_body(1)), |request, n| request.with_header(&format!("x-{n}"), "1"));
     assert_eq!(daemon.request(&many).status, 431);
     let names: Vec<String> = (0..30).map(|n| format!("x-{n}: 1")).collect();
     let many: Vec<&str> = names.iter().flat_map(|name| ["-H", name]).collect();
-    assert_eq!(curl(&daemon, &many, "/healthz").0, "2 431", "over HTTP/2 too");
+    assert_eq!(curl_http2(&daemon, &many, "/healthz").0, "2 431", "over HTTP/2 too");
     let large = format!("x-large: {}", "x".repeat(9000));
-    let (code, _) = curl(&daemon, &["-H", &large], "/healthz");
+    let (code, _) = curl_http2(&daemon, &["-H", &large], "/healthz");
     assert_eq!(code, "2 431");
     assert_serves(&daemon, "after");
 }
 
 #[test]
-fn a_body_over_the_limit_is_refused_before_it_has_come() {
-    let home = home("max_body_bytes = 1000");
+fn too_large_body_is_refused_while_it_streams() {
+    let home = home_with_limits("max_body_bytes = 1000");
     let daemon = home.serve();
-    let announced = Request { body: vec![b'x'; 1001], ..shopify("w", b"") };
-    assert_eq!(say(&daemon, &announced.head()).status, 413, "at its announcement");
-    let mut streamed = shopify("w", b"").chunked(1).head();
+    let announced = Request { body: vec![b'x'; 1001], ..shopify_request("w", b"") };
+    assert_eq!(send_bytes(&daemon, &announced.head()).status, 413, "the content-length alone is refused");
+    let mut streamed = shopify_request("w", b"").chunked(1).head();
     streamed.extend_from_slice(format!("3e9\r\n{}\r\n", "x".repeat(1001)).as_bytes());
-    assert_eq!(say(&daemon, &streamed).status, 413, "while it streams, long before its end");
+    assert_eq!(send_bytes(&daemon, &streamed).status, 413, "the body is refused while it streams");
     let exact = vec![b'x'; 1000];
-    assert_eq!(daemon.deliver("exact", &exact).status, 200);
-    // A client that sends on reads its answer, and no reset.
+    assert_eq!(daemon.send_order("exact", &exact).status, 200);
+    // A client that continues to send reads its response instead of a reset.
     let body = vec![b'x'; 4 << 20];
-    assert_eq!(daemon.deliver("large", &body).status, 413);
-    assert_eq!(curl(&daemon, &["--data-binary", &"x".repeat(1001)], "/api/webhooks/easypost").0, "2 413");
+    assert_eq!(daemon.send_order("large", &body).status, 413);
+    assert_eq!(curl_http2(&daemon, &["--data-binary", &"x".repeat(1001)], "/api/webhooks/easypost").0, "2 413");
     home.wait_for("SELECT count(*) > 3 FROM rejected_requests WHERE reason = 'body_too_large'", "1");
     assert_serves(&daemon, "after");
 }
 
 #[test]
-fn connections_over_the_limit_are_told_503() {
+fn connections_over_the_limit_get_503() {
     for (key, name) in [("max_connections", "in all"), ("max_connections_per_address", "from one address")] {
-        let home = home(&format!("{key} = 3"));
+        let home = home_with_limits(&format!("{key} = 3"));
         let daemon = home.serve();
         let mut open: Vec<Connection> = (0..3).map(|_| daemon.connect()).collect();
         for (n, connection) in open.iter_mut().enumerate() {
-            assert_eq!(connection.request(&shopify(&format!("w{n}"), &order(1))).status, 200);
+            assert_eq!(connection.request(&shopify_request(&format!("w{n}"), &order_body(1))).status, 200);
         }
         let mut over = daemon.connect();
-        let answer = over.request(&shopify("over", &order(1)));
-        assert_eq!(answer.status, 503, "{name}");
-        assert!(answer.header("retry-after").is_some() && answer.body.contains("too many connections"), "{answer:?}");
-        assert!(over.ends());
+        let response = over.request(&shopify_request("over", &order_body(1)));
+        assert_eq!(response.status, 503, "{name}");
+        assert!(
+            response.header("retry-after").is_some() && response.body.contains("too many connections"),
+            "{response:?}"
+        );
+        assert!(over.is_closed());
         drop(open);
         let start = Instant::now();
-        while daemon.deliver("after", &order(1)).status != 200 {
-            assert!(start.elapsed() < PATIENCE, "the places are given back");
+        while daemon.send_order("after", &order_body(1)).status != 200 {
+            assert!(start.elapsed() < WAIT_MAX, "closed connections free their places");
         }
     }
 }
 
-/// A request whose body stops after some bytes.
-fn half_sent(daemon: &Daemon<'_>, id: &str, body: &[u8], sent: usize) -> (Connection, Request) {
+/// Sends a request whose body stops after some bytes.
+fn send_half(daemon: &Daemon<'_>, id: &str, body: &[u8], sent: usize) -> (Connection, Request) {
     let mut connection = daemon.connect();
-    let request = shopify(id, body);
-    connection.send(&request.head()).unwrap();
+    let request = shopify_request(id, body);
+    connection.send_head_and_await_continue(&request);
     connection.send(&request.body[..sent]).unwrap();
     (connection, request)
 }
 
-/// Delivers until the answer is 503 with this text: what is counted elsewhere cannot be seen from here but by that.
-fn until_refused(daemon: &Daemon<'_>, body: &[u8], text: &str) {
-    let start = Instant::now();
-    loop {
-        let answer = daemon.deliver("over", body);
-        if answer.status == 503 {
-            assert!(answer.header("retry-after").is_some() && answer.body.contains(text), "{answer:?}");
-            return;
-        }
-        assert!(start.elapsed() < PATIENCE);
-    }
-}
-
 #[test]
-fn requests_in_flight_are_bounded_in_all_and_from_one_address() {
+fn requests_in_flight_are_limited_in_total_and_by_address() {
     for (key, text) in [("max_requests", "overloaded"), ("max_requests_per_address", "from this address")] {
-        let home = home(&format!("{key} = 2"));
+        let home = home_with_limits(&format!("{key} = 2"));
         let daemon = home.serve();
-        let mut halves = ["a", "b"].map(|id| half_sent(&daemon, id, &order(1), 10));
-        until_refused(&daemon, &order(2), text);
-        assert_eq!(daemon.request(&Request::new("GET", "/healthz")).status, 200, "whoever watches the box is answered");
-        for (connection, request) in &mut halves {
+        // An address that proved itself does not lose its places.
+        assert_serves(&daemon, "before");
+        let mut half_requests = ["a", "b"].map(|id| send_half(&daemon, id, &order_body(1), 10));
+        let refused = daemon.send_order("over", &order_body(2));
+        assert_eq!(refused.status, 503, "{refused:?}");
+        assert!(refused.header("retry-after").is_some() && refused.body.contains(text), "{refused:?}");
+        assert_eq!(daemon.request(&Request::new("GET", "/healthz")).status, 200, "health checks are answered");
+        for (connection, request) in &mut half_requests {
             connection.send(&request.body[10..]).unwrap();
-            assert_eq!(connection.answer().unwrap().status, 200);
+            assert_eq!(connection.read_response().unwrap().status, 200);
         }
         assert_serves(&daemon, "after");
     }
 }
 
 #[test]
-fn bodies_in_memory_are_bounded() {
-    let home = home("max_body_bytes = 1048576\nmax_buffered_bytes = 1048576");
+fn bodies_in_memory_are_limited() {
+    let home = home_with_limits("max_body_bytes = 1048576\nmax_buffered_bytes = 1048576");
     let daemon = home.serve();
+    // An address that proved itself does not lose its memory.
+    assert_serves(&daemon, "before");
     let body = vec![b'x'; 700_000];
-    // Which of two bodies is read first is the machine's affair: when the half one came second it was refused itself.
+    // The machine decides which of two bodies is read first. Both are refused if each holds a part when they meet.
     let start = Instant::now();
     'held: loop {
-        assert!(start.elapsed() < PATIENCE);
-        let (mut connection, request) = half_sent(&daemon, "half", &body, 600_000);
+        assert!(start.elapsed() < WAIT_MAX);
+        let (mut connection, request) = send_half(&daemon, "half", &body, 600_000);
         for _ in 0..20 {
-            let answer = daemon.deliver("over", &body);
-            if answer.status == 503 {
-                assert!(answer.header("retry-after").is_some() && answer.body.contains("overloaded"), "{answer:?}");
-                connection.send(&request.body[600_000..]).unwrap();
-                assert_eq!(connection.answer().unwrap().status, 200, "the one that was there first is taken");
-                break 'held;
+            let response = daemon.send_order("over", &body);
+            if response.status == 503 {
+                assert!(
+                    response.header("retry-after").is_some() && response.body.contains("overloaded"),
+                    "{response:?}"
+                );
+                // The send fails if the daemon refused the half body and closed its connection.
+                if connection.send(&request.body[600_000..]).is_err() {
+                    continue 'held;
+                }
+                match connection.read_response().map(|response| response.status) {
+                    Ok(200) => break 'held,
+                    Ok(503) | Err(_) => continue 'held,
+                    other => panic!("the earlier body is accepted or refused for lack of memory, not {other:?}"),
+                }
             }
         }
     }
-    assert_eq!(daemon.deliver("fits", &body).status, 200, "what was taken is given back");
+    assert_eq!(daemon.send_order("fits", &body).status, 200, "the memory is free again");
 }
 
-/// A bearer that is wrong is wrong before the body: a stranger's body is not waited for.
+/// A wrong bearer token is refused before the body, so the daemon does not wait for the body.
 #[test]
-fn a_body_is_not_waited_for_when_the_bearer_is_wrong() {
-    let home = home("");
+fn wrong_bearer_is_refused_before_the_body() {
+    let home = home_with_limits("");
     let daemon = home.serve();
     let request = Request { body: vec![b'x'; 100], ..Request::new("POST", "/api/keycloak/events") };
-    assert_eq!(say(&daemon, &request.with("Authorization", "Bearer wrong").head()).status, 401);
+    assert_eq!(send_bytes(&daemon, &request.with_header("Authorization", "Bearer wrong").head()).status, 401);
 }
 
 #[test]
-fn what_is_no_http_gets_its_answer_in_json_and_a_row() {
-    let home = home("max_header_bytes = 8192");
+fn malformed_requests_get_json_and_a_rejection_row() {
+    let home = home_with_limits("max_header_bytes = 8192");
     let daemon = home.serve();
     for (request, status, reason) in [
         (
@@ -211,59 +218,60 @@ fn what_is_no_http_gets_its_answer_in_json_and_a_row() {
         ("nonsense\r\n\r\n", 400, "request_malformed"),
         (&format!("GET /healthz HTTP/1.1\r\nx: {}\r\n\r\n", "x".repeat(9000)), 431, "headers_too_large"),
     ] {
-        let answer = say(&daemon, request.as_bytes());
-        assert_eq!(answer.status, status, "{request}");
-        assert!(answer.json()["error"].as_str().unwrap().starts_with("the request cannot be read"), "{answer:?}");
+        let response = send_bytes(&daemon, request.as_bytes());
+        assert_eq!(response.status, status, "{request}");
+        assert!(response.json()["error"].as_str().unwrap().starts_with("the request cannot be read"), "{response:?}");
         home.wait_for(&format!("SELECT count(*) > 0 FROM rejected_requests WHERE reason = '{reason}'"), "1");
     }
-    // An answer before the broken request is not touched by it.
+    // A response before the broken request is complete.
     let mut connection = daemon.connect();
-    let good = shopify("w", &order(1)).written();
+    let good = shopify_request("w", &order_body(1)).to_bytes();
     connection.send(&[good.as_slice(), b"nonsense\r\n\r\n"].concat()).unwrap();
-    assert_eq!(connection.answer().unwrap().status, 200);
-    assert_eq!(connection.answer().unwrap().status, 400);
+    assert_eq!(connection.read_response().unwrap().status, 200);
+    assert_eq!(connection.read_response().unwrap().status, 400);
 }
 
-/// What HTTP/2 asks of an answer: none to HEAD, and none before the client has stopped sending, or curl does not show it.
+/// The rules of HTTP/2: no body for HEAD, and no response before the client stops sending, because curl would not show
+/// it.
 #[test]
-fn over_http_2_every_refusal_is_seen() {
-    let home = home("max_body_bytes = 1000");
+fn http2_clients_see_every_refusal() {
+    let home = home_with_limits("max_body_bytes = 1000");
     let daemon = home.serve();
-    assert_eq!(curl(&daemon, &["--head"], "/healthz").0, "2 200");
-    assert_eq!(curl(&daemon, &["--head"], "/nowhere").0, "2 404");
+    assert_eq!(curl_http2(&daemon, &["--head"], "/healthz").0, "2 200");
+    assert_eq!(curl_http2(&daemon, &["--head"], "/nowhere").0, "2 404");
     let file = home.path("large");
     std::fs::write(&file, vec![b'x'; 3 << 20]).unwrap();
     let data = format!("@{}", file.display());
     for _ in 0..5 {
-        assert_eq!(curl(&daemon, &["--data-binary", &data], "/api/webhooks/easypost").0, "2 413");
-        assert_eq!(curl(&daemon, &["--data-binary", &data], "/nowhere").0, "2 404");
-        assert_eq!(curl(&daemon, &["-X", "PUT", "--data-binary", &data], "/api/webhooks/easypost").0, "2 405");
+        assert_eq!(curl_http2(&daemon, &["--data-binary", &data], "/api/webhooks/easypost").0, "2 413");
+        assert_eq!(curl_http2(&daemon, &["--data-binary", &data], "/nowhere").0, "2 404");
+        assert_eq!(curl_http2(&daemon, &["-X", "PUT", "--data-binary", &data], "/api/webhooks/easypost").0, "2 405");
     }
 }
 
 #[test]
-fn clients_that_speak_no_tls_or_nothing_are_dropped() {
-    let home = home("handshake_timeout = \"200ms\"");
+fn plain_text_and_silent_clients_are_dropped() {
+    let home = home_with_limits("handshake_timeout = \"200ms\"");
     let daemon = home.serve();
     let mut rest = Vec::new();
     let mut silent = TcpStream::connect(daemon.address).unwrap();
-    silent.set_read_timeout(Some(PATIENCE)).unwrap();
+    silent.set_read_timeout(Some(WAIT_MAX)).unwrap();
     silent.read_to_end(&mut rest).unwrap();
-    assert!(rest.is_empty(), "closed after the handshake's time");
+    assert!(rest.is_empty(), "closed after the handshake timeout");
     for bytes in [&b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n"[..], b"\0\0\0\0", &[0x16, 3, 1, 0xff, 0xff, 1]] {
         let mut plain = TcpStream::connect(daemon.address).unwrap();
-        plain.set_read_timeout(Some(PATIENCE)).unwrap();
+        plain.set_read_timeout(Some(WAIT_MAX)).unwrap();
         plain.write_all(bytes).unwrap();
-        let mut answer = Vec::new();
-        // A TLS alert or a reset, and then the end; never an HTTP answer in the clear.
-        let _ = plain.read_to_end(&mut answer);
-        assert!(!answer.starts_with(b"HTTP"), "{answer:?}");
+        let mut response = Vec::new();
+        // A TLS alert or a reset, then the end; never a response in plain text.
+        let _ = plain.read_to_end(&mut response);
+        assert!(!response.starts_with(b"HTTP"), "{response:?}");
     }
     assert_serves(&daemon, "after");
 }
 
 #[test]
-fn broken_http_is_refused_and_the_connection_ended() {
+fn malformed_http_closes_the_connection() {
     let home = Home::new("");
     let daemon = home.serve();
     let framing = "POST /api/webhooks/easypost HTTP/1.1\r\nhost: x\r\n";
@@ -276,95 +284,96 @@ fn broken_http_is_refused_and_the_connection_ended() {
     ] {
         let mut connection = daemon.connect();
         connection.send(text.as_bytes()).unwrap();
-        assert_eq!(connection.answer().map(|answer| answer.status).unwrap(), 400, "{case}");
-        assert!(connection.ends(), "{case}");
+        assert_eq!(connection.read_response().map(|response| response.status).unwrap(), 400, "{case}");
+        assert!(connection.is_closed(), "{case}");
     }
-    // Both framings at once is how one request is smuggled into another: never taken as two requests.
+    // Both framings at once smuggle one request into another: the daemon never reads two requests.
     let both = format!(
         "{framing}content-length: 4\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\nGET /healthz HTTP/1.1\r\nhost: x\r\n\r\n"
     );
     let mut connection = daemon.connect();
     connection.send(both.as_bytes()).unwrap();
-    let answer = connection.answer().unwrap();
-    assert!(matches!(answer.status, 400 | 401), "{answer:?}");
-    assert!(connection.answer().is_err(), "and nothing after it");
+    let response = connection.read_response().unwrap();
+    assert!(matches!(response.status, 400 | 401), "{response:?}");
+    assert!(connection.read_response().is_err(), "no second response");
     assert_serves(&daemon, "after");
     assert_eq!(home.count("SELECT count(*) FROM webhook_events"), 1);
 }
 
 #[test]
-fn a_connection_is_kept_and_pipelined_requests_are_answered_in_order() {
+fn pipelined_requests_are_answered_in_order() {
     let home = Home::new("");
     let daemon = home.serve();
     let mut connection = daemon.connect();
     let mut ids = Vec::new();
     for n in 0..20 {
-        ids.push(connection.request(&shopify(&format!("kept{n}"), &order(n + 1))).event_id());
+        ids.push(connection.request(&shopify_request(&format!("kept{n}"), &order_body(n + 1))).event_id());
     }
-    let together: Vec<u8> = (0..20).flat_map(|n| shopify(&format!("kept{n}"), &order(n + 1)).written()).collect();
+    let together: Vec<u8> =
+        (0..20).flat_map(|n| shopify_request(&format!("kept{n}"), &order_body(n + 1)).to_bytes()).collect();
     connection.send(&together).unwrap();
     for id in ids {
-        let answer = connection.answer().unwrap();
-        assert_eq!((answer.event_id(), answer.duplicate()), (id, true));
+        let response = connection.read_response().unwrap();
+        assert_eq!((response.event_id(), response.is_duplicate()), (id, true));
     }
 }
 
 #[test]
-fn http2_takes_deliveries_side_by_side() {
+fn http2_accepts_concurrent_webhooks() {
     let home = Home::new("");
     let daemon = home.serve();
-    let body = String::from_utf8(order(1)).unwrap();
+    let body = String::from_utf8(order_body(1)).unwrap();
     let headers: Vec<String> =
-        shopify("h2", body.as_bytes()).headers.iter().map(|(name, value)| format!("{name}: {value}")).collect();
+        shopify_request("h2", body.as_bytes()).headers.iter().map(|(name, value)| format!("{name}: {value}")).collect();
     let mut arguments: Vec<&str> = headers.iter().flat_map(|header| ["-H", header]).collect();
     arguments.extend(["--data-binary", &body]);
-    let (code, answer) = curl(&daemon, &arguments, "/api/webhooks/shopify/orders/create");
-    assert_eq!((code.as_str(), answer.contains("\"duplicate\":false")), ("2 200", true), "{answer}");
-    // The same one twenty times on one connection, at once.
+    let (code, response) = curl_http2(&daemon, &arguments, "/api/webhooks/shopify/orders/create");
+    assert_eq!((code.as_str(), response.contains("\"duplicate\":false")), ("2 200", true), "{response}");
+    // The same request twenty times on one connection, all at once.
     arguments.extend(["--parallel", "--parallel-max", "20"]);
-    let (codes, answers) = curl(&daemon, &arguments, "/api/webhooks/shopify/orders/create?[1-20]");
-    assert_eq!(answers.matches("\"duplicate\":true").count(), 20, "{codes} {answers}");
+    let (codes, responses) = curl_http2(&daemon, &arguments, "/api/webhooks/shopify/orders/create?[1-20]");
+    assert_eq!(responses.matches("\"duplicate\":true").count(), 20, "{codes} {responses}");
     assert_eq!(home.count("SELECT count(*) FROM webhook_events"), 1);
 }
 
 #[test]
-fn clients_that_read_nothing_or_leave_early_hold_up_nobody() {
+fn clients_that_stop_reading_block_no_other() {
     let home = Home::new("");
     let daemon = home.serve();
     let mut deaf: Vec<Connection> = (0..10).map(|_| daemon.connect()).collect();
     for (n, connection) in deaf.iter_mut().enumerate() {
         for m in 0..20 {
-            connection.send(&shopify(&format!("deaf{n}-{m}"), &order(1)).written()).unwrap();
+            connection.send(&shopify_request(&format!("deaf{n}-{m}"), &order_body(1)).to_bytes()).unwrap();
         }
     }
     for n in 0..20 {
         let mut connection = daemon.connect();
-        connection.send(&shopify(&format!("left{n}"), &order(1)).head()).unwrap();
+        connection.send(&shopify_request(&format!("left{n}"), &order_body(1)).head()).unwrap();
     }
     assert_serves(&daemon, "meanwhile");
     home.wait_for("SELECT count(*) FROM webhook_events WHERE webhook_id LIKE 'deaf%'", "200");
 }
 
 #[test]
-fn a_request_in_flight_is_answered_before_the_daemon_ends() {
+fn request_in_flight_is_answered_before_the_daemon_exits() {
     let home = Home::new("");
     let mut daemon = home.serve();
     let mut idle = daemon.connect();
-    assert_eq!(idle.request(&shopify("w1", &order(1))).status, 200);
+    assert_eq!(idle.request(&shopify_request("w1", &order_body(1))).status, 200);
     let mut busy = daemon.connect();
-    let request = shopify("w2", &order(2));
+    let request = shopify_request("w2", &order_body(2));
     busy.send(&request.head()).unwrap();
     busy.send(&request.body[..10]).unwrap();
     let start = Instant::now();
-    // Until the daemon has begun to read it, the request is not in flight; an idle one answered after it shows that.
-    assert_eq!(daemon.deliver("w3", &order(3)).status, 200);
-    daemon.signal("TERM");
-    assert!(idle.ends(), "an idle connection is closed");
+    // The request is in flight only when the daemon begins to read it. A response to a later request shows that.
+    assert_eq!(daemon.send_order("w3", &order_body(3)).status, 200);
+    daemon.send_signal("TERM");
+    assert!(idle.is_closed(), "an idle connection is closed");
     while TcpStream::connect(daemon.address).is_ok() {
-        assert!(start.elapsed() < PATIENCE, "the port is closed");
+        assert!(start.elapsed() < WAIT_MAX, "the port is closed");
     }
     busy.send(&request.body[10..]).unwrap();
-    assert_eq!(busy.answer().unwrap().status, 200);
+    assert_eq!(busy.read_response().unwrap().status, 200);
     assert!(daemon.child.wait().unwrap().success());
     assert_eq!(home.count("SELECT count(*) FROM webhook_events"), 3);
     assert_eq!(

@@ -1,21 +1,24 @@
-//! Erasing what Shopify asks to be erased, from the bytes of the file too; customers' requests for their data.
+//! Redaction that Shopify requests, also in the bytes of the file; customers' requests for their data.
 
-use crate::util::{Daemon, Home, OTHER_SECRET, OTHER_SHOP, Request, SHOP, base64, easypost, hmac, shopify};
+use crate::support::seed::seeded_rng;
+use crate::support::{
+    Daemon, Home, NO_REDACTION_DELAY, OTHER_SECRET, OTHER_SHOP, Request, SHOP, base64, easypost_request, hmac_sha256,
+    shopify_request,
+};
 use std::fs;
 use std::io::{Read, Write};
 use std::process::{Command, Stdio};
 
-/// Words that stand in Ada's events and nowhere else.
-const ADAS: [&str; 6] =
+/// Words that occur in Ada's events only.
+const ADA_WORDS: [&str; 6] =
     ["ada@example.com", "Lovelace", "12 Analytical Row", "ring the bell twice", "+15550142", "ada-signed-here"];
 const CUSTOMER: u64 = 7_115_134_935_223_412_345;
 
-fn send(daemon: &Daemon<'_>, id: &str, topic: &str, body: &str) -> i64 {
-    let request = shopify(id, body.as_bytes()).with("X-Shopify-Topic", topic);
-    daemon.request(&Request { path: format!("/api/webhooks/shopify/{topic}"), ..request }).event_id()
+fn send_webhook(daemon: &Daemon<'_>, id: &str, topic: &str, body: &str) -> i64 {
+    crate::support::send_webhook(daemon, id, topic, body.as_bytes())
 }
 
-fn adas_order(id: u64, note: &str) -> String {
+fn ada_order(id: u64, note: &str) -> String {
     format!(
         r##"{{"id":{id},"name":"#{id}","currency":"USD","total_price":"10.00","updated_at":"2026-11-23T10:00:00Z","email":"ada@example.com",
         "phone":"+15550142","note":"{note}","customer":{{"id":{CUSTOMER},"last_name":"Lovelace"}},
@@ -25,26 +28,26 @@ fn adas_order(id: u64, note: &str) -> String {
     )
 }
 
-fn adas_events(daemon: &Daemon<'_>) {
+fn send_ada_events(daemon: &Daemon<'_>) {
     let customer = format!(
         r#"{{"id":{CUSTOMER},"email":"ada@example.com","last_name":"Lovelace","phone":"+15550142","updated_at":"2026-11-23T09:00:00Z","addresses":[{{"id":1,"address1":"12 Analytical Row"}}]}}"#
     );
-    send(daemon, "c", "customers/update", &customer);
-    send(daemon, "o", "orders/create", &adas_order(100, "ring the bell twice"));
-    // The same id with other bytes: kept as a conflict.
-    send(daemon, "o", "orders/create", &adas_order(100, "ring the bell twice, please"));
-    // Nothing handles it, and nothing knows whose it is but its bytes.
-    send(daemon, "u", "checkouts/create", r#"{"email":"ada@example.com","note":"ring the bell twice"}"#);
-    // It fails: its total is no number.
-    send(daemon, "f", "orders/updated", &adas_order(100, "Lovelace").replace("\"10.00\"", "\"ten\""));
+    send_webhook(daemon, "c", "customers/update", &customer);
+    send_webhook(daemon, "o", "orders/create", &ada_order(100, "ring the bell twice"));
+    // The same id with other bytes: stored as a conflict.
+    send_webhook(daemon, "o", "orders/create", &ada_order(100, "ring the bell twice, please"));
+    // An unknown topic: only its bytes contain the person.
+    send_webhook(daemon, "u", "checkouts/create", r#"{"email":"ada@example.com","note":"ring the bell twice"}"#);
+    // It fails: its total is not a number.
+    send_webhook(daemon, "f", "orders/updated", &ada_order(100, "Lovelace").replace("\"10.00\"", "\"ten\""));
     let tracker = r#"{"id":"evt_1","description":"tracker.updated","mode":"production","result":{"id":"trk_1","object":"Tracker","mode":"production","tracking_code":"1Z100","signed_by":"ada-signed-here","updated_at":"2026-11-24T00:00:00Z"}}"#;
-    daemon.request(&easypost(tracker.as_bytes())).event_id();
-    // Somebody else's, of the same shop.
-    send(
+    daemon.request(&easypost_request(tracker.as_bytes())).event_id();
+    // An order of another customer of the same shop.
+    send_webhook(
         daemon,
         "x",
         "orders/create",
-        &adas_order(200, "-")
+        &ada_order(200, "-")
             .replace("ada@example.com", "bob@example.com")
             .replace(&CUSTOMER.to_string(), "77")
             .replace("Lovelace", "Builder")
@@ -53,8 +56,8 @@ fn adas_events(daemon: &Daemon<'_>) {
     );
 }
 
-/// Which of the words stand in the bytes of the database or its WAL.
-fn found<'w>(home: &Home, words: &[&'w str]) -> Vec<&'w str> {
+/// Returns the words that occur in the bytes of the database or its WAL.
+fn find_words<'w>(home: &Home, words: &[&'w str]) -> Vec<&'w str> {
     let mut bytes = fs::read(home.db()).unwrap();
     bytes.extend(fs::read(home.path("events.db-wal")).unwrap_or_default());
     words.iter().copied().filter(|word| bytes.windows(word.len()).any(|part| part == word.as_bytes())).collect()
@@ -64,26 +67,25 @@ fn redact(daemon: &Daemon<'_>, orders: &str) -> i64 {
     let body = format!(
         r#"{{"shop_id":1,"shop_domain":"{SHOP}","customer":{{"id":{CUSTOMER},"email":"Ada@example.com","phone":"+15550142"}},"orders_to_redact":{orders}}}"#
     );
-    send(daemon, "redact", "customers/redact", &body)
+    send_webhook(daemon, "redact", "customers/redact", &body)
 }
 
 #[test]
-fn a_redacted_customer_is_gone_from_the_bytes_of_the_file() {
-    let home = Home::new("");
+fn redacted_customer_is_removed_from_the_bytes_of_the_file() {
+    let home = Home::new(NO_REDACTION_DELAY);
     let daemon = home.serve();
-    adas_events(&daemon);
-    home.wait_until_worked();
-    assert_eq!(found(&home, &ADAS), ADAS, "they were there");
+    send_ada_events(&daemon);
+    home.wait_until_processed();
+    assert_eq!(find_words(&home, &ADA_WORDS), ADA_WORDS, "the words were stored before");
     let id = redact(&daemon, "[100]");
-    home.wait_until_worked();
-    home.wait_for("SELECT count(*) FROM webhook_events WHERE erased_at IS NOT NULL", "6");
-    while fs::metadata(home.path("events.db-wal")).unwrap().len() > 0 {
-        std::thread::yield_now();
-    }
-    assert_eq!(found(&home, &ADAS), [""; 0], "not one of them is left");
-    // What came, what it was worth and what was on it stays; so does everybody else.
+    home.wait_until_processed();
+    home.wait_for("SELECT count(*) FROM webhook_events WHERE redacted_at IS NOT NULL", "6");
+    // The mark is written after the daemon has emptied the WAL.
+    home.wait_for("SELECT count(*) FROM redactions WHERE scrubbed_at IS NULL", "0");
+    assert_eq!(find_words(&home, &ADA_WORDS), [""; 0], "no event is left");
+    // The event, its amounts and its lines stay; so do the data of other people.
     assert_eq!(
-        home.sql(&format!("SELECT status, erased_at IS NOT NULL FROM webhook_events WHERE id = {id}")),
+        home.sql(&format!("SELECT status, redacted_at IS NOT NULL FROM webhook_events WHERE id = {id}")),
         "completed|1"
     );
     assert_eq!(
@@ -92,268 +94,276 @@ fn a_redacted_customer_is_gone_from_the_bytes_of_the_file() {
     );
     assert_eq!(home.sql("SELECT count(*) FROM sales_order_lines"), "2");
     assert_eq!(home.sql("SELECT count(*) FROM customers"), "0");
-    assert_eq!(found(&home, &["bob@example.com", "1 Fix Street"]).len(), 2);
-    home.assert_sound();
+    assert_eq!(find_words(&home, &["bob@example.com", "1 Fix Street"]).len(), 2);
+    home.assert_consistent();
 }
 
-/// What comes after the erasure about the same customer is erased too, whatever it says.
+/// A later event about the same customer is redacted too.
 #[test]
-fn a_late_event_of_a_redacted_customer_is_erased_too() {
-    let home = Home::new("");
+fn late_event_of_a_redacted_customer_is_redacted() {
+    let home = Home::new(NO_REDACTION_DELAY);
     let daemon = home.serve();
     redact(&daemon, "[100]");
-    home.wait_until_worked();
-    adas_events(&daemon);
-    home.wait_until_worked();
+    home.wait_until_processed();
+    send_ada_events(&daemon);
+    home.wait_until_processed();
     daemon.stop();
-    let left = found(&home, &["12 Analytical Row", "+15550142"]);
-    // The failed and the unhandled one are not known to be hers; the erasure had looked before they came.
+    let left = find_words(&home, &["12 Analytical Row", "+15550142"]);
+    // Only the bytes of the failed and the unhandled event name her; the redaction searched before they arrived.
     assert_eq!(home.sql("SELECT count(*) FROM customers"), "0");
-    // What it was worth is known, whose it was is not.
+    // The amounts are known, the person is not.
     assert_eq!(
         home.sql("SELECT order_id, total, coalesce(email, '') FROM sales_orders ORDER BY 1"),
         "100|10.00|\n200|10.00|bob@example.com"
     );
-    assert_eq!(home.sql("SELECT group_concat(webhook_id) FROM webhook_events WHERE erased_at IS NOT NULL AND webhook_id IN ('c', 'o')"), "c,o");
+    assert_eq!(home.sql("SELECT group_concat(webhook_id) FROM webhook_events WHERE redacted_at IS NOT NULL AND webhook_id IN ('c', 'o')"), "c,o");
     assert!(left.len() <= 2, "{left:?}");
 }
 
 #[test]
-fn a_redacted_shop_is_gone_and_the_others_are_not() {
-    let home = Home::new("");
+fn redacted_shop_is_removed_and_others_stay() {
+    let home = Home::new(NO_REDACTION_DELAY);
     let daemon = home.serve();
-    adas_events(&daemon);
+    send_ada_events(&daemon);
     for id in 1..500 {
-        send(&daemon, &format!("w{id}"), "orders/create", &adas_order(1000 + id, "-"));
+        send_webhook(&daemon, &format!("w{id}"), "orders/create", &ada_order(1000 + id, "-"));
     }
-    let body = adas_order(300, "-").replace("ada@example.com", "eve@example.com");
-    let other = shopify("w", body.as_bytes())
-        .with("X-Shopify-Shop-Domain", OTHER_SHOP)
-        .with("X-Shopify-Hmac-Sha256", &base64(&hmac(OTHER_SECRET.as_bytes(), body.as_bytes())));
+    let body = ada_order(300, "-").replace("ada@example.com", "eve@example.com");
+    let other = shopify_request("w", body.as_bytes())
+        .with_header("X-Shopify-Shop-Domain", OTHER_SHOP)
+        .with_header("X-Shopify-Hmac-Sha256", &base64(&hmac_sha256(OTHER_SECRET.as_bytes(), body.as_bytes())));
     daemon.request(&other).event_id();
-    home.wait_until_worked();
-    let wrong = send(&daemon, "r0", "shop/redact", &format!(r#"{{"shop_id":1,"shop_domain":"{OTHER_SHOP}"}}"#));
-    home.wait_until_worked();
-    let note = home.sql(&format!("SELECT note FROM webhook_events WHERE id = {wrong}"));
-    assert!(note.contains("nothing was erased"), "another shop than signed: {note}");
-    send(&daemon, "r1", "shop/redact", &format!(r#"{{"shop_id":1,"shop_domain":"{SHOP}"}}"#));
-    home.wait_until_worked();
+    home.wait_until_processed();
+    let wrong = send_webhook(&daemon, "r0", "shop/redact", &format!(r#"{{"shop_id":1,"shop_domain":"{OTHER_SHOP}"}}"#));
+    home.wait_until_processed();
+    let error = home.sql(&format!("SELECT last_error FROM webhook_events WHERE id = {wrong}"));
+    assert!(error.contains("nothing was changed"), "the body names another shop than the signature: {error}");
+    send_webhook(&daemon, "r1", "shop/redact", &format!(r#"{{"shop_id":1,"shop_domain":"{SHOP}"}}"#));
+    home.wait_until_processed();
     daemon.stop();
     assert_eq!(
-        home.sql(&format!("SELECT count(*) FROM webhook_events WHERE shop_domain = '{SHOP}' AND erased_at IS NULL")),
+        home.sql(&format!("SELECT count(*) FROM webhook_events WHERE shop_domain = '{SHOP}' AND redacted_at IS NULL")),
         "0"
     );
     assert_eq!(home.sql("SELECT shop_domain, order_id FROM sales_orders"), format!("{OTHER_SHOP}|300"));
-    assert_eq!(found(&home, &["ada@example.com", "ring the bell twice"]), [""; 0]);
-    assert_eq!(found(&home, &["eve@example.com"]).len(), 1);
+    assert_eq!(find_words(&home, &["ada@example.com", "ring the bell twice"]), [""; 0]);
+    assert_eq!(find_words(&home, &["eve@example.com"]).len(), 1);
 }
 
-/// Several handlers are at work while a shop is erased: what they had read before is not written after.
+/// Several handlers run while a shop is redacted: no handler writes afterwards what it read before.
 #[test]
-fn nothing_of_a_shop_is_written_while_it_is_erased() {
-    let home = Home::new("[worker]\nin_serve = false\nconcurrency = 8");
+fn redacted_shop_gets_no_writes_of_running_handlers() {
+    let home = Home::new(&format!("{NO_REDACTION_DELAY}[worker]\nin_serve = false\nconcurrency = 8"));
     let daemon = home.serve();
     let lines: Vec<String> =
         (0..800).map(|line| format!(r#"{{"id":{},"sku":"S","quantity":1}}"#, 1000 + line)).collect();
     for id in 1..=20 {
-        let body = adas_order(id, "-").replace("\"line_items\":[", &format!("\"line_items\":[{},", lines.join(",")));
-        send(&daemon, &format!("w{id}"), "orders/create", &body);
+        let body = ada_order(id, "-").replace("\"line_items\":[", &format!("\"line_items\":[{},", lines.join(",")));
+        send_webhook(&daemon, &format!("w{id}"), "orders/create", &body);
         if id == 10 {
-            send(&daemon, "r", "shop/redact", &format!(r#"{{"shop_id":1,"shop_domain":"{SHOP}"}}"#));
+            send_webhook(&daemon, "r", "shop/redact", &format!(r#"{{"shop_id":1,"shop_domain":"{SHOP}"}}"#));
         }
     }
-    home.ok(&["work", "--once"]);
+    home.run_ok(&["work", "--once"]);
     daemon.stop();
-    assert_eq!(home.sql("SELECT DISTINCT status, erased_at IS NOT NULL FROM webhook_events"), "completed|1");
+    assert_eq!(home.sql("SELECT DISTINCT status, redacted_at IS NOT NULL FROM webhook_events"), "completed|1");
     for table in ["sales_orders", "sales_order_lines", "sales_order_addresses"] {
         assert_eq!(home.sql(&format!("SELECT count(*) FROM {table}")), "0", "{table}");
     }
-    assert_eq!(found(&home, &["ada@example.com"]), [""; 0]);
+    assert_eq!(find_words(&home, &["ada@example.com"]), [""; 0]);
 }
 
-/// joann@example.com is not ann@example.com, and 19870 is not 987: nobody else's events go, worked or not.
+/// joann@example.com is not ann@example.com, and 19870 is not 987: no event of another person is redacted, processed or
+/// not.
 #[test]
-fn a_redaction_takes_nobody_elses() {
-    let home = Home::new("[worker]\nin_serve = false");
+fn redaction_keeps_data_of_other_people() {
+    let home = Home::new(&format!("{NO_REDACTION_DELAY}[worker]\nin_serve = false"));
     let daemon = home.serve();
-    send(&daemon, "u1", "checkouts/create", r#"{"email":"joann@example.com","id":19870}"#);
-    send(&daemon, "u2", "checkouts/create", r#"{"email":"ANN@example.com"}"#);
-    home.ok(&["work", "--once"]);
+    send_webhook(&daemon, "u1", "checkouts/create", r#"{"email":"joann@example.com","id":19870}"#);
+    send_webhook(&daemon, "u2", "checkouts/create", r#"{"email":"ANN@example.com"}"#);
+    home.run_ok(&["work", "--once"]);
     let body = format!(
         r#"{{"shop_domain":"{SHOP}","customer":{{"id":987,"email":"ann@example.com"}},"orders_to_redact":[]}}"#
     );
-    send(&daemon, "r", "customers/redact", &body);
-    send(&daemon, "o", "orders/create", &adas_order(5, "-").replace("ada@example.com", "joann@example.com"));
-    home.ok(&["work", "--once"]);
-    assert_eq!(home.sql("SELECT webhook_id FROM webhook_events WHERE erased_at IS NOT NULL ORDER BY id"), "u2\nr");
+    send_webhook(&daemon, "r", "customers/redact", &body);
+    send_webhook(&daemon, "o", "orders/create", &ada_order(5, "-").replace("ada@example.com", "joann@example.com"));
+    home.run_ok(&["work", "--once"]);
+    assert_eq!(home.sql("SELECT webhook_id FROM webhook_events WHERE redacted_at IS NOT NULL ORDER BY id"), "u2\nr");
     assert_eq!(home.sql("SELECT email FROM sales_orders"), "joann@example.com");
-    assert_eq!(home.run(&["events", "retry", "2"]).status.code(), Some(1), "there is nothing to work again");
+    assert_eq!(
+        home.run(&["events", "retry", "2"]).status.code(),
+        Some(1),
+        "a redacted event cannot be processed again"
+    );
 }
 
-/// What failed or what nothing handles is hers by her phone, and by the number of an order that the request lists.
+/// A failed or unhandled event is hers by her phone number, or by an order number in the request.
 #[test]
-fn what_failed_and_what_nothing_handles_is_erased_by_phone_and_order() {
-    let home = Home::new("[worker]\nin_serve = false");
+fn failed_and_unhandled_events_are_redacted_by_phone_and_order() {
+    let home = Home::new(&format!("{NO_REDACTION_DELAY}[worker]\nin_serve = false"));
     let daemon = home.serve();
-    send(&daemon, "phone", "checkouts/create", r#"{"billing":{"phone":"+1 555-0142-000"}}"#);
-    send(&daemon, "order", "orders/updated", r#"{"id":5550001,"total_price":"ten","note":"Ada"}"#);
-    send(&daemon, "gid", "reverse_deliveries/attach", r#"{"order":{"id":"gid://shopify/Order/5550001"}}"#);
-    send(&daemon, "other", "checkouts/create", r#"{"phone":"+1 555-0142-001","total":5550001}"#);
-    home.ok(&["work", "--once"]);
+    send_webhook(&daemon, "phone", "checkouts/create", r#"{"billing":{"phone":"+1 555-0142-000"}}"#);
+    send_webhook(&daemon, "order", "orders/updated", r#"{"id":5550001,"total_price":"ten","note":"Ada"}"#);
+    send_webhook(&daemon, "gid", "reverse_deliveries/attach", r#"{"order":{"id":"gid://shopify/Order/5550001"}}"#);
+    send_webhook(&daemon, "other", "checkouts/create", r#"{"phone":"+1 555-0142-001","total":5550001}"#);
+    home.run_ok(&["work", "--once"]);
     let body = format!(
         r#"{{"shop_domain":"{SHOP}","customer":{{"id":987,"email":"ann@example.com","phone":"+15550142000"}},"orders_to_redact":[5550001]}}"#
     );
-    send(&daemon, "r", "customers/redact", &body);
-    // It comes when all is done, and is known to be hers by the number where nearly all bodies have it.
-    home.ok(&["work", "--once"]);
-    send(&daemon, "late", "checkouts/update", r#"{"customer":{"id":987},"note":"Ada"}"#);
-    home.ok(&["work", "--once"]);
+    send_webhook(&daemon, "r", "customers/redact", &body);
+    // It arrives after the redaction; the customer's number, where nearly all bodies have it, shows that it is hers.
+    home.run_ok(&["work", "--once"]);
+    send_webhook(&daemon, "late", "checkouts/update", r#"{"customer":{"id":987},"note":"Ada"}"#);
+    home.run_ok(&["work", "--once"]);
     assert_eq!(
-        home.sql("SELECT webhook_id FROM webhook_events WHERE erased_at IS NOT NULL ORDER BY id"),
+        home.sql("SELECT webhook_id FROM webhook_events WHERE redacted_at IS NOT NULL ORDER BY id"),
         "phone\norder\ngid\nr\nlate"
     );
 }
 
-/// SQLite leaves copies of rows behind where it moves them from page to page: of many orders, none may be left either.
+/// SQLite leaves copies of rows where it moves them between pages. With many orders, no copy may remain.
 #[test]
-fn nothing_is_left_between_the_rows_of_a_page() {
-    let home = Home::new("");
+fn redaction_leaves_no_copies_in_database_pages() {
+    let home = Home::new(NO_REDACTION_DELAY);
     let daemon = home.serve();
     let mut connection = daemon.connect();
     let mut orders: Vec<u64> = (1000..3500).collect();
-    fastrand::Rng::with_seed(7).shuffle(&mut orders);
+    seeded_rng().shuffle(&mut orders);
     for id in &orders {
-        let body = adas_order(*id, "-");
-        connection.request(&shopify(&format!("w{id}"), body.as_bytes())).event_id();
+        let body = ada_order(*id, "-");
+        connection.request(&shopify_request(&format!("w{id}"), body.as_bytes())).event_id();
     }
-    home.wait_until_worked();
+    home.wait_until_processed();
     let all: Vec<String> = orders.iter().map(u64::to_string).collect();
     let body =
         format!(r#"{{"shop_domain":"{SHOP}","customer":{{"id":{CUSTOMER}}},"orders_to_redact":[{}]}}"#, all.join(","));
-    send(&daemon, "redact", "customers/redact", &body);
-    home.wait_until_worked();
-    home.wait_for("SELECT count(*) FROM erasures WHERE scrubbed_at IS NOT NULL", "1");
+    send_webhook(&daemon, "redact", "customers/redact", &body);
+    home.wait_until_processed();
+    home.wait_for("SELECT count(*) FROM redactions WHERE scrubbed_at IS NOT NULL", "1");
     daemon.stop();
-    assert_eq!(found(&home, &["@example.com", "Lovelace", "12 Analytical Row"]), [""; 0]);
-    home.assert_sound();
+    assert_eq!(find_words(&home, &["@example.com", "Lovelace", "12 Analytical Row"]), [""; 0]);
+    home.assert_consistent();
 }
 
-/// EasyPost was given the order's name as reference: the parcel is hers as well, and what the carrier told of it.
+/// EasyPost got the order's name as reference: the shipment is hers too, and so are the carrier's scans.
 #[test]
-fn a_parcel_that_is_known_by_its_reference_is_hers() {
-    let home = Home::new("");
+fn package_found_by_reference_is_redacted() {
+    let home = Home::new(NO_REDACTION_DELAY);
     let daemon = home.serve();
-    send(&daemon, "o", "orders/create", &adas_order(100, "-").replace("1Z100", "other"));
+    send_webhook(&daemon, "o", "orders/create", &ada_order(100, "-").replace("1Z100", "other"));
     for body in [
         r##"{"id":"evt_s","description":"shipment.created","mode":"production","result":{"id":"shp_1","object":"Shipment","mode":"production","reference":"#100","tracking_code":"1ZREF","to_address":{"street1":"12 Analytical Row"},"updated_at":"2026-11-24T00:00:00Z"}}"##,
         r#"{"id":"evt_t","description":"tracker.updated","mode":"production","result":{"id":"trk_1","object":"Tracker","mode":"production","tracking_code":"1ZREF","shipment_id":"shp_1","signed_by":"ada-signed-here","updated_at":"2026-11-24T00:00:00Z","created_at":"2026-11-24T00:00:00Z"}}"#,
     ] {
-        daemon.request(&easypost(body.as_bytes())).event_id();
+        daemon.request(&easypost_request(body.as_bytes())).event_id();
     }
-    // A manifest of two parcels, hers and somebody else's.
+    // A manifest of two packages, hers and another person's.
     let manifest = r#"{"id":"evt_m","description":"scan_form.created","mode":"production","result":{"id":"sf_1","object":"ScanForm","mode":"production","tracking_codes":["1ZREF","1ZBOB"],"updated_at":"2026-11-24T00:00:00Z"}}"#;
-    daemon.request(&easypost(manifest.as_bytes())).event_id();
-    home.wait_until_worked();
+    daemon.request(&easypost_request(manifest.as_bytes())).event_id();
+    home.wait_until_processed();
     assert_eq!(home.sql("SELECT linked_by FROM shipments"), "reference");
     redact(&daemon, "[100]");
-    home.wait_until_worked();
-    let erased =
-        "SELECT group_concat(webhook_id) FROM webhook_events WHERE source = 'easypost' AND erased_at IS NOT NULL";
-    assert_eq!(home.sql(erased), "evt_s,evt_t");
+    home.wait_until_processed();
+    let redacted =
+        "SELECT group_concat(webhook_id) FROM webhook_events WHERE source = 'easypost' AND redacted_at IS NOT NULL";
+    assert_eq!(home.sql(redacted), "evt_s,evt_t");
     let bobs = r#"{"id":"evt_b","description":"tracker.updated","mode":"production","result":{"id":"trk_2","object":"Tracker","mode":"production","tracking_code":"1ZBOB","signed_by":"bob-signed","updated_at":"2026-11-24T00:00:00Z"}}"#;
-    daemon.request(&easypost(bobs.as_bytes())).event_id();
-    daemon.request(&easypost(manifest.replace("evt_m", "evt_n").as_bytes())).event_id();
-    home.wait_until_worked();
+    daemon.request(&easypost_request(bobs.as_bytes())).event_id();
+    daemon.request(&easypost_request(manifest.replace("evt_m", "evt_n").as_bytes())).event_id();
+    home.wait_until_processed();
     assert_eq!(home.sql("SELECT signed_by FROM shipments WHERE tracking_code = '1ZBOB'"), "bob-signed");
-    assert_eq!(home.sql(erased), "evt_s,evt_t", "nobody else's");
+    assert_eq!(home.sql(redacted), "evt_s,evt_t", "no data of other people");
 }
 
-/// An event that fails is about somebody all the same, whether it comes before the redaction or after.
+/// A failed event is about a person too, before the redaction and after.
 #[test]
-fn a_failed_event_that_comes_late_is_erased_too() {
-    let home = Home::new("");
+fn late_failed_event_is_redacted() {
+    let home = Home::new(NO_REDACTION_DELAY);
     let daemon = home.serve();
     redact(&daemon, "[5550001]");
-    home.wait_until_worked();
-    send(&daemon, "f", "orders/updated", r#"{"id":5550001,"total_price":"ten","note":"Lovelace"}"#);
-    home.wait_until_worked();
-    assert_eq!(home.sql("SELECT status, erased_at IS NOT NULL FROM webhook_events WHERE webhook_id = 'f'"), "failed|1");
-    home.wait_for("SELECT count(*) FROM erasures WHERE scrubbed_at IS NULL", "0");
+    home.wait_until_processed();
+    send_webhook(&daemon, "f", "orders/updated", r#"{"id":5550001,"total_price":"ten","note":"Lovelace"}"#);
+    home.wait_until_processed();
+    assert_eq!(
+        home.sql("SELECT status, redacted_at IS NOT NULL FROM webhook_events WHERE webhook_id = 'f'"),
+        "failed|1"
+    );
+    home.wait_for("SELECT count(*) FROM redactions WHERE scrubbed_at IS NULL", "0");
     daemon.stop();
-    assert_eq!(found(&home, &["Lovelace"]), [""; 0]);
+    assert_eq!(find_words(&home, &["Lovelace"]), [""; 0]);
 }
 
-/// Somebody's sqlite3 shell keeps the WAL: that is said, and the WAL is emptied when it ends.
+/// A sqlite3 shell keeps the WAL open: the daemon reports it, and empties the WAL when the shell ends.
 #[test]
-fn a_reader_delays_the_emptying_and_is_told_of() {
-    let home = Home::new("");
+fn reader_that_delays_the_scrub_is_logged() {
+    let home = Home::new(NO_REDACTION_DELAY);
     let daemon = home.serve();
-    adas_events(&daemon);
-    home.wait_until_worked();
+    send_ada_events(&daemon);
+    home.wait_until_processed();
     let mut shell =
         Command::new("sqlite3").arg(home.db()).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     writeln!(shell.stdin.as_mut().unwrap(), "BEGIN;\nSELECT 1 FROM webhook_events LIMIT 1;").unwrap();
     let mut seen = [0; 2];
     shell.stdout.as_mut().unwrap().read_exact(&mut seen).unwrap();
     redact(&daemon, "[100]");
-    home.wait_until_worked();
-    home.wait_for("SELECT count(*) FROM webhook_events WHERE erased_at IS NOT NULL", "6");
-    while !home.log().contains("traces of what was erased are still in the file") {
-        std::thread::yield_now();
-    }
+    home.wait_until_processed();
+    home.wait_for("SELECT count(*) FROM webhook_events WHERE redacted_at IS NOT NULL", "6");
+    home.wait_for_log("still holds traces of redacted data", 1);
     drop(shell.stdin.take());
     shell.wait().unwrap();
-    while fs::metadata(home.path("events.db-wal")).unwrap().len() > 0 {
-        std::thread::yield_now();
-    }
-    assert_eq!(found(&home, &ADAS), [""; 0]);
+    // The mark is written after the daemon has emptied the WAL.
+    home.wait_for("SELECT count(*) FROM redactions WHERE scrubbed_at IS NULL", "0");
+    assert_eq!(find_words(&home, &ADA_WORDS), [""; 0]);
 }
 
 #[test]
-fn a_request_for_data_has_a_deadline_and_an_answer() {
-    let home = Home::new("");
+fn data_request_has_a_deadline_and_an_export() {
+    let home = Home::new(NO_REDACTION_DELAY);
     let daemon = home.serve();
-    adas_events(&daemon);
+    send_ada_events(&daemon);
     let body = format!(
         r#"{{"shop_id":1,"shop_domain":"{SHOP}","orders_requested":[100],"customer":{{"id":{CUSTOMER},"email":"ada@example.com"}},"data_request":{{"id":9999}}}}"#
     );
-    let request = shopify("d", body.as_bytes())
-        .with("X-Shopify-Topic", "customers/data_request")
-        .with("X-Shopify-Triggered-At", "2026-11-24T10:00:00Z");
+    let request = shopify_request("d", body.as_bytes())
+        .with_header("X-Shopify-Topic", "customers/data_request")
+        .with_header("X-Shopify-Triggered-At", "2026-11-24T10:00:00Z");
     daemon.request(&Request { path: "/api/webhooks/shopify/customers/data_request".into(), ..request }).event_id();
-    home.wait_until_worked();
-    let listed: serde_json::Value = serde_json::from_str(home.ok(&["privacy", "list", "--json"]).trim()).unwrap();
+    home.wait_until_processed();
+    let listed: serde_json::Value = serde_json::from_str(home.run_ok(&["privacy", "list", "--json"]).trim()).unwrap();
+    assert_eq!(listed["kind"], "data_request");
     assert_eq!(
         (listed["due_at"].as_str(), listed["request_id"].as_i64()),
         (Some("2026-12-24T10:00:00.000Z"), Some(9999))
     );
-    let export: serde_json::Value = serde_json::from_str(&home.ok(&["privacy", "export", "1"])).unwrap();
+    let export: serde_json::Value = serde_json::from_str(&home.run_ok(&["privacy", "export", "1"])).unwrap();
     assert_eq!(export["tables"]["customers"][0]["email"], "ada@example.com");
     assert_eq!(export["tables"]["sales_order_addresses"][0]["address1"], "12 Analytical Row");
     assert!(export["events"].as_array().unwrap().iter().any(|event| event["body"]["note"] == "ring the bell twice"));
     assert!(!export.to_string().contains("bob@example.com"));
-    // The package too: what the carrier told, and the event that told it.
+    // The package too: the carrier's scans, and the event with them.
     assert_eq!(export["tables"]["fulfillment_tracking_numbers"][0]["number"], "1Z100");
     assert_eq!(export["tables"]["shipments"].as_array().unwrap().len(), 1);
     assert_eq!(export["tables"]["shipments"][0]["signed_by"], "ada-signed-here");
     let events = export["events"].as_array().unwrap();
     assert!(events.iter().any(|event| event["topic"] == "tracker.updated"));
     assert!(events.iter().any(|event| event["other_bodies"][0]["note"] == "ring the bell twice, please"));
-    home.ok(&["privacy", "done", "1"]);
-    assert!(home.ok(&["privacy", "list"]).contains("done "));
+    home.run_ok(&["privacy", "done", "1"]);
+    assert!(home.run_ok(&["privacy", "list"]).contains("done "));
     assert_eq!(home.run(&["privacy", "export", "7"]).status.code(), Some(1));
 }
 
-/// A guest has no number at Shopify: the address in the request leads to their orders.
+/// A guest has no number at Shopify: the address in the request finds the orders.
 #[test]
-fn a_guests_data_is_found_by_address() {
-    let home = Home::new("");
+fn guests_data_is_found_by_email() {
+    let home = Home::new(NO_REDACTION_DELAY);
     let daemon = home.serve();
-    adas_events(&daemon);
-    let body = format!(r#"{{"shop_domain":"{SHOP}","orders_requested":[],"customer":{{"email":"BOB@example.com"}}}}"#);
-    send(&daemon, "d", "customers/data_request", &body);
-    home.wait_until_worked();
-    let export = home.ok(&["privacy", "export", "1"]);
+    send_ada_events(&daemon);
+    let body = format!(
+        r#"{{"shop_domain":"{SHOP}","orders_requested":[],"customer":{{"email":"BOB@example.com"}},"data_request":{{"id":7}}}}"#
+    );
+    send_webhook(&daemon, "d", "customers/data_request", &body);
+    home.wait_until_processed();
+    let export = home.run_ok(&["privacy", "export", "1"]);
     assert!(export.contains("bob@example.com") && export.contains("1 Fix Street"), "{export}");
     assert!(!export.contains("ada@example.com"));
 }

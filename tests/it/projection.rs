@@ -1,33 +1,34 @@
-//! The ERP's tables do not depend on the order of events, nor on how often each comes.
+//! The ERP tables depend neither on the sequence of events nor on repetitions.
 
-use crate::attempts::Bench;
-use crate::golden::{Told, bodies, complete, dump};
-use novex_ingest::handlers::Done;
-use novex_ingest::store::changes::Change;
-use novex_ingest::store::projection::{Cell, List, Row};
-use novex_ingest::store::tables::SALES_ORDERS;
+use crate::support::provider_events::{ProviderEvent, apply_plans, dump_erp_tables, golden_events};
+use crate::support::seed::seeded_config;
+use crate::support::{SHOP, StoreFixture};
+use novex_ingest::internals::changes::Change;
+use novex_ingest::internals::changes::catalogue::SALES_ORDERS;
+use novex_ingest::internals::changes::rows::{CellValue, ListChange, RowChange};
+use novex_ingest::internals::handlers::Plan;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-/// What the same events in two orders left, compared without the column that tells which event wrote a row last.
-async fn same_rows(first: Vec<Done>, second: Vec<Done>) -> (String, String) {
+/// Returns the rows that the same events leave in two sequences, without the column of the last event.
+async fn rows_of_both(first: Vec<Plan>, second: Vec<Plan>) -> (String, String) {
     let mut left = Vec::new();
-    for (story, shop) in [(first, "shop.myshopify.com"), (second, "shop.myshopify.com")] {
-        let bench = Bench::new();
-        bench.sql(
+    for (events, shop) in [(first, SHOP), (second, SHOP)] {
+        let fixture = StoreFixture::new();
+        fixture.sql(
             "INSERT INTO webhook_events (id, source, shop_domain, topic, webhook_id, next_attempt_at, received_at) \
              VALUES (1, 'shopify', '', '', '', '', '')",
         );
-        complete(&bench, shop, story).await;
-        left.push(dump(&bench, "1"));
-        bench.store.writer.close().await;
+        apply_plans(&fixture, shop, events).await;
+        left.push(dump_erp_tables(&fixture, "1"));
+        fixture.store.writer.close().await;
     }
     let second = left.pop().unwrap();
     (left.pop().unwrap(), second)
 }
 
-/// A permutation in which some come twice.
-fn shuffled<T: Clone + std::fmt::Debug + 'static>(all: &[T]) -> impl Strategy<Value = Vec<T>> + use<T> {
+/// Returns a permutation in which some elements occur twice.
+fn shuffle_with_repeats<T: Clone + std::fmt::Debug + 'static>(all: &[T]) -> impl Strategy<Value = Vec<T>> + use<T> {
     let all = all.to_vec();
     let twice = prop::collection::vec(any::<bool>(), all.len());
     twice.prop_flat_map(move |twice| {
@@ -36,37 +37,38 @@ fn shuffled<T: Clone + std::fmt::Debug + 'static>(all: &[T]) -> impl Strategy<Va
     })
 }
 
-fn row(version: u8, states: u8) -> Done {
+fn partial_row(version: u8, states: u8) -> Plan {
     const COLUMNS: [&str; 5] = ["name", "currency", "total", "note", "deleted_at"];
     let has = |place: usize| states & (1 << place) != 0;
     let columns = COLUMNS.into_iter().enumerate().filter(|(place, _)| has(*place));
-    let cell =
-        |place: usize| if version.is_multiple_of(3) { Cell::Null } else { format!("{place} as of {version}").into() };
-    let lists = has(5).then(|| List {
+    let cell = |place: usize| {
+        if version.is_multiple_of(3) { CellValue::Null } else { format!("{place} as of {version}").into() }
+    };
+    let lists = has(5).then(|| ListChange {
         table: "sales_order_lines",
-        part: None,
+        partition: None,
         columns: vec!["line_id", "position", "quantity"],
         rows: (0..i64::from(version % 3))
             .map(|line| vec![line.into(), (line + 1).into(), version.into_cell()])
             .collect(),
     });
-    let row = Row {
+    let row = RowChange {
         table: SALES_ORDERS,
-        key: vec!["shop.myshopify.com".into(), Cell::Integer(7)],
-        version: format!("{version:03}"),
+        key: vec![SHOP.into(), CellValue::Integer(7)],
+        row_version: format!("{version:03}"),
         columns: columns.map(|(place, name)| (name, cell(place))).collect(),
         lists: lists.into_iter().collect(),
     };
-    Done { changes: vec![Change::Row(row)], ..Done::default() }
+    Plan { changes: vec![Change::Row(row)], ..Plan::default() }
 }
 
 trait IntoCell {
-    fn into_cell(self) -> Cell;
+    fn into_cell(self) -> CellValue;
 }
 
 impl IntoCell for u8 {
-    fn into_cell(self) -> Cell {
-        Cell::Integer(self.into())
+    fn into_cell(self) -> CellValue {
+        CellValue::Integer(self.into())
     }
 }
 
@@ -75,180 +77,182 @@ fn runtime() -> tokio::runtime::Runtime {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(seeded_config(64))]
 
-    /// Any columns may be missing from any event: each column ends as of the newest event that stated it.
+    /// Any columns may be missing in any event: each column ends as of the newest event that states it.
     #[test]
-    fn partial_rows_merge_to_the_same_in_any_order(
-        (story, other) in prop::collection::vec(any::<u8>(), 1..8).prop_flat_map(|states| {
-            let rows: Vec<Done> = (1..).zip(states).map(|(version, states)| row(version, states)).collect();
-            (Just(rows.clone()), shuffled(&rows))
+    fn partial_rows_merge_equally_in_any_sequence(
+        (events, other) in prop::collection::vec(any::<u8>(), 1..8).prop_flat_map(|states| {
+            let rows: Vec<Plan> = (1..).zip(states).map(|(version, states)| partial_row(version, states)).collect();
+            (Just(rows.clone()), shuffle_with_repeats(&rows))
         })
     ) {
-        let (first, second) = runtime().block_on(same_rows(story, other));
+        let (first, second) = runtime().block_on(rows_of_both(events, other));
         prop_assert_eq!(first, second);
     }
 }
 
-/// All fixtures but Keycloak's: a trail is in the order of arrival, whatever that is.
-fn of_the_tables() -> Vec<Told> {
-    bodies().into_iter().map(|(_, told)| told).filter(|told| told.source != "keycloak").collect()
+/// Returns all golden events but Keycloak's: the audit trail is in the sequence of arrival.
+fn table_events() -> Vec<ProviderEvent> {
+    golden_events().into_iter().map(|(_, event)| event).filter(|event| event.source != "keycloak").collect()
 }
 
-/// The fixtures of one order and its goods, each as sent at its own time.
-fn story() -> Vec<Told> {
-    let mut told = of_the_tables();
-    // One more order update, with the little that `include_fields` leaves, and the same second as the payment.
+/// Returns the golden events of one order and its products, each at its own time.
+fn events() -> Vec<ProviderEvent> {
+    let mut events = table_events();
+    // One more order update with a few fields only, as `include_fields` sends it, in the same second as the payment.
     let partial =
         json!({"id": 5_820_982_911_946_154_508_i64, "updated_at": "2026-11-23T15:30:05-05:00", "tags": "rush"});
-    told.push(Told {
+    events.push(ProviderEvent {
         body: serde_json::to_vec(&partial).unwrap(),
-        ..told.iter().find(|one| one.topic == "orders/paid").unwrap().clone()
+        ..events.iter().find(|one| one.topic == "orders/paid").unwrap().clone()
     });
-    for (minute, one) in told.iter_mut().enumerate() {
+    for (minute, one) in events.iter_mut().enumerate() {
         one.triggered_at = format!("2026-11-24T22:{minute:02}:00.000{minute:03}Z");
     }
-    told
+    events
 }
 
-fn planned(told: &[Told]) -> Vec<Done> {
-    told.iter().map(|one| one.plan("shop.myshopify.com").unwrap()).collect()
+fn plan_all(events: &[ProviderEvent]) -> Vec<Plan> {
+    events.iter().map(|one| one.plan(SHOP).unwrap()).collect()
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(seeded_config(24))]
 
     #[test]
-    fn an_orders_true_events_end_in_the_same_rows_in_any_order(other in shuffled(&story())) {
-        let (first, second) = runtime().block_on(same_rows(planned(&story()), planned(&other)));
+    fn real_events_of_an_order_give_equal_rows_in_any_sequence(other in shuffle_with_repeats(&events())) {
+        let (first, second) = runtime().block_on(rows_of_both(plan_all(&events()), plan_all(&other)));
         prop_assert_eq!(first, second);
     }
 
-    /// Unknown fields, missing fields, other types, new values: a handler may refuse a body, and never panics.
+    /// Unknown fields, missing fields, other types, new values: a handler may refuse a body and never panics.
     #[test]
-    fn no_change_to_a_body_panics(
-        which in 0..of_the_tables().len(), cut in any::<prop::sample::Index>(), by in prop_oneof![
+    fn changed_bodies_never_panic(
+        which in 0..table_events().len(), cut in any::<prop::sample::Index>(), by in prop_oneof![
             Just(Value::Null), Just(json!("")), Just(json!(-1)), Just(json!(1.5)), Just(json!([])), Just(json!({"new": "shape"})),
             Just(json!(["x"])), Just(json!(true)), Just(json!("gid://shopify/New/x")),
         ],
     ) {
-        let mut told = of_the_tables().swap_remove(which);
-        let mut body: Value = serde_json::from_slice(&told.body).unwrap();
+        let mut event = table_events().swap_remove(which);
+        let mut body: Value = serde_json::from_slice(&event.body).unwrap();
         let mut places = 0;
-        visit(&mut body, &mut |_| places += 1);
+        visit_values(&mut body, &mut |_| places += 1);
         let (wanted, mut place) = (cut.index(places), 0);
-        visit(&mut body, &mut |value| {
+        visit_values(&mut body, &mut |value| {
             if place == wanted {
                 *value = by.clone();
             }
             place += 1;
         });
-        told.body = serde_json::to_vec(&body).unwrap();
-        let _ = told.plan("shop.myshopify.com");
+        event.body = serde_json::to_vec(&body).unwrap();
+        let _ = event.plan(SHOP);
     }
 }
 
-fn visit(value: &mut Value, each: &mut dyn FnMut(&mut Value)) {
+fn visit_values(value: &mut Value, each: &mut dyn FnMut(&mut Value)) {
     each(value);
     match value {
-        Value::Array(list) => list.iter_mut().for_each(|item| visit(item, each)),
-        Value::Object(map) => map.values_mut().for_each(|item| visit(item, each)),
+        Value::Array(list) => list.iter_mut().for_each(|item| visit_values(item, each)),
+        Value::Object(map) => map.values_mut().for_each(|item| visit_values(item, each)),
         _ => {}
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_late_update_does_not_bring_a_deleted_order_back() {
-    let bench = Bench::new();
-    bench.sql(
+async fn late_update_does_not_restore_a_deleted_order() {
+    let fixture = StoreFixture::new();
+    fixture.sql(
         "INSERT INTO webhook_events (id, source, shop_domain, topic, webhook_id, next_attempt_at, received_at) \
          VALUES (1, 'shopify', '', '', '', '', '')",
     );
-    let all = bodies();
+    let all = golden_events();
     let of = |topic: &str, at: &str| {
-        let mut told = all.iter().find(|(_, told)| told.topic == topic).unwrap().1.clone();
-        told.triggered_at = at.to_owned();
-        told.plan("shop.myshopify.com").unwrap()
+        let mut event = all.iter().find(|(_, event)| event.topic == topic).unwrap().1.clone();
+        event.triggered_at = at.to_owned();
+        event.plan(SHOP).unwrap()
     };
-    let story = vec![of("orders/delete", "2026-11-25T00:00:00Z"), of("orders/updated", "2026-11-24T00:00:00Z")];
-    complete(&bench, "shop.myshopify.com", story).await;
-    let found = bench.sql("SELECT deleted_at, name FROM sales_orders");
-    assert_eq!(found, "2026-11-25T00:00:00.000Z|#1001", "deleted, and what it was is known");
+    let events = vec![of("orders/delete", "2026-11-24T22:00:00Z"), of("orders/updated", "2026-11-24T00:00:00Z")];
+    apply_plans(&fixture, SHOP, events).await;
+    let found = fixture.sql("SELECT deleted_at, name FROM sales_orders");
+    assert_eq!(found, "2026-11-24T22:00:00.000Z|#1001", "deleted, with its earlier values");
 }
 
-/// A child that comes before its parent is kept and joined; a shipment finds its order by code or by reference, whichever of
-/// the two comes first; nothing of the test mode is linked.
+/// A child that arrives before its parent is stored and joined. A shipment finds its order by code or by reference,
+/// whichever arrives first. Test mode is not linked.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_shipment_finds_its_order_whichever_comes_first() {
-    let all = bodies();
-    let plan = |topic: &str| all.iter().find(|(_, told)| told.topic == topic).unwrap().1.plan("s").unwrap();
+async fn shipment_finds_its_order_in_any_sequence() {
+    let all = golden_events();
+    let plan = |topic: &str| all.iter().find(|(_, event)| event.topic == topic).unwrap().1.plan("s").unwrap();
     let linked = "SELECT coalesce(order_id, ''), coalesce(linked_by, '') FROM shipments";
-    for (story, by) in [
+    for (events, by) in [
         (["tracker.updated", "fulfillments/create"], "tracking_code"),
         (["fulfillments/create", "tracker.updated"], "tracking_code"),
         (["tracker.updated", "orders/fulfilled"], "tracking_code"),
     ] {
-        let bench = Bench::new();
-        complete(&bench, "s", Vec::new()).await;
-        complete_all(&bench, story.map(plan).to_vec()).await;
-        assert_eq!(bench.sql(linked), format!("5820982911946154508|{by}"), "{story:?}");
+        let fixture = StoreFixture::new();
+        apply_plans(&fixture, "s", Vec::new()).await;
+        apply_to_new_event(&fixture, events.map(plan).to_vec()).await;
+        assert_eq!(fixture.sql(linked), format!("5820982911946154508|{by}"), "{events:?}");
     }
-    for story in [
+    for events in [
         ["tracker.updated", "shipment.purchased", "orders/create"],
         ["orders/create", "tracker.updated", "shipment.purchased"],
         ["shipment.purchased", "orders/create", "tracker.updated"],
     ] {
-        let bench = Bench::new();
-        complete_all(&bench, story.map(plan).to_vec()).await;
-        assert_eq!(bench.sql(linked), "5820982911946154508|reference", "{story:?}");
+        let fixture = StoreFixture::new();
+        apply_to_new_event(&fixture, events.map(plan).to_vec()).await;
+        assert_eq!(fixture.sql(linked), "5820982911946154508|reference", "{events:?}");
     }
-    let bench = Bench::new();
-    complete_all(&bench, ["tracker.created", "fulfillments/create"].map(plan).to_vec()).await;
-    assert_eq!(bench.sql("SELECT mode, order_id IS NULL FROM shipments"), "test|1");
+    let fixture = StoreFixture::new();
+    apply_to_new_event(&fixture, ["tracker.created", "fulfillments/create"].map(plan).to_vec()).await;
+    assert_eq!(fixture.sql("SELECT mode, order_id IS NULL FROM shipments"), "test|1");
 }
 
-async fn complete_all(bench: &Bench, story: Vec<Done>) {
-    bench.sql(
+async fn apply_to_new_event(fixture: &StoreFixture, events: Vec<Plan>) {
+    fixture.sql(
         "INSERT INTO webhook_events (id, source, shop_domain, topic, webhook_id, next_attempt_at, received_at) \
          VALUES (1, 'shopify', '', '', '', '', '')",
     );
-    complete(bench, "s", story).await;
+    apply_plans(fixture, "s", events).await;
 }
 
-/// The mapping completes orders that came before it, the variant's goes before the SKU's, and taking it away shows again.
+/// A mapping completes earlier orders. The variant's mapping has priority over the SKU's. A removed mapping uncovers
+/// the other.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_mapping_completes_the_orders_that_waited_for_it() {
-    let bench = Bench::new();
-    let order = bodies().into_iter().find(|(_, told)| told.topic == "orders/create").unwrap().1.plan("s").unwrap();
-    complete_all(&bench, vec![order]).await;
-    assert_eq!(bench.sql("SELECT sku, lines FROM unmapped_lines WHERE sku IS NOT NULL"), "GRANOLA-12|1");
+async fn mapping_completes_earlier_orders() {
+    let fixture = StoreFixture::new();
+    let order =
+        golden_events().into_iter().find(|(_, event)| event.topic == "orders/create").unwrap().1.plan("s").unwrap();
+    apply_to_new_event(&fixture, vec![order]).await;
+    assert_eq!(fixture.sql("SELECT sku, lines FROM unmapped_lines WHERE sku IS NOT NULL"), "GRANOLA-12|1");
     let items = "SELECT item, item_quantity FROM sales_order_lines WHERE sku = 'GRANOLA-12'";
-    bench.sql(
+    fixture.sql(
         "INSERT INTO shopify_product_mappings (shop_domain, sku, item, factor) VALUES ('s', 'GRANOLA-12', 'G-1', '12')",
     );
-    assert_eq!(bench.sql(items), "G-1|24");
-    bench.sql(
+    assert_eq!(fixture.sql(items), "G-1|24");
+    fixture.sql(
         "INSERT INTO shopify_product_mappings (shop_domain, variant_id, item) VALUES ('s', 43212345678901234, 'G-12')",
     );
-    assert_eq!(bench.sql(items), "G-12|2");
-    bench.sql("DELETE FROM shopify_product_mappings WHERE variant_id IS NOT NULL");
-    bench.sql("UPDATE shopify_product_mappings SET factor = '0.25'");
-    assert_eq!(bench.sql(items), "G-1|0.5");
-    bench.sql("DELETE FROM shopify_product_mappings");
-    assert_eq!(bench.sql(items), "|");
+    assert_eq!(fixture.sql(items), "G-12|2");
+    fixture.sql("DELETE FROM shopify_product_mappings WHERE variant_id IS NOT NULL");
+    fixture.sql("UPDATE shopify_product_mappings SET factor = '0.25'");
+    assert_eq!(fixture.sql(items), "G-1|0.5");
+    fixture.sql("DELETE FROM shopify_product_mappings");
+    assert_eq!(fixture.sql(items), "|");
 }
 
-/// Carriers use codes again, and two shops may have an order of one name: an old shipment stays where it was.
+/// Carriers reuse codes, and two shops may have an order of one name: an old shipment keeps its order.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_shipment_never_moves_to_a_younger_order() {
-    let told = |source: &str, topic: &str, body: Value| Told {
+async fn shipment_never_moves_to_a_younger_order() {
+    let event = |source: &str, topic: &str, body: Value| ProviderEvent {
         source: source.into(),
         topic: topic.into(),
         body: serde_json::to_vec(&body).unwrap(),
         triggered_at: "2026-11-24T22:00:00Z".into(),
     };
     let fulfillment = |id: i64, order: i64, at: &str| {
-        told(
+        event(
             "shopify",
             "fulfillments/create",
             json!({"id": id, "order_id": order, "created_at": at, "updated_at": at, "tracking_numbers": ["REC1"]}),
@@ -256,49 +260,49 @@ async fn a_shipment_never_moves_to_a_younger_order() {
     };
     let tracker = |id: &str, at: &str| {
         let result = json!({"id": id, "object": "Tracker", "mode": "production", "tracking_code": "REC1", "created_at": at, "updated_at": at});
-        told("easypost", "tracker.updated", json!({"mode": "production", "result": result}))
+        event("easypost", "tracker.updated", json!({"mode": "production", "result": result}))
     };
-    let story = [
+    let events = [
         fulfillment(1, 1, "2025-01-01T00:00:00Z"),
         tracker("trk_old", "2025-01-01T01:00:00Z"),
         fulfillment(2, 2, "2026-01-01T00:00:00Z"),
         tracker("trk_new", "2026-01-01T01:00:00Z"),
     ];
-    let bench = Bench::new();
-    complete_all(&bench, story.iter().map(|one| one.plan("s").unwrap()).collect()).await;
-    assert_eq!(bench.sql("SELECT tracker_id, order_id FROM shipments ORDER BY 1"), "trk_new|2\ntrk_old|1");
+    let fixture = StoreFixture::new();
+    apply_to_new_event(&fixture, events.iter().map(|one| one.plan("s").unwrap()).collect()).await;
+    assert_eq!(fixture.sql("SELECT tracker_id, order_id FROM shipments ORDER BY 1"), "trk_new|2\ntrk_old|1");
 
     let order = |id: i64, at: &str| {
-        told("shopify", "orders/create", json!({"id": id, "name": "#1001", "created_at": at, "updated_at": at}))
+        event("shopify", "orders/create", json!({"id": id, "name": "#1001", "created_at": at, "updated_at": at}))
     };
     let bought = json!({"id": "shp_1", "object": "Shipment", "mode": "production", "reference": "1001", "created_at": "2026-01-02T00:00:00Z"});
-    let shipment = told("easypost", "shipment.purchased", json!({"mode": "production", "result": bought}));
-    // It names its tracking code nowhere; the tracker names it.
+    let shipment = event("easypost", "shipment.purchased", json!({"mode": "production", "result": bought}));
+    // Only the tracker names the tracking code.
     let mine = json!({"id": "trk_ref", "object": "Tracker", "mode": "production", "tracking_code": "REF1", "shipment_id": "shp_1", "created_at": "2026-01-02T00:00:00Z"});
-    let mine = told("easypost", "tracker.created", json!({"mode": "production", "result": mine}));
-    let bench = Bench::new();
-    let story = [order(701, "2026-01-01T00:00:00Z"), shipment, mine];
-    complete_all(&bench, story.iter().map(|one| one.plan("s").unwrap()).collect()).await;
-    complete(&bench, "other", vec![order(702, "2026-03-01T00:00:00Z").plan("other").unwrap()]).await;
+    let mine = event("easypost", "tracker.created", json!({"mode": "production", "result": mine}));
+    let fixture = StoreFixture::new();
+    let events = [order(701, "2026-01-01T00:00:00Z"), shipment, mine];
+    apply_to_new_event(&fixture, events.iter().map(|one| one.plan("s").unwrap()).collect()).await;
+    apply_plans(&fixture, "other", vec![order(702, "2026-03-01T00:00:00Z").plan("other").unwrap()]).await;
     let linked = "SELECT shop_domain, order_id, linked_by FROM shipments";
-    assert_eq!(bench.sql(linked), "s|701|reference", "an order that is younger than the label is not in it");
-    complete(&bench, "third", vec![order(703, "2026-01-01T12:00:00Z").plan("third").unwrap()]).await;
-    assert_eq!(bench.sql(linked), "||", "two orders fit: neither is guessed");
+    assert_eq!(fixture.sql(linked), "s|701|reference", "a younger order is not linked to the label");
+    apply_plans(&fixture, "third", vec![order(703, "2026-01-01T12:00:00Z").plan("third").unwrap()]).await;
+    assert_eq!(fixture.sql(linked), "||", "two orders fit: no link");
 }
 
-/// Each field of a body states its own part of a list and takes nothing else away.
+/// Each field of a body states its own part of a list and removes nothing else.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_cut_down_body_takes_nothing_away() {
-    let bench = Bench::new();
-    let whole = bodies().into_iter().find(|(_, told)| told.topic == "orders/updated").unwrap().1;
-    let before = |bench: &Bench| {
-        bench.sql(
+async fn partial_body_removes_nothing() {
+    let fixture = StoreFixture::new();
+    let whole = golden_events().into_iter().find(|(_, event)| event.topic == "orders/updated").unwrap().1;
+    let before = |fixture: &StoreFixture| {
+        fixture.sql(
             "SELECT (SELECT group_concat(kind) FROM sales_order_addresses), (SELECT count(*) FROM sales_order_taxes), \
              (SELECT count(*) FROM sales_order_discounts), (SELECT count(*) FROM sales_order_lines), name, total FROM sales_orders",
         )
     };
-    complete_all(&bench, vec![whole.plan("s").unwrap()]).await;
-    let was = before(&bench);
+    apply_to_new_event(&fixture, vec![whole.plan("s").unwrap()]).await;
+    let was = before(&fixture);
     assert!(was.contains("billing") && was.contains("shipping"), "{was}");
     for (minute, field) in
         ["shipping_address", "tax_lines", "discount_codes", "financial_status"].into_iter().enumerate()
@@ -306,32 +310,33 @@ async fn a_cut_down_body_takes_nothing_away() {
         let full: Value = serde_json::from_slice(&whole.body).unwrap();
         let body =
             json!({"id": full["id"], "updated_at": format!("2026-12-01T00:{minute:02}:00Z"), field: full[field]});
-        let told = Told { body: serde_json::to_vec(&body).unwrap(), ..whole.clone() };
-        complete(&bench, "s", vec![told.plan("s").unwrap()]).await;
-        assert_eq!(before(&bench), was, "{field}");
+        let event = ProviderEvent { body: serde_json::to_vec(&body).unwrap(), ..whole.clone() };
+        apply_plans(&fixture, "s", vec![event.plan("s").unwrap()]).await;
+        assert_eq!(before(&fixture), was, "{field}");
     }
-    // A line that cannot be told from others, or not counted, is no reason to lose the order, nor to change its lines.
+    // A line that cannot be identified or counted loses neither the order nor its other lines.
     let odd = json!({"id": 5_820_982_911_946_154_508_i64, "updated_at": "2026-12-02T00:00:00Z", "financial_status": "refunded", "line_items": [{"sku": "A"}]});
-    let done = Told { body: serde_json::to_vec(&odd).unwrap(), ..whole }.plan("s").unwrap();
-    assert!(done.note.as_deref().is_some_and(|note| note.contains("lines were left as they were")));
-    complete(&bench, "s", vec![done]).await;
-    assert_eq!(before(&bench), was);
-    assert_eq!(bench.sql("SELECT financial_status FROM sales_orders"), "refunded");
+    let done = ProviderEvent { body: serde_json::to_vec(&odd).unwrap(), ..whole }.plan("s").unwrap();
+    assert!(done.note.as_deref().is_some_and(|note| note.contains("lines are unchanged")));
+    apply_plans(&fixture, "s", vec![done]).await;
+    assert_eq!(before(&fixture), was);
+    assert_eq!(fixture.sql("SELECT financial_status FROM sales_orders"), "refunded");
 }
 
-/// Quantities in the ERP's unit are exact, whatever the factor.
+/// Quantities in the ERP's unit are exact for every factor.
 #[tokio::test(flavor = "multi_thread")]
-async fn quantities_in_the_erps_unit_are_exact() {
-    let bench = Bench::new();
-    let order = bodies().into_iter().find(|(_, told)| told.topic == "orders/create").unwrap().1.plan("s").unwrap();
-    complete_all(&bench, vec![order]).await;
-    bench.sql("INSERT INTO shopify_product_mappings (shop_domain, sku, item) VALUES ('s', 'GRANOLA-12', 'G-1')");
+async fn quantities_in_erp_units_are_exact() {
+    let fixture = StoreFixture::new();
+    let order =
+        golden_events().into_iter().find(|(_, event)| event.topic == "orders/create").unwrap().1.plan("s").unwrap();
+    apply_to_new_event(&fixture, vec![order]).await;
+    fixture.sql("INSERT INTO shopify_product_mappings (shop_domain, sku, item) VALUES ('s', 'GRANOLA-12', 'G-1')");
     for (factor, expected) in
         [("12", "24"), ("0.000001", "0.000002"), ("123456.123456", "246912.246912"), ("0.5", "1"), ("1.25", "2.5")]
     {
-        bench.sql(&format!("UPDATE shopify_product_mappings SET factor = '{factor}'"));
+        fixture.sql(&format!("UPDATE shopify_product_mappings SET factor = '{factor}'"));
         assert_eq!(
-            bench.sql("SELECT item_quantity FROM sales_order_lines WHERE sku = 'GRANOLA-12'"),
+            fixture.sql("SELECT item_quantity FROM sales_order_lines WHERE sku = 'GRANOLA-12'"),
             expected,
             "{factor}"
         );
@@ -340,6 +345,6 @@ async fn quantities_in_the_erps_unit_are_exact() {
         let sql = format!(
             "UPDATE OR IGNORE shopify_product_mappings SET factor = '{wrong}'; SELECT factor FROM shopify_product_mappings"
         );
-        assert_eq!(bench.sql(&sql), "1.25", "{wrong:?}");
+        assert_eq!(fixture.sql(&sql), "1.25", "{wrong:?}");
     }
 }

@@ -1,65 +1,14 @@
-//! Invoices and ship notices going out: what fits the order is written as the order was and queued once, what does not is refused.
+//! Outbound invoices and ship notices: a document that fits its order is written in the order's format and queued once;
+//! others are refused.
 
-use crate::edi_files::{change_set, interchange, order_set};
-use crate::util::Home;
-use novex_ingest::formats::rsx::tree;
+use crate::support::Home;
+use crate::support::edi_files::{change_set, interchange, order_set};
+use crate::support::outbound_documents::{home_with_order, invoice, receive_file, send_document, ship_notice};
+use novex_ingest::internals::edi::rsx::tree;
 use serde_json::{Value, json};
 use std::fs;
 
-/// A home with an order of two lines in it (10 and 20 CA at 19.95), and its daemon's work done.
-pub fn home_with(text: &str) -> Home {
-    let home = Home::new("");
-    for name in ["in", "out"] {
-        fs::create_dir(home.path(name)).unwrap();
-    }
-    home.configure(&format!(
-        "[worker]\npoll = \"20ms\"\n[sps]\ninterval = \"0s\"\noutgoing = \"out\"\n[[sps.sources]]\nname = \"acme\"\nurl = \"file://{}\"\nsettle = \"0s\"\n",
-        home.path("in").display()
-    ));
-    home.serve().stop();
-    take(&home, text);
-    home
-}
-
-pub fn take(home: &Home, text: &str) {
-    fs::write(home.path("in").join(format!("{}.edi", fastrand::u64(..))), text).unwrap();
-    home.ok(&["sps", "poll"]);
-    home.ok(&["work", "--once"]);
-}
-
-pub fn invoice(number: &str) -> Value {
-    json!({
-        "invoice_number": number, "invoice_date": "2026-11-25", "purchase_order": "PO1", "shipped_on": "2026-11-24",
-        "bill_of_lading": "BOL-1", "carrier": {"code": "RBTC", "method": "M"},
-        "addresses": [{"kind": "RI", "name": "Müller & Söhne", "lines": ["Dock 1"], "city": "Columbus", "state": "OH", "postal_code": "43217"}],
-        "lines": [{"line": "1", "quantity": 10}, {"item": "B2", "quantity": "5", "unit": "CA"}],
-        "allowances": [{"kind": "allowance", "code": "C310", "amount": 9.25, "handling": "02"}],
-        "taxes": [{"code": "ST", "amount": "1.00"}],
-        "total": 291.00
-    })
-}
-
-pub fn shipment(number: &str) -> Value {
-    json!({
-        "shipment_number": number, "shipped_on": "2026-11-24", "ship_time": "14:30", "pro_number": "P-77",
-        "carrier": {"code": "RBTC", "method": "M"}, "weight": {"value": 61.5, "unit": "LB"},
-        "orders": [{"purchase_order": "PO1", "packs": [
-            {"kind": "pallet", "sscc": "(00)008627140000045018", "packs": [
-                {"kind": "carton", "sscc": "008627140000045025", "lines": [
-                    {"line": "1", "quantity": 4, "lot": "L-9", "expires_on": "2027-06-01"}, {"line": "2", "quantity": 20}]}]},
-            {"kind": "carton", "tracking": "1Z999", "lines": [{"line": "1", "quantity": 6}]}]}]
-    })
-}
-
-pub fn send(home: &Home, kind: &str, document: &Value, more: &[&str]) -> (i32, String) {
-    fs::write(home.path("document.json"), document.to_string()).unwrap();
-    let path = home.path("document.json").display().to_string();
-    let out = home.run(&[&["sps", "send", kind, &path], more].concat());
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    (out.status.code().unwrap(), text(&out.stdout) + &text(&out.stderr))
-}
-
-fn sent(home: &Home, name: &str) -> String {
+fn sent_text(home: &Home, name: &str) -> String {
     fs::read_to_string(home.path("out").join(name)).unwrap_or_else(|error| {
         let there: Vec<_> = fs::read_dir(home.path("out")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         panic!("{name}: {error}; there are {there:?}")
@@ -67,16 +16,16 @@ fn sent(home: &Home, name: &str) -> String {
 }
 
 #[test]
-fn an_invoice_is_checked_written_and_sent_once() {
-    let home = home_with(&interchange("850", &[order_set("PO1", 2)]));
-    let (code, said) = send(&home, "810", &invoice("INV-1"), &["--check"]);
-    assert!(code == 0 && said.contains("TDS*29100~"), "{said}");
-    assert_eq!(home.sql("SELECT count(*) FROM edi_sent"), "0", "a check sends nothing");
-    let (code, said) = send(&home, "810", &invoice("INV-1"), &[]);
-    assert_eq!((code, said.contains("is queued: 810-ACMERETAIL-INV-1")), (0, true), "{said}");
-    home.ok(&["work", "--once"]);
+fn invoice_is_checked_written_and_sent_once() {
+    let home = home_with_order(&interchange("850", &[order_set("PO1", 2)]));
+    let (code, printed) = send_document(&home, "810", &invoice("INV-1"), &["--check"]);
+    assert!(code == 0 && printed.contains("TDS*29100~"), "{printed}");
+    assert_eq!(home.sql("SELECT count(*) FROM edi_sent"), "0", "--check sends nothing");
+    let (code, printed) = send_document(&home, "810", &invoice("INV-1"), &[]);
+    assert_eq!((code, printed.contains("is queued: 810-ACMERETAIL-INV-1")), (0, true), "{printed}");
+    home.run_ok(&["work", "--once"]);
     let name = home.sql("SELECT file_name FROM edi_sent");
-    let text = sent(&home, &name);
+    let text = sent_text(&home, &name);
     let lines: Vec<&str> = text.lines().collect();
     assert!(lines[0].contains("*ZZ*NOVEX          *ZZ*ACMERETAIL     *"), "{text}");
     assert!(lines[1].starts_with("GS*IN*NOVEX*ACMERETAIL*"), "{text}");
@@ -104,30 +53,34 @@ fn an_invoice_is_checked_written_and_sent_once() {
             "SE*19*0001~",
         ]
     );
-    // The same again is known, other contents of the number are refused, and what is left may be invoiced.
-    assert!(send(&home, "810", &invoice("INV-1"), &[]).1.contains("was sent before"));
+    // A repetition is recognised, other content under the same number is refused, and the remaining quantity can be
+    // invoiced.
+    assert!(send_document(&home, "810", &invoice("INV-1"), &[]).1.contains("was sent before"));
     let mut other = invoice("INV-1");
     other["invoice_date"] = json!("2026-11-26");
-    assert!(send(&home, "810", &other, &[]).1.contains("give it a number of its own"));
-    let (code, said) = send(&home, "810", &invoice("INV-2"), &[]);
-    assert!(code == 1 && said.contains("order PO1, line 1: 10 and 10 before, but 10 was ordered"), "{said}");
+    assert!(send_document(&home, "810", &other, &[]).1.contains("give it a number of its own"));
+    let (code, printed) = send_document(&home, "810", &invoice("INV-2"), &[]);
+    assert!(
+        code == 1 && printed.contains("order PO1, line 1: 10 were ordered and 10 already invoiced; this adds 10 more"),
+        "{printed}"
+    );
     let rest = json!({
         "invoice_number": "INV-3", "invoice_date": "2026-11-25", "purchase_order": "PO1", "lines": [{"line": "002", "quantity": 15}], "total": "299.25"
     });
-    assert_eq!(send(&home, "810", &rest, &[]).0, 0);
-    home.ok(&["work", "--once"]);
+    assert_eq!(send_document(&home, "810", &rest, &[]).0, 0);
+    home.run_ok(&["work", "--once"]);
     assert_eq!(
         home.sql("SELECT DISTINCT last FROM edi_control_numbers"),
         "3",
-        "997, 810, 810: no number twice or for nothing"
+        "997, 810, 810: no number repeated or skipped"
     );
-    let paper = home.ok(&["sps", "show", "PO1"]);
+    let paper = home.run_ok(&["sps", "show", "PO1"]);
     assert!(paper.contains("invoice INV-1 of 291, sps-outgoing: delivered"), "{paper}");
 }
 
 #[test]
-fn what_does_not_fit_is_refused_with_the_difference() {
-    let home = home_with(&interchange("850", &[order_set("PO1", 2)]));
+fn mismatch_is_refused_with_the_difference() {
+    let home = home_with_order(&interchange("850", &[order_set("PO1", 2)]));
     let with = |path: &[&str], value: Value| {
         let mut document = invoice("INV-1");
         let mut place = &mut document;
@@ -141,55 +94,55 @@ fn what_does_not_fit_is_refused_with_the_difference() {
         document
     };
     for (document, wanted) in [
-        (with(&["total"], json!(290.99)), "together 291.00; the total is 0.01 less"),
-        (with(&["lines", "0", "price"], json!("20")), "line 1: the price is 20, the order's is 19.95"),
-        (with(&["lines", "0", "unit"], json!("EA")), "line 1: the unit is EA, the order's is CA"),
-        (with(&["lines", "0", "line"], json!("9")), "order PO1 has no line 9"),
-        (with(&["lines", "0", "amount"], json!(199)), "10 times 19.95 is 199.5, but the amount is 199"),
-        (with(&["lines", "0", "quantity"], json!(0)), "the quantity 0 is not more than 0"),
-        (with(&["lines", "0", "quantity"], json!("1e99")), "is no decimal number"),
-        (with(&["lines", "1", "quantity"], json!(21)), "21, but 20 was ordered"),
+        (with(&["total"], json!(290.99)), "and taxes (1.00) add up to 291.00 (0.01 too little)"),
+        (with(&["lines", "0", "price"], json!("20")), "line 1: the price is 20, but the order has 19.95"),
+        (with(&["lines", "0", "unit"], json!("EA")), "line 1: the unit is EA, but the order has CA"),
+        (with(&["lines", "0", "line"], json!("9")), "order PO1 has no line 9; its lines are 1 and 2"),
+        (with(&["lines", "0", "amount"], json!(199)), "the amount is 199, but 10 times 19.95 is 199.5"),
+        (with(&["lines", "0", "quantity"], json!(0)), "the quantity 0 must be more than 0"),
+        (with(&["lines", "0", "quantity"], json!("1e99")), "is not a decimal number"),
+        (with(&["lines", "1", "quantity"], json!(21)), "20 were ordered, but 21 invoiced"),
         (with(&["invoice_number"], json!("A*B")), "cannot be sent"),
-        (with(&["invoice_date"], json!("25.11.2026")), "is no day"),
+        (with(&["invoice_date"], json!("25.11.2026")), "is not a date"),
         (with(&["purchase_order"], json!("PO9")), "there is no purchase order PO9"),
         (with(&["partner"], json!("OTHER")), "there is no purchase order PO1"),
-        (with(&["totl"], json!(1)), "not known here: totl"),
-        (with(&["addresses", "0", "street"], json!("x")), "not known here: addresses.0.street"),
-        (with(&["allowances", "0", "amount"], json!(-9.25)), "C310: its amount is not more than 0"),
+        (with(&["totl"], json!(1)), "unknown fields: totl"),
+        (with(&["addresses", "0", "street"], json!("x")), "unknown fields: addresses.0.street"),
+        (with(&["allowances", "0", "amount"], json!(-9.25)), "C310: the amount must be more than 0"),
         (with(&["lines"], json!([])), "it has no lines"),
     ] {
-        let (code, said) = send(&home, "810", &document, &[]);
-        assert!(code == 1 && said.contains(wanted), "{wanted}: {said}");
+        let (code, printed) = send_document(&home, "810", &document, &[]);
+        assert!(code == 1 && printed.contains(wanted), "{wanted}: {printed}");
     }
-    // A person may insist on a price, never on a sum that is wrong.
+    // `--force` overrides a price, never a wrong total.
     let dear = json!({
         "invoice_number": "INV-8", "invoice_date": "2026-11-25", "purchase_order": "PO1",
         "lines": [{"line": "1", "quantity": 11, "price": 20}], "total": "220"
     });
-    assert_eq!(send(&home, "810", &dear, &[]).0, 1);
-    assert_eq!(send(&home, "810", &dear, &["--force"]).0, 0);
+    assert_eq!(send_document(&home, "810", &dear, &[]).0, 1);
+    assert_eq!(send_document(&home, "810", &dear, &["--force"]).0, 0);
     let mut wrong = dear.clone();
     wrong["invoice_number"] = json!("INV-9");
     wrong["total"] = json!(221);
-    assert!(send(&home, "810", &wrong, &["--force"]).1.contains("the total is 1 more"));
-    // What was taken out of the order, or cancelled as a whole, is neither shipped nor invoiced.
-    take(&home, &interchange("860", &[change_set("PO1", "1", &["POC*2*DI*0**CA"])]));
-    assert!(send(&home, "856", &shipment("SH-1"), &[]).1.contains("line 2 was cancelled"));
-    take(&home, &interchange("860", &[vec!["BCH*01*SA*PO1***20261124".to_owned()]]));
-    assert!(send(&home, "856", &shipment("SH-1"), &[]).1.contains("the purchase order PO1 was cancelled"));
+    assert!(send_document(&home, "810", &wrong, &["--force"]).1.contains("(1.00 too much)"));
+    // Removed lines and cancelled orders are neither shipped nor invoiced.
+    receive_file(&home, &interchange("860", &[change_set("PO1", "1", &["POC*2*DI*0**CA"])]));
+    assert!(send_document(&home, "856", &ship_notice("SH-1"), &[]).1.contains("line 2 was cancelled"));
+    receive_file(&home, &interchange("860", &[vec!["BCH*01*SA*PO1***20261124".to_owned()]]));
+    assert!(send_document(&home, "856", &ship_notice("SH-1"), &[]).1.contains("the purchase order PO1 was cancelled"));
     assert_eq!(home.sql("SELECT group_concat(number) FROM edi_sent"), "INV-8");
-    // Without a way out nothing is taken.
+    // Without an outgoing directory no document is accepted.
     home.configure("[sps]\n");
-    assert!(send(&home, "810", &dear, &[]).1.contains("nothing would carry it"));
+    assert!(send_document(&home, "810", &dear, &[]).1.contains("no document can reach the partner"));
 }
 
 #[test]
-fn a_ship_notice_has_its_tree() {
-    let home = home_with(&interchange("850", &[order_set("PO1", 2)]));
-    let (code, said) = send(&home, "856", &shipment("SH-1"), &[]);
-    assert_eq!(code, 0, "{said}");
-    home.ok(&["work", "--once"]);
-    let text = sent(&home, &home.sql("SELECT file_name FROM edi_sent"));
+fn ship_notice_has_its_hierarchy() {
+    let home = home_with_order(&interchange("850", &[order_set("PO1", 2)]));
+    let (code, printed) = send_document(&home, "856", &ship_notice("SH-1"), &[]);
+    assert_eq!(code, 0, "{printed}");
+    home.run_ok(&["work", "--once"]);
+    let text = sent_text(&home, &home.sql("SELECT file_name FROM edi_sent"));
     let lines: Vec<&str> = text.lines().collect();
     assert!(lines[1].starts_with("GS*SH*NOVEX*ACMERETAIL*"), "{text}");
     assert!(lines[3].starts_with("BSN*00*SH-1*20") && lines[3].ends_with("*0001~"), "{text}");
@@ -199,7 +152,7 @@ fn a_ship_notice_has_its_tree() {
                     HL*6*4*I~ LIN*2*BP*B2*VN*V2*UK*10614141000012~ SN1*2*20*CA**20*CA~ PID*F****Jam 2~ HL*7*2*P~ MAN*CP*1Z999~ \
                     HL*8*7*I~ LIN*1*BP*B1*VN*V1*UK*10614141000011~ SN1*1*6*CA**10*CA~ PID*F****Jam 1~ CTT*8~ SE*33*0001~";
     assert_eq!(lines[4..lines.len() - 2].join(" "), expected);
-    assert_eq!(home.sql("SELECT line, quantity FROM edi_sent_lines ORDER BY place"), "1|4\n2|20\n1|6");
+    assert_eq!(home.sql("SELECT line, quantity FROM edi_sent_lines ORDER BY ordinal"), "1|4\n2|20\n1|6");
     for (change, wanted) in [
         (
             json!({"sscc": "008627140000045018", "lines": [{"line": "1", "quantity": 1}], "kind": "carton"}),
@@ -213,19 +166,19 @@ fn a_ship_notice_has_its_tree() {
         (json!({"sscc": "157035381410375177", "kind": "pallet"}), "a pallet of order PO1 is empty"),
         (
             json!({"tracking": "1Z1", "kind": "carton", "packs": [{"tracking": "1Z2", "kind": "carton"}]}),
-            "a carton holds no packs",
+            "a carton contains no packs",
         ),
     ] {
-        let mut document = shipment("SH-2");
+        let mut document = ship_notice("SH-2");
         document["orders"][0]["packs"].as_array_mut().unwrap().push(change);
-        let (code, said) = send(&home, "856", &document, &["--check"]);
-        assert!(code == 1 && said.contains(wanted), "{wanted}: {said}");
+        let (code, printed) = send_document(&home, "856", &document, &["--check"]);
+        assert!(code == 1 && printed.contains(wanted), "{wanted}: {printed}");
     }
 }
 
-/// What came as RSX is answered as RSX, with the same elements as SPS's own samples.
+/// An RSX order is answered in RSX, with the elements of SPS's own samples.
 #[test]
-fn rsx_is_answered_in_rsx() {
+fn rsx_order_is_answered_in_rsx() {
     let line = |number: &str, quantity: u32| {
         json!({"OrderLine": {"LineSequenceNumber": number, "BuyerPartNumber": format!("B{number}"), "VendorPartNumber": format!("V{number}"),
                "GTIN": "10614141000011", "OrderQty": quantity, "OrderQtyUOM": "CA", "PurchasePrice": 19.95}})
@@ -236,16 +189,16 @@ fn rsx_is_answered_in_rsx() {
                    "Address": [{"AddressTypeCode": "ST", "AddressName": "Acme <DC> 5", "AddressLocationNumber": "0005", "LocationCodeQualifier": "92"}]},
         "LineItem": [line("1", 10), line("2", 20)]
     });
-    let home = home_with(&order.to_string());
-    for (kind, document) in [("810", invoice("INV-1")), ("856", shipment("SH-1"))] {
-        let (code, said) = send(&home, kind, &document, &[]);
-        assert_eq!(code, 0, "{said}");
+    let home = home_with_order(&order.to_string());
+    for (kind, document) in [("810", invoice("INV-1")), ("856", ship_notice("SH-1"))] {
+        let (code, printed) = send_document(&home, kind, &document, &[]);
+        assert_eq!(code, 0, "{printed}");
     }
-    home.ok(&["work", "--once"]);
+    home.run_ok(&["work", "--once"]);
     let names = home.sql("SELECT group_concat(file_name, ' ') FROM (SELECT file_name FROM edi_sent ORDER BY kind)");
     let (invoice_name, shipment_name) = names.split_once(' ').unwrap();
     assert!(invoice_name.starts_with("IN-ACMERETAIL-INV-1") && invoice_name.contains(".json"), "{names}");
-    let written: Value = serde_json::from_str(&sent(&home, invoice_name)).unwrap();
+    let written: Value = serde_json::from_str(&sent_text(&home, invoice_name)).unwrap();
     assert_eq!(written["Header"]["InvoiceHeader"]["TradingPartnerId"], "ACMERETAIL");
     assert_eq!(written["LineItem"][1]["InvoiceLine"]["InvoiceQty"].to_string(), "5");
     assert_eq!(written["LineItem"][1]["InvoiceLine"]["ExtendedItemTotal"].to_string(), "99.75");
@@ -253,7 +206,7 @@ fn rsx_is_answered_in_rsx() {
         written["Summary"],
         json!({"TotalAmount": 291, "TotalSalesAmount": 299.25, "TotalAllowancesAmount": 9.25, "TotalLineItemNumber": 2})
     );
-    let notice: Value = serde_json::from_str(&sent(&home, shipment_name)).unwrap();
+    let notice: Value = serde_json::from_str(&sent_text(&home, shipment_name)).unwrap();
     let pallet = &notice["OrderLevel"][0]["PackLevel"][0];
     assert_eq!(pallet["Pack"], json!({"PackLevelType": "T", "ShippingSerialID": "00008627140000045018"}));
     assert_eq!(
@@ -261,37 +214,38 @@ fn rsx_is_answered_in_rsx() {
         json!({"ReferenceQual": "LT", "ReferenceID": "L-9"})
     );
     assert_eq!(notice["Summary"], json!({"TotalOrders": 1, "TotalLineItemNumber": 3}));
-    // SPS's own samples have every element that is written here, at the same place.
+    // SPS's own samples have every written element at the same place.
     if let Some(folder) = std::env::var_os("NOVEX_SAMPLES") {
         let folder = std::path::Path::new(&folder).join("sps-rsx-json");
         let sample =
             |name: &str| fs::read_to_string(folder.join(name)).unwrap().trim_start_matches('\u{feff}').to_owned();
         for (written, name) in [(&written, "v777-Invoices-sample.json"), (&notice, "v777-Shipments-sample.json")] {
-            let known = paths(&serde_json::from_str(&sample(name)).unwrap());
+            let known = name_paths(&serde_json::from_str(&sample(name)).unwrap());
             // Cartons on a pallet are packs in a pack.
             let flat = |path: &String| path.replace("/PackLevel/PackLevel", "/PackLevel");
-            let strange: Vec<String> = paths(written).iter().map(flat).filter(|path| !known.contains(path)).collect();
+            let strange: Vec<String> =
+                name_paths(written).iter().map(flat).filter(|path| !known.contains(path)).collect();
             assert_eq!(strange, Vec::<String>::new(), "{name}");
         }
     }
-    // In XML, when the order came so.
+    // In XML if the order is XML.
     let xml = format!(
         "<Orders xmlns='http://www.spscommerce.com/RSX'><Order><Header><OrderHeader><TradingPartnerId>XMLRETAIL</TradingPartnerId>\
          <PurchaseOrderNumber>PO2</PurchaseOrderNumber></OrderHeader></Header>{}</Order></Orders>",
         "<LineItem><OrderLine><LineSequenceNumber>1</LineSequenceNumber><OrderQty>3</OrderQty><OrderQtyUOM>EA</OrderQtyUOM>\
          <PurchasePrice>2</PurchasePrice></OrderLine></LineItem>"
     );
-    take(&home, &xml);
+    receive_file(&home, &xml);
     let small = json!({"invoice_number": "X1", "invoice_date": "2026-11-25", "purchase_order": "PO2", "lines": [{"line": 1.to_string(), "quantity": 3}], "total": 6});
-    let (code, said) = send(&home, "810", &small, &["--check"]);
-    assert_eq!(code, 0, "{said}");
-    let read = tree::from_xml(&said).unwrap();
+    let (code, printed) = send_document(&home, "810", &small, &["--check"]);
+    assert_eq!(code, 0, "{printed}");
+    let read = tree::parse_rsx_xml(&printed).unwrap();
     assert_eq!(read.name, "Invoices");
-    assert_eq!(read.children[0].child(&["Summary"]).unwrap().text_of(&["TotalAmount"]).as_deref(), Some("6"));
+    assert_eq!(read.children[0].first_child(&["Summary"]).unwrap().child_text(&["TotalAmount"]).as_deref(), Some("6"));
 }
 
-/// Every path of names, without the places in lists.
-fn paths(value: &Value) -> std::collections::BTreeSet<String> {
+/// Returns every path of names, without the indexes of lists.
+fn name_paths(value: &Value) -> std::collections::BTreeSet<String> {
     let mut found = std::collections::BTreeSet::new();
     let mut open = vec![(String::new(), value)];
     while let Some((path, value)) = open.pop() {
@@ -306,19 +260,19 @@ fn paths(value: &Value) -> std::collections::BTreeSet<String> {
     found
 }
 
-/// The README's documents can be sent.
+/// The documents of docs/edi.md can be sent.
 #[test]
-fn the_readmes_documents_can_be_sent() {
-    let home = home_with(&interchange("850", &[order_set("PO1", 2)]));
-    let readme = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap();
-    let documents: Vec<Value> = readme
+fn documented_documents_can_be_sent() {
+    let home = home_with_order(&interchange("850", &[order_set("PO1", 2)]));
+    let page = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/edi.md")).unwrap();
+    let documents: Vec<Value> = page
         .split("```json\n")
         .skip(1)
         .filter_map(|rest| serde_json::from_str(rest.split("```").next().unwrap()).ok())
         .collect();
     for (kind, name) in [("810", "invoice_number"), ("856", "shipment_number")] {
         let document = documents.iter().find(|document| document.get(name).is_some()).unwrap();
-        let (code, said) = send(&home, kind, document, &[]);
-        assert_eq!(code, 0, "{said}");
+        let (code, printed) = send_document(&home, kind, document, &[]);
+        assert_eq!(code, 0, "{printed}");
     }
 }

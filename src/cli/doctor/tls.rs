@@ -1,15 +1,17 @@
-//! The certificate, and whether the daemon answers with it.
+//! Checks of the certificate, and of the daemon's answer over TLS.
 
-use super::Findings;
-use crate::acme::{self, Settings, progress::Progress, schedule};
-use crate::cli::{clock, send, work};
-use crate::clock::{after, text};
+use crate::app::runtime;
+use crate::cli::daemon_client;
+use crate::cli::doctor::Findings;
+use crate::cli::output::format_count;
+use crate::clock::{Clock, Timestamp, add_duration, format_timestamp};
 use crate::config::Config;
-use crate::config::sections::Tls;
-use crate::outbound;
-use crate::server::expiry::Validity;
-use crate::server::tls::Files;
-use crate::server::{expiry, tls};
+use crate::http_client;
+use crate::tls::acme::progress::AcmeProgress;
+use crate::tls::acme::{AcmeSettings, schedule};
+use crate::tls::certificates::CertificateFiles;
+use crate::tls::expiry::CertificateInfo;
+use crate::tls::{TlsSettings, acme, certificates, expiry};
 use http_body_util::Full;
 use hyper::{Request, StatusCode, header};
 use rustls::client::WebPkiServerVerifier;
@@ -18,174 +20,202 @@ use rustls::pki_types::{ServerName, UnixTime};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// A renewal that is due is begun within minutes.
-const OVERDUE: Duration = Duration::from_hours(2);
-/// How long the daemon may take to answer.
-const PATIENCE: Duration = Duration::from_secs(8);
+/// Longest time from a due renewal to its first attempt, which the daemon makes within minutes.
+const RENEWAL_OVERDUE_AFTER: Duration = Duration::from_hours(2);
+/// Longest wait for the daemon's answer.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(8);
 
-pub(super) fn look(config: &Config, findings: &mut Findings) {
-    certificate(config, findings);
-    answers(config, findings);
+pub(crate) fn check_tls(config: &Config, findings: &mut Findings) {
+    check_certificate(config, findings);
+    check_daemon_health(config, findings);
 }
 
-fn certificate(config: &Config, findings: &mut Findings) {
-    let files = tls::files(&config.tls);
-    let shown = files.certificate.display();
+fn check_certificate(config: &Config, findings: &mut Findings) {
+    let files = certificates::locate_certificate_files(&config.tls);
+    let path = files.certificate.display();
     if !files.certificate.exists() {
-        let mend = "Start the daemon once: it makes a self-signed pair; or name a certificate in [tls].";
-        return findings.wrong("certificate", format!("{shown} is not there"), mend);
+        let fix = "Start the daemon once: it creates a self-signed pair. Or name a certificate in [tls].";
+        return findings.add_failure("certificate", format!("{path} does not exist"), fix);
     }
-    if let Err(error) = tls::pair(&files) {
-        if matches!(config.tls, Tls::Acme(_)) {
-            let mend = "systemctl restart novex-ingest puts it aside and asks for another.";
-            return findings.wrong("certificate", format!("{error:#}"), mend);
-        }
-        let mend = "Name a PEM file with the whole chain and its key, readable by the user novex-ingest.";
-        return findings.wrong("certificate", format!("{error:#}"), mend);
-    }
-    let validity = match expiry::read(&files) {
-        Ok(validity) => validity,
-        Err(error) => return findings.wrong("certificate", format!("{error:#}"), "Put a sound one there."),
-    };
-    if let Tls::Acme(settings) = &config.tls {
-        return acme(settings, &validity, findings);
-    }
-    lifetime(&files, &validity, false, findings);
-    if validity.is_self_signed {
-        let mend = match config.tls {
-            Tls::Files { .. } => "Put one of an authority there.",
-            _ => "Name a certificate of an authority in [tls], or have one got by [tls.acme].",
+    if let Err(error) = certificates::load_certified_key(&files) {
+        let fix = if matches!(config.tls, TlsSettings::Acme(_)) {
+            "systemctl restart novex-ingest sets it aside and requests a new one."
+        } else {
+            "Name a PEM file with the whole chain and its key, readable by the user novex-ingest."
         };
-        findings.note("certificate", "it is self-signed: Shopify and EasyPost deliver to no such address", mend);
-    } else {
-        chain(&files, &validity, false, findings);
+        return findings.add_failure("certificate", format!("{error:#}"), fix);
     }
-}
-
-/// Whether it is valid, and for how long.
-fn lifetime(files: &Files, validity: &Validity, is_kept: bool, findings: &mut Findings) {
-    let now = clock().now();
-    let shown = files.certificate.display();
-    let days = validity.days_left(now);
-    let said = format!("{shown}: {days} days left, for {}", validity.names.join(", "));
-    let renew = if is_kept {
-        "The daemon renews it by itself, and that is late: see below."
-    } else {
-        "Renew it: when it has ended no provider delivers any more."
+    let info = match expiry::read_certificate_info(&files) {
+        Ok(info) => info,
+        Err(error) => {
+            return findings.add_failure("certificate", format!("{error:#}"), "Replace it with a valid certificate.");
+        }
     };
-    if validity.not_before > now {
-        return findings.wrong("certificate", format!("{shown} is not valid yet"), "Check this box's clock.");
+    if let TlsSettings::Acme(settings) = &config.tls {
+        return check_acme_certificate(settings, &info, findings);
     }
-    match expiry::warned(validity, is_kept, now) {
-        None => findings.well("certificate", said),
-        // One that the daemon keeps should never come so far.
-        Some(_) if days < 0 || is_kept => findings.wrong("certificate", said, renew),
-        Some(_) => findings.note("certificate", said, renew),
+    check_certificate_expiry(&files, &info, false, findings);
+    if info.is_self_signed {
+        let fix = match config.tls {
+            TlsSettings::Files { .. } => "Replace it with a certificate of an authority.",
+            _ => "Name a certificate of an authority in [tls], or request one with [tls.acme].",
+        };
+        findings.add_warning("certificate", "it is self-signed: Shopify and EasyPost do not send events to it", fix);
+    } else {
+        check_certificate_chain(&files, &info, false, findings);
     }
 }
 
-/// Whether those who deliver can follow it to an authority that they trust.
-fn chain(files: &Files, validity: &Validity, is_kept: bool, findings: &mut Findings) {
-    if validity.chain == 1 {
-        let mend =
-            "Use the file with the whole chain (certbot: fullchain.pem): some senders need the certificates between.";
-        let mend = if is_kept { "The authority gives none: ask its operator." } else { mend };
-        findings.note("certificate", "its file holds no chain", mend);
+/// Checks the validity period. The daemon renews an ACME certificate (`is_acme`) itself.
+fn check_certificate_expiry(files: &CertificateFiles, info: &CertificateInfo, is_acme: bool, findings: &mut Findings) {
+    let now = Clock::system().now();
+    let path = files.certificate.display();
+    if info.not_before > now {
+        let fix = "Check the clock of this machine: timedatectl";
+        return findings.add_failure("certificate", format!("{path} is not valid yet"), fix);
     }
-    let roots = outbound::system_roots();
-    let (Ok(chain), false) = (tls::certificates(&files.certificate), roots.is_empty()) else { return };
-    let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::new(tls::provider())).build();
-    let name = validity.names.first().and_then(|name| ServerName::try_from(name.replace('*', "any")).ok());
+    let days = info.days_left(now);
+    let names = info.names.join(", ");
+    let message = if days < 0 {
+        format!("{path} for {names} expired {} ago: no provider sends events", format_count(-days, "day", "days"))
+    } else {
+        format!("{path} for {names}: {} left", format_count(days, "day", "days"))
+    };
+    let fix = if is_acme {
+        "The daemon renews it itself, and is late: see the check acme."
+    } else {
+        "Renew it: after it expires, no provider sends events."
+    };
+    match expiry::find_expiry_threshold(info, is_acme, now) {
+        None => findings.add_passed("certificate", message),
+        // The daemon renews an ACME certificate long before its first threshold.
+        Some(_) if days < 0 || is_acme => findings.add_failure("certificate", message, fix),
+        Some(_) => findings.add_warning("certificate", message, fix),
+    }
+}
+
+/// Checks that a sender can follow the chain to an authority that it trusts.
+fn check_certificate_chain(files: &CertificateFiles, info: &CertificateInfo, is_acme: bool, findings: &mut Findings) {
+    if info.chain_len == 1 {
+        let fix = if is_acme {
+            "The authority sends no chain: ask its operator."
+        } else {
+            "Use the file with the whole chain (certbot: fullchain.pem): some senders need the intermediates."
+        };
+        findings.add_warning("certificate", "its file holds no chain: some senders refuse it", fix);
+    }
+    let roots = http_client::load_system_roots();
+    let (Ok(chain), false) = (certificates::read_certificate_chain(&files.certificate), roots.is_empty()) else {
+        return;
+    };
+    let verifier =
+        WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::new(certificates::build_crypto_provider()))
+            .build();
+    let name = info.names.first().and_then(|name| ServerName::try_from(name.replace('*', "any")).ok());
     let (Ok(verifier), Some(name)) = (verifier, name) else { return };
-    let now = UnixTime::since_unix_epoch(Duration::from_secs(u64::try_from(clock().now().as_second()).unwrap_or(0)));
-    if let Err(error) = verifier.verify_server_cert(&chain[0], &chain[1..], &name, &[], now)
-        && validity.days_left(clock().now()) >= 0
+    let now = Clock::system().now();
+    let unix_time = UnixTime::since_unix_epoch(Duration::from_secs(u64::try_from(now.as_second()).unwrap_or(0)));
+    if let Err(error) = verifier.verify_server_cert(&chain[0], &chain[1..], &name, &[], unix_time)
+        && info.days_left(now) >= 0
     {
-        findings.note(
+        findings.add_warning(
             "certificate",
-            format!("this box does not trust it, and so may those who deliver: {error}"),
-            "Is it a trial authority's (staging), a company's own, or is a certificate between missing in the file?",
+            format!("this machine does not trust it, and senders may not either: {error}"),
+            "Check for a test authority (staging), a company's own authority, or a missing intermediate certificate.",
         );
     }
 }
 
-/// How it stands with the authority.
-fn acme(settings: &Settings, validity: &Validity, findings: &mut Findings) {
-    let now = clock().now();
-    let files = Files::one(settings.certificate());
-    let progress = Progress::load(settings, now);
-    let names = settings.names.join(", ");
-    let has = acme::is_from(settings) && settings.fits(validity).is_ok();
-    let next = progress.next(now, has).map_or(String::new(), |at| format!("; the next attempt is at {}", text(at)));
-    let mend = if progress.may_ask(now, has) {
-        "Mend that, then `systemctl reload novex-ingest` tries at once."
+fn check_acme_certificate(settings: &AcmeSettings, info: &CertificateInfo, findings: &mut Findings) {
+    let now = Clock::system().now();
+    let files = CertificateFiles::from_single_file(settings.certificate_path());
+    let progress = AcmeProgress::load(settings, now);
+    let is_issued = acme::is_issued_by_authority(settings) && settings.check_certificate(info).is_ok();
+    let next_attempt = progress
+        .next_attempt_at(now, is_issued)
+        .map_or(String::new(), |at| format!("; the next attempt is at {}", format_timestamp(at)));
+    let fix = if progress.can_attempt_now(now, is_issued) {
+        "Fix the cause; then `systemctl reload novex-ingest` tries at once."
     } else {
-        "Mend that; it is not tried sooner, because the authority counts attempts."
+        "Fix the cause. The daemon does not try earlier, because the authority limits attempts."
     };
-    if !has {
-        if !validity.is_self_signed {
-            lifetime(&files, validity, true, findings);
+    if !is_issued {
+        if !info.is_self_signed {
+            check_certificate_expiry(&files, info, true, findings);
         }
-        let there = if validity.is_self_signed {
-            "a self-signed one serves, and Shopify and EasyPost deliver to no such address".to_owned()
-        } else {
-            format!("one for {} serves, from before", validity.names.join(", "))
-        };
-        return match progress.last_failure {
-            Some((at, reason)) => {
-                let said = format!(
-                    "there is none for {names} from {} yet, {there}. At {}: {reason}{next}",
-                    settings.directory,
-                    text(at)
-                );
-                findings.wrong("acme", said, mend);
-            }
-            None => findings.note(
-                "acme",
-                format!(
-                    "there is none for {names} from {} yet, {there}; it is asked for while the daemon runs{next}",
-                    settings.directory
-                ),
-                "Wait a minute and look again; the log says more: journalctl -u novex-ingest.",
-            ),
-        };
+        return report_missing_certificate(settings, info, &progress, &next_attempt, fix, findings);
     }
-    lifetime(&files, validity, true, findings);
-    chain(&files, validity, true, findings);
-    let due = schedule::renewal(validity, progress.suggested(settings));
+    check_certificate_expiry(&files, info, true, findings);
+    check_certificate_chain(&files, info, true, findings);
+    let due_at = schedule::compute_renewal_time(info, progress.suggested_renewal_at(settings));
     match progress.last_failure {
         Some((at, reason)) => {
-            findings.note("acme", format!("its renewal failed at {}: {reason}{next}", text(at)), mend);
+            let message = format!("the renewal failed at {}: {reason}{next_attempt}", format_timestamp(at));
+            findings.add_warning("acme", message, fix);
         }
-        None if after(due, OVERDUE) < now => findings.wrong(
+        None if is_renewal_overdue(due_at, now) => findings.add_failure(
             "acme",
-            format!("its renewal is due since {}, and nobody has asked for it{next}", text(due)),
-            "Is the daemon running? journalctl -u novex-ingest",
+            format!("the renewal has been due since {} without an attempt{next_attempt}", format_timestamp(due_at)),
+            "Start the daemon, or see its log: journalctl -u novex-ingest",
         ),
-        None => findings.well("acme", format!("it is renewed by itself from {} on", text(due))),
+        None => findings.add_passed("acme", format!("the daemon renews it from {} on", format_timestamp(due_at))),
     }
 }
 
-/// The daemon at its own port, by the way of a provider.
-fn answers(config: &Config, findings: &mut Findings) {
-    let to = send::reachable(config.server.listen);
+fn is_renewal_overdue(due_at: Timestamp, now: Timestamp) -> bool {
+    add_duration(due_at, RENEWAL_OVERDUE_AFTER) < now
+}
+
+/// Reports that the authority has not issued a certificate for the configured names.
+fn report_missing_certificate(
+    settings: &AcmeSettings,
+    current: &CertificateInfo,
+    progress: &AcmeProgress,
+    next_attempt: &str,
+    fix: &str,
+    findings: &mut Findings,
+) {
+    let names = settings.names.join(", ");
+    let current = if current.is_self_signed {
+        "the daemon uses a self-signed one, to which Shopify and EasyPost do not send events".to_owned()
+    } else {
+        format!("the daemon uses the previous one, for {}", current.names.join(", "))
+    };
+    let missing = format!("{} has issued no certificate for {names} yet; {current}", settings.directory_url);
+    match &progress.last_failure {
+        Some((at, reason)) => {
+            let message = format!("{missing}. At {}: {reason}{next_attempt}", format_timestamp(*at));
+            findings.add_failure("acme", message, fix);
+        }
+        None => findings.add_warning(
+            "acme",
+            format!("{missing}. The daemon requests it while it runs{next_attempt}"),
+            "Wait a minute and check again. The log has more: journalctl -u novex-ingest",
+        ),
+    }
+}
+
+/// Requests /healthz at the daemon's own port, as a provider would.
+fn check_daemon_health(config: &Config, findings: &mut Findings) {
+    let to = daemon_client::to_local_address(config.server.listen);
     let request = Request::get("/healthz").header(header::HOST, "localhost").body(Full::default());
     let Ok(request) = request else { return };
-    // A socket unit accepts also while its service does not start.
-    let answer = work::block_on(async { tokio::time::timeout(PATIENCE, send::deliver(config, to, request)).await });
-    let late = |_| anyhow::anyhow!("{to} is listened on, and nobody answers: the service does not start or hangs");
-    match answer.and_then(|answer| answer.map_err(late)?) {
-        Ok((StatusCode::OK, _)) => findings.well("daemon", format!("it answers on {to} and can store")),
-        Ok((status, body)) => {
-            findings.wrong(
-                "daemon",
-                format!("/healthz says {status}: {}", body.trim()),
-                "The log says more: journalctl -u novex-ingest.",
-            );
-        }
+    // A socket unit accepts connections also while its service does not start: only an answer counts.
+    let answer = runtime::block_on(async {
+        tokio::time::timeout(ANSWER_TIMEOUT, daemon_client::send_request(config, to, request)).await
+    });
+    let to_timeout_error =
+        |_| anyhow::anyhow!("{to} accepts connections, but nobody answers: the service does not start or hangs");
+    match answer.and_then(|answer| answer.map_err(to_timeout_error)?) {
+        Ok((StatusCode::OK, _)) => findings.add_passed("daemon", format!("it answers on {to} and can store events")),
+        Ok((status, body)) => findings.add_failure(
+            "daemon",
+            format!("/healthz answers {status}: {}", body.trim()),
+            "The log has more: journalctl -u novex-ingest",
+        ),
         Err(error) => {
-            let mend = "systemctl status novex-ingest.socket novex-ingest; journalctl -u novex-ingest";
-            findings.wrong("daemon", format!("{error:#}"), mend);
+            let fix = "systemctl status novex-ingest.socket novex-ingest; journalctl -u novex-ingest";
+            findings.add_failure("daemon", format!("{error:#}"), fix);
         }
     }
 }

@@ -1,20 +1,22 @@
-//! `setup`: from an installed package to addresses that can be entered at the providers.
+//! `setup`: configures an installed package, starts the service, and prints the addresses to enter at the providers.
 //!
-//! [`ask`] gathers what is wanted, from flags or from a person; [`write`] writes it, and takes all of it back when it would not
-//! start; [`tell`] prints what to enter where.
+//! [`plan`] gathers the plan from flags or from a person. [`files`] writes it, and restores everything if the service
+//! does not start. [`summary`] prints the addresses.
 
-mod ask;
-mod tell;
-mod write;
+pub mod files;
+pub mod plan;
+pub mod summary;
 
-use super::clock;
-use super::output::say;
-use super::{Failure, Place, send, work};
-use crate::acme::{self, progress::Progress};
-use crate::clock::Timestamp;
-use crate::config::sections::Tls;
-use crate::config::{Config, Secrets};
-use crate::store::envelope::Source;
+use crate::app::runtime;
+use crate::cli::daemon_client::TestRequest;
+use crate::cli::filters::parse_port;
+use crate::cli::output::print_untrusted_line;
+use crate::cli::{CliError, GlobalArgs, daemon_client};
+use crate::clock::{Clock, Timestamp};
+use crate::config::{Config, INSTALLED_CONFIG_PATH, SecretLoading};
+use crate::event::Source;
+use crate::tls::acme::progress::AcmeProgress;
+use crate::tls::{TlsSettings, acme};
 use anyhow::{Context, bail};
 use clap::Args;
 use std::net::SocketAddr;
@@ -23,78 +25,87 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-pub const HELP: &str = "\
-Without flags it asks. With --domain it does not:
+pub const SETUP_HELP: &str = "\
+Without flags, setup asks. With --domain, it does not:
   novex-ingest setup --domain hooks.example.com --shop acme-foods.myshopify.com=./shopify-secret --easypost --keycloak
-Shopify's secret is Shopify's: the app's client secret, or the one below the webhooks in the shop's settings. The others are made
-here. Secrets are kept in the directory secrets beside the configuration, and printed never.";
+Shopify issues its secret: the app's client secret, or the one below the webhooks in the shop's settings. Setup generates
+the other secrets. It stores all secrets in the directory secrets beside the configuration and never prints them.";
 
 #[derive(Debug, Args)]
-pub struct Arguments {
-    /// The name by which this box is reached from outside
-    #[arg(long)]
+pub struct SetupArgs {
+    /// Public name of this machine
+    #[arg(long, value_name = "NAME")]
     domain: Option<String>,
-    /// The port [default: as configured, 8443 at first]
-    #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
+    /// Port [default: as configured; 8443 in a new configuration]
+    #[arg(long, value_parser = parse_port)]
     port: Option<u16>,
-    /// A shop and the file with its secret; may be given several times
+    /// Shop and the file with its secret; can be repeated
     #[arg(long, value_name = "DOMAIN=FILE")]
     shop: Vec<String>,
-    /// Take EasyPost's webhooks; the secret is made here, unless --easypost-secret names one
+    /// Receive EasyPost's webhooks; generates a secret unless --easypost-secret names one
     #[arg(long)]
     easypost: bool,
+    /// File with EasyPost's secret
     #[arg(long, value_name = "FILE", requires = "easypost")]
     easypost_secret: Option<PathBuf>,
-    /// Take Keycloak's events; the secret is made here, unless --keycloak-secret names one
+    /// Receive Keycloak's events; generates a secret unless --keycloak-secret names one
     #[arg(long)]
     keycloak: bool,
+    /// File with Keycloak's secret
     #[arg(long, value_name = "FILE", requires = "keycloak")]
     keycloak_secret: Option<PathBuf>,
-    /// The certificate, with its whole chain; without one a self-signed pair serves until there is one
+    /// File with the certificate and its whole chain [default: a self-signed pair]
     #[arg(long, value_name = "FILE", requires = "private_key")]
     certificate: Option<PathBuf>,
+    /// File with the private key of the certificate
     #[arg(long, value_name = "FILE", requires = "certificate")]
     private_key: Option<PathBuf>,
     #[command(flatten)]
-    authority: Authority,
-    /// Only write; start nothing and send nothing
+    acme_args: SetupAcmeArgs,
+    /// Write the files, and neither start the service nor send test events
     #[arg(long)]
     no_start: bool,
 }
 
-/// A certificate by ACME.
+/// Options of a certificate by ACME.
 #[derive(Debug, Args)]
-struct Authority {
-    /// Have Let's Encrypt give the certificate, and renew it by itself: this agrees to its terms, <https://letsencrypt.org/repository/>.
-    /// Port 443 of the domain must lead to this box
+struct SetupAcmeArgs {
+    /// Request the certificate from Let's Encrypt and renew it automatically. You agree to its terms,
+    /// <https://letsencrypt.org/repository/>. Port 443 of the domain must lead to this machine
     #[arg(long, conflicts_with = "certificate")]
     acme: bool,
-    /// Where the authority may write to
+    /// E-mail address for notices of the authority
     #[arg(long, value_name = "ADDRESS", requires = "acme")]
     acme_email: Option<String>,
-    /// Another authority: the address of its ACME directory
+    /// ACME directory of another authority
     #[arg(long, value_name = "URL", requires = "acme")]
     acme_directory: Option<String>,
 }
 
-/// What is wanted.
+/// Content that a setup writes.
 #[derive(Debug, Clone, Default)]
-struct Plan {
+pub struct SetupPlan {
     domain: String,
-    /// `None`: as it is.
+    /// None keeps the configured port.
     port: Option<u16>,
-    shops: Vec<(String, Wanted)>,
-    easypost: Option<Wanted>,
-    keycloak: Option<Wanted>,
-    certificate: Certificate,
+    shops: Vec<(String, SetupSecret)>,
+    easypost: Option<SetupSecret>,
+    keycloak: Option<SetupSecret>,
+    certificate: SetupCertificate,
 }
 
-/// Where the certificate comes from.
+impl SetupPlan {
+    fn receives_nothing(&self) -> bool {
+        self.shops.is_empty() && self.easypost.is_none() && self.keycloak.is_none()
+    }
+}
+
+/// Origin of the certificate.
 #[derive(Debug, Clone, Default)]
-enum Certificate {
-    /// As it is; self-signed at first.
+enum SetupCertificate {
+    /// As configured; self-signed in a new configuration.
     #[default]
-    AsItIs,
+    Unchanged,
     Files(PathBuf, PathBuf),
     Acme {
         email: Option<String>,
@@ -102,183 +113,203 @@ enum Certificate {
     },
 }
 
-/// Where a secret comes from.
+/// Origin of a secret.
 #[derive(Clone)]
-enum Wanted {
-    /// It is made here.
-    New,
-    Given(crate::secret::Secret),
+enum SetupSecret {
+    /// Setup generates it, unless its file exists.
+    Generated,
+    Provided(crate::secret::Secret),
 }
 
-impl std::fmt::Debug for Wanted {
+impl std::fmt::Debug for SetupSecret {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(if matches!(self, Self::New) { "New" } else { "Given" })
+        f.write_str(if matches!(self, Self::Generated) { "Generated" } else { "Provided" })
     }
 }
 
-pub fn run(place: &Place, arguments: &Arguments) -> Result<(), Failure> {
-    let path = place.config_path()?;
-    let plan = match ask::flags(arguments).map_err(|error| Failure::Usage(format!("{error:#}")))? {
+pub fn run_setup(global: &GlobalArgs, args: &SetupArgs) -> Result<(), CliError> {
+    let path = global.config_path()?;
+    let plan = match plan::read_plan_from_flags(args).map_err(|error| CliError::Usage(format!("{error:#}")))? {
         Some(plan) => plan,
-        None => ask::person(&path).map_err(|error| Failure::Usage(format!("{error:#}")))?,
+        None => plan::prompt_for_plan(&path).map_err(|error| CliError::Usage(format!("{error:#}")))?,
     };
-    if path == Path::new(crate::config::INSTALLED) && !rustix::process::geteuid().is_root() {
-        return Err(Failure::Usage("this writes the system's configuration: sudo novex-ingest setup".to_owned()));
+    let is_installed = path == Path::new(INSTALLED_CONFIG_PATH);
+    if is_installed && !rustix::process::geteuid().is_root() {
+        let error = "only root may write the system's configuration: sudo novex-ingest setup";
+        return Err(CliError::Usage(error.to_owned()));
     }
-    let since = clock().now();
-    go_on_to_the_end();
-    let before = write::all(&path, &plan)?;
-    if !arguments.no_start
-        && let Err(error) = start(&path)
+    let since = Clock::system().now();
+    ignore_termination_signals();
+    let rollback = files::apply_plan(&path, &plan)?;
+    if !args.no_start
+        && let Err(error) = start_service(&path)
     {
-        before.restore();
-        // Whatever was there before goes on.
-        let end = match start(&path) {
-            Ok(()) => "it did not start so, and everything is as it was before",
-            Err(_) if path != Path::new(crate::config::INSTALLED) => "the configuration is as it was before",
+        rollback.restore();
+        // Start the service with its previous configuration.
+        let result = match start_service(&path) {
+            Ok(()) => "the service did not start with the new configuration; the previous one is restored and runs",
+            Err(_) if !is_installed => "the configuration was restored",
             Err(_) => {
-                "it did not start so; the configuration is as it was before, but THE SERVICE IS DOWN: \
-                 systemctl status novex-ingest.socket novex-ingest"
+                "the service did not start with the new configuration; the previous one is restored, but THE SERVICE IS \
+                 DOWN: systemctl status novex-ingest.socket novex-ingest"
             }
         };
-        return Err(error.context(end).into());
+        return Err(error.context(result).into());
     }
-    let config = place.load(Secrets::Load)?;
-    if !arguments.no_start {
-        try_out(&config).context(
-            "it is written, and the service runs with it, but does not take an event; `novex-ingest doctor` says more",
+    let config = global.load_config(SecretLoading::All)?;
+    if !args.no_start {
+        send_test_events(&config).context(
+            "the configuration is written and the service runs, but it did not accept a test event; `novex-ingest \
+             doctor` gives the reason",
         )?;
         wait_for_certificate(&config, since)?;
     }
-    tell::all(&config, &plan)?;
+    summary::print_summary(&config, &plan)?;
     Ok(())
 }
 
-/// The service as the package has it, with the new configuration.
-fn start(path: &Path) -> anyhow::Result<()> {
-    if !Path::new("/run/systemd/system").exists() || path != Path::new(crate::config::INSTALLED) {
+/// Starts the package's service with the new configuration.
+fn start_service(path: &Path) -> anyhow::Result<()> {
+    if !Path::new("/run/systemd/system").exists() || path != Path::new(INSTALLED_CONFIG_PATH) {
         bail!(
-            "the service of {} is not started, because this is no installed package under systemd. With --no-start it is only written; then start `novex-ingest serve`",
+            "the service of {} is not started, because this is not an installed package under systemd. Use --no-start to \
+             write the files only; then start `novex-ingest serve`",
             path.display()
         );
     }
-    // As the service's user, who must be able to read all of it.
+    // As the service's user, who must be able to read all files.
     let check = Command::new("runuser")
         .args(["-u", "novex-ingest", "--", "novex-ingest", "config", "check"])
         .process_group(0)
         .output();
-    let check = check.context("runuser cannot be run")?;
+    let check = check.context("runuser cannot be started")?;
     if !check.status.success() {
         bail!("{}", String::from_utf8_lossy(&check.stderr).trim());
     }
-    // What can be refused before anything is stopped; and the port stays open unless it is another one.
-    systemctl(&["daemon-reload"])?;
-    systemctl(&["enable", "--quiet", "novex-ingest.socket", "novex-ingest.service"])?;
-    let listens = Command::new("systemctl").args(["is-active", "--quiet", "novex-ingest.socket"]).status();
-    if listens.is_ok_and(|status| status.success()) && !is_moved() {
-        return systemctl(&["restart", "novex-ingest.service"]);
+    // These can fail before anything is stopped. The socket stays open unless its port changes.
+    run_systemctl(&["daemon-reload"])?;
+    run_systemctl(&["enable", "--quiet", "novex-ingest.socket", "novex-ingest.service"])?;
+    let socket_state = Command::new("systemctl").args(["is-active", "--quiet", "novex-ingest.socket"]).status();
+    if socket_state.is_ok_and(|status| status.success()) && !has_socket_port_changed() {
+        return run_systemctl(&["restart", "novex-ingest.service"]);
     }
-    // One after the other: a socket is not opened again while its service has it.
-    systemctl(&["stop", "novex-ingest.socket", "novex-ingest.service"])?;
-    systemctl(&["start", "novex-ingest.socket", "novex-ingest.service"])
+    // Stop both first: systemd does not open a socket again while its service runs.
+    run_systemctl(&["stop", "novex-ingest.socket", "novex-ingest.service"])?;
+    run_systemctl(&["start", "novex-ingest.socket", "novex-ingest.service"])
 }
 
-/// Whether the socket unit's port is another than the one that it has open.
-fn is_moved() -> bool {
-    let shown = Command::new("systemctl").args(["show", "--property=Listen", "novex-ingest.socket"]).output();
-    let listen = shown.map(|shown| String::from_utf8_lossy(&shown.stdout).into_owned()).unwrap_or_default();
+/// Returns true if the socket unit's port differs from the one that it has open.
+fn has_socket_port_changed() -> bool {
+    let output = Command::new("systemctl").args(["show", "--property=Listen", "novex-ingest.socket"]).output();
+    let listen = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
     let Some(port) = listen
         .split("Listen=")
         .nth(1)
-        .and_then(|rest| rest.split([' ', '\n']).next()?.rsplit(':').next()?.parse().ok())
+        .and_then(|value| value.split([' ', '\n']).next()?.rsplit(':').next()?.parse().ok())
     else {
         return true;
     };
     std::net::TcpStream::connect_timeout(&SocketAddr::from(([127, 0, 0, 1], port)), Duration::from_secs(1)).is_err()
 }
 
-fn systemctl(arguments: &[&str]) -> anyhow::Result<()> {
-    let said = || format!("systemctl {} failed", arguments.join(" "));
-    // Of a group of its own: Ctrl-C at the terminal does not end it half-way.
-    let done = Command::new("systemctl").args(arguments).process_group(0).output().with_context(said)?;
-    if done.status.success() {
+fn run_systemctl(args: &[&str]) -> anyhow::Result<()> {
+    let describe_failure = || format!("systemctl {} failed", args.join(" "));
+    // In its own process group, so that Ctrl-C at the terminal does not end it half-way.
+    let output = Command::new("systemctl").args(args).process_group(0).output().with_context(describe_failure)?;
+    if output.status.success() {
         return Ok(());
     }
     let journal = Command::new("journalctl")
         .args(["--unit=novex-ingest.service", "--lines=8", "--no-pager", "--output=cat"])
         .output()
         .map_or_else(|_| String::new(), |journal| String::from_utf8_lossy(&journal.stdout).into_owned());
-    let errors = String::from_utf8_lossy(&done.stderr).trim().to_owned();
-    bail!("{}: {errors}\n{}", said(), journal.trim())
+    let errors = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+    bail!("{}: {errors}\n{}", describe_failure(), journal.trim())
 }
 
-/// Writing and starting are not left half done: signals that would end this are let pass. What asks was ended before.
-fn go_on_to_the_end() {
-    let (ready, is_ready) = std::sync::mpsc::channel::<()>();
-    let waiting = move || {
-        let _ = work::block_on(async {
+/// Ignores signals from here on, so that writing and starting never stop half-way.
+fn ignore_termination_signals() {
+    let (ready_sender, ready_receiver) = std::sync::mpsc::channel::<()>();
+    let hold_signals = move || {
+        let _ = runtime::block_on(async {
             use tokio::signal::unix::{SignalKind, signal};
-            // Registered, they end nothing any more.
+            // A registered signal no longer ends the process.
             let _signals = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()].map(signal);
-            drop(ready);
+            drop(ready_sender);
             std::future::pending::<()>().await;
         });
     };
-    if std::thread::Builder::new().name("signals".to_owned()).spawn(waiting).is_ok() {
-        let _ = is_ready.recv();
+    if std::thread::Builder::new().name("signals".to_owned()).spawn(hold_signals).is_ok() {
+        // Ends when the sender is dropped.
+        let _ = ready_receiver.recv();
     }
 }
 
-/// How long a service may take to answer after its start.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// Longest wait for the service's answer after its start.
+const SERVICE_START_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// How long an authority may take. It goes on by itself after that.
-const AUTHORITY_PATIENCE: Duration = Duration::from_mins(1);
+/// Longest wait for the authority. The service goes on by itself after that.
+const ACME_TIMEOUT: Duration = Duration::from_mins(1);
 
-/// Waits until the authority has given a certificate or a reason.
+/// Waits until the authority has issued a certificate or given a reason why not.
 fn wait_for_certificate(config: &Config, since: Timestamp) -> anyhow::Result<()> {
-    let Tls::Acme(settings) = &config.tls else { return Ok(()) };
-    let begin = Instant::now();
-    while begin.elapsed() < AUTHORITY_PATIENCE {
-        let is_there = acme::current(settings).is_some();
-        let failed = Progress::load(settings, clock().now()).last_failure;
-        if is_there || failed.is_some_and(|(at, _)| at >= since) {
+    let TlsSettings::Acme(settings) = &config.tls else { return Ok(()) };
+    let start = Instant::now();
+    while start.elapsed() < ACME_TIMEOUT {
+        let is_issued = acme::read_current_certificate(settings).is_some();
+        let last_failure = AcmeProgress::load(settings, Clock::system().now()).last_failure;
+        if is_issued || last_failure.is_some_and(|(at, _)| at >= since) {
             return Ok(());
         }
-        if begin.elapsed() < Duration::from_millis(100) {
-            say(&format!("waiting for a certificate from {}", settings.directory))?;
+        if start.elapsed() < Duration::from_millis(100) {
+            print_untrusted_line(&format!("Waiting for a certificate from {}", settings.directory_url))?;
         }
         std::thread::sleep(Duration::from_millis(200));
     }
     Ok(())
 }
 
-/// A signed event of each kind, as the providers send them.
-fn try_out(config: &Config) -> anyhow::Result<()> {
-    let mut kinds: Vec<(Source, Option<String>)> =
-        config.shopify.iter().map(|shop| (Source::Shopify, Some(shop.domain.clone()))).collect();
-    kinds.extend(config.easypost.as_ref().map(|_| (Source::EasyPost, None)));
-    kinds.extend(config.keycloak.as_ref().map(|_| (Source::Keycloak, None)));
-    let begin = Instant::now();
-    for (kind, shop) in kinds {
-        loop {
-            let answer =
-                work::block_on(async { send::sample(config, kind, shop.clone()).await }).and_then(|answer| answer);
-            match answer {
-                Ok(status) if status.is_success() => break,
-                Ok(status) => bail!(
-                    "a signed {} event was answered {status}; `novex-ingest events rejected` says why",
-                    kind.as_str()
+/// Sends a signed test event of each source and prints each result. A test event changes nothing.
+fn send_test_events(config: &Config) -> anyhow::Result<()> {
+    let mut sources: Vec<(Source, Option<&str>)> =
+        config.shopify.iter().map(|shop| (Source::Shopify, Some(shop.domain.as_str()))).collect();
+    sources.extend(config.easypost.as_ref().map(|_| (Source::EasyPost, None)));
+    sources.extend(config.keycloak.as_ref().map(|_| (Source::Keycloak, None)));
+    let start = Instant::now();
+    for (source, shop) in sources {
+        let answer = loop {
+            let request = TestRequest { shop: shop.map(str::to_owned), ..TestRequest::default() };
+            let to = daemon_client::to_local_address(config.server.listen);
+            let answer = daemon_client::send_test_request(config, to, source, request);
+            match runtime::block_on(answer).and_then(|answer| answer) {
+                Ok((status, answer)) if status.is_success() => {
+                    daemon_client::check_test_answer(&answer)?;
+                    break answer;
+                }
+                Ok((status, _)) => bail!(
+                    "the daemon answered {status} to a signed {} event; `novex-ingest events rejected` gives the reason",
+                    source.as_str()
                 ),
-                Err(error) if begin.elapsed() > PATIENCE => return Err(error),
-                Err(_not_yet) => std::thread::sleep(Duration::from_millis(200)),
+                Err(error) if start.elapsed() > SERVICE_START_TIMEOUT => return Err(error),
+                Err(_not_ready) => std::thread::sleep(Duration::from_millis(200)),
             }
-        }
-        say(&format!(
-            "a signed {} event was sent, verified and stored{}",
-            kind.as_str(),
-            shop.map_or(String::new(), |shop| format!(" for {shop}"))
-        ))?;
+        };
+        print_untrusted_line(&describe_test_event(source, shop, &answer))?;
     }
     Ok(())
+}
+
+/// Returns a line such as `Sent a test event (order #1001) of SHOP: verified, and stored as event 12`.
+fn describe_test_event(source: Source, shop: Option<&str>, answer: &str) -> String {
+    let event = match source {
+        Source::Shopify => format!("(order #1001) of {}", shop.unwrap_or_default()),
+        Source::EasyPost => "(tracker) of EasyPost".to_owned(),
+        Source::Keycloak => "(login) of Keycloak".to_owned(),
+        Source::Sps => "(poll) of SPS".to_owned(),
+    };
+    let answer: serde_json::Value = serde_json::from_str(answer).unwrap_or_default();
+    format!(
+        "Sent a test event {event}: verified, and stored as event {}. It changes no ERP table and reaches no destination.",
+        answer["event_id"]
+    )
 }

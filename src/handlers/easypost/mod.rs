@@ -1,23 +1,26 @@
-//! EasyPost's events: trackers → `shipments` and `tracking_events`; everything else → `easypost_objects`.
+//! EasyPost's events: trackers are written to `shipments` and `tracking_events`, all other objects to
+//! `easypost_objects`.
 //!
-//! The body is an Event whose `result` is the object as of the event, with its own `updated_at`; `result.object` says what it
-//! is. `mode` keeps test and production apart. A tracking code comes back after some months with another package, so the
-//! tracker's id is the key (EasyPost/easypost-node `types/Tracker`, docs.easypost.com/docs/events).
+//! The body is an Event. Its `result` is the object at the time of the event, with its own `updated_at`;
+//! `result.object` is the type of the object. `mode` separates test and production. Carriers reuse a tracking code
+//! after some months for another package, so the tracker's id is the key (EasyPost/easypost-node `types/Tracker`,
+//! docs.easypost.com/docs/events).
 
 pub mod objects;
 pub mod trackers;
 
-use super::json::text;
+use crate::handlers::json::read_text;
 use serde_json::Value;
 
-/// The object of an event; the event itself when somebody posts the bare object.
-fn result(body: &Value) -> &Value {
+/// Returns the object of an event, or the body itself if it is a bare object.
+fn find_event_object(body: &Value) -> &Value {
     body.get("result").filter(|result| result.is_object()).unwrap_or(body)
 }
 
-/// `production` or `test`. The object knows best; an event that does not say is taken for a test: nothing of production is
-/// touched by a doubt.
-fn mode(body: &Value) -> String {
-    let stated = text(result(body), "mode").or_else(|| text(body, "mode"));
+/// Returns `production` or `test`. The mode of the object takes precedence over that of the event.
+///
+/// An event without a mode counts as a test, so that it cannot change production data.
+fn read_mode(body: &Value) -> String {
+    let stated = read_text(find_event_object(body), "mode").or_else(|| read_text(body, "mode"));
     if stated.as_deref() == Some("production") { "production" } else { "test" }.to_owned()
 }

@@ -1,99 +1,108 @@
-//! `batch.…`, `shipment.…`, `scan_form.…`, `refund.…`, `report.…`, `insurance.…`, `payment.…`, `claim.…`, and what EasyPost
-//! adds to them → `easypost_objects`.
+//! EasyPost's objects other than trackers: batches, shipments, scan forms, refunds, reports, insurances, payments,
+//! claims, and types that EasyPost adds later.
 
-use super::{mode, result};
-use crate::handlers::fields::{self, Field, Kind};
-use crate::handlers::json::{items, parse, text, time};
-use crate::handlers::{Done, Event, Handler, Trouble};
-use crate::store::changes::{Change, Subject};
-use crate::store::projection::{Cell, Row};
-use crate::store::tables::EASYPOST_OBJECTS;
+use crate::changes::Change;
+use crate::changes::catalogue::EASYPOST_OBJECTS;
+use crate::changes::rows::{CellValue, RowChange};
+use crate::event::Subject;
+use crate::handlers::easypost::{find_event_object, read_mode};
+use crate::handlers::fields::{FieldKind, JsonField};
+use crate::handlers::json::{iter_array, parse_body, read_id_text, read_text, read_time};
+use crate::handlers::{Event, Handler, HandlerError, Plan, fields};
 use serde_json::Value;
 
-/// A later line of the same column is used where the earlier ones are not in the object.
-const OBJECT: &[Field] = &[
-    Field("object", Kind::Text, "object"),
-    Field("status", Kind::Text, "state"),
-    Field("status", Kind::Text, "status"),
-    Field("status", Kind::Text, "refund_status"),
-    Field("reference", Kind::Text, "reference"),
-    Field("tracking_code", Kind::Text, "tracking_code"),
-    Field("tracking_code", Kind::Text, "tracker.tracking_code"),
-    Field("carrier", Kind::Text, "carrier"),
-    Field("carrier", Kind::Text, "provider"),
-    Field("carrier", Kind::Text, "selected_rate.carrier"),
-    Field("shipment_id", Kind::Text, "shipment_id"),
-    Field("batch_id", Kind::Text, "batch_id"),
-    Field("message", Kind::Text, "message"),
-    Field("amount", Kind::Text, "amount"),
-    Field("amount", Kind::Text, "selected_rate.rate"),
-    Field("currency", Kind::Text, "currency"),
-    Field("currency", Kind::Text, "selected_rate.currency"),
-    Field("url", Kind::Text, "form_url"),
-    Field("url", Kind::Text, "label_url"),
-    Field("url", Kind::Text, "url"),
-    Field("url", Kind::Text, "postage_label.label_url"),
-    Field("size", Kind::Integer, "num_shipments"),
-    Field("created_at", Kind::Time, "created_at"),
-    Field("updated_at", Kind::Time, "updated_at"),
+/// Fields of an object. The first entry of a column with a value counts.
+const OBJECT_FIELDS: &[JsonField] = &[
+    JsonField("object", FieldKind::Text, "object"),
+    JsonField("status", FieldKind::Text, "state"),
+    JsonField("status", FieldKind::Text, "status"),
+    JsonField("status", FieldKind::Text, "refund_status"),
+    JsonField("reference", FieldKind::Text, "reference"),
+    JsonField("tracking_code", FieldKind::Text, "tracking_code"),
+    JsonField("tracking_code", FieldKind::Text, "tracker.tracking_code"),
+    JsonField("carrier", FieldKind::Text, "carrier"),
+    JsonField("carrier", FieldKind::Text, "provider"),
+    JsonField("carrier", FieldKind::Text, "selected_rate.carrier"),
+    JsonField("shipment_id", FieldKind::Text, "shipment_id"),
+    JsonField("batch_id", FieldKind::Text, "batch_id"),
+    JsonField("message", FieldKind::Text, "message"),
+    JsonField("amount", FieldKind::Text, "amount"),
+    JsonField("amount", FieldKind::Text, "selected_rate.rate"),
+    JsonField("currency", FieldKind::Text, "currency"),
+    JsonField("currency", FieldKind::Text, "selected_rate.currency"),
+    JsonField("url", FieldKind::Text, "form_url"),
+    JsonField("url", FieldKind::Text, "label_url"),
+    JsonField("url", FieldKind::Text, "url"),
+    JsonField("url", FieldKind::Text, "postage_label.label_url"),
+    JsonField("size", FieldKind::Integer, "num_shipments"),
+    JsonField("created_at", FieldKind::Time, "created_at"),
+    JsonField("updated_at", FieldKind::Time, "updated_at"),
 ];
 
-/// Every event that is no tracker's.
-pub struct Objects;
+/// Handles each event of EasyPost that is not about a tracker. Topics: all but `tracker.*`, such as `batch.updated`.
+///
+/// Writes `easypost_objects`, also one row for each shipment of a batch.
+pub struct EasyPostObjectHandler;
 
-impl Handler for Objects {
-    fn plan(&self, event: &Event<'_>) -> Result<Done, Trouble> {
-        let body = parse(event.body)?;
+impl Handler for EasyPostObjectHandler {
+    fn plan(&self, event: &Event<'_>) -> Result<Plan, HandlerError> {
+        let body = parse_body(event.body)?;
         if body.get("result").is_none_or(Value::is_null) {
-            return Ok(Done::note("stored only: this event carries no object"));
+            return Ok(Plan::note_only("stored only: the event has no object"));
         }
-        let object = result(&body);
-        let Some(id) = text(object, "id") else {
-            return Ok(Done::note("stored only: this event's object has no id"));
+        let object = find_event_object(&body);
+        let Some(id) = read_id_text(object, "id") else {
+            return Ok(Plan::note_only("stored only: the object of the event has no readable id"));
         };
-        let mut columns: Vec<(&'static str, Cell)> = Vec::new();
-        for (column, cell) in fields::stated(object, OBJECT)? {
+        let mut columns: Vec<(&'static str, CellValue)> = Vec::new();
+        for (column, cell) in fields::read_stated_columns(object, OBJECT_FIELDS)? {
             match columns.iter_mut().find(|(known, _)| *known == column) {
-                Some((_, known)) if *known == Cell::Null => *known = cell,
+                Some((_, known)) if *known == CellValue::Null => *known = cell,
                 Some(_) => {}
                 None => columns.push((column, cell)),
             }
         }
-        columns.push(("last_topic", event.topic.into()));
-        let updated = time(object, "updated_at");
-        let version = event.version(updated.as_deref());
-        let mut done = Done { subjects: vec![Subject::new("easypost", id.as_str())], ..Done::default() };
-        let mode = mode(&body);
+        columns.push(("last_topic", event.topic().into()));
+        let updated_at = read_time(object, "updated_at");
+        let row_version = event.row_version(updated_at.as_deref());
+        let mut plan = Plan { subjects: vec![Subject::new("easypost", id.as_str())], ..Plan::default() };
+        let mode = read_mode(&body);
         let key = |id: &str| vec![mode.as_str().into(), id.into()];
-        done.subjects.extend(codes(object).map(|code| Subject::new("tracking_code", code)));
-        for shipment in items(object, "shipments") {
-            // A batch knows of each of its shipments whether it could be bought.
-            if let Some(shipment_id) = text(shipment, "id") {
+        plan.subjects.extend(read_tracking_codes(object).map(|code| Subject::new("tracking_code", code)));
+        for shipment in iter_array(object, "shipments") {
+            // A batch states for each of its shipments whether it could be bought.
+            if let Some(shipment_id) = read_id_text(shipment, "id") {
                 let columns = vec![("object", "Shipment".into()), ("batch_id", id.as_str().into())];
-                let row = Row {
+                let row = RowChange {
                     table: EASYPOST_OBJECTS,
                     key: key(&shipment_id),
-                    version: version.clone(),
-                    columns: columns.into_iter().chain(fields::stated(shipment, IN_BATCH)?).collect(),
+                    row_version: row_version.clone(),
+                    columns: columns
+                        .into_iter()
+                        .chain(fields::read_stated_columns(shipment, BATCH_SHIPMENT_FIELDS)?)
+                        .collect(),
                     lists: Vec::new(),
                 };
-                done.changes.push(Change::Row(row));
+                plan.changes.push(Change::Row(row));
+                plan.subjects.push(Subject::new("easypost", shipment_id.as_str()));
             }
         }
-        let row = Row { table: EASYPOST_OBJECTS, key: key(&id), version, columns, lists: Vec::new() };
-        done.changes.push(Change::Row(row));
-        Ok(done)
+        let row = RowChange { table: EASYPOST_OBJECTS, key: key(&id), row_version, columns, lists: Vec::new() };
+        plan.changes.push(Change::Row(row));
+        Ok(plan)
     }
 }
 
-const IN_BATCH: &[Field] = &[
-    Field("batch_status", Kind::Text, "batch_status"),
-    Field("batch_message", Kind::Text, "batch_message"),
-    Field("reference", Kind::Text, "reference"),
-    Field("tracking_code", Kind::Text, "tracking_code"),
+/// Fields of a shipment inside its batch.
+const BATCH_SHIPMENT_FIELDS: &[JsonField] = &[
+    JsonField("batch_status", FieldKind::Text, "batch_status"),
+    JsonField("batch_message", FieldKind::Text, "batch_message"),
+    JsonField("reference", FieldKind::Text, "reference"),
+    JsonField("tracking_code", FieldKind::Text, "tracking_code"),
 ];
 
-fn codes(object: &Value) -> impl Iterator<Item = String> {
-    let many = items(object, "tracking_codes").filter_map(Value::as_str).map(str::to_owned);
-    text(object, "tracking_code").into_iter().chain(many)
+/// Returns the tracking codes that an object names.
+fn read_tracking_codes(object: &Value) -> impl Iterator<Item = String> {
+    let codes = iter_array(object, "tracking_codes").filter_map(Value::as_str).map(str::to_owned);
+    read_text(object, "tracking_code").into_iter().chain(codes)
 }

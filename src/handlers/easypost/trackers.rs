@@ -1,33 +1,34 @@
-//! `tracker.created` and `tracker.updated` → `shipments`, every scan → `tracking_events`.
+//! EasyPost's trackers and their scans.
 
-use super::{mode, result};
-use crate::handlers::fields::{self, Field, Kind};
-use crate::handlers::json::{items, parse, text, time};
-use crate::handlers::{Done, Event, Handler, Trouble};
-use crate::store::changes::{Change, Subject};
-use crate::store::projection::{Cell, Row, Scan};
-use crate::store::tables::{SHIPMENTS, TRACKING_EVENTS};
+use crate::changes::Change;
+use crate::changes::catalogue::{SHIPMENTS, TRACKING_EVENTS};
+use crate::changes::rows::{CellValue, FactChange, RowChange};
+use crate::event::Subject;
+use crate::handlers::easypost::{find_event_object, read_mode};
+use crate::handlers::fields::{FieldKind, JsonField};
+use crate::handlers::json::{iter_array, parse_body, read_id_text, read_text, read_time};
+use crate::handlers::{Event, Handler, HandlerError, Plan, fields};
 use serde_json::Value;
 
-const TRACKER: &[Field] = &[
-    Field("tracking_code", Kind::Text, "tracking_code"),
-    Field("carrier", Kind::Text, "carrier"),
-    Field("status", Kind::Text, "status"),
-    Field("status_detail", Kind::Text, "status_detail"),
-    Field("shipment_id", Kind::Text, "shipment_id"),
-    Field("est_delivery_date", Kind::Time, "est_delivery_date"),
-    Field("signed_by", Kind::Text, "signed_by"),
-    Field("weight_oz", Kind::Text, "weight"),
-    Field("service", Kind::Text, "carrier_detail.service"),
-    Field("is_return", Kind::Flag, "is_return"),
-    Field("finalized", Kind::Flag, "finalized"),
-    Field("public_url", Kind::Text, "public_url"),
-    Field("created_at", Kind::Time, "created_at"),
-    Field("updated_at", Kind::Time, "updated_at"),
+const TRACKER_FIELDS: &[JsonField] = &[
+    JsonField("tracking_code", FieldKind::Text, "tracking_code"),
+    JsonField("carrier", FieldKind::Text, "carrier"),
+    JsonField("status", FieldKind::Text, "status"),
+    JsonField("status_detail", FieldKind::Text, "status_detail"),
+    JsonField("shipment_id", FieldKind::Text, "shipment_id"),
+    JsonField("est_delivery_date", FieldKind::Time, "est_delivery_date"),
+    JsonField("signed_by", FieldKind::Text, "signed_by"),
+    JsonField("weight_oz", FieldKind::Text, "weight"),
+    JsonField("service", FieldKind::Text, "carrier_detail.service"),
+    JsonField("is_return", FieldKind::Boolean, "is_return"),
+    JsonField("finalized", FieldKind::Boolean, "finalized"),
+    JsonField("public_url", FieldKind::Text, "public_url"),
+    JsonField("created_at", FieldKind::Time, "created_at"),
+    JsonField("updated_at", FieldKind::Time, "updated_at"),
 ];
 
-/// Column and where it stands in a scan; what is not told is '' because these make up the table's key.
-const SCAN: &[(&str, &str, Option<&str>)] = &[
+/// Column, field and enclosing object in a scan. A missing field is '', because these columns are the table's key.
+const SCAN_COLUMNS: &[(&str, &str, Option<&str>)] = &[
     ("status", "status", None),
     ("status_detail", "status_detail", None),
     ("message", "message", None),
@@ -38,46 +39,49 @@ const SCAN: &[(&str, &str, Option<&str>)] = &[
     ("source", "source", None),
 ];
 
-/// Every `tracker.…` event.
-pub struct Trackers;
+/// Handles each event about a tracker. Topics: `tracker.*`, such as `tracker.created` and `tracker.updated`.
+///
+/// Writes `shipments`, and `tracking_events` for each scan.
+pub struct TrackerHandler;
 
-impl Handler for Trackers {
-    fn plan(&self, event: &Event<'_>) -> Result<Done, Trouble> {
-        let body = parse(event.body)?;
-        let tracker = result(&body);
-        let is_tracker = text(tracker, "object").is_some_and(|object| object == "Tracker")
-            || text(tracker, "id").is_some_and(|id| id.starts_with("trk_"));
+impl Handler for TrackerHandler {
+    fn plan(&self, event: &Event<'_>) -> Result<Plan, HandlerError> {
+        let body = parse_body(event.body)?;
+        let tracker = find_event_object(&body);
+        let is_tracker = read_text(tracker, "object").is_some_and(|object| object == "Tracker")
+            || read_text(tracker, "id").is_some_and(|id| id.starts_with("trk_"));
         if !is_tracker {
-            return Ok(Done::note("stored only: this event carries no tracker"));
+            return Ok(Plan::note_only("stored only: the event has no tracker"));
         }
-        let id = text(tracker, "id").ok_or_else(|| Trouble::Permanent("the event's tracker has no id".to_owned()))?;
-        let mode = mode(&body);
-        let updated = time(tracker, "updated_at");
-        let row = Row {
+        let id = read_id_text(tracker, "id")
+            .ok_or_else(|| HandlerError::Permanent("the tracker of the event has no readable id".to_owned()))?;
+        let mode = read_mode(&body);
+        let updated_at = read_time(tracker, "updated_at");
+        let row = RowChange {
             table: SHIPMENTS,
             key: vec![mode.as_str().into(), id.as_str().into()],
-            version: event.version(updated.as_deref()),
-            columns: fields::stated(tracker, TRACKER)?,
+            row_version: event.row_version(updated_at.as_deref()),
+            columns: fields::read_stated_columns(tracker, TRACKER_FIELDS)?,
             lists: Vec::new(),
         };
-        let mut done = Done { changes: vec![Change::Row(row)], ..Done::default() };
-        done.subjects.push(Subject::new("tracker", id.as_str()));
-        done.subjects.extend(text(tracker, "tracking_code").map(|code| Subject::new("tracking_code", code)));
-        for scan in items(tracker, "tracking_details") {
-            done.changes.extend(step(&mode, &id, scan));
+        let mut plan = Plan { changes: vec![Change::Row(row)], ..Plan::default() };
+        plan.subjects.push(Subject::new("tracker", id.as_str()));
+        plan.subjects.extend(read_text(tracker, "tracking_code").map(|code| Subject::new("tracking_code", code)));
+        for scan in iter_array(tracker, "tracking_details") {
+            plan.changes.extend(build_tracking_event(&mode, &id, scan));
         }
-        Ok(done)
+        Ok(plan)
     }
 }
 
-/// A scan without a time has no place in the trail; it stays in the raw body.
-fn step(mode: &str, tracker: &str, scan: &Value) -> Option<Change> {
-    let at = time(scan, "datetime")?;
-    let mut columns: Vec<(&'static str, Cell)> =
-        vec![("mode", mode.into()), ("tracker_id", tracker.into()), ("at", at.into())];
-    for (column, field, inside) in SCAN {
-        let object = inside.map_or(Some(scan), |inside| scan.get(inside));
-        columns.push((column, object.and_then(|object| text(object, field)).unwrap_or_default().into()));
+/// Builds the row of a scan. A scan without a time gets no row; it remains in the event's body.
+fn build_tracking_event(mode: &str, tracker_id: &str, scan: &Value) -> Option<Change> {
+    let at = read_time(scan, "datetime")?;
+    let mut columns: Vec<(&'static str, CellValue)> =
+        vec![("mode", mode.into()), ("tracker_id", tracker_id.into()), ("at", at.into())];
+    for (column, field, parent) in SCAN_COLUMNS {
+        let object = parent.map_or(Some(scan), |parent| scan.get(parent));
+        columns.push((column, object.and_then(|object| read_text(object, field)).unwrap_or_default().into()));
     }
-    Some(Change::Scan(Scan { table: TRACKING_EVENTS, columns }))
+    Some(Change::Fact(FactChange { table: TRACKING_EVENTS, columns }))
 }

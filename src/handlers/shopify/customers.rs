@@ -1,64 +1,70 @@
-//! `customers/…` → `customers`. The privacy topics are in `privacy`.
+//! Customers of a shop. The privacy topics of customers are in [`privacy`](super::privacy).
 
-use super::{ADDRESS, fact, list, required, resource};
-use crate::handlers::fields::{self, Field, Kind};
-use crate::handlers::json::{parse, text};
-use crate::handlers::{Done, Event, Handler, Trouble};
-use crate::store::changes::{Change, Subject};
-use crate::store::tables::CUSTOMERS;
+use crate::changes::Change;
+use crate::changes::catalogue::CUSTOMERS;
+use crate::event::Subject;
+use crate::handlers::fields::{FieldKind, JsonField};
+use crate::handlers::json::read_text;
+use crate::handlers::shopify::body_shapes::read_body;
+use crate::handlers::shopify::{ADDRESS_FIELDS, build_list, build_resource_row, build_row, require_entity_id};
+use crate::handlers::{Event, Handler, HandlerError, Plan, fields};
 
-const CUSTOMER: &[Field] = &[
-    Field("email", Kind::Text, "email"),
-    Field("phone", Kind::Text, "phone"),
-    Field("first_name", Kind::Text, "first_name"),
-    Field("last_name", Kind::Text, "last_name"),
-    Field("state", Kind::Text, "state"),
-    Field("note", Kind::Text, "note"),
-    Field("tags", Kind::Text, "tags"),
-    Field("currency", Kind::Text, "currency"),
-    Field("tax_exempt", Kind::Flag, "tax_exempt"),
-    Field("verified_email", Kind::Flag, "verified_email"),
-    Field("default_address_id", Kind::Id, "default_address.id"),
-    Field("created_at", Kind::Time, "created_at"),
-    Field("updated_at", Kind::Time, "updated_at"),
+const CUSTOMER_FIELDS: &[JsonField] = &[
+    JsonField("email", FieldKind::Text, "email"),
+    JsonField("phone", FieldKind::Text, "phone"),
+    JsonField("first_name", FieldKind::Text, "first_name"),
+    JsonField("last_name", FieldKind::Text, "last_name"),
+    JsonField("state", FieldKind::Text, "state"),
+    JsonField("note", FieldKind::Text, "note"),
+    JsonField("tags", FieldKind::Text, "tags"),
+    JsonField("currency", FieldKind::Text, "currency"),
+    JsonField("tax_exempt", FieldKind::Boolean, "tax_exempt"),
+    JsonField("verified_email", FieldKind::Boolean, "verified_email"),
+    JsonField("default_address_id", FieldKind::Id, "default_address.id"),
+    JsonField("created_at", FieldKind::Time, "created_at"),
+    JsonField("updated_at", FieldKind::Time, "updated_at"),
 ];
 
-/// `customers/create`, `update`, `enable`, `disable`: all carry the customer.
-pub struct Customers;
+/// Handles a customer. Topics: `customers/create`, `customers/update`, `customers/enable`, `customers/disable`.
+///
+/// Writes `customers` with `customer_addresses`. Each of these bodies is the customer.
+pub struct CustomerHandler;
 
-impl Handler for Customers {
-    fn plan(&self, event: &Event<'_>) -> Result<Done, Trouble> {
-        let body = parse(event.body)?;
-        let id = required(&body, "id", CUSTOMERS)?;
-        let mut row = resource(event, CUSTOMERS, &body, CUSTOMER)?;
-        let columns: Vec<Field> = [Field("address_id", Kind::Id, "id")]
+impl Handler for CustomerHandler {
+    fn plan(&self, event: &Event<'_>) -> Result<Plan, HandlerError> {
+        let body = read_body(event)?;
+        let id = require_entity_id(&body, "id", CUSTOMERS)?;
+        let mut row = build_resource_row(event, CUSTOMERS, &body, CUSTOMER_FIELDS)?;
+        let columns: Vec<JsonField> = [JsonField("address_id", FieldKind::Id, "id")]
             .into_iter()
-            .chain(ADDRESS)
-            .chain([Field("is_default", Kind::Flag, "default")])
+            .chain(ADDRESS_FIELDS)
+            .chain([JsonField("is_default", FieldKind::Boolean, "default")])
             .collect();
-        row.lists.extend(list("customer_addresses", body.get("addresses"), &columns, true)?);
-        Ok(Done { changes: vec![Change::Row(row)], subjects: vec![Subject::new("customer", id)], ..Done::default() })
+        row.lists.extend(build_list("customer_addresses", body.get("addresses"), &columns, true)?);
+        Ok(Plan { changes: vec![Change::Row(row)], subjects: vec![Subject::new("customer", id)], ..Plan::default() })
     }
 }
 
-/// `customers/merge`: the one that went away points to the one that stayed.
-pub struct Merged;
+/// Handles the merge of two customers. Topic: `customers/merge`.
+///
+/// Writes `merged_into` in the row of the deleted customer in `customers`.
+pub struct CustomerMergeHandler;
 
-impl Handler for Merged {
-    fn plan(&self, event: &Event<'_>) -> Result<Done, Trouble> {
-        let body = parse(event.body)?;
-        let number = |field| body.get(field).and_then(fields::id);
-        let (kept, gone) =
-            (number("admin_graphql_api_customer_kept_id"), number("admin_graphql_api_customer_deleted_id"));
-        let (Some(kept), Some(gone)) = (kept, gone) else {
-            return Err(Trouble::Permanent("the body does not say which two customers were merged".to_owned()));
+impl Handler for CustomerMergeHandler {
+    fn plan(&self, event: &Event<'_>) -> Result<Plan, HandlerError> {
+        let body = read_body(event)?;
+        let read_id = |field| body.get(field).and_then(fields::parse_entity_id);
+        let (kept, deleted) =
+            (read_id("admin_graphql_api_customer_kept_id"), read_id("admin_graphql_api_customer_deleted_id"));
+        let (Some(kept), Some(deleted)) = (kept, deleted) else {
+            return Err(HandlerError::Permanent("the body does not name the two merged customers".to_owned()));
         };
-        let subjects = vec![Subject::new("customer", kept), Subject::new("customer", gone)];
-        if text(&body, "status").as_deref() != Some("completed") {
-            let note = Some("Shopify did not complete this merge: nothing to write".to_owned());
-            return Ok(Done { subjects, note, ..Done::default() });
+        let subjects = vec![Subject::new("customer", kept), Subject::new("customer", deleted)];
+        if read_text(&body, "status").as_deref() != Some("completed") {
+            let note = Some("Shopify did not complete this merge: no change".to_owned());
+            return Ok(Plan { subjects, note, ..Plan::default() });
         }
-        let row = fact(event, CUSTOMERS, vec![gone.into()], vec![("merged_into", kept.into())]);
-        Ok(Done { changes: vec![Change::Row(row)], subjects, ..Done::default() })
+        let row = build_row(event, CUSTOMERS, vec![deleted.into()], vec![("merged_into", kept.into())]);
+        Ok(Plan { changes: vec![Change::Row(row)], subjects, ..Plan::default() })
     }
 }

@@ -1,100 +1,113 @@
-//! `fulfillment_orders/…` → `fulfillment_orders` and `fulfillment_holds`, `fulfillment_holds/…` → `fulfillment_holds`.
+//! Fulfillment orders and their holds.
 //!
-//! Every topic of this family has a shape of its own, and none has a time: a body names one or more fulfillment orders, each
-//! with the little that changed. All of them are taken from wherever they stand in the body.
+//! Each topic of this family has its own shape, and none has a time. A body names one or more fulfillment orders, each
+//! with the fields that changed. The handler reads all of them, in whatever field of the body they are.
 
-use super::fact;
-use super::payments::order_of;
+use crate::changes::Change;
+use crate::changes::catalogue::{FULFILLMENT_HOLDS, FULFILLMENT_ORDERS};
+use crate::changes::rows::CellValue;
 use crate::clock;
-use crate::handlers::fields::{self, Field, Kind};
-use crate::handlers::json::{items, parse, text};
-use crate::handlers::{Done, Event, Handler, Trouble};
-use crate::store::changes::{Change, Subject};
-use crate::store::projection::Cell;
-use crate::store::tables::{FULFILLMENT_HOLDS, FULFILLMENT_ORDERS};
+use crate::event::Subject;
+use crate::handlers::fields::{FieldKind, JsonField};
+use crate::handlers::json::{iter_array, parse_body, read_text};
+use crate::handlers::shopify::build_row;
+use crate::handlers::shopify::payments::find_order_subject;
+use crate::handlers::{Event, Handler, HandlerError, Plan, fields};
 use serde_json::Value;
 
-const FULFILLMENT_ORDER: &[Field] = &[
-    Field("order_id", Kind::Id, "order_id"),
-    Field("status", Kind::Text, "status"),
-    Field("request_status", Kind::Text, "request_status"),
-    Field("location_id", Kind::Id, "assigned_location_id"),
-    Field("fulfill_at", Kind::Time, "fulfill_at"),
-    Field("fulfill_by", Kind::Time, "fulfill_by"),
-    Field("delivery_method", Kind::Text, "delivery_method.method_type"),
+const FULFILLMENT_ORDER_FIELDS: &[JsonField] = &[
+    JsonField("order_id", FieldKind::Id, "order_id"),
+    JsonField("status", FieldKind::Text, "status"),
+    JsonField("request_status", FieldKind::Text, "request_status"),
+    JsonField("location_id", FieldKind::Id, "assigned_location_id"),
+    JsonField("fulfill_at", FieldKind::Time, "fulfill_at"),
+    JsonField("fulfill_by", FieldKind::Time, "fulfill_by"),
+    JsonField("delivery_method", FieldKind::Text, "delivery_method.method_type"),
 ];
 
-const HOLD: &[Field] = &[
-    Field("reason", Kind::Text, "reason"),
-    Field("reason_notes", Kind::Text, "reason_notes"),
-    Field("handle", Kind::Text, "handle"),
+const HOLD_FIELDS: &[JsonField] = &[
+    JsonField("reason", FieldKind::Text, "reason"),
+    JsonField("reason_notes", FieldKind::Text, "reason_notes"),
+    JsonField("handle", FieldKind::Text, "handle"),
 ];
 
-/// Where a fulfillment order stands in a body, and what it is to the one that the event is about. Of two names for one place
-/// in the same body the later has the last word.
-const PLACES: &[(&str, Role)] = &[
-    ("original_fulfillment_order", Role::Itself),
-    ("fulfillment_order", Role::Itself),
-    ("submitted_fulfillment_order", Role::Itself),
-    ("unsubmitted_fulfillment_order", Role::SplitOff),
-    ("remaining_fulfillment_order", Role::SplitOff),
-    ("moved_fulfillment_order", Role::SplitOff),
-    ("replacement_fulfillment_order", Role::Replacement),
+/// Fields of a body that hold a fulfillment order, with its role in the event.
+///
+/// If one body names the same fulfillment order twice, the later field wins.
+const FULFILLMENT_ORDER_ROLES: &[(&str, FulfillmentOrderRole)] = &[
+    ("original_fulfillment_order", FulfillmentOrderRole::Main),
+    ("fulfillment_order", FulfillmentOrderRole::Main),
+    ("submitted_fulfillment_order", FulfillmentOrderRole::Main),
+    ("unsubmitted_fulfillment_order", FulfillmentOrderRole::SplitOff),
+    ("remaining_fulfillment_order", FulfillmentOrderRole::SplitOff),
+    ("moved_fulfillment_order", FulfillmentOrderRole::SplitOff),
+    ("replacement_fulfillment_order", FulfillmentOrderRole::Replacement),
 ];
 
+/// Role of a fulfillment order in an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Role {
-    Itself,
+enum FulfillmentOrderRole {
+    /// The event is about it.
+    Main,
+    /// It got a part of the main one.
     SplitOff,
+    /// It replaces the main one.
     Replacement,
 }
 
-/// Every `fulfillment_orders/…` topic.
-pub struct FulfillmentOrders;
+/// Handles fulfillment orders. Topics: `fulfillment_orders/*`. Writes `fulfillment_orders` and `fulfillment_holds`.
+pub struct FulfillmentOrderHandler;
 
-impl Handler for FulfillmentOrders {
-    fn plan(&self, event: &Event<'_>) -> Result<Done, Trouble> {
-        let body = parse(event.body)?;
-        let mut done = Done::default();
-        let main =
-            PLACES.iter().filter(|(_, role)| *role == Role::Itself).find_map(|(field, _)| number(body.get(*field)?));
-        let mut rows: Vec<(i64, Vec<(&'static str, Cell)>)> = Vec::new();
-        for (field, role) in PLACES {
-            let Some(place) = body.get(*field) else { continue };
-            let Some(id) = number(place) else { continue };
-            let mut columns = stated(event, place)?;
+impl Handler for FulfillmentOrderHandler {
+    fn plan(&self, event: &Event<'_>) -> Result<Plan, HandlerError> {
+        let body = parse_body(event.body)?;
+        let mut plan = Plan::default();
+        let main = FULFILLMENT_ORDER_ROLES
+            .iter()
+            .filter(|(_, role)| *role == FulfillmentOrderRole::Main)
+            .find_map(|(field, _)| read_entity_id(body.get(*field)?));
+        let mut rows: Vec<(i64, Vec<(&'static str, CellValue)>)> = Vec::new();
+        for (field, role) in FULFILLMENT_ORDER_ROLES {
+            let Some(object) = body.get(*field) else { continue };
+            let Some(id) = read_entity_id(object) else { continue };
+            let mut columns = read_fulfillment_order_columns(event, object)?;
             match role {
-                Role::Itself => {
-                    if let Some(message) = text(&body, "message") {
+                FulfillmentOrderRole::Main => {
+                    if let Some(message) = read_text(&body, "message") {
                         columns.push(("message", message.into()));
                     }
-                    let replacement = body.get("replacement_fulfillment_order").and_then(number);
+                    let replacement = body.get("replacement_fulfillment_order").and_then(read_entity_id);
                     columns.extend(replacement.filter(|other| *other != id).map(|other| ("replaced_by", other.into())));
                 }
-                Role::SplitOff | Role::Replacement => {
+                FulfillmentOrderRole::SplitOff | FulfillmentOrderRole::Replacement => {
                     columns.extend(main.filter(|main| *main != id).map(|main| ("split_from", main.into())));
                 }
             }
             rows.push((id, columns));
-            for hold in items(place, "fulfillment_holds") {
-                done.changes.extend(held(event, hold, Some(id))?);
+            for hold in iter_array(object, "fulfillment_holds") {
+                plan.changes.extend(build_hold_change(event, hold, Some(id))?);
             }
-            done.subjects.extend(order_of(place));
+            plan.subjects.extend(find_order_subject(object));
         }
-        // `fulfillment_orders/merged` has its result one step deeper.
-        let found = body.get("fulfillment_order_merges");
+        // `fulfillment_orders/merged` has its result one level deeper.
+        let merges = body.get("fulfillment_order_merges");
         let merges =
-            found.map_or(&[][..], |merges| merges.as_array().map_or(std::slice::from_ref(merges), Vec::as_slice));
+            merges.map_or(&[][..], |merges| merges.as_array().map_or(std::slice::from_ref(merges), Vec::as_slice));
         for merged in merges.iter().filter_map(|merge| merge.get("fulfillment_order")) {
-            rows.extend(number(merged).map(|id| stated(event, merged).map(|columns| (id, columns))).transpose()?);
+            rows.extend(
+                read_entity_id(merged)
+                    .map(|id| read_fulfillment_order_columns(event, merged).map(|columns| (id, columns)))
+                    .transpose()?,
+            );
         }
-        if let Some(hold) = body.get("created_fulfillment_hold") {
-            done.changes.extend(held(event, hold, main)?);
+        let hold = body.get("created_fulfillment_hold");
+        if let Some(hold) = hold {
+            plan.changes.extend(build_hold_change(event, hold, main)?);
         }
         if rows.is_empty() {
-            return Ok(Done::note(format!("stored only: this {} names no fulfillment order by its id", event.topic)));
+            return Ok(Plan::note_only(format!("stored only: {} has no fulfillment order with an id", event.topic())));
         }
-        let mut distinct: Vec<(i64, Vec<(&'static str, Cell)>)> = Vec::new();
+        let mut distinct: Vec<(i64, Vec<(&'static str, CellValue)>)> = Vec::new();
         for (id, columns) in rows {
             match distinct.iter_mut().find(|(other, _)| *other == id) {
                 Some((_, known)) => {
@@ -105,46 +118,55 @@ impl Handler for FulfillmentOrders {
             }
         }
         for (id, columns) in distinct {
-            done.subjects.push(Subject::new("fulfillment_order", id));
-            done.changes.push(Change::Row(fact(event, FULFILLMENT_ORDERS, vec![id.into()], columns)));
+            plan.subjects.push(Subject::new("fulfillment_order", id));
+            plan.changes.push(Change::Row(build_row(event, FULFILLMENT_ORDERS, vec![id.into()], columns)));
         }
-        Ok(done)
+        plan.subjects.extend(hold.and_then(read_entity_id).map(|id| Subject::new("hold", id)));
+        Ok(plan)
     }
 }
 
-/// `fulfillment_holds/added` and `fulfillment_holds/released`.
-pub struct Holds;
+/// Handles holds. Topics: `fulfillment_holds/*`, such as `added` and `released`. Writes `fulfillment_holds`.
+pub struct FulfillmentHoldHandler;
 
-impl Handler for Holds {
-    fn plan(&self, event: &Event<'_>) -> Result<Done, Trouble> {
-        let body = parse(event.body)?;
-        let of = body.get("fulfillment_order").and_then(number);
+impl Handler for FulfillmentHoldHandler {
+    fn plan(&self, event: &Event<'_>) -> Result<Plan, HandlerError> {
+        let body = parse_body(event.body)?;
+        let fulfillment_order = body.get("fulfillment_order").and_then(read_entity_id);
         let hold = body.get("fulfillment_hold").unwrap_or(&Value::Null);
-        let Some(change) = held(event, hold, of)? else {
-            return Ok(Done::note(format!("stored only: this {} names no hold by its id", event.topic)));
+        let Some(change) = build_hold_change(event, hold, fulfillment_order)? else {
+            return Ok(Plan::note_only(format!("stored only: {} has no hold with an id", event.topic())));
         };
-        let subjects = of.map(|of| Subject::new("fulfillment_order", of)).into_iter().collect();
-        Ok(Done { changes: vec![change], subjects, ..Done::default() })
+        let subjects = fulfillment_order.map(|id| Subject::new("fulfillment_order", id)).into_iter();
+        let subjects = subjects.chain(read_entity_id(hold).map(|id| Subject::new("hold", id))).collect();
+        Ok(Plan { changes: vec![change], subjects, ..Plan::default() })
     }
 }
 
-fn stated(event: &Event<'_>, body: &Value) -> Result<Vec<(&'static str, Cell)>, Trouble> {
-    let mut columns = fields::stated(body, FULFILLMENT_ORDER)?;
-    columns.push(("last_topic", event.topic.into()));
-    columns.push(("changed_at", clock::text(event.sent_at()).into()));
+fn read_fulfillment_order_columns(
+    event: &Event<'_>,
+    body: &Value,
+) -> Result<Vec<(&'static str, CellValue)>, HandlerError> {
+    let mut columns = fields::read_stated_columns(body, FULFILLMENT_ORDER_FIELDS)?;
+    columns.push(("last_topic", event.topic().into()));
+    columns.push(("changed_at", clock::format_timestamp(event.sent_at()).into()));
     Ok(columns)
 }
 
-fn held(event: &Event<'_>, hold: &Value, of: Option<i64>) -> Result<Option<Change>, Trouble> {
-    let Some(id) = number(hold) else { return Ok(None) };
-    let mut columns = fields::stated(hold, HOLD)?;
-    columns.extend(of.map(|of| ("fulfillment_order_id", of.into())));
-    let at: Cell = clock::text(event.sent_at()).into();
-    // Each of the two is stated by one kind of event alone, so that neither overwrites the other.
-    columns.push((if event.topic == "fulfillment_holds/released" { "released_at" } else { "held_at" }, at));
-    Ok(Some(Change::Row(fact(event, FULFILLMENT_HOLDS, vec![id.into()], columns))))
+fn build_hold_change(
+    event: &Event<'_>,
+    hold: &Value,
+    fulfillment_order: Option<i64>,
+) -> Result<Option<Change>, HandlerError> {
+    let Some(id) = read_entity_id(hold) else { return Ok(None) };
+    let mut columns = fields::read_stated_columns(hold, HOLD_FIELDS)?;
+    columns.extend(fulfillment_order.map(|id| ("fulfillment_order_id", id.into())));
+    let at: CellValue = clock::format_timestamp(event.sent_at()).into();
+    // Each kind of event states only one of the two times, so that neither overwrites the other.
+    columns.push((if event.topic() == "fulfillment_holds/released" { "released_at" } else { "held_at" }, at));
+    Ok(Some(Change::Row(build_row(event, FULFILLMENT_HOLDS, vec![id.into()], columns))))
 }
 
-fn number(body: &Value) -> Option<i64> {
-    body.get("id").and_then(fields::id)
+fn read_entity_id(body: &Value) -> Option<i64> {
+    body.get("id").and_then(fields::parse_entity_id)
 }

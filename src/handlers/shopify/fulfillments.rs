@@ -1,107 +1,129 @@
-//! `fulfillments/…` → `fulfillments`, `fulfillment_events/…` → `fulfillment_events`.
+//! Fulfillments of orders, and their events.
 
-use super::payments::{in_order, order_of};
-use super::{fact, list, position, required, resource};
+use crate::changes::Change;
+use crate::changes::catalogue::{FULFILLMENT_EVENTS, FULFILLMENTS};
+use crate::changes::rows::{CellValue, ListChange};
 use crate::clock;
-use crate::handlers::fields::{self, Field, Kind};
-use crate::handlers::json::{items, parse, text};
-use crate::handlers::{Done, Event, Handler, Trouble};
-use crate::store::changes::{Change, Subject};
-use crate::store::projection::{Cell, List};
-use crate::store::tables::{FULFILLMENT_EVENTS, FULFILLMENTS};
+use crate::event::Subject;
+use crate::handlers::fields::{FieldKind, JsonField};
+use crate::handlers::json::{iter_array, read_text};
+use crate::handlers::shopify::body_shapes::read_body;
+use crate::handlers::shopify::payments::{add_order_id, find_order_subject};
+use crate::handlers::shopify::{build_list, build_resource_row, build_row, require_entity_id, to_position};
+use crate::handlers::{Event, Handler, HandlerError, Plan, fields};
 use serde_json::Value;
 
-const FULFILLMENT: &[Field] = &[
-    Field("order_id", Kind::Id, "order_id"),
-    Field("name", Kind::Text, "name"),
-    Field("status", Kind::Text, "status"),
-    Field("shipment_status", Kind::Text, "shipment_status"),
-    Field("service", Kind::Text, "service"),
-    Field("location_id", Kind::Id, "location_id"),
-    Field("tracking_company", Kind::Text, "tracking_company"),
-    Field("created_at", Kind::Time, "created_at"),
-    Field("updated_at", Kind::Time, "updated_at"),
+const FULFILLMENT_FIELDS: &[JsonField] = &[
+    JsonField("order_id", FieldKind::Id, "order_id"),
+    JsonField("name", FieldKind::Text, "name"),
+    JsonField("status", FieldKind::Text, "status"),
+    JsonField("shipment_status", FieldKind::Text, "shipment_status"),
+    JsonField("service", FieldKind::Text, "service"),
+    JsonField("location_id", FieldKind::Id, "location_id"),
+    JsonField("tracking_company", FieldKind::Text, "tracking_company"),
+    JsonField("created_at", FieldKind::Time, "created_at"),
+    JsonField("updated_at", FieldKind::Time, "updated_at"),
 ];
 
-const LINE: &[Field] =
-    &[Field("line_id", Kind::Id, "id"), Field("sku", Kind::Text, "sku"), Field("quantity", Kind::Integer, "quantity")];
-
-const STEP: &[Field] = &[
-    Field("fulfillment_id", Kind::Id, "fulfillment_id"),
-    Field("order_id", Kind::Id, "order_id"),
-    Field("status", Kind::Text, "status"),
-    Field("message", Kind::Text, "message"),
-    Field("happened_at", Kind::Time, "happened_at"),
-    Field("estimated_delivery_at", Kind::Time, "estimated_delivery_at"),
-    Field("city", Kind::Text, "city"),
-    Field("province", Kind::Text, "province"),
-    Field("zip", Kind::Text, "zip"),
-    Field("country", Kind::Text, "country"),
-    Field("created_at", Kind::Time, "created_at"),
-    Field("updated_at", Kind::Time, "updated_at"),
+const LINE_FIELDS: &[JsonField] = &[
+    JsonField("line_id", FieldKind::Id, "id"),
+    JsonField("sku", FieldKind::Text, "sku"),
+    JsonField("quantity", FieldKind::Integer, "quantity"),
 ];
 
-/// `fulfillments/create` and `fulfillments/update`.
-pub struct Fulfillments;
+const FULFILLMENT_EVENT_FIELDS: &[JsonField] = &[
+    JsonField("fulfillment_id", FieldKind::Id, "fulfillment_id"),
+    JsonField("order_id", FieldKind::Id, "order_id"),
+    JsonField("status", FieldKind::Text, "status"),
+    JsonField("message", FieldKind::Text, "message"),
+    JsonField("happened_at", FieldKind::Time, "happened_at"),
+    JsonField("estimated_delivery_at", FieldKind::Time, "estimated_delivery_at"),
+    JsonField("city", FieldKind::Text, "city"),
+    JsonField("province", FieldKind::Text, "province"),
+    JsonField("zip", FieldKind::Text, "zip"),
+    JsonField("country", FieldKind::Text, "country"),
+    JsonField("created_at", FieldKind::Time, "created_at"),
+    JsonField("updated_at", FieldKind::Time, "updated_at"),
+];
 
-impl Handler for Fulfillments {
-    fn plan(&self, event: &Event<'_>) -> Result<Done, Trouble> {
-        let mut done = Done::default();
-        add(event, &parse(event.body)?, None, &mut done)?;
-        Ok(done)
+/// Handles a fulfillment. Topics: `fulfillments/*`, such as `create` and `update`.
+///
+/// Writes `fulfillments` with `fulfillment_lines` and `fulfillment_tracking_numbers`.
+pub struct FulfillmentHandler;
+
+impl Handler for FulfillmentHandler {
+    fn plan(&self, event: &Event<'_>) -> Result<Plan, HandlerError> {
+        let mut plan = Plan::default();
+        add_fulfillment(event, &read_body(event)?, None, &mut plan)?;
+        Ok(plan)
     }
 }
 
-/// A fulfillment, by itself or inside its order.
-pub(super) fn add(event: &Event<'_>, body: &Value, order_id: Option<i64>, done: &mut Done) -> Result<(), Trouble> {
-    let mut row = resource(event, FULFILLMENTS, body, FULFILLMENT)?;
-    in_order(&mut row.columns, order_id);
-    row.lists.extend(list("fulfillment_lines", body.get("line_items"), LINE, false)?);
-    let (numbers, urls) = (numbers(body), texts(body, "tracking_urls"));
+/// Adds a fulfillment, which is the body itself or part of its order.
+pub(crate) fn add_fulfillment(
+    event: &Event<'_>,
+    body: &Value,
+    order_id: Option<i64>,
+    plan: &mut Plan,
+) -> Result<(), HandlerError> {
+    let mut row = build_resource_row(event, FULFILLMENTS, body, FULFILLMENT_FIELDS)?;
+    add_order_id(&mut row.columns, order_id);
+    row.lists.extend(build_list("fulfillment_lines", body.get("line_items"), LINE_FIELDS, false)?);
+    let (numbers, urls) = (read_tracking_numbers(body), read_text_array(body, "tracking_urls"));
     if let Some(numbers) = numbers {
-        done.subjects.extend(numbers.iter().map(|number| Subject::new("tracking_code", number.as_str())));
-        let rows = numbers.into_iter().enumerate().map(|(place, number)| {
-            let url = urls.as_ref().and_then(|urls| urls.get(place)).cloned().or_else(|| text(body, "tracking_url"));
-            vec![position(place), number.into(), url.into()]
+        plan.subjects.extend(numbers.iter().map(|number| Subject::new("tracking_code", number.as_str())));
+        let rows = numbers.into_iter().enumerate().map(|(index, number)| {
+            let url =
+                urls.as_ref().and_then(|urls| urls.get(index)).cloned().or_else(|| read_text(body, "tracking_url"));
+            vec![to_position(index), number.into(), url.into()]
         });
         let columns = vec!["position", "number", "url"];
-        row.lists.push(List { table: "fulfillment_tracking_numbers", part: None, columns, rows: rows.collect() });
+        row.lists.push(ListChange {
+            table: "fulfillment_tracking_numbers",
+            partition: None,
+            columns,
+            rows: rows.collect(),
+        });
     }
-    done.subjects.push(Subject::new("fulfillment", required(body, "id", FULFILLMENTS)?));
-    done.subjects.extend(order_of(body));
-    done.changes.push(Change::Row(row));
+    plan.subjects.push(Subject::new("fulfillment", require_entity_id(body, "id", FULFILLMENTS)?));
+    plan.subjects.extend(find_order_subject(body));
+    plan.changes.push(Change::Row(row));
     Ok(())
 }
 
-/// `tracking_numbers`, or the single `tracking_number` of older bodies; `None` when the body has neither.
-fn numbers(body: &Value) -> Option<Vec<String>> {
-    texts(body, "tracking_numbers").or_else(|| {
+/// Reads `tracking_numbers`, or the single `tracking_number` of older bodies; `None` if the body has neither.
+fn read_tracking_numbers(body: &Value) -> Option<Vec<String>> {
+    read_text_array(body, "tracking_numbers").or_else(|| {
         body.get("tracking_number")?;
-        Some(text(body, "tracking_number").into_iter().collect())
+        Some(read_text(body, "tracking_number").into_iter().collect())
     })
 }
 
-fn texts(body: &Value, field: &str) -> Option<Vec<String>> {
+fn read_text_array(body: &Value, field: &str) -> Option<Vec<String>> {
     body.get(field)?.as_array()?;
-    Some(items(body, field).filter_map(Value::as_str).filter(|text| !text.is_empty()).map(str::to_owned).collect())
+    Some(iter_array(body, field).filter_map(Value::as_str).filter(|text| !text.is_empty()).map(str::to_owned).collect())
 }
 
-/// `fulfillment_events/create` and `fulfillment_events/delete`.
-pub struct Steps;
+/// Handles an event of a fulfillment. Topics: `fulfillment_events/*`, such as `create` and `delete`.
+///
+/// Writes `fulfillment_events`; `delete` writes only `deleted_at`.
+pub struct FulfillmentEventHandler;
 
-impl Handler for Steps {
-    fn plan(&self, event: &Event<'_>) -> Result<Done, Trouble> {
-        let body = parse(event.body)?;
-        let subjects = order_of(&body).into_iter().chain(
-            body.get("fulfillment_id").and_then(fields::id).map(|fulfillment| Subject::new("fulfillment", fulfillment)),
-        );
-        let id = required(&body, "id", FULFILLMENT_EVENTS)?;
-        let row = if event.topic == "fulfillment_events/delete" {
-            let at: Cell = clock::text(event.sent_at()).into();
-            fact(event, FULFILLMENT_EVENTS, vec![id.into()], vec![("deleted_at", at)])
+impl Handler for FulfillmentEventHandler {
+    fn plan(&self, event: &Event<'_>) -> Result<Plan, HandlerError> {
+        let body = read_body(event)?;
+        let id = require_entity_id(&body, "id", FULFILLMENT_EVENTS)?;
+        let fulfillment = body.get("fulfillment_id").and_then(fields::parse_entity_id);
+        let subjects = find_order_subject(&body)
+            .into_iter()
+            .chain(fulfillment.map(|fulfillment| Subject::new("fulfillment", fulfillment)));
+        let row = if event.topic() == "fulfillment_events/delete" {
+            let deleted_at: CellValue = clock::format_timestamp(event.sent_at()).into();
+            build_row(event, FULFILLMENT_EVENTS, vec![id.into()], vec![("deleted_at", deleted_at)])
         } else {
-            resource(event, FULFILLMENT_EVENTS, &body, STEP)?
+            build_resource_row(event, FULFILLMENT_EVENTS, &body, FULFILLMENT_EVENT_FIELDS)?
         };
-        Ok(Done { changes: vec![Change::Row(row)], subjects: subjects.collect(), ..Done::default() })
+        let subjects = subjects.chain([Subject::new("fulfillment_event", id)]).collect();
+        Ok(Plan { changes: vec![Change::Row(row)], subjects, ..Plan::default() })
     }
 }

@@ -1,129 +1,167 @@
-//! Shopify's events: one file a family of topics.
+//! Shopify's events, one file for each family of topics.
 //!
-//! Bodies are the REST Admin API's resources (Shopify/shopify-app-js, `packages/apps/shopify-api/rest/admin`), newer topics
-//! have `gid://shopify/…` ids. `include_fields` on a subscription may cut a body down, so only the id may be assumed; a
-//! column that a body leaves out keeps what it was. `null` is a value, ids have up to 64 bits, money is decimal text.
+//! Bodies are resources of the REST Admin API (Shopify/shopify-app-js, `packages/apps/shopify-api/rest/admin`). Newer
+//! topics have `gid://shopify/…` ids. `include_fields` of a subscription can reduce a body, so handlers rely only on
+//! the id. [`body_shapes`] states what a body of each topic must have beside it, and must not have. A column that a
+//! body leaves out keeps its value. `null` is a value, ids have up to 64 bits, money is decimal text.
 
-pub mod catalogue;
+pub mod body_shapes;
 pub mod customers;
 pub mod fulfillment_orders;
 pub mod fulfillments;
 pub mod orders;
 pub mod payments;
 pub mod privacy;
+pub mod products;
+pub mod repeated_bodies;
 pub mod returns;
 pub mod shops;
 
-use super::fields::{self, Field, Kind};
-use super::json::{parse, time};
-use super::{Done, Event, Handler, Trouble};
+use crate::changes::Change;
+use crate::changes::catalogue::{ORDER_TRANSACTIONS, REFUNDS};
+use crate::changes::rows::{CellValue, ListChange, RowChange, TableSpec};
 use crate::clock;
-use crate::store::changes::{Change, Subject};
-use crate::store::projection::{Cell, List, Row, Table};
-use crate::store::tables::{ORDER_TRANSACTIONS, REFUNDS};
+use crate::event::Subject;
+use crate::handlers::fallback::find_subjects;
+use crate::handlers::fields::{FieldKind, JsonField};
+use crate::handlers::json::read_time;
+use crate::handlers::shopify::body_shapes::read_body;
+use crate::handlers::{Event, Handler, HandlerError, Plan, fields};
 use serde_json::Value;
 
-/// A resource with its own id, and most with its own `updated_at`.
-///
-/// # Errors
-/// [`Trouble::Permanent`] when it has no id, or money or a time in it is none.
-fn resource(event: &Event<'_>, table: &'static Table, body: &Value, columns: &[Field]) -> Result<Row, Trouble> {
-    let id = required(body, "id", table)?;
-    resource_of(event, table, vec![id.into()], body, columns)
+/// Completes an event of Shopify's Events preview whose body no handler reads. Such a body may have another shape than
+/// the REST resource of the topic.
+pub fn note_unread_preview(event: &Event<'_>, result: Result<Plan, HandlerError>) -> Result<Plan, HandlerError> {
+    match result {
+        Err(HandlerError::Permanent(reason)) => {
+            let note = format!("stored only: the body of the Events preview is not read: {reason}");
+            let subjects = find_subjects(event.source(), event.topic(), event.body);
+            Ok(Plan { subjects, ..Plan::note_only(note) })
+        }
+        result => result,
+    }
 }
 
-/// The same with another key, less the shop's domain.
+/// Builds the row of a resource, whose key is its id.
 ///
 /// # Errors
-/// As [`resource`].
-fn resource_of(
+/// [`HandlerError::Permanent`] if it has no id, or if money in it is not a decimal number.
+fn build_resource_row(
     event: &Event<'_>,
-    table: &'static Table,
-    key: Vec<Cell>,
+    table: &'static TableSpec,
     body: &Value,
-    columns: &[Field],
-) -> Result<Row, Trouble> {
-    let mut row = fact(event, table, key, fields::stated(body, columns)?);
-    // What is never updated is as old as it is; anything else that does not say so is as of when it was sent.
-    let fixed = [&REFUNDS, &ORDER_TRANSACTIONS].contains(&&table);
-    if let Some(own_time) = time(body, if fixed { "created_at" } else { "updated_at" }) {
-        row.version = event.version(Some(&own_time));
+    columns: &[JsonField],
+) -> Result<RowChange, HandlerError> {
+    let id = require_entity_id(body, "id", table)?;
+    build_resource_row_with_key(event, table, vec![id.into()], body, columns)
+}
+
+/// Builds the row of a resource with another key, without the shop domain.
+///
+/// # Errors
+/// [`HandlerError::Permanent`] if money in it is not a decimal number.
+fn build_resource_row_with_key(
+    event: &Event<'_>,
+    table: &'static TableSpec,
+    key: Vec<CellValue>,
+    body: &Value,
+    columns: &[JsonField],
+) -> Result<RowChange, HandlerError> {
+    let mut row = build_row(event, table, key, fields::read_stated_columns(body, columns)?);
+    // Refunds and transactions never change, so `created_at` is their version. Other resources without `updated_at`
+    // have the version of the time of sending.
+    let is_immutable = [&REFUNDS, &ORDER_TRANSACTIONS].contains(&&table);
+    if let Some(entity_time) = read_time(body, if is_immutable { "created_at" } else { "updated_at" }) {
+        row.row_version = event.row_version(Some(&entity_time));
     }
     Ok(row)
 }
 
-/// Columns of an entity as of when the event was sent: for events that carry no time of the entity's own.
-fn fact(event: &Event<'_>, table: &'static Table, key: Vec<Cell>, columns: Vec<(&'static str, Cell)>) -> Row {
-    let key = std::iter::once(event.shop_domain.into()).chain(key).collect();
-    Row { table, key, version: event.version(None), columns, lists: Vec::new() }
+/// Builds a row with the version of the time of sending, for events without a time of the entity itself.
+fn build_row(
+    event: &Event<'_>,
+    table: &'static TableSpec,
+    key: Vec<CellValue>,
+    columns: Vec<(&'static str, CellValue)>,
+) -> RowChange {
+    let key = std::iter::once(event.shop_domain().into()).chain(key).collect();
+    RowChange { table, key, row_version: event.row_version(None), columns, lists: Vec::new() }
 }
 
-/// The entity's number; nothing can be done without it.
-fn required(body: &Value, field: &str, table: &Table) -> Result<i64, Trouble> {
-    body.get(field).and_then(fields::id).ok_or_else(|| {
-        Trouble::Permanent(format!("the body has no {field}: it cannot be told which of {} it is", table.name))
+/// Returns the entity's id.
+///
+/// # Errors
+/// [`HandlerError::Permanent`] if the body has no id.
+fn require_entity_id(body: &Value, field: &str, table: &TableSpec) -> Result<i64, HandlerError> {
+    body.get(field).and_then(fields::parse_entity_id).ok_or_else(|| {
+        HandlerError::Permanent(format!("the body has no {field}, which identifies the row of {}", table.name))
     })
 }
 
-/// The rows of an array field; `None` when the body does not have it. An element without the first column's value has no
-/// place in the table and is left out.
+/// Builds the rows of an array field; `None` if the body does not have it.
+///
+/// An element without a value for the first column is left out, because that column is part of the table's key.
 ///
 /// # Errors
-/// [`Trouble::Permanent`] for money that is no decimal number and a time that is none.
-fn list(
+/// [`HandlerError::Permanent`] if money in it is not a decimal number.
+fn build_list(
     table: &'static str,
     items: Option<&Value>,
-    columns: &[Field],
+    columns: &[JsonField],
     numbered: bool,
-) -> Result<Option<List>, Trouble> {
+) -> Result<Option<ListChange>, HandlerError> {
     let Some(items) = items.and_then(Value::as_array) else { return Ok(None) };
     let mut rows = Vec::with_capacity(items.len());
     for item in items {
-        let mut cells = fields::all(item, columns)?;
-        if cells.first() == Some(&Cell::Null) {
+        let mut cells = fields::read_all_columns(item, columns)?;
+        if cells.first() == Some(&CellValue::Null) {
             continue;
         }
         if numbered {
-            cells.push(position(rows.len()));
+            cells.push(to_position(rows.len()));
         }
         rows.push(cells);
     }
-    let columns = fields::names(columns).chain(numbered.then_some("position")).collect();
-    Ok(Some(List { table, part: None, columns, rows }))
+    let columns = fields::list_column_names(columns).chain(numbered.then_some("position")).collect();
+    Ok(Some(ListChange { table, partition: None, columns, rows }))
 }
 
-/// The place in a list, from 1.
-fn position(before: usize) -> Cell {
-    Cell::Integer(i64::try_from(before).map_or(i64::MAX, |before| before + 1))
+/// Returns the position in a list, from 1, for an index from 0.
+fn to_position(index: usize) -> CellValue {
+    CellValue::Integer(i64::try_from(index).map_or(i64::MAX, |index| index + 1))
 }
 
-/// `orders/delete`, `products/delete` and so on: the body is the id, and no later update brings it back.
-pub struct Deleted {
-    pub table: &'static Table,
+/// Handles the deletion of an entity. Topics: `orders/delete`, `customers/delete`, `products/delete`,
+/// `inventory_items/delete`, `locations/delete`.
+///
+/// Writes `deleted_at` in the table of the entity: `sales_orders`, `customers`, `products`, `inventory_items` or
+/// `locations`. The body has only the id. A later update does not clear `deleted_at`.
+pub struct DeletionHandler {
+    pub table: &'static TableSpec,
     pub subject: &'static str,
 }
 
-impl Handler for Deleted {
-    fn plan(&self, event: &Event<'_>) -> Result<Done, Trouble> {
-        let id = required(&parse(event.body)?, "id", self.table)?;
-        let at = clock::text(event.sent_at());
-        let row = fact(event, self.table, vec![id.into()], vec![("deleted_at", at.into())]);
-        Ok(Done { changes: vec![Change::Row(row)], subjects: vec![Subject::new(self.subject, id)], ..Done::default() })
+impl Handler for DeletionHandler {
+    fn plan(&self, event: &Event<'_>) -> Result<Plan, HandlerError> {
+        let id = require_entity_id(&read_body(event)?, "id", self.table)?;
+        let deleted_at = clock::format_timestamp(event.sent_at());
+        let row = build_row(event, self.table, vec![id.into()], vec![("deleted_at", deleted_at.into())]);
+        Ok(Plan { changes: vec![Change::Row(row)], subjects: vec![Subject::new(self.subject, id)], ..Plan::default() })
     }
 }
 
-/// A postal address, as orders, customers and fulfillments write it.
-const ADDRESS: [Field; 12] = [
-    Field("first_name", Kind::Text, "first_name"),
-    Field("last_name", Kind::Text, "last_name"),
-    Field("company", Kind::Text, "company"),
-    Field("address1", Kind::Text, "address1"),
-    Field("address2", Kind::Text, "address2"),
-    Field("city", Kind::Text, "city"),
-    Field("province", Kind::Text, "province"),
-    Field("province_code", Kind::Text, "province_code"),
-    Field("zip", Kind::Text, "zip"),
-    Field("country", Kind::Text, "country"),
-    Field("country_code", Kind::Text, "country_code"),
-    Field("phone", Kind::Text, "phone"),
+/// Fields of a postal address, the same in orders, customers and fulfillments.
+const ADDRESS_FIELDS: [JsonField; 12] = [
+    JsonField("first_name", FieldKind::Text, "first_name"),
+    JsonField("last_name", FieldKind::Text, "last_name"),
+    JsonField("company", FieldKind::Text, "company"),
+    JsonField("address1", FieldKind::Text, "address1"),
+    JsonField("address2", FieldKind::Text, "address2"),
+    JsonField("city", FieldKind::Text, "city"),
+    JsonField("province", FieldKind::Text, "province"),
+    JsonField("province_code", FieldKind::Text, "province_code"),
+    JsonField("zip", FieldKind::Text, "zip"),
+    JsonField("country", FieldKind::Text, "country"),
+    JsonField("country_code", FieldKind::Text, "country_code"),
+    JsonField("phone", FieldKind::Text, "phone"),
 ];

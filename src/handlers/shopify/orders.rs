@@ -1,270 +1,321 @@
-//! `orders/…` → `sales_orders` and its lists; the fulfillments and refunds that an order carries go to their own tables.
+//! Orders of a shop, and edits of orders.
 
-use super::{ADDRESS, fact, fulfillments, list, payments, position, required, resource};
-use crate::handlers::fields::{self, Field, Kind};
-use crate::handlers::json::{items, parse, text};
-use crate::handlers::{Done, Event, Handler, Trouble};
-use crate::store::changes::{Change, Subject};
-use crate::store::projection::{Cell, List};
-use crate::store::tables::{SALES_ORDER_EDITS, SALES_ORDERS};
+use crate::changes::Change;
+use crate::changes::catalogue::{SALES_ORDER_EDITS, SALES_ORDERS};
+use crate::changes::rows::{CellValue, ListChange};
+use crate::event::Subject;
+use crate::handlers::fields::{FieldKind, JsonField};
+use crate::handlers::json::{iter_array, read_text, read_time};
+use crate::handlers::shopify::body_shapes::read_body;
+use crate::handlers::shopify::{
+    ADDRESS_FIELDS, build_list, build_resource_row, build_row, fulfillments, payments, require_entity_id, to_position,
+};
+use crate::handlers::{Event, Handler, HandlerError, Plan, fields};
 use serde_json::Value;
 
-const ORDER: &[Field] = &[
-    Field("name", Kind::Text, "name"),
-    Field("currency", Kind::Text, "currency"),
-    Field("presentment_currency", Kind::Text, "presentment_currency"),
-    Field("total", Kind::Money, "total_price"),
-    Field("current_total", Kind::Money, "current_total_price"),
-    Field("subtotal", Kind::Money, "subtotal_price"),
-    Field("total_tax", Kind::Money, "total_tax"),
-    Field("total_discounts", Kind::Money, "total_discounts"),
-    Field("total_shipping", Kind::Money, "total_shipping_price_set.shop_money.amount"),
-    Field("total_outstanding", Kind::Money, "total_outstanding"),
-    Field("taxes_included", Kind::Flag, "taxes_included"),
-    Field("financial_status", Kind::Text, "financial_status"),
-    Field("fulfillment_status", Kind::Text, "fulfillment_status"),
-    Field("po_number", Kind::Text, "po_number"),
-    Field("customer_id", Kind::Id, "customer.id"),
-    Field("email", Kind::Text, "email"),
-    Field("phone", Kind::Text, "phone"),
-    Field("note", Kind::Text, "note"),
-    Field("tags", Kind::Text, "tags"),
-    Field("source_name", Kind::Text, "source_name"),
-    Field("location_id", Kind::Id, "location_id"),
-    Field("total_weight", Kind::Integer, "total_weight"),
-    Field("test", Kind::Flag, "test"),
-    Field("cancel_reason", Kind::Text, "cancel_reason"),
-    Field("created_at", Kind::Time, "created_at"),
-    Field("processed_at", Kind::Time, "processed_at"),
-    Field("updated_at", Kind::Time, "updated_at"),
-    Field("cancelled_at", Kind::Time, "cancelled_at"),
-    Field("closed_at", Kind::Time, "closed_at"),
+const ORDER_FIELDS: &[JsonField] = &[
+    JsonField("name", FieldKind::Text, "name"),
+    JsonField("currency", FieldKind::Text, "currency"),
+    JsonField("presentment_currency", FieldKind::Text, "presentment_currency"),
+    JsonField("total", FieldKind::Money, "total_price"),
+    JsonField("current_total", FieldKind::Money, "current_total_price"),
+    JsonField("subtotal", FieldKind::Money, "subtotal_price"),
+    JsonField("total_tax", FieldKind::Money, "total_tax"),
+    JsonField("total_discounts", FieldKind::Money, "total_discounts"),
+    JsonField("total_shipping", FieldKind::Money, "total_shipping_price_set.shop_money.amount"),
+    JsonField("total_outstanding", FieldKind::Money, "total_outstanding"),
+    JsonField("taxes_included", FieldKind::Boolean, "taxes_included"),
+    JsonField("financial_status", FieldKind::Text, "financial_status"),
+    JsonField("fulfillment_status", FieldKind::Text, "fulfillment_status"),
+    JsonField("po_number", FieldKind::Text, "po_number"),
+    JsonField("customer_id", FieldKind::Id, "customer.id"),
+    JsonField("email", FieldKind::Text, "email"),
+    JsonField("phone", FieldKind::Text, "phone"),
+    JsonField("note", FieldKind::Text, "note"),
+    JsonField("tags", FieldKind::Text, "tags"),
+    JsonField("source_name", FieldKind::Text, "source_name"),
+    JsonField("location_id", FieldKind::Id, "location_id"),
+    JsonField("total_weight", FieldKind::Integer, "total_weight"),
+    JsonField("test", FieldKind::Boolean, "test"),
+    JsonField("cancel_reason", FieldKind::Text, "cancel_reason"),
+    JsonField("created_at", FieldKind::Time, "created_at"),
+    JsonField("processed_at", FieldKind::Time, "processed_at"),
+    JsonField("updated_at", FieldKind::Time, "updated_at"),
+    JsonField("cancelled_at", FieldKind::Time, "cancelled_at"),
+    JsonField("closed_at", FieldKind::Time, "closed_at"),
 ];
 
-const LINE: &[Field] = &[
-    Field("line_id", Kind::Id, "id"),
-    Field("quantity", Kind::Integer, "quantity"),
-    Field("sku", Kind::Text, "sku"),
-    Field("product_id", Kind::Id, "product_id"),
-    Field("variant_id", Kind::Id, "variant_id"),
-    Field("title", Kind::Text, "title"),
-    Field("variant_title", Kind::Text, "variant_title"),
-    Field("vendor", Kind::Text, "vendor"),
-    Field("current_quantity", Kind::Integer, "current_quantity"),
-    Field("fulfillable_quantity", Kind::Integer, "fulfillable_quantity"),
-    Field("fulfillment_status", Kind::Text, "fulfillment_status"),
-    Field("price", Kind::Money, "price"),
-    Field("total_discount", Kind::Money, "total_discount"),
-    Field("grams", Kind::Integer, "grams"),
-    Field("requires_shipping", Kind::Flag, "requires_shipping"),
-    Field("taxable", Kind::Flag, "taxable"),
-    Field("gift_card", Kind::Flag, "gift_card"),
-    Field("properties", Kind::Json, "properties"),
+const LINE_FIELDS: &[JsonField] = &[
+    JsonField("line_id", FieldKind::Id, "id"),
+    JsonField("quantity", FieldKind::Integer, "quantity"),
+    JsonField("sku", FieldKind::Text, "sku"),
+    JsonField("product_id", FieldKind::Id, "product_id"),
+    JsonField("variant_id", FieldKind::Id, "variant_id"),
+    JsonField("title", FieldKind::Text, "title"),
+    JsonField("variant_title", FieldKind::Text, "variant_title"),
+    JsonField("vendor", FieldKind::Text, "vendor"),
+    JsonField("current_quantity", FieldKind::Integer, "current_quantity"),
+    JsonField("fulfillable_quantity", FieldKind::Integer, "fulfillable_quantity"),
+    JsonField("fulfillment_status", FieldKind::Text, "fulfillment_status"),
+    JsonField("price", FieldKind::Money, "price"),
+    JsonField("total_discount", FieldKind::Money, "total_discount"),
+    JsonField("grams", FieldKind::Integer, "grams"),
+    JsonField("requires_shipping", FieldKind::Boolean, "requires_shipping"),
+    JsonField("taxable", FieldKind::Boolean, "taxable"),
+    JsonField("gift_card", FieldKind::Boolean, "gift_card"),
+    JsonField("properties", FieldKind::Json, "properties"),
 ];
 
-const SHIPPING_LINE: &[Field] = &[
-    Field("line_id", Kind::Id, "id"),
-    Field("title", Kind::Text, "title"),
-    Field("code", Kind::Text, "code"),
-    Field("source", Kind::Text, "source"),
-    Field("carrier", Kind::Text, "carrier_identifier"),
-    Field("price", Kind::Money, "price"),
-    Field("discounted_price", Kind::Money, "discounted_price"),
+const SHIPPING_LINE_FIELDS: &[JsonField] = &[
+    JsonField("line_id", FieldKind::Id, "id"),
+    JsonField("title", FieldKind::Text, "title"),
+    JsonField("code", FieldKind::Text, "code"),
+    JsonField("source", FieldKind::Text, "source"),
+    JsonField("carrier", FieldKind::Text, "carrier_identifier"),
+    JsonField("price", FieldKind::Money, "price"),
+    JsonField("discounted_price", FieldKind::Money, "discounted_price"),
 ];
 
-const TAX: &[Field] =
-    &[Field("title", Kind::Text, "title"), Field("rate", Kind::Text, "rate"), Field("price", Kind::Money, "price")];
-
-const CODE: &[Field] =
-    &[Field("code", Kind::Text, "code"), Field("type", Kind::Text, "type"), Field("amount", Kind::Money, "amount")];
-
-const APPLICATION: &[Field] = &[
-    Field("code", Kind::Text, "code"),
-    Field("title", Kind::Text, "title"),
-    Field("type", Kind::Text, "type"),
-    Field("value", Kind::Text, "value"),
-    Field("value_type", Kind::Text, "value_type"),
+const TAX_FIELDS: &[JsonField] = &[
+    JsonField("title", FieldKind::Text, "title"),
+    JsonField("rate", FieldKind::Text, "rate"),
+    JsonField("price", FieldKind::Money, "price"),
 ];
 
-/// The six topics that carry a whole order, from `orders/create` to `orders/fulfilled`.
-pub struct Orders;
+const DISCOUNT_CODE_FIELDS: &[JsonField] = &[
+    JsonField("code", FieldKind::Text, "code"),
+    JsonField("type", FieldKind::Text, "type"),
+    JsonField("amount", FieldKind::Money, "amount"),
+];
 
-impl Handler for Orders {
-    fn plan(&self, event: &Event<'_>) -> Result<Done, Trouble> {
-        let mut body = parse(event.body)?;
-        let mut row = resource(event, SALES_ORDERS, &body, ORDER)?;
-        let order_id = required(&body, "id", SALES_ORDERS)?;
-        if text(&body, "email").is_none()
-            && let Some(email) = text(&body, "contact_email")
+const DISCOUNT_APPLICATION_FIELDS: &[JsonField] = &[
+    JsonField("code", FieldKind::Text, "code"),
+    JsonField("title", FieldKind::Text, "title"),
+    JsonField("type", FieldKind::Text, "type"),
+    JsonField("value", FieldKind::Text, "value"),
+    JsonField("value_type", FieldKind::Text, "value_type"),
+];
+
+/// Handles a whole order. Topics: `orders/create`, `orders/updated`, `orders/paid`, `orders/cancelled`,
+/// `orders/fulfilled`, `orders/partially_fulfilled`.
+///
+/// Writes `sales_orders` with `sales_order_lines`, `sales_order_shipping_lines`, `sales_order_addresses`,
+/// `sales_order_taxes` and `sales_order_discounts`. Fulfillments and refunds inside the order are written to the tables
+/// of [`FulfillmentHandler`](fulfillments::FulfillmentHandler) and [`RefundHandler`](payments::RefundHandler).
+pub struct OrderHandler;
+
+impl Handler for OrderHandler {
+    fn plan(&self, event: &Event<'_>) -> Result<Plan, HandlerError> {
+        let mut body = read_body(event)?;
+        let mut row = build_resource_row(event, SALES_ORDERS, &body, ORDER_FIELDS)?;
+        let order_id = require_entity_id(&body, "id", SALES_ORDERS)?;
+        if read_text(&body, "email").is_none()
+            && let Some(email) = read_text(&body, "contact_email")
         {
             row.columns.retain(|(name, _)| *name != "email");
             row.columns.push(("email", email.into()));
         }
         let mut notes = Vec::new();
-        if !whole_lines(&body) {
-            // As if it had not spoken of them, nor of what stands on them.
+        if !has_complete_lines(&body) {
+            // Without the field, the lines and their taxes and discounts stay unchanged.
             body.as_object_mut().and_then(|body| body.remove("line_items"));
-            notes.push("its lines were left as they were: one has no id or no whole quantity");
+            notes.push("the order's lines are unchanged: one has no id or no whole quantity");
         }
-        row.lists.extend(list("sales_order_lines", body.get("line_items"), LINE, true)?);
-        row.lists.extend(list("sales_order_shipping_lines", body.get("shipping_lines"), SHIPPING_LINE, true)?);
-        row.lists.extend(addresses(&body)?);
-        row.lists.extend(taxes(&body)?);
-        row.lists.extend(discounts(&body)?);
-        let mut done = Done { subjects: vec![Subject::new("order", order_id)], ..Done::default() };
-        done.subjects.extend(customer_of(&body));
-        done.changes.push(Change::Row(row));
-        let named = |item: &&Value| item.get("id").and_then(fields::id).is_some();
-        for fulfillment in items(&body, "fulfillments").filter(named) {
-            fulfillments::add(event, fulfillment, Some(order_id), &mut done)?;
+        row.lists.extend(build_list("sales_order_lines", body.get("line_items"), LINE_FIELDS, true)?);
+        row.lists.extend(build_list(
+            "sales_order_shipping_lines",
+            body.get("shipping_lines"),
+            SHIPPING_LINE_FIELDS,
+            true,
+        )?);
+        row.lists.extend(read_addresses(&body)?);
+        row.lists.extend(read_taxes(&body)?);
+        row.lists.extend(read_discounts(&body)?);
+        let mut plan = Plan { subjects: vec![Subject::new("order", order_id)], ..Plan::default() };
+        plan.subjects.extend(find_customer_subject(&body));
+        plan.changes.push(Change::Row(row));
+        let has_id = |item: &&Value| item.get("id").and_then(fields::parse_entity_id).is_some();
+        for fulfillment in iter_array(&body, "fulfillments").filter(has_id) {
+            fulfillments::add_fulfillment(event, fulfillment, Some(order_id), &mut plan)?;
         }
-        for refund in items(&body, "refunds").filter(named) {
-            payments::add_refund(event, refund, Some(order_id), &mut done)?;
+        for refund in iter_array(&body, "refunds").filter(has_id) {
+            payments::add_refund(event, refund, Some(order_id), &mut plan)?;
         }
-        if !items(&body, "fulfillments").chain(items(&body, "refunds")).all(|item| named(&item)) {
-            notes.push("a fulfillment or refund in it has no id and was left out");
+        if !iter_array(&body, "fulfillments").chain(iter_array(&body, "refunds")).all(|item| has_id(&item)) {
+            notes.push("a fulfillment or refund in the order has no id and is left out");
         }
-        done.note = (!notes.is_empty()).then(|| notes.join("; "));
-        Ok(done)
+        plan.note = (!notes.is_empty()).then(|| notes.join("; "));
+        Ok(plan)
     }
 }
 
-/// The customer that an order or another resource names.
-pub(super) fn customer_of(body: &Value) -> Option<Subject> {
-    let id = body.get("customer")?.get("id").and_then(fields::id)?;
+/// Returns the customer that an order or another resource names.
+pub(crate) fn find_customer_subject(body: &Value) -> Option<Subject> {
+    let id = body.get("customer")?.get("id").and_then(fields::parse_entity_id)?;
     Some(Subject::new("customer", id))
 }
 
-/// Whether every line has its number and a whole number of units. If one has not, the lines are not taken: a pallet by half of
-/// an order is worse than an order that waits.
-fn whole_lines(body: &Value) -> bool {
-    let count = |line: &Value| match line.get("quantity") {
-        Some(Value::Number(number)) => fields::whole(&number.to_string()),
-        Some(Value::String(text)) => fields::whole(text),
+/// Returns true if each line has an id and a whole number of units.
+///
+/// Otherwise no line is written: a pallet with half of an order is worse than an order that waits.
+fn has_complete_lines(body: &Value) -> bool {
+    let read_quantity = |line: &Value| match line.get("quantity") {
+        Some(Value::Number(number)) => fields::parse_whole_number(&number.to_string()),
+        Some(Value::String(text)) => fields::parse_whole_number(text),
         _ => None,
     };
-    items(body, "line_items").all(|line| line.get("id").and_then(fields::id).is_some() && count(line).is_some())
+    iter_array(body, "line_items")
+        .all(|line| line.get("id").and_then(fields::parse_entity_id).is_some() && read_quantity(line).is_some())
 }
 
-/// Each address is stated by itself.
-fn addresses(body: &Value) -> Result<Vec<List>, Trouble> {
+/// Reads the addresses. Each is a list of its own, so that a body with only one of them leaves the other unchanged.
+fn read_addresses(body: &Value) -> Result<Vec<ListChange>, HandlerError> {
     let mut lists = Vec::new();
     for (kind, field) in [("shipping", "shipping_address"), ("billing", "billing_address")] {
         let Some(address) = body.get(field) else { continue };
-        let rows = if address.is_object() { vec![fields::all(address, &ADDRESS)?] } else { Vec::new() };
-        let columns = fields::names(&ADDRESS).collect();
-        lists.push(List { table: "sales_order_addresses", part: Some(("kind", kind)), columns, rows });
+        let rows =
+            if address.is_object() { vec![fields::read_all_columns(address, &ADDRESS_FIELDS)?] } else { Vec::new() };
+        let columns = fields::list_column_names(&ADDRESS_FIELDS).collect();
+        lists.push(ListChange { table: "sales_order_addresses", partition: Some(("kind", kind)), columns, rows });
     }
     Ok(lists)
 }
 
-/// Where taxes and discounts stand in an order, with the scope that they are there.
-const INSIDE: [(&str, &str); 2] = [("line", "line_items"), ("shipping", "shipping_lines")];
+/// Scopes of taxes and discounts, with the field of the order that holds them.
+const LINE_SCOPES: [(&str, &str); 2] = [("line", "line_items"), ("shipping", "shipping_lines")];
 
-/// The number of the line that something stands on, and its place among those of its scope.
-fn head(rows: &[Vec<Cell>], line: Option<&Value>) -> [Cell; 2] {
-    [position(rows.len()), line.and_then(|line| line.get("id")).and_then(fields::id).into()]
+/// Builds the position of a tax or discount in its scope, and the id of its line.
+fn build_position_and_line(rows: &[Vec<CellValue>], line: Option<&Value>) -> [CellValue; 2] {
+    [to_position(rows.len()), line.and_then(|line| line.get("id")).and_then(fields::parse_entity_id).into()]
 }
 
-fn taxes(body: &Value) -> Result<Vec<List>, Trouble> {
+fn read_taxes(body: &Value) -> Result<Vec<ListChange>, HandlerError> {
     let mut lists = Vec::new();
-    let mut take = |scope: &'static str, holders: Vec<(&Value, Option<&Value>)>| -> Result<(), Trouble> {
-        let mut rows: Vec<Vec<Cell>> = Vec::new();
+    let mut add_scope = |scope: &'static str, holders: Vec<(&Value, Option<&Value>)>| -> Result<(), HandlerError> {
+        let mut rows: Vec<Vec<CellValue>> = Vec::new();
         for (holder, line) in holders {
-            for tax in items(holder, "tax_lines") {
-                rows.push(head(&rows, line).into_iter().chain(fields::all(tax, TAX)?).collect());
+            for tax in iter_array(holder, "tax_lines") {
+                rows.push(
+                    build_position_and_line(&rows, line)
+                        .into_iter()
+                        .chain(fields::read_all_columns(tax, TAX_FIELDS)?)
+                        .collect(),
+                );
             }
         }
-        let columns = ["position", "line_id"].into_iter().chain(fields::names(TAX)).collect();
-        lists.push(List { table: "sales_order_taxes", part: Some(("scope", scope)), columns, rows });
+        let columns = ["position", "line_id"].into_iter().chain(fields::list_column_names(TAX_FIELDS)).collect();
+        lists.push(ListChange { table: "sales_order_taxes", partition: Some(("scope", scope)), columns, rows });
         Ok(())
     };
     if body.get("tax_lines").is_some() {
-        take("order", vec![(body, None)])?;
+        add_scope("order", vec![(body, None)])?;
     }
-    for (scope, field) in INSIDE {
+    for (scope, field) in LINE_SCOPES {
         if body.get(field).is_some() {
-            take(scope, items(body, field).map(|line| (line, Some(line))).collect())?;
+            add_scope(scope, iter_array(body, field).map(|line| (line, Some(line))).collect())?;
         }
     }
     Ok(lists)
 }
 
-fn discounts(body: &Value) -> Result<Vec<List>, Trouble> {
-    let list = |scope: &'static str, columns: Vec<&'static str>, rows| List {
+fn read_discounts(body: &Value) -> Result<Vec<ListChange>, HandlerError> {
+    let list = |scope: &'static str, columns: Vec<&'static str>, rows| ListChange {
         table: "sales_order_discounts",
-        part: Some(("scope", scope)),
+        partition: Some(("scope", scope)),
         columns: ["position", "line_id"].into_iter().chain(columns).collect(),
         rows,
     };
     let mut lists = Vec::new();
-    for (scope, field, columns) in
-        [("code", "discount_codes", CODE), ("application", "discount_applications", APPLICATION)]
-    {
+    for (scope, field, columns) in [
+        ("code", "discount_codes", DISCOUNT_CODE_FIELDS),
+        ("application", "discount_applications", DISCOUNT_APPLICATION_FIELDS),
+    ] {
         if body.get(field).is_some() {
-            let mut rows: Vec<Vec<Cell>> = Vec::new();
-            for item in items(body, field) {
-                rows.push(head(&rows, None).into_iter().chain(fields::all(item, columns)?).collect());
+            let mut rows: Vec<Vec<CellValue>> = Vec::new();
+            for item in iter_array(body, field) {
+                rows.push(
+                    build_position_and_line(&rows, None)
+                        .into_iter()
+                        .chain(fields::read_all_columns(item, columns)?)
+                        .collect(),
+                );
             }
-            lists.push(list(scope, fields::names(columns).collect(), rows));
+            lists.push(list(scope, fields::list_column_names(columns).collect(), rows));
         }
     }
-    let applications: Vec<&Value> = items(body, "discount_applications").collect();
-    for (scope, field) in INSIDE {
+    let applications: Vec<&Value> = iter_array(body, "discount_applications").collect();
+    for (scope, field) in LINE_SCOPES {
         if body.get(field).is_none() {
             continue;
         }
-        let mut rows: Vec<Vec<Cell>> = Vec::new();
-        for line in items(body, field) {
-            for allocation in items(line, "discount_allocations") {
-                let place = allocation.get("discount_application_index").and_then(fields::id);
-                let of = place.and_then(|place| applications.get(usize::try_from(place).ok()?));
-                let application =
-                    of.map_or(Ok(vec![Cell::Null; APPLICATION.len()]), |of| fields::all(of, APPLICATION))?;
-                let amount = fields::all(allocation, &[Field("amount", Kind::Money, "amount")])?;
-                rows.push(head(&rows, Some(line)).into_iter().chain(application).chain(amount).collect());
+        let mut rows: Vec<Vec<CellValue>> = Vec::new();
+        for line in iter_array(body, field) {
+            for allocation in iter_array(line, "discount_allocations") {
+                let index = allocation.get("discount_application_index").and_then(fields::parse_entity_id);
+                let application = index.and_then(|index| applications.get(usize::try_from(index).ok()?));
+                let application = application
+                    .map_or(Ok(vec![CellValue::Null; DISCOUNT_APPLICATION_FIELDS.len()]), |found| {
+                        fields::read_all_columns(found, DISCOUNT_APPLICATION_FIELDS)
+                    })?;
+                let amount = fields::read_all_columns(allocation, &[JsonField("amount", FieldKind::Money, "amount")])?;
+                rows.push(
+                    build_position_and_line(&rows, Some(line)).into_iter().chain(application).chain(amount).collect(),
+                );
             }
         }
-        lists.push(list(scope, fields::names(APPLICATION).chain(["amount"]).collect(), rows));
+        lists.push(list(
+            scope,
+            fields::list_column_names(DISCOUNT_APPLICATION_FIELDS).chain(["amount"]).collect(),
+            rows,
+        ));
     }
     Ok(lists)
 }
 
-/// `orders/edited`: what was added and removed. The order itself comes with its `orders/updated`.
-pub struct Edited;
+/// Handles the edit of an order. Topic: `orders/edited`.
+///
+/// Writes `sales_order_edits` with `sales_order_edit_lines`: the added and removed quantities. The order itself arrives
+/// with its `orders/updated`.
+pub struct OrderEditHandler;
 
-const EDIT: &[Field] = &[
-    Field("order_id", Kind::Id, "order_id"),
-    Field("staff_note", Kind::Text, "staff_note"),
-    Field("user_id", Kind::Id, "user_id"),
-    Field("app_id", Kind::Id, "app_id"),
-    Field("created_at", Kind::Time, "created_at"),
-    Field("committed_at", Kind::Time, "committed_at"),
+const EDIT_FIELDS: &[JsonField] = &[
+    JsonField("order_id", FieldKind::Id, "order_id"),
+    JsonField("staff_note", FieldKind::Text, "staff_note"),
+    JsonField("user_id", FieldKind::Id, "user_id"),
+    JsonField("app_id", FieldKind::Id, "app_id"),
+    JsonField("created_at", FieldKind::Time, "created_at"),
+    JsonField("committed_at", FieldKind::Time, "committed_at"),
 ];
 
-const EDIT_LINE: &[Field] = &[Field("line_id", Kind::Id, "id"), Field("quantity", Kind::Integer, "delta")];
+const EDIT_LINE_FIELDS: &[JsonField] =
+    &[JsonField("line_id", FieldKind::Id, "id"), JsonField("quantity", FieldKind::Integer, "delta")];
 
-impl Handler for Edited {
-    fn plan(&self, event: &Event<'_>) -> Result<Done, Trouble> {
-        let body = parse(event.body)?;
+impl Handler for OrderEditHandler {
+    fn plan(&self, event: &Event<'_>) -> Result<Plan, HandlerError> {
+        let body = read_body(event)?;
         let edit = body.get("order_edit").unwrap_or(&body);
-        let id = required(edit, "id", SALES_ORDER_EDITS)?;
-        let mut row = fact(event, SALES_ORDER_EDITS, vec![id.into()], fields::stated(edit, EDIT)?);
+        let id = require_entity_id(edit, "id", SALES_ORDER_EDITS)?;
+        let mut row =
+            build_row(event, SALES_ORDER_EDITS, vec![id.into()], fields::read_stated_columns(edit, EDIT_FIELDS)?);
+        if let Some(own_time) = read_time(edit, "committed_at").or_else(|| read_time(edit, "created_at")) {
+            row.row_version = event.row_version(Some(&own_time));
+        }
         let lines = edit.get("line_items");
         let mut rows = Vec::new();
         for (change, field) in [("added", "additions"), ("removed", "removals")] {
-            for line in lines.into_iter().flat_map(|lines| items(lines, field)) {
-                let cells = fields::all(line, EDIT_LINE)?;
-                if cells[0] != Cell::Null {
+            for line in lines.into_iter().flat_map(|lines| iter_array(lines, field)) {
+                let cells = fields::read_all_columns(line, EDIT_LINE_FIELDS)?;
+                if cells[0] != CellValue::Null {
                     rows.push(std::iter::once(change.into()).chain(cells).collect());
                 }
             }
         }
         if lines.is_some() {
-            let columns = std::iter::once("change").chain(fields::names(EDIT_LINE)).collect();
-            row.lists.push(List { table: "sales_order_edit_lines", part: None, columns, rows });
+            let columns = std::iter::once("change").chain(fields::list_column_names(EDIT_LINE_FIELDS)).collect();
+            row.lists.push(ListChange { table: "sales_order_edit_lines", partition: None, columns, rows });
         }
-        let order = edit.get("order_id").and_then(fields::id).map(|order| Subject::new("order", order));
-        Ok(Done { changes: vec![Change::Row(row)], subjects: order.into_iter().collect(), ..Done::default() })
+        let order = edit.get("order_id").and_then(fields::parse_entity_id).map(|order| Subject::new("order", order));
+        let subjects = order.into_iter().chain([Subject::new("edit", id)]).collect();
+        Ok(Plan { changes: vec![Change::Row(row)], subjects, ..Plan::default() })
     }
 }

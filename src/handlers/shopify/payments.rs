@@ -1,100 +1,105 @@
-//! `refunds/create` → `refunds`, `order_transactions/create` → `order_transactions`.
+//! Refunds and payment transactions of orders.
 
-use super::{list, required, resource};
-use crate::handlers::fields::{self, Field, Kind};
-use crate::handlers::json::{items, parse};
-use crate::handlers::{Done, Event, Handler, Trouble};
-use crate::store::changes::{Change, Subject};
-use crate::store::tables::{ORDER_TRANSACTIONS, REFUNDS};
+use crate::changes::Change;
+use crate::changes::catalogue::{ORDER_TRANSACTIONS, REFUNDS};
+use crate::event::Subject;
+use crate::handlers::fields::{FieldKind, JsonField};
+use crate::handlers::json::iter_array;
+use crate::handlers::shopify::body_shapes::read_body;
+use crate::handlers::shopify::{build_list, build_resource_row, require_entity_id};
+use crate::handlers::{Event, Handler, HandlerError, Plan, fields};
 use serde_json::Value;
 
-const REFUND: &[Field] = &[
-    Field("order_id", Kind::Id, "order_id"),
-    Field("note", Kind::Text, "note"),
-    Field("restock", Kind::Flag, "restock"),
-    Field("user_id", Kind::Id, "user_id"),
-    Field("return_id", Kind::Id, "return.id"),
-    Field("created_at", Kind::Time, "created_at"),
-    Field("processed_at", Kind::Time, "processed_at"),
+const REFUND_FIELDS: &[JsonField] = &[
+    JsonField("order_id", FieldKind::Id, "order_id"),
+    JsonField("note", FieldKind::Text, "note"),
+    JsonField("restock", FieldKind::Boolean, "restock"),
+    JsonField("user_id", FieldKind::Id, "user_id"),
+    JsonField("return_id", FieldKind::Id, "return.id"),
+    JsonField("created_at", FieldKind::Time, "created_at"),
+    JsonField("processed_at", FieldKind::Time, "processed_at"),
 ];
 
-const REFUND_LINE: &[Field] = &[
-    Field("refund_line_id", Kind::Id, "id"),
-    Field("line_id", Kind::Id, "line_item_id"),
-    Field("quantity", Kind::Integer, "quantity"),
-    Field("restock_type", Kind::Text, "restock_type"),
-    Field("location_id", Kind::Id, "location_id"),
-    // `subtotal` itself is a JSON number: its decimals may have been cut, the set's are text.
-    Field("subtotal", Kind::Money, "subtotal_set.shop_money.amount"),
-    Field("total_tax", Kind::Money, "total_tax_set.shop_money.amount"),
+const REFUND_LINE_FIELDS: &[JsonField] = &[
+    JsonField("refund_line_id", FieldKind::Id, "id"),
+    JsonField("line_id", FieldKind::Id, "line_item_id"),
+    JsonField("quantity", FieldKind::Integer, "quantity"),
+    JsonField("restock_type", FieldKind::Text, "restock_type"),
+    JsonField("location_id", FieldKind::Id, "location_id"),
+    // `subtotal` itself is a JSON number, which may have lost decimals. The set has text.
+    JsonField("subtotal", FieldKind::Money, "subtotal_set.shop_money.amount"),
+    JsonField("total_tax", FieldKind::Money, "total_tax_set.shop_money.amount"),
 ];
 
-const TRANSACTION: &[Field] = &[
-    Field("order_id", Kind::Id, "order_id"),
-    Field("parent_id", Kind::Id, "parent_id"),
-    Field("kind", Kind::Text, "kind"),
-    Field("status", Kind::Text, "status"),
-    Field("gateway", Kind::Text, "gateway"),
-    Field("amount", Kind::Money, "amount"),
-    Field("currency", Kind::Text, "currency"),
-    Field("test", Kind::Flag, "test"),
-    Field("error_code", Kind::Text, "error_code"),
-    Field("created_at", Kind::Time, "created_at"),
-    Field("processed_at", Kind::Time, "processed_at"),
+const TRANSACTION_FIELDS: &[JsonField] = &[
+    JsonField("order_id", FieldKind::Id, "order_id"),
+    JsonField("parent_id", FieldKind::Id, "parent_id"),
+    JsonField("kind", FieldKind::Text, "kind"),
+    JsonField("status", FieldKind::Text, "status"),
+    JsonField("gateway", FieldKind::Text, "gateway"),
+    JsonField("amount", FieldKind::Money, "amount"),
+    JsonField("currency", FieldKind::Text, "currency"),
+    JsonField("test", FieldKind::Boolean, "test"),
+    JsonField("error_code", FieldKind::Text, "error_code"),
+    JsonField("created_at", FieldKind::Time, "created_at"),
+    JsonField("processed_at", FieldKind::Time, "processed_at"),
 ];
 
-/// `refunds/create`.
-pub struct Refunds;
+/// Handles a refund. Topic: `refunds/create`. Writes `refunds` with `refund_lines`, and `order_transactions`.
+pub struct RefundHandler;
 
-impl Handler for Refunds {
-    fn plan(&self, event: &Event<'_>) -> Result<Done, Trouble> {
-        let mut done = Done::default();
-        add_refund(event, &parse(event.body)?, None, &mut done)?;
-        Ok(done)
+impl Handler for RefundHandler {
+    fn plan(&self, event: &Event<'_>) -> Result<Plan, HandlerError> {
+        let mut plan = Plan::default();
+        add_refund(event, &read_body(event)?, None, &mut plan)?;
+        Ok(plan)
     }
 }
 
-/// `order_transactions/create`.
-pub struct Transactions;
+/// Handles a payment transaction. Topic: `order_transactions/create`. Writes `order_transactions`.
+pub struct OrderTransactionHandler;
 
-impl Handler for Transactions {
-    fn plan(&self, event: &Event<'_>) -> Result<Done, Trouble> {
-        let mut done = Done::default();
-        add_transaction(event, &parse(event.body)?, &mut done)?;
-        Ok(done)
+impl Handler for OrderTransactionHandler {
+    fn plan(&self, event: &Event<'_>) -> Result<Plan, HandlerError> {
+        let mut plan = Plan::default();
+        add_transaction(event, &read_body(event)?, &mut plan)?;
+        Ok(plan)
     }
 }
 
-/// A refund, by itself or inside its order.
-pub(super) fn add_refund(
+/// Adds a refund, which is the body itself or part of its order.
+pub(crate) fn add_refund(
     event: &Event<'_>,
     refund: &Value,
     order_id: Option<i64>,
-    done: &mut Done,
-) -> Result<(), Trouble> {
-    let mut row = resource(event, REFUNDS, refund, REFUND)?;
-    in_order(&mut row.columns, order_id);
-    row.lists.extend(list("refund_lines", refund.get("refund_line_items"), REFUND_LINE, false)?);
-    done.subjects.push(Subject::new("refund", required(refund, "id", REFUNDS)?));
-    done.subjects.extend(order_of(refund));
-    done.changes.push(Change::Row(row));
-    let named = |transaction: &&Value| transaction.get("id").and_then(fields::id).is_some();
-    items(refund, "transactions").filter(named).try_for_each(|transaction| add_transaction(event, transaction, done))
+    plan: &mut Plan,
+) -> Result<(), HandlerError> {
+    let mut row = build_resource_row(event, REFUNDS, refund, REFUND_FIELDS)?;
+    add_order_id(&mut row.columns, order_id);
+    row.lists.extend(build_list("refund_lines", refund.get("refund_line_items"), REFUND_LINE_FIELDS, false)?);
+    plan.subjects.push(Subject::new("refund", require_entity_id(refund, "id", REFUNDS)?));
+    plan.subjects.extend(find_order_subject(refund));
+    plan.changes.push(Change::Row(row));
+    let has_id = |transaction: &&Value| transaction.get("id").and_then(fields::parse_entity_id).is_some();
+    iter_array(refund, "transactions")
+        .filter(has_id)
+        .try_for_each(|transaction| add_transaction(event, transaction, plan))
 }
 
-fn add_transaction(event: &Event<'_>, transaction: &Value, done: &mut Done) -> Result<(), Trouble> {
-    done.changes.push(Change::Row(resource(event, ORDER_TRANSACTIONS, transaction, TRANSACTION)?));
-    done.subjects.extend(order_of(transaction));
+fn add_transaction(event: &Event<'_>, transaction: &Value, plan: &mut Plan) -> Result<(), HandlerError> {
+    plan.changes.push(Change::Row(build_resource_row(event, ORDER_TRANSACTIONS, transaction, TRANSACTION_FIELDS)?));
+    plan.subjects.extend(find_order_subject(transaction));
+    plan.subjects.push(Subject::new("transaction", require_entity_id(transaction, "id", ORDER_TRANSACTIONS)?));
     Ok(())
 }
 
-/// The order that a resource names by `order_id`.
-pub(super) fn order_of(body: &Value) -> Option<Subject> {
-    body.get("order_id").and_then(fields::id).map(|order| Subject::new("order", order))
+/// Returns the order that a resource names by `order_id`.
+pub(crate) fn find_order_subject(body: &Value) -> Option<Subject> {
+    body.get("order_id").and_then(fields::parse_entity_id).map(|order| Subject::new("order", order))
 }
 
-/// What stands inside an order belongs to it, also where it does not repeat the order's number.
-pub(super) fn in_order(columns: &mut Vec<(&'static str, crate::store::projection::Cell)>, order_id: Option<i64>) {
+/// Adds the id of the enclosing order to a row that does not state it.
+pub(crate) fn add_order_id(columns: &mut Vec<(&'static str, crate::changes::rows::CellValue)>, order_id: Option<i64>) {
     if let Some(order_id) = order_id
         && !columns.iter().any(|(name, _)| *name == "order_id")
     {

@@ -1,78 +1,92 @@
-//! The three topics that every app must follow: `customers/data_request`, `customers/redact`, `shop/redact`.
+//! The three privacy topics that each Shopify app must handle: `customers/data_request`, `customers/redact`,
+//! `shop/redact`.
 //!
-//! Shopify asks that a request be met within 30 days (shopify.dev, "Privacy law compliance"). Erasing is done at once; handing a
-//! customer's data over is a person's doing, so it has a deadline that people are shown.
+//! Shopify requires that a request is met within 30 days (shopify.dev, "Privacy law compliance"). A redaction runs at
+//! once. A person hands over a customer's data, so a data request has a deadline that `novex-ingest privacy list`
+//! shows.
 
+use crate::changes::Change;
+use crate::changes::privacy::{NewDataRequest, Redaction};
 use crate::clock;
-use crate::handlers::fields;
-use crate::handlers::json::{items, parse, text};
-use crate::handlers::{Done, Event, Handler, Trouble};
-use crate::store::changes::Change;
-use crate::store::erasure::Erasure;
-use crate::store::privacy::Asked;
+use crate::handlers::json::{iter_array, read_text};
+use crate::handlers::shopify::body_shapes::{names_no_real_shop, read_body};
+use crate::handlers::{Event, Handler, HandlerError, Plan, fields};
 use serde_json::Value;
 use std::time::Duration;
 
-/// Shopify's limit.
-const DAYS: u64 = 30;
+/// Shopify's time limit for a data request.
+const REQUEST_DEADLINE_DAYS: u64 = 30;
 
-/// `customers/redact`.
-pub struct RedactCustomer;
+/// Returns the plan for one of Shopify's sample bodies, which names `{shop}` in place of a shop.
+fn note_sample() -> Plan {
+    Plan::note_only("stored only: the body is Shopify's sample and names no shop")
+}
 
-impl Handler for RedactCustomer {
-    fn plan(&self, event: &Event<'_>) -> Result<Done, Trouble> {
-        let body = parse(event.body)?;
+/// Handles the redaction of a customer. Topic: `customers/redact`.
+///
+/// Writes `redactions` and `redacted_subjects`, and erases the customer's data in the events and ERP tables.
+pub struct CustomerRedactHandler;
+
+impl Handler for CustomerRedactHandler {
+    fn plan(&self, event: &Event<'_>) -> Result<Plan, HandlerError> {
+        let body = read_body(event)?;
+        if names_no_real_shop(&body) {
+            return Ok(note_sample());
+        }
         let customer = body.get("customer").unwrap_or(&Value::Null);
-        let customer_id = customer.get("id").and_then(fields::id);
-        let (email, phone) = (text(customer, "email"), text(customer, "phone"));
-        let orders: Vec<i64> = items(&body, "orders_to_redact").filter_map(fields::id).collect();
+        let customer_id = customer.get("id").and_then(fields::parse_entity_id);
+        let (email, phone) = (read_text(customer, "email"), read_text(customer, "phone"));
+        let orders: Vec<i64> = iter_array(&body, "orders_to_redact").filter_map(fields::parse_entity_id).collect();
         if customer_id.is_none() && email.is_none() && phone.is_none() && orders.is_empty() {
-            return Err(Trouble::Permanent(
-                "the body names no customer and no orders: it cannot be told whose data is to go".to_owned(),
+            return Err(HandlerError::Permanent(
+                "nothing was erased: the body names no customer and no orders".to_owned(),
             ));
         }
-        if text(&body, "shop_domain").is_some_and(|named| !named.eq_ignore_ascii_case(event.shop_domain)) {
-            return Ok(Done::note("nothing was erased: the body names another shop than the delivery"));
-        }
-        Ok(Done { erase: Some(Erasure::Customer { customer_id, email, phone, orders }), ..Done::default() })
+        Ok(Plan { redaction: Some(Redaction::Customer { customer_id, email, phone, orders }), ..Plan::default() })
     }
 }
 
-/// `shop/redact`.
-pub struct RedactShop;
+/// Handles the redaction of a shop. Topic: `shop/redact`.
+///
+/// Writes `redactions` and `redacted_subjects`, and erases all data of the shop in the events and ERP tables.
+pub struct ShopRedactHandler;
 
-impl Handler for RedactShop {
-    fn plan(&self, event: &Event<'_>) -> Result<Done, Trouble> {
-        let body = parse(event.body)?;
-        // The header is not signed, the body is, and shops of one app share its secret: both must name the shop.
-        match text(&body, "shop_domain") {
-            Some(named) if named.eq_ignore_ascii_case(event.shop_domain) => {
-                Ok(Done { erase: Some(Erasure::Shop), ..Done::default() })
-            }
-            _ => Ok(Done::note("nothing was erased: the body does not name the shop that the delivery names")),
+impl Handler for ShopRedactHandler {
+    fn plan(&self, event: &Event<'_>) -> Result<Plan, HandlerError> {
+        let body = read_body(event)?;
+        if names_no_real_shop(&body) {
+            return Ok(note_sample());
         }
+        Ok(Plan { redaction: Some(Redaction::Shop), ..Plan::default() })
     }
 }
 
-/// `customers/data_request`.
-pub struct DataRequest;
+/// Handles a customer's request for their data. Topic: `customers/data_request`. Writes `data_requests`.
+pub struct DataRequestHandler;
 
-impl Handler for DataRequest {
-    fn plan(&self, event: &Event<'_>) -> Result<Done, Trouble> {
-        let body = parse(event.body)?;
-        let inside = |object: &str| body.get(object).and_then(|object| object.get("id")).and_then(fields::id);
-        let asked = Asked {
-            request_id: inside("data_request"),
-            customer_id: inside("customer"),
-            orders: items(&body, "orders_requested").filter_map(fields::id).collect(),
-            requested_at: clock::text(event.sent_at()),
-            due_at: clock::text(clock::after(event.sent_at(), Duration::from_hours(24 * DAYS))),
+impl Handler for DataRequestHandler {
+    fn plan(&self, event: &Event<'_>) -> Result<Plan, HandlerError> {
+        let body = read_body(event)?;
+        if names_no_real_shop(&body) {
+            return Ok(note_sample());
+        }
+        let read_id =
+            |object: &str| body.get(object).and_then(|object| object.get("id")).and_then(fields::parse_entity_id);
+        let request = NewDataRequest {
+            request_id: read_id("data_request"),
+            customer_id: read_id("customer"),
+            orders: iter_array(&body, "orders_requested").filter_map(fields::parse_entity_id).collect(),
+            requested_at: clock::format_timestamp(event.sent_at()),
+            due_at: clock::format_timestamp(clock::add_duration(
+                event.sent_at(),
+                Duration::from_hours(24 * REQUEST_DEADLINE_DAYS),
+            )),
         };
         let note = Some(
-            "a customer asks for their data: `novex-ingest privacy list` shows until when, and exports it".to_owned(),
+            "a customer requests their data: `novex-ingest privacy list` shows the deadline, `privacy export` the data"
+                .to_owned(),
         );
-        let subjects =
-            asked.customer_id.map(|id| crate::store::changes::Subject::new("customer", id)).into_iter().collect();
-        Ok(Done { changes: vec![Change::DataRequest(asked)], subjects, note, ..Done::default() })
+        let subjects = request.customer_id.map(|id| crate::event::Subject::new("customer", id)).into_iter().collect();
+        Ok(Plan { changes: vec![Change::DataRequest(request)], subjects, note, ..Plan::default() })
     }
 }

@@ -1,58 +1,63 @@
-//! `returns/…` → `returns`.
+//! Returns of goods.
 //!
-//! Bodies carry no time. `returns/update` states only what was removed, by the difference: it is noted with the return and not
-//! reckoned, because a difference that arrives twice or early would count wrongly; `returns/process` and later events of the
-//! return carry its state.
+//! Bodies have no time. `returns/update` states only the removed quantities, as differences. The handler records the
+//! topic and does not compute with differences, because one that arrives twice or early would give a wrong quantity.
+//! `returns/process` and later events of the return state its quantities.
 
-use super::payments::order_of;
-use super::{fact, list};
+use crate::changes::Change;
+use crate::changes::catalogue::RETURNS;
 use crate::clock;
-use crate::handlers::fields::{self, Field, Kind};
-use crate::handlers::json::parse;
-use crate::handlers::{Done, Event, Handler, Trouble};
-use crate::store::changes::{Change, Subject};
-use crate::store::tables::RETURNS;
+use crate::event::Subject;
+use crate::handlers::fields::{FieldKind, JsonField};
+use crate::handlers::shopify::body_shapes::read_body;
+use crate::handlers::shopify::payments::find_order_subject;
+use crate::handlers::shopify::{build_list, build_row};
+use crate::handlers::{Event, Handler, HandlerError, Plan, fields};
 
-const RETURN: &[Field] = &[
-    Field("name", Kind::Text, "name"),
-    Field("status", Kind::Text, "status"),
-    Field("total_return_lines", Kind::Integer, "total_return_line_items"),
-    Field("decline_reason", Kind::Text, "decline.reason"),
-    Field("decline_note", Kind::Text, "decline.note"),
+const RETURN_FIELDS: &[JsonField] = &[
+    JsonField("name", FieldKind::Text, "name"),
+    JsonField("status", FieldKind::Text, "status"),
+    JsonField("total_return_lines", FieldKind::Integer, "total_return_line_items"),
+    JsonField("decline_reason", FieldKind::Text, "decline.reason"),
+    JsonField("decline_note", FieldKind::Text, "decline.note"),
 ];
 
-const LINE: &[Field] = &[
-    Field("return_line_id", Kind::Id, "id"),
-    Field("line_id", Kind::Id, "fulfillment_line_item.line_item.id"),
-    Field("quantity", Kind::Integer, "quantity"),
-    Field("reason", Kind::Text, "return_reason"),
-    Field("note", Kind::Text, "return_reason_note"),
+const LINE_FIELDS: &[JsonField] = &[
+    JsonField("return_line_id", FieldKind::Id, "id"),
+    JsonField("line_id", FieldKind::Id, "fulfillment_line_item.line_item.id"),
+    JsonField("quantity", FieldKind::Integer, "quantity"),
+    JsonField("reason", FieldKind::Text, "return_reason"),
+    JsonField("note", FieldKind::Text, "return_reason_note"),
 ];
 
-/// Every `returns/…` topic.
-pub struct Returns;
+/// Handles a return. Topics: `returns/*`. Writes `returns` with `return_lines`.
+pub struct ReturnHandler;
 
-impl Handler for Returns {
-    fn plan(&self, event: &Event<'_>) -> Result<Done, Trouble> {
-        let body = parse(event.body)?;
-        let id = ["id", "admin_graphql_api_id"].iter().find_map(|field| body.get(*field).and_then(fields::id));
+impl Handler for ReturnHandler {
+    fn plan(&self, event: &Event<'_>) -> Result<Plan, HandlerError> {
+        let body = read_body(event)?;
+        let id =
+            ["id", "admin_graphql_api_id"].iter().find_map(|field| body.get(*field).and_then(fields::parse_entity_id));
         let Some(id) = id else {
-            return Ok(Done::note(format!("stored only: this {} names no return by its id", event.topic)));
+            return Ok(Plan::note_only(format!("stored only: {} has no return with an id", event.topic())));
         };
-        let mut columns = fields::stated(&body, RETURN)?;
-        let order = body.get("order").and_then(|order| order.get("id")).and_then(fields::id);
-        let order = order.or_else(|| body.get("order_id").and_then(fields::id));
+        let mut columns = fields::read_stated_columns(&body, RETURN_FIELDS)?;
+        let order = body.get("order").and_then(|order| order.get("id")).and_then(fields::parse_entity_id);
+        let order = order.or_else(|| body.get("order_id").and_then(fields::parse_entity_id));
         columns.extend(order.map(|order| ("order_id", order.into())));
-        columns.push(("last_topic", event.topic.into()));
-        columns.push(("changed_at", clock::text(event.sent_at()).into()));
-        let mut row = fact(event, RETURNS, vec![id.into()], columns);
-        row.lists.extend(list("return_lines", body.get("return_line_items"), LINE, false)?);
-        let subjects =
-            [Some(Subject::new("return", id)), order.map(|order| Subject::new("order", order)), order_of(&body)];
-        Ok(Done {
+        columns.push(("last_topic", event.topic().into()));
+        columns.push(("changed_at", clock::format_timestamp(event.sent_at()).into()));
+        let mut row = build_row(event, RETURNS, vec![id.into()], columns);
+        row.lists.extend(build_list("return_lines", body.get("return_line_items"), LINE_FIELDS, false)?);
+        let subjects = [
+            Some(Subject::new("return", id)),
+            order.map(|order| Subject::new("order", order)),
+            find_order_subject(&body),
+        ];
+        Ok(Plan {
             changes: vec![Change::Row(row)],
             subjects: subjects.into_iter().flatten().collect(),
-            ..Done::default()
+            ..Plan::default()
         })
     }
 }

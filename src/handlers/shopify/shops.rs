@@ -1,45 +1,51 @@
-//! `shop/update` and `app/uninstalled` → `shops`.
+//! Shops.
 
-use super::fact;
+use crate::changes::Change;
+use crate::changes::catalogue::SHOPS;
+use crate::changes::rows::CellValue;
 use crate::clock;
-use crate::handlers::fields::{self, Field, Kind};
-use crate::handlers::json::{parse, time};
-use crate::handlers::{Done, Event, Handler, Trouble};
-use crate::store::changes::{Change, Subject};
-use crate::store::projection::Cell;
-use crate::store::tables::SHOPS;
+use crate::event::Subject;
+use crate::handlers::fields::{FieldKind, JsonField};
+use crate::handlers::json::{read_text, read_time};
+use crate::handlers::shopify::body_shapes::read_body;
+use crate::handlers::shopify::build_row;
+use crate::handlers::{Event, Handler, HandlerError, Plan, fields};
 
-const SHOP: &[Field] = &[
-    Field("shop_id", Kind::Id, "id"),
-    Field("name", Kind::Text, "name"),
-    Field("email", Kind::Text, "email"),
-    Field("currency", Kind::Text, "currency"),
-    Field("timezone", Kind::Text, "iana_timezone"),
-    Field("plan_name", Kind::Text, "plan_display_name"),
-    Field("country_code", Kind::Text, "country_code"),
-    Field("primary_location_id", Kind::Id, "primary_location_id"),
-    Field("updated_at", Kind::Time, "updated_at"),
+const SHOP_FIELDS: &[JsonField] = &[
+    JsonField("shop_id", FieldKind::Id, "id"),
+    JsonField("name", FieldKind::Text, "name"),
+    JsonField("email", FieldKind::Text, "email"),
+    JsonField("currency", FieldKind::Text, "currency"),
+    JsonField("timezone", FieldKind::Text, "iana_timezone"),
+    JsonField("plan_name", FieldKind::Text, "plan_display_name"),
+    JsonField("country_code", FieldKind::Text, "country_code"),
+    JsonField("primary_location_id", FieldKind::Id, "primary_location_id"),
+    JsonField("updated_at", FieldKind::Time, "updated_at"),
 ];
 
-/// Both topics carry the shop.
-pub struct Shops;
+/// Handles a shop. Topics: `shop/update`, `app/uninstalled`. Writes `shops`. Both bodies are the shop.
+pub struct ShopHandler;
 
-impl Handler for Shops {
-    fn plan(&self, event: &Event<'_>) -> Result<Done, Trouble> {
-        let body = parse(event.body)?;
-        let mut row = fact(event, SHOPS, Vec::new(), fields::stated(&body, SHOP)?);
-        if let Some(updated) = time(&body, "updated_at") {
-            row.version = event.version(Some(&updated));
+impl Handler for ShopHandler {
+    fn plan(&self, event: &Event<'_>) -> Result<Plan, HandlerError> {
+        let body = read_body(event)?;
+        if read_text(&body, "myshopify_domain").is_some_and(|domain| !domain.eq_ignore_ascii_case(event.shop_domain()))
+        {
+            return Ok(Plan::note_only("stored only: the body and the unsigned header name different shops"));
         }
-        let mut done = Done { subjects: vec![Subject::new("shop", event.shop_domain)], ..Done::default() };
-        if event.topic == "app/uninstalled" {
-            row.columns.push(("uninstalled_at", clock::text(event.sent_at()).into()));
-            done.note = Some("the app was taken out of this shop: Shopify sends no more events of it".to_owned());
+        let mut row = build_row(event, SHOPS, Vec::new(), fields::read_stated_columns(&body, SHOP_FIELDS)?);
+        if let Some(updated_at) = read_time(&body, "updated_at") {
+            row.row_version = event.row_version(Some(&updated_at));
+        }
+        let mut plan = Plan { subjects: vec![Subject::new("shop", event.shop_domain())], ..Plan::default() };
+        if event.topic() == "app/uninstalled" {
+            row.columns.push(("uninstalled_at", clock::format_timestamp(event.sent_at()).into()));
+            plan.note = Some("the shop uninstalled the app: Shopify sends no more events of this shop".to_owned());
         } else {
-            // Shopify sends nothing of a shop that took the app out: it is installed again.
-            row.columns.push(("uninstalled_at", Cell::Null));
+            // Shopify sends no events of a shop without the app, so the app is installed again.
+            row.columns.push(("uninstalled_at", CellValue::Null));
         }
-        done.changes.push(Change::Row(row));
-        Ok(done)
+        plan.changes.push(Change::Row(row));
+        Ok(plan)
     }
 }

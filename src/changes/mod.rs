@@ -1,0 +1,32 @@
+//! Changes that a handler asks for. The store writes them when the event completes; handlers know nothing of SQL.
+
+pub mod audit;
+pub mod catalogue;
+pub mod privacy;
+pub mod rows;
+
+use crate::changes::audit::AuditEntry;
+use crate::changes::privacy::NewDataRequest;
+use crate::changes::rows::{FactChange, RowChange};
+use crate::edi::fault::EdiFault;
+use crate::edi::outbound_document::OutboundDocument;
+use crate::edi::purchase_order::PurchaseOrder;
+
+/// One write that a handler asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Change {
+    /// The columns that the event states of an entity.
+    Row(RowChange),
+    /// A row that is added once, such as a scan.
+    Fact(FactChange),
+    /// A row of the audit trail.
+    AuditEntry(Box<AuditEntry>),
+    /// A purchase order or a change to one, and its position in the file: 1, 2, 3 …
+    PurchaseOrder(i64, Box<PurchaseOrder>),
+    /// A document to send to a trading partner.
+    SendDocument(OutboundDocument),
+    /// Faults of an EDI file, each with the position of its document; 0 is the file itself.
+    EdiFaults(Vec<(i64, EdiFault)>),
+    /// A request for the data of a customer.
+    DataRequest(NewDataRequest),
+}

@@ -1,0 +1,271 @@
+//! HTTPS client for the daemon of this machine, used by `send`, `setup`, `doctor` and `config check`.
+//!
+//! The client signs a request as the provider would, connects to the configured address, and trusts this machine's own
+//! certificate and no other.
+
+use crate::cli::samples;
+use crate::config::Config;
+use crate::event::Source;
+use crate::providers::{easypost, shopify, test_mark};
+use crate::secret::Secret;
+use crate::tls::certificates;
+use anyhow::{Context, bail};
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper::{Request, StatusCode, header};
+use hyper_util::rt::TokioIo;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, SignatureScheme};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+
+/// Longest wait for an answer. The daemon answers within `server.answer_timeout`; after this time it hangs.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+/// Most bytes of an answer that are read.
+const ANSWER_BYTES_MAX: usize = 64 << 10;
+
+/// Request that a provider would send. `None` is a default: the usual topic, a made-up body, a new id, the first shop.
+#[derive(Debug, Default)]
+pub(crate) struct TestRequest {
+    pub(crate) topic: Option<String>,
+    pub(crate) body: Option<Vec<u8>>,
+    pub(crate) id: Option<String>,
+    pub(crate) shop: Option<String>,
+    /// False marks the request as a test event.
+    pub(crate) is_real: bool,
+}
+
+/// Signs a request with the first secret of `source`, sends it, and returns the status and body of the answer.
+pub(crate) async fn send_test_request(
+    config: &Config,
+    to: SocketAddr,
+    source: Source,
+    request: TestRequest,
+) -> anyhow::Result<(StatusCode, String)> {
+    let request = build_signed_request(config, source, &request)?;
+    tokio::time::timeout(ANSWER_TIMEOUT, send_request(config, to, request))
+        .await
+        .with_context(|| format!("{to} did not answer within {} s", ANSWER_TIMEOUT.as_secs()))?
+}
+
+fn build_signed_request(
+    config: &Config,
+    source: Source,
+    test_request: &TestRequest,
+) -> anyhow::Result<Request<Full<Bytes>>> {
+    let is_real = test_request.is_real;
+    // From the system's random source: two processes that start at the same moment must not use one id.
+    let id = match &test_request.id {
+        Some(id) => id.clone(),
+        None => crate::config::dev::generate_random_hex()?[..32].to_owned(),
+    };
+    let post = |path: &str| {
+        Request::post(path).header(header::HOST, "localhost").header(header::CONTENT_TYPE, "application/json")
+    };
+    let (request, mark, body) = match source {
+        Source::Shopify => {
+            let shop = match &test_request.shop {
+                Some(domain) => config.shopify.iter().find(|shop| &shop.domain == domain),
+                None => config.shopify.first(),
+            };
+            let shop = shop.with_context(|| format!("{} has no such [[shopify.shops]]", config.path.display()))?;
+            let topic = test_request.topic.as_deref().unwrap_or("orders/create");
+            let domain = shop.domain.as_str();
+            let fields = [("shop_domain", domain), ("myshopify_domain", domain)];
+            let body = fill_sample(test_request, source, topic, &fields, FieldUse::IfPresent)?;
+            let secret = first_secret(&shop.secrets)?;
+            let request = post(&format!("/api/webhooks/shopify/{topic}"))
+                .header("x-shopify-topic", topic)
+                .header("x-shopify-shop-domain", domain)
+                .header("x-shopify-webhook-id", id)
+                .header("x-shopify-hmac-sha256", shopify::sign_shopify_body(secret, &body));
+            (request, test_mark::sign_test_mark(secret, &body), body)
+        }
+        Source::EasyPost => {
+            let easypost = config.easypost.as_ref().with_context(|| format_missing_section(config, "easypost"))?;
+            let id = format!("evt_{id}");
+            let topic = test_request.topic.as_deref().unwrap_or("tracker.updated");
+            let fields = [("id", id.as_str()), ("description", topic)];
+            let body = fill_sample(test_request, source, topic, &fields, FieldUse::Always)?;
+            let secret = first_secret(&easypost.secrets)?;
+            let request =
+                post("/api/webhooks/easypost").header("x-hmac-signature", easypost::sign_easypost_body(secret, &body));
+            (request, easypost::sign_easypost_test_mark(secret, &body), body)
+        }
+        Source::Sps => {
+            let sps = config
+                .sps
+                .as_ref()
+                .filter(|sps| !sps.secrets.is_empty())
+                .with_context(|| format_missing_section(config, "sps"))?;
+            let token = build_bearer_header(first_secret(&sps.secrets)?)?;
+            return Ok(post("/api/sps/poll").header(header::AUTHORIZATION, token).body(Full::default())?);
+        }
+        Source::Keycloak => {
+            let keycloak = config.keycloak.as_ref().with_context(|| format_missing_section(config, "keycloak"))?;
+            let topic = test_request.topic.as_deref().unwrap_or("access.LOGIN");
+            let fields = [("uid", id.as_str()), ("type", topic)];
+            let body = fill_sample(test_request, source, topic, &fields, FieldUse::Always)?;
+            let secret = first_secret(&keycloak.secrets)?;
+            let request = post("/api/keycloak/events").header(header::AUTHORIZATION, build_bearer_header(secret)?);
+            (request, test_mark::sign_test_mark(secret, &body), body)
+        }
+    };
+    let request = if is_real { request } else { request.header(test_mark::TEST_MARK_HEADER, mark) };
+    Ok(request.body(Full::new(Bytes::from(body)))?)
+}
+
+/// Which fields of a made-up body get a value.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum FieldUse {
+    Always,
+    /// Only those that the topic's body has.
+    IfPresent,
+}
+
+/// Returns the given body, or else the made-up body of the topic with these fields.
+fn fill_sample(
+    test_request: &TestRequest,
+    source: Source,
+    topic: &str,
+    fields: &[(&str, &str)],
+    field_use: FieldUse,
+) -> anyhow::Result<Vec<u8>> {
+    if let Some(body) = &test_request.body {
+        return Ok(body.clone());
+    }
+    let mut sample = samples::find_sample_body(source, topic)?;
+    for (field, value) in fields {
+        if field_use == FieldUse::Always || sample.get(field).is_some() {
+            sample[field] = (*value).into();
+        }
+    }
+    Ok(serde_json::to_vec(&sample)?)
+}
+
+fn first_secret(secrets: &[Secret]) -> anyhow::Result<&Secret> {
+    secrets.first().context("no secret is configured for this source")
+}
+
+fn build_bearer_header(secret: &Secret) -> anyhow::Result<header::HeaderValue> {
+    let token = [b"Bearer ", secret.expose()].concat();
+    let mut value = header::HeaderValue::from_bytes(&token)
+        .context("the secret has a character that an HTTP header cannot hold: use printable ASCII")?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+fn format_missing_section(config: &Config, section: &str) -> String {
+    format!("{} has no [{section}]", config.path.display())
+}
+
+/// Checks that the daemon stored a test event as one.
+///
+/// # Errors
+/// The daemon stored a real event.
+pub(crate) fn check_test_answer(answer: &str) -> anyhow::Result<()> {
+    let answer: serde_json::Value = serde_json::from_str(answer).unwrap_or_default();
+    if answer["test"] != true {
+        bail!(
+            "the daemon stored event {} as a real event, because it does not know test events: restart it with this \
+             version of novex-ingest",
+            answer["event_id"]
+        );
+    }
+    Ok(())
+}
+
+/// Returns the address at which this machine reaches its own listener: loopback if it listens on all addresses.
+pub(crate) fn to_local_address(listen: SocketAddr) -> SocketAddr {
+    let ip = match listen.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    SocketAddr::new(ip, listen.port())
+}
+
+/// Sends a request to the daemon and returns the status and body of the answer. The caller limits the time.
+pub(crate) async fn send_request(
+    config: &Config,
+    to: SocketAddr,
+    request: Request<Full<Bytes>>,
+) -> anyhow::Result<(StatusCode, String)> {
+    let chain = certificates::read_certificate_chain(&certificates::locate_certificate_files(&config.tls).certificate)?;
+    let Some(expected) = chain.into_iter().next() else { bail!("the certificate file is empty") };
+    let verifier = PinnedCertificateVerifier { expected, provider: certificates::build_crypto_provider() };
+    let mut client = ClientConfig::builder_with_provider(Arc::new(certificates::build_crypto_provider()))
+        .with_safe_default_protocol_versions()?
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(verifier))
+        .with_no_client_auth();
+    client.alpn_protocols = vec![b"http/1.1".to_vec()];
+    let tcp = TcpStream::connect(to)
+        .await
+        .with_context(|| format!("nobody listens on {to}; is the daemon running? `systemctl status novex-ingest`"))?;
+    let stream = TlsConnector::from(Arc::new(client)).connect(ServerName::try_from("localhost")?, tcp).await;
+    let stream = stream.with_context(|| {
+        format!("{to} does not present this machine's certificate; does another program use the port? `ss -ltnp`")
+    })?;
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+    tokio::spawn(connection);
+    let response = sender.send_request(request).await?;
+    let status = response.status();
+    let body = http_body_util::Limited::new(response.into_body(), ANSWER_BYTES_MAX)
+        .collect()
+        .await
+        .map_err(|error| anyhow::anyhow!("{to} broke off its answer: {error}"))?;
+    Ok((status, String::from_utf8_lossy(&body.to_bytes()).into_owned()))
+}
+
+/// Accepts this machine's own certificate and no other. The client connects to loopback, where no name would match, and
+/// the certificate may be self-signed.
+#[derive(Debug)]
+struct PinnedCertificateVerifier {
+    expected: CertificateDer<'static>,
+    provider: CryptoProvider,
+}
+
+impl ServerCertVerifier for PinnedCertificateVerifier {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        if *end_entity == self.expected {
+            Ok(ServerCertVerified::assertion())
+        } else {
+            Err(CertificateError::ApplicationVerificationFailure.into())
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls12_signature(message, cert, dss, &self.provider.signature_verification_algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls13_signature(message, cert, dss, &self.provider.signature_verification_algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.provider.signature_verification_algorithms.supported_schemes()
+    }
+}

@@ -1,0 +1,114 @@
+//! Checks of backups: the directory of the nightly ones, and the newest backup.
+
+use crate::cli::backup_target::describe_file_in_place;
+use crate::cli::doctor::Findings;
+use crate::cli::doctor::units::{BACKUP_SERVICE, is_packaged, query_systemctl};
+use crate::cli::output::format_duration;
+use crate::config::Config;
+use crate::files::parent_directory;
+use crate::store::db::backup;
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+/// Greatest age of the newest backup. The timer makes one each night.
+const BACKUP_AGE_SECONDS_MAX: u64 = 2 * 86_400;
+
+pub(crate) fn check_backups(config: &Config, first_event_id: Option<i64>, findings: &mut Findings) {
+    let directory = find_nightly_directory(config);
+    if !check_nightly_directory(config, &directory, findings) {
+        return;
+    }
+    let shown = directory.display();
+    let make_one = format!("`novex-ingest backup {shown}/`");
+    let fix = if is_packaged(config) {
+        format!("`systemctl enable --now novex-ingest-backup.timer`; now: {make_one}. Keep copies on another disk too.")
+    } else {
+        format!("{make_one}. Keep copies on another disk too.")
+    };
+    let modified_at = |path: &PathBuf| fs::metadata(path).and_then(|data| data.modified()).ok();
+    let backups = backup::list_backups_in(&directory).into_iter();
+    let Some((at, path)) = backups.filter_map(|path| Some((modified_at(&path)?, path))).max() else {
+        return findings.add_warning("backup", format!("there is none in {shown}"), fix);
+    };
+    // `backup` verified the copy. Verifying it again takes as long as reading it: `restore --check`.
+    if let Err(error) = backup::check_backup_header(&path) {
+        let message = format!("the newest backup cannot be restored: {error}");
+        return findings.add_failure("backup", message, format!("Make another one: {make_one}"));
+    }
+    if let (Some(last), Some(first)) = (backup::read_last_event_id(&path), first_event_id)
+        && first > last + backup::EVENT_ID_GAP / 2
+    {
+        findings.add_warning(
+            "database",
+            "the daemon found no database and created a new one; older events are only in the backups",
+            format!("If the old one was lost: stop the service, then `novex-ingest restore {}`", path.display()),
+        );
+    }
+    let age = at.elapsed().map_or(0, |age| age.as_secs());
+    let message = format!("the newest in {shown} is {} old", format_duration(age));
+    if age > BACKUP_AGE_SECONDS_MAX {
+        findings.add_warning("backup", message, fix);
+    } else {
+        findings.add_passed("backup", message);
+    }
+}
+
+/// Returns the directory of the nightly backups: the target in the timer's unit, else the one beside the database.
+fn find_nightly_directory(config: &Config) -> PathBuf {
+    let default = parent_directory(&config.store.path).join("backups");
+    if !is_packaged(config) {
+        return default;
+    }
+    let command = query_systemctl(&["show", "--property=ExecStart", "--value", BACKUP_SERVICE]);
+    parse_backup_target(&command).unwrap_or(default)
+}
+
+/// Returns the target in systemd's form of a command: `{ path=… ; argv[]=/usr/bin/novex-ingest backup /mnt/usb … }`.
+fn parse_backup_target(command: &str) -> Option<PathBuf> {
+    let arguments = command.split("argv[]=").nth(1)?.split(" ; ").next()?;
+    let mut words = arguments.split_whitespace().skip_while(|word| *word != "backup").skip(1);
+    let target = words.find(|word| word.starts_with('/'))?;
+    Some(PathBuf::from(target.trim_end_matches('/')))
+}
+
+/// Reports a directory that the nightly backup cannot use. Returns false if it reported one.
+fn check_nightly_directory(config: &Config, directory: &Path, findings: &mut Findings) -> bool {
+    let Ok(data) = fs::metadata(directory) else { return true };
+    let shown = directory.display();
+    if !data.is_dir() {
+        let message = describe_file_in_place(directory);
+        let (fact, _) = message.split_once(": no backup").unwrap_or((&message, ""));
+        let fix = format!("`mv {shown} {shown}.db`: it may be a backup. Then `novex-ingest backup {shown}/`");
+        findings.add_failure("backup", format!("{fact}; every nightly backup fails"), fix);
+        return false;
+    }
+    let owner = fs::metadata(&config.store.path).map(|data| (data.uid(), data.gid()));
+    if let Ok((uid, gid)) = owner
+        && data.uid() == 0
+        && uid != 0
+    {
+        findings.add_failure(
+            "backup",
+            format!(
+                "{shown} belongs to root; every nightly backup fails, because the service's user cannot write there"
+            ),
+            format!("`chown {uid}:{gid} {shown}`"),
+        );
+    }
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn target_of_the_unit_is_parsed() {
+        let command = "{ path=/usr/bin/novex-ingest ; argv[]=/usr/bin/novex-ingest backup --keep 30 /mnt/usb/ ; \
+                       ignore_errors=no ; start_time=[n/a] }";
+        assert_eq!(parse_backup_target(command), Some(PathBuf::from("/mnt/usb")));
+        assert_eq!(parse_backup_target(""), None);
+        assert_eq!(parse_backup_target("{ path=/x ; argv[]=/x restore /y ; }"), None);
+    }
+}

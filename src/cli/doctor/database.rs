@@ -1,0 +1,310 @@
+//! Checks of the database: events, deliveries, polls, alerts, privacy deadlines and the write-ahead log.
+
+use crate::cli::doctor::findings::quote_word;
+use crate::cli::doctor::units::is_packaged;
+use crate::cli::doctor::{Findings, backups};
+use crate::cli::output::{format_bytes, format_count, format_duration};
+use crate::clock::{self, Clock};
+use crate::config::Config;
+use crate::files::with_suffix;
+use crate::store::db::diagnostics::{FailedDeliveries, StoreDiagnostics};
+use crate::store::db::reader::Reader;
+use crate::store::db::{backup, diagnostics, migrate};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Longest time that an event is due while a worker runs.
+const EVENT_OVERDUE_SECONDS: u64 = 900;
+/// Longest time from a redaction to its scrub, which needs hours unless a program has the file open.
+const SCRUB_OVERDUE_SECONDS: u64 = 86_400;
+/// A stopped redaction is reported in this many days before Shopify's time limit.
+const STOPPED_REQUEST_DAYS: u64 = 7;
+/// Time by which the clock may jump back unnoticed.
+const CLOCK_SKEW_SECONDS_MAX: u64 = 300;
+/// Size of the WAL at which a reader blocks it, as a multiple of `store.wal_bytes`.
+const WAL_SIZE_FACTOR_MAX: u64 = 8;
+
+pub(crate) fn check_database(config: &Config, findings: &mut Findings) {
+    let now = Clock::system().now();
+    let diagnostics = Reader::open(&config.store.path, 1)
+        .and_then(|reader| reader.read(|connection| diagnostics::read_diagnostics(connection, now)));
+    let mut first_event_id = None;
+    match diagnostics {
+        Ok(diagnostics) => {
+            first_event_id = diagnostics.first_event_id;
+            check_events(config, &diagnostics, findings);
+            check_deliveries(config, &diagnostics, findings);
+            check_polls(config, &diagnostics, findings);
+            check_alerts(&diagnostics, findings);
+            check_privacy_deadlines(&diagnostics, findings);
+        }
+        Err(error) => {
+            let newest = backup::list_backups(&config.store.path).into_iter().max();
+            let fix = match newest {
+                Some(file) => {
+                    let file = file.display();
+                    format!(
+                        "Follow the message; if the file is damaged, restore a backup: `novex-ingest restore {file}`"
+                    )
+                }
+                None => "Follow the message.".to_owned(),
+            };
+            findings.add_failure("database", error.to_string(), fix);
+        }
+    }
+    check_wal(config, findings);
+    backups::check_backups(config, first_event_id, findings);
+}
+
+/// Returns the seconds from a stored time until now, or None for a time in the future.
+fn parse_age_seconds(text: &str) -> Option<u64> {
+    let (then, now) = (clock::parse_timestamp(text).ok()?, Clock::system().now());
+    (then <= now).then(|| clock::duration_between(then, now).as_secs())
+}
+
+fn check_events(config: &Config, diagnostics: &StoreDiagnostics, findings: &mut Findings) {
+    if diagnostics.schema_version < migrate::SCHEMA_VERSION {
+        findings.add_warning(
+            "database",
+            format!(
+                "its schema is {}; this version writes schema {}",
+                diagnostics.schema_version,
+                migrate::SCHEMA_VERSION
+            ),
+            format!("{}: it makes a copy of the database and upgrades it", describe_start(config)),
+        );
+    } else {
+        findings.add_passed("database", format!("schema {}", diagnostics.schema_version));
+    }
+    check_clock_against_events(diagnostics, findings);
+    if diagnostics.expired_leases > 0 {
+        findings.add_failure(
+            "queue",
+            format!(
+                "{} for a worker that is gone",
+                format_count(diagnostics.expired_leases, "event waits", "events wait")
+            ),
+            format!("{}, which recovers them within a second", describe_start(config)),
+        );
+    }
+    match diagnostics.oldest_due_at.as_deref().and_then(parse_age_seconds) {
+        Some(seconds) if seconds > EVENT_OVERDUE_SECONDS => findings.add_failure(
+            "queue",
+            format!("an event has been due for {}", format_duration(seconds)),
+            format!("Start a worker: {}, or `novex-ingest work --once`", describe_start(config)),
+        ),
+        _ => findings.add_passed("queue", "no event is overdue"),
+    }
+    if diagnostics.test_events > 0 {
+        let stored = format_count(diagnostics.test_events, "test event is stored", "test events are stored");
+        findings.add_passed("events", format!("{stored}; `novex-ingest events remove-tests` removes them"));
+    }
+    if diagnostics.failed_events > 0 {
+        let last = diagnostics.last_failure.as_deref().unwrap_or_default();
+        let failed = format_count(diagnostics.failed_events, "event", "events");
+        findings.add_warning(
+            "events",
+            format!("{failed} failed for good; the last one is event {last}"),
+            "`novex-ingest events list --status failed`; fix the cause; then `novex-ingest events retry --status failed`; \
+             or, if no retry is needed: `novex-ingest events dismiss --status failed --reason TEXT`",
+        );
+    }
+}
+
+/// Events are stored in order, so an event from the future shows that the clock was set back.
+fn check_clock_against_events(diagnostics: &StoreDiagnostics, findings: &mut Findings) {
+    let Some(newest) = &diagnostics.newest_received_at else { return };
+    let now = Clock::system().now();
+    let is_in_future = clock::parse_timestamp(newest).is_ok_and(|newest_at| {
+        newest_at > now && clock::duration_between(now, newest_at).as_secs() > CLOCK_SKEW_SECONDS_MAX
+    });
+    if is_in_future {
+        findings.add_failure(
+            "clock",
+            format!("the newest event is of {newest}, in the future: the clock was set back, and due events wait"),
+            "Check the clock of this machine: `timedatectl`",
+        );
+    }
+}
+
+fn check_deliveries(config: &Config, diagnostics: &StoreDiagnostics, findings: &mut Findings) {
+    let is_configured = |name: &String| config.destinations.iter().any(|settings| settings.name == *name);
+    let (configured, removed): (Vec<_>, Vec<_>) =
+        diagnostics.failed_deliveries.iter().partition(|failed| is_configured(&failed.destination));
+    for FailedDeliveries { destination, count, event_ids } in configured {
+        let ids: Vec<String> = event_ids.iter().map(i64::to_string).collect();
+        let quoted = quote_word(destination);
+        findings.add_warning(
+            "destinations",
+            format!("{} to {destination} failed for good", format_count(*count, "delivery", "deliveries")),
+            format!(
+                "`novex-ingest destinations show {quoted}`; fix the cause; then `novex-ingest events retry {}`; or, if no \
+                 retry is needed: `novex-ingest events dismiss --destination {quoted} --reason TEXT`",
+                ids.join(" ")
+            ),
+        );
+    }
+    for destination in diagnostics.paused_destinations.iter().filter(|name| is_configured(name)) {
+        findings.add_warning(
+            "destinations",
+            format!("{destination} is paused by an operator; its deliveries stay queued"),
+            format!("`novex-ingest destinations resume {}`", quote_word(destination)),
+        );
+    }
+    for (destination, count) in diagnostics.waiting_deliveries.iter().filter(|(name, _)| !is_configured(name)) {
+        findings.add_warning(
+            "destinations",
+            format!(
+                "{} for destination {destination}, which is not in the configuration",
+                format_count(*count, "delivery waits", "deliveries wait")
+            ),
+            format!(
+                "Add it to [[destinations]] again; if it is gone for good: `novex-ingest destinations forget {}`",
+                quote_word(destination)
+            ),
+        );
+    }
+    for FailedDeliveries { destination, count, .. } in removed {
+        findings.add_info(
+            "destinations",
+            format!(
+                "{} to {destination} failed; it is not in the configuration any more",
+                format_count(*count, "delivery", "deliveries")
+            ),
+            format!("`novex-ingest destinations forget {}`", quote_word(destination)),
+        );
+    }
+}
+
+fn check_polls(config: &Config, diagnostics: &StoreDiagnostics, findings: &mut Findings) {
+    if let Some((event_id, file, error)) = &diagnostics.newest_unreadable_file {
+        let summary =
+            format!("{} could not be read", format_count(diagnostics.unreadable_files, "EDI file", "EDI files"));
+        findings.add_failure_with_summary(
+            "edi",
+            &summary,
+            format!("{summary}; the newest is {file} (event {event_id}): {error}"),
+            format!(
+                "`novex-ingest sps list --attention`; ask the sender for the files again; then `novex-ingest events \
+                 dismiss {event_id} --reason TEXT`"
+            ),
+        );
+    }
+    for (source, error) in &diagnostics.failed_sources {
+        let is_configured = config.sps.iter().flat_map(|sps| &sps.sources).any(|settings| settings.name == *source);
+        if is_configured {
+            findings.add_failure(
+                "edi",
+                format!("the last poll of {source} failed: {error}; its files wait there"),
+                format!("`novex-ingest sps poll --source {}`", quote_word(source)),
+            );
+        } else {
+            findings.add_info(
+                "edi",
+                format!("the last poll of {source} failed; it is not in the configuration any more"),
+                format!("`novex-ingest sps forget {}`", quote_word(source)),
+            );
+        }
+    }
+}
+
+fn check_alerts(diagnostics: &StoreDiagnostics, findings: &mut Findings) {
+    if let Some(newest) = &diagnostics.newest_alert {
+        let others = match diagnostics.recent_alerts.saturating_sub(1) {
+            0 => String::new(),
+            count => format!("; and {}", format_count(count, "other alert", "other alerts")),
+        };
+        let message = format!("login alert of the last seven days: {newest}{others}");
+        findings.add_warning("alerts", message, "`novex-ingest audit alerts`; then look at the logins in Keycloak");
+    }
+}
+
+/// Returns the command that starts the daemon.
+fn describe_start(config: &Config) -> &'static str {
+    if is_packaged(config) { "`systemctl start novex-ingest`" } else { "`novex-ingest serve`" }
+}
+
+/// Checks the deadlines that the law sets.
+fn check_privacy_deadlines(diagnostics: &StoreDiagnostics, findings: &mut Findings) {
+    if let Some((id, due)) = &diagnostics.next_data_request {
+        let fix = format!(
+            "`novex-ingest privacy export {id}`; once the shop's owner has it: `novex-ingest privacy done {id}`"
+        );
+        if clock::parse_timestamp(due).is_ok_and(|due| due < Clock::system().now()) {
+            let message = format!("a customer's request for their data is overdue: it was due by {due}");
+            findings.add_failure("privacy", message, fix);
+        } else {
+            findings.add_warning("privacy", format!("a customer's request for their data is due by {due}"), fix);
+        }
+    }
+    check_destructive_requests(diagnostics, findings);
+    if let Some(at) = &diagnostics.oldest_unscrubbed_at
+        && parse_age_seconds(at).is_some_and(|age| age > SCRUB_OVERDUE_SECONDS)
+    {
+        findings.add_warning(
+            "privacy",
+            format!("data redacted at {at} may still be in free pages of the database file"),
+            "`novex-ingest privacy scrub`, with no sqlite3 shell open",
+        );
+    }
+}
+
+fn check_destructive_requests(diagnostics: &StoreDiagnostics, findings: &mut Findings) {
+    if let (count @ 1.., Some(due)) = &diagnostics.waiting_redactions {
+        let waits = format_count(*count, "redaction waits", "redactions wait");
+        findings.add_info("privacy", format!("{waits}; the first is worked at {due}"), "`novex-ingest privacy list`");
+    }
+    for (event, topic, state, deadline) in &diagnostics.undecided_requests {
+        let fix = format!(
+            "`novex-ingest events show {event}`; if the request is true: `novex-ingest privacy run {event}`; if not: \
+             `novex-ingest privacy stop {event} --reason TEXT`"
+        );
+        let days_left = deadline.as_deref().and_then(|text| clock::parse_timestamp(text).ok()).map(|deadline| {
+            let now = Clock::system().now();
+            (deadline >= now).then(|| clock::duration_between(now, deadline).as_secs() / 86_400)
+        });
+        let limit = deadline.as_deref().map_or(String::new(), |at| format!("; Shopify's time limit is {at}"));
+        let message = format!("event {event} ({topic}) was {state}{limit}");
+        match days_left {
+            Some(None) => findings.add_failure("privacy", message, fix),
+            Some(Some(days)) if state == "stopped" && days > STOPPED_REQUEST_DAYS => {}
+            _ => findings.add_warning("privacy", message, fix),
+        }
+    }
+}
+
+fn check_wal(config: &Config, findings: &mut Findings) {
+    let Ok(size) = fs::metadata(with_suffix(&config.store.path, "-wal")).map(|data| data.len()) else { return };
+    if size < config.store.wal_bytes * WAL_SIZE_FACTOR_MAX {
+        return findings.add_passed("wal", format_bytes(size));
+    }
+    let processes = find_database_processes(&config.store.path);
+    let processes =
+        if processes.is_empty() { "no process that this user can see".to_owned() } else { processes.join(", ") };
+    findings.add_failure(
+        "wal",
+        format!(
+            "the write-ahead log has {} and cannot shrink; the database is open in: {processes}",
+            format_bytes(size)
+        ),
+        "Close the program that reads the database, usually a sqlite3 shell with an open transaction. The log then \
+         shrinks by itself.",
+    );
+}
+
+/// Returns the other processes that have the file open. Only root sees all of them.
+fn find_database_processes(database: &Path) -> Vec<String> {
+    let Ok(database) = fs::canonicalize(database) else { return Vec::new() };
+    let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let pids = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    pids.filter(|pid| *pid != std::process::id())
+        .filter(|pid| {
+            let open = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
+            open.filter_map(|entry| fs::read_link(entry.path()).ok()).any(|target: PathBuf| target == database)
+        })
+        .map(|pid| {
+            let name = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+            format!("{} ({pid})", name.trim())
+        })
+        .collect()
+}

@@ -1,0 +1,249 @@
+//! Findings of the checks: their states, their order, their summary and their output.
+
+use crate::cli::output::{format_count, print_line, replace_control_chars, shorten_text};
+use serde_json::json;
+use std::fmt::Write;
+
+/// Most characters of one problem in the summary.
+const SUMMARY_CHARS_MAX: usize = 110;
+/// Most problems that the summary names.
+const PROBLEMS_NAMED_MAX: usize = 3;
+
+/// Result of one check, the most urgent first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum FindingState {
+    /// It does not work.
+    Failed,
+    /// It works now, but not as it should, or not for long.
+    Warning,
+    /// It works; the operator can end what is left of an earlier configuration.
+    Info,
+    Passed,
+}
+
+impl FindingState {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Failed => "failed",
+            Self::Warning => "warning",
+            Self::Info => "info",
+            Self::Passed => "ok",
+        }
+    }
+}
+
+/// One result of one check.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Finding {
+    check: &'static str,
+    state: FindingState,
+    message: String,
+    /// Short form of the message for the summary.
+    summary: String,
+    /// The operator's next step; empty for a check that passed. Its commands are in backticks.
+    fix: String,
+}
+
+/// All findings.
+#[derive(Debug)]
+pub(crate) struct Findings {
+    list: Vec<Finding>,
+    /// The program with the options that select this configuration: `novex-ingest --config FILE`.
+    program: String,
+}
+
+/// Returns a word of a command as a shell reads it.
+pub(crate) fn quote_word(word: &str) -> String {
+    let is_plain = |letter: char| letter.is_ascii_alphanumeric() || "/._-".contains(letter);
+    if !word.is_empty() && word.chars().all(is_plain) {
+        return word.to_owned();
+    }
+    format!("'{}'", word.replace('\'', "'\\''"))
+}
+
+impl Default for Findings {
+    fn default() -> Self {
+        Self::new("novex-ingest".to_owned())
+    }
+}
+
+impl Findings {
+    /// Creates an empty list. `program` replaces `novex-ingest` at the beginning of each command of a fix, so that the
+    /// command works as printed.
+    pub fn new(program: String) -> Self {
+        Self { list: Vec::new(), program }
+    }
+
+    pub fn add_passed(&mut self, check: &'static str, message: impl Into<String>) {
+        self.push(check, FindingState::Passed, message, "");
+    }
+
+    pub fn add_info(&mut self, check: &'static str, message: impl Into<String>, fix: impl Into<String>) {
+        self.push(check, FindingState::Info, message, fix);
+    }
+
+    pub fn add_warning(&mut self, check: &'static str, message: impl Into<String>, fix: impl Into<String>) {
+        self.push(check, FindingState::Warning, message, fix);
+    }
+
+    pub fn add_failure(&mut self, check: &'static str, message: impl Into<String>, fix: impl Into<String>) {
+        self.push(check, FindingState::Failed, message, fix);
+    }
+
+    /// Adds a failure whose message is too long for the summary.
+    pub fn add_failure_with_summary(
+        &mut self,
+        check: &'static str,
+        summary: impl Into<String>,
+        message: impl Into<String>,
+        fix: impl Into<String>,
+    ) {
+        self.push(check, FindingState::Failed, message, fix);
+        if let Some(last) = self.list.last_mut() {
+            last.summary = summary.into();
+        }
+    }
+
+    pub fn push(
+        &mut self,
+        check: &'static str,
+        state: FindingState,
+        message: impl Into<String>,
+        fix: impl Into<String>,
+    ) {
+        let message: String = message.into();
+        let first_line = message.lines().next().unwrap_or_default();
+        let summary = shorten_text(first_line, SUMMARY_CHARS_MAX);
+        let fix: String = fix.into();
+        let fix = ["`", "`sudo "].iter().fold(fix, |fix, start| {
+            fix.replace(&format!("{start}novex-ingest "), &format!("{start}{} ", self.program))
+        });
+        self.list.push(Finding { check, state, message, summary, fix });
+    }
+
+    /// Returns the number of findings so far.
+    pub fn count(&self) -> usize {
+        self.list.len()
+    }
+
+    /// Returns the number of failed checks.
+    pub fn count_failures(&self) -> usize {
+        self.list.iter().filter(|finding| finding.state == FindingState::Failed).count()
+    }
+
+    /// Returns one line about the whole: `1 problem: destination erp cannot be reached; 131 orders wait`.
+    pub fn summarize(&self) -> String {
+        let failures: Vec<&Finding> =
+            self.list.iter().filter(|finding| finding.state == FindingState::Failed).collect();
+        let warnings = self.list.iter().filter(|finding| finding.state == FindingState::Warning).count();
+        let warned = match warnings {
+            0 => String::new(),
+            count => format!("; {}", format_count(count, "warning", "warnings")),
+        };
+        if failures.is_empty() {
+            return format!("no problems{warned}");
+        }
+        let mut named: Vec<&str> = Vec::new();
+        for failure in &failures {
+            if !named.contains(&failure.summary.as_str()) {
+                named.push(&failure.summary);
+            }
+        }
+        let more = named.len().saturating_sub(PROBLEMS_NAMED_MAX);
+        named.truncate(PROBLEMS_NAMED_MAX);
+        let mut text = format!("{}: {}", format_count(failures.len(), "problem", "problems"), named.join("; "));
+        if more > 0 {
+            let _ = write!(text, "; and {more} more");
+        }
+        text + &warned
+    }
+
+    /// Returns the findings, problems first. Findings of one state keep the order of the checks.
+    fn sorted(&self) -> Vec<&Finding> {
+        let mut sorted: Vec<&Finding> = self.list.iter().collect();
+        sorted.sort_by_key(|finding| finding.state);
+        sorted
+    }
+
+    /// Prints the summary and the findings.
+    pub fn print(&self, as_json: bool) -> anyhow::Result<()> {
+        if as_json {
+            let checks: Vec<_> = self
+                .sorted()
+                .iter()
+                .map(|finding| {
+                    json!({
+                        "check": finding.check, "state": finding.state.as_str(), "message": finding.message,
+                        "fix": finding.fix
+                    })
+                })
+                .collect();
+            let (is_ok, summary) = (self.count_failures() == 0, self.summarize());
+            return Ok(print_line(&json!({"ok": is_ok, "summary": summary, "checks": checks}).to_string())?);
+        }
+        // A message can hold text of a partner or of a provider.
+        let print = |text: &str| print_line(&replace_control_chars(text));
+        print(&self.summarize())?;
+        print_line("")?;
+        for finding in self.sorted() {
+            for (index, line) in finding.message.lines().enumerate() {
+                let (state, check) = if index == 0 { (finding.state.as_str(), finding.check) } else { ("", "") };
+                print(&format!("{state:<7} {check:<14} {line}"))?;
+            }
+            if !finding.fix.is_empty() {
+                print(&format!("{:<7} {:<14} → {}", "", "", finding.fix))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_quoted_for_a_shell() {
+        assert_eq!(quote_word("/srv/x.toml"), "/srv/x.toml");
+        assert_eq!(quote_word("it's"), r"'it'\''s'");
+        assert_eq!(quote_word(""), "''");
+    }
+
+    #[test]
+    fn summary_is_one_line() {
+        let mut findings = Findings::default();
+        findings.add_passed("files", "fine");
+        assert_eq!(findings.summarize(), "no problems");
+        findings.add_warning("backup", "there is none", "make one");
+        assert_eq!(findings.summarize(), "no problems; 1 warning");
+        findings.add_failure_with_summary("network", "destination erp cannot be reached; 2 orders wait", "long", "x");
+        assert_eq!(findings.summarize(), "1 problem: destination erp cannot be reached; 2 orders wait; 1 warning");
+        for disk in ["one is full", "one is full", "two\nlines", "three"] {
+            findings.add_failure("disk", disk, "free space");
+        }
+        assert_eq!(
+            findings.summarize(),
+            "5 problems: destination erp cannot be reached; 2 orders wait; one is full; two; and 1 more; 1 warning"
+        );
+    }
+
+    #[test]
+    fn problems_come_first_and_commands_name_the_configuration() {
+        let mut findings = Findings::new("novex-ingest --config /srv/x.toml".to_owned());
+        findings.add_passed("one", "");
+        findings.add_warning(
+            "two",
+            "",
+            "run `novex-ingest doctor` or `sudo novex-ingest doctor`, see novex-ingest.service",
+        );
+        findings.add_info("three", "", "");
+        findings.add_failure("four", "", "");
+        let checks: Vec<&str> = findings.sorted().iter().map(|finding| finding.check).collect();
+        assert_eq!(checks, ["four", "two", "three", "one"]);
+        assert_eq!(
+            findings.list[1].fix,
+            "run `novex-ingest --config /srv/x.toml doctor` or `sudo novex-ingest --config /srv/x.toml doctor`, see \
+             novex-ingest.service"
+        );
+    }
+}

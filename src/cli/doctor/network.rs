@@ -1,0 +1,155 @@
+//! Checks of the hosts that this machine must reach: destinations, EDI sources and the certificate authority.
+//!
+//! No check here shows whether the providers reach this machine from outside.
+
+use crate::app::runtime;
+use crate::cli::doctor::Findings;
+use crate::config::Config;
+use crate::delivery::destinations::DestinationKind;
+use crate::store::db::reader::Reader;
+use crate::store::events::destinations;
+use crate::store::events::destinations::WaitingDeliveries;
+use crate::tls::TlsSettings;
+use crate::transfer::source::SourceLocation;
+use std::collections::BTreeMap;
+use std::io::ErrorKind;
+use std::time::Duration;
+use tokio::net::{TcpStream, lookup_host};
+use tokio::time::timeout;
+
+const NETWORK_TIMEOUT: Duration = Duration::from_secs(5);
+const FIREWALL_FIX: &str = "Check that it runs, and that the firewall lets this machine connect to it.";
+
+/// Part of novex-ingest that needs a host.
+struct HostUser {
+    name: String,
+    /// Consequence if the host cannot be reached.
+    consequence: String,
+}
+
+/// Hosts with their port, each with the parts that need it.
+#[derive(Default)]
+struct RequiredHosts(BTreeMap<(String, u16), Vec<HostUser>>);
+
+impl RequiredHosts {
+    /// Adds the host of a URL. The configuration has refused URLs that do not parse.
+    fn add_url(&mut self, url: &str, name: impl Into<String>, consequence: impl Into<String>) {
+        if let Ok(url) = reqwest::Url::parse(url)
+            && let (Some(host), Some(port)) = (url.host_str(), url.port_or_known_default())
+        {
+            let host = host.trim_matches(['[', ']']).to_owned();
+            let user = HostUser { name: name.into(), consequence: consequence.into() };
+            self.0.entry((host, port)).or_default().push(user);
+        }
+    }
+}
+
+/// Reason why a host cannot be reached, and the fix.
+struct ConnectError {
+    reason: String,
+    fix: String,
+}
+
+pub(crate) fn check_network(config: &Config, findings: &mut Findings) -> anyhow::Result<()> {
+    let waiting = read_waiting_deliveries(config);
+    let describe_waiting = |destination: &str| match waiting.get(destination) {
+        Some(waiting) if waiting.events > 0 => waiting.describe(),
+        _ => "new events will wait".to_owned(),
+    };
+    let hosts = collect_required_hosts(config, describe_waiting);
+    runtime::block_on(async {
+        if let TlsSettings::Acme(acme) = &config.tls {
+            check_public_names(&acme.names, findings).await;
+        }
+        for ((host, port), users) in &hosts.0 {
+            match connect_to_host(host, *port).await {
+                Ok(()) => {
+                    let names: Vec<&str> = users.iter().map(|user| user.name.as_str()).collect();
+                    findings.add_passed("network", format!("{} can be reached: {host}:{port}", names.join(" and ")));
+                }
+                Err(error) => {
+                    for HostUser { name, consequence } in users {
+                        let summary = format!("{name} cannot be reached; {consequence}");
+                        let message = format!("{name} cannot be reached: {}; {consequence}", error.reason);
+                        findings.add_failure_with_summary("network", summary, message, error.fix.as_str());
+                    }
+                }
+            }
+        }
+    })?;
+    Ok(())
+}
+
+/// Returns the queued deliveries of each destination; empty if the database cannot be read, which another check
+/// reports.
+fn read_waiting_deliveries(config: &Config) -> BTreeMap<String, WaitingDeliveries> {
+    let waiting = Reader::open(&config.store.path, 1).and_then(|reader| reader.read(destinations::list_waiting));
+    waiting.unwrap_or_default()
+}
+
+fn collect_required_hosts(config: &Config, describe_waiting: impl Fn(&str) -> String) -> RequiredHosts {
+    const FILES_WAIT: &str = "its files wait there";
+    let mut hosts = RequiredHosts::default();
+    for destination in &config.destinations {
+        if let DestinationKind::Http { url, .. } = &destination.kind {
+            hosts.add_url(url, format!("destination {}", destination.name), describe_waiting(&destination.name));
+        }
+    }
+    for source in config.sps.iter().flat_map(|sps| &sps.sources) {
+        let name = format!("EDI source {}", source.name);
+        match &source.location {
+            SourceLocation::SpsApi(api) => {
+                hosts.add_url(&api.url, name.clone(), FILES_WAIT);
+                hosts.add_url(&api.token_url, format!("the token server of {name}"), FILES_WAIT);
+            }
+            SourceLocation::Sftp(sftp) => {
+                hosts.add_url(&format!("sftp://{}:{}", sftp.host, sftp.port), name, FILES_WAIT);
+            }
+            SourceLocation::Local { .. } => {}
+        }
+    }
+    if let TlsSettings::Acme(acme) = &config.tls {
+        hosts.add_url(&acme.directory_url, "the certificate authority", "the certificate cannot be renewed");
+    }
+    hosts
+}
+
+/// Checks that the names of the certificate have an address.
+async fn check_public_names(names: &[String], findings: &mut Findings) {
+    for name in names {
+        let lookup = timeout(NETWORK_TIMEOUT, lookup_host((name.as_str(), 443))).await;
+        if !lookup.is_ok_and(|addresses| addresses.is_ok_and(|mut addresses| addresses.next().is_some())) {
+            findings.add_warning(
+                "network",
+                format!("{name} has no address in this machine's DNS"),
+                "Add it to the DNS of your domain: the authority and the providers find this machine by it.",
+            );
+        }
+    }
+}
+
+async fn connect_to_host(host: &str, port: u16) -> Result<(), ConnectError> {
+    let fail = |reason: String, fix: &str| Err(ConnectError { reason, fix: fix.to_owned() });
+    let addresses = match timeout(NETWORK_TIMEOUT, lookup_host((host, port))).await {
+        Ok(Ok(addresses)) => addresses.collect::<Vec<_>>(),
+        Ok(Err(error)) => {
+            return fail(
+                format!("{host} has no address ({error})"),
+                &format!("Check the name and DNS: `getent hosts {host}`"),
+            );
+        }
+        Err(_elapsed) => {
+            return fail(format!("DNS gave no address of {host} in time"), "Check DNS: /etc/resolv.conf");
+        }
+    };
+    match timeout(NETWORK_TIMEOUT, TcpStream::connect(addresses.as_slice())).await {
+        Ok(Ok(_)) => Ok(()),
+        Ok(Err(error)) if error.kind() == ErrorKind::ConnectionRefused => {
+            fail(format!("nobody answers at {host}:{port} (connection refused)"), FIREWALL_FIX)
+        }
+        Ok(Err(error)) => fail(format!("no connection to {host}:{port} ({error})"), FIREWALL_FIX),
+        Err(_elapsed) => {
+            fail(format!("{host}:{port} does not answer within {} s", NETWORK_TIMEOUT.as_secs()), FIREWALL_FIX)
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! `events show`: one event with its order, its rows, its state at each destination and its history; or its exact body.
+
+use crate::cli::GlobalArgs;
+use crate::cli::events::facts::{EventFacts, FactsReader};
+use crate::cli::events::parse_stored_headers;
+use crate::cli::filters::parse_number;
+use crate::cli::output;
+use crate::cli::output::{format_count, print_line, print_table, print_untrusted_line};
+use crate::config::SecretLoading;
+use crate::store::db::reader::Reader;
+use crate::store::erp::event_summary::EVENT_ROWS_MAX;
+use crate::store::events::history::HistoryEntry;
+use crate::store::events::records::{EventRecord, Payload};
+use crate::store::events::{destinations, history, records};
+use anyhow::Context;
+use clap::Args;
+use serde_json::{Value, json};
+use std::io::Write;
+
+#[derive(Debug, Args)]
+pub struct EventsShowArgs {
+    /// Id of the event
+    #[arg(value_parser = parse_number::<i64>)]
+    id: i64,
+    /// Write the exact bytes of the body to standard output, and nothing else
+    #[arg(long, conflicts_with = "json")]
+    body: bool,
+    /// Print one JSON document
+    #[arg(long)]
+    json: bool,
+}
+
+pub fn print_event(global: &GlobalArgs, args: &EventsShowArgs) -> anyhow::Result<()> {
+    let id = args.id;
+    let config = global.load_config(SecretLoading::Skip)?;
+    let shown = Reader::open(&config.store.path, 1)?.read(|connection| {
+        let Some(event) = records::find_event(connection, id)? else { return Ok(None) };
+        let facts = FactsReader::new(connection, &config)?.read_facts(connection, &event)?;
+        let history = history::list_history(connection, id)?;
+        let payload = records::read_payload(connection, id)?;
+        let deliveries = destinations::list_event_deliveries(connection, id)?;
+        Ok(Some((event, facts, history, payload, deliveries)))
+    })?;
+    let (event, facts, history, payload, deliveries) =
+        shown.with_context(|| format!("there is no event {id}; `novex-ingest events list` lists the newest"))?;
+    if args.body {
+        let payload = payload.with_context(|| format!("event {id} has no body any more: it was redacted or pruned"))?;
+        output::open_stdout().write_all(&payload.body)?;
+        return Ok(());
+    }
+    if args.json {
+        let mut document = serde_json::to_value(&event)?;
+        document["history"] = serde_json::to_value(&history)?;
+        document["deliveries"] = serde_json::to_value(&deliveries)?;
+        document["headers"] = payload.as_ref().map_or(Value::Null, |payload| parse_stored_headers(&payload.headers));
+        document["body_bytes"] = json!(payload.as_ref().map(|payload| payload.body.len()));
+        facts.add_to_document(&mut document);
+        print_line(&document.to_string())?;
+        return Ok(());
+    }
+    print_event_fields(event, &facts, payload.as_ref())?;
+    print_rows(&facts)?;
+    print_destinations(&facts)?;
+    print_line("")?;
+    print_history(history)?;
+    Ok(())
+}
+
+fn print_event_fields(event: EventRecord, facts: &EventFacts, payload: Option<&Payload>) -> std::io::Result<()> {
+    let id = event.identity.id;
+    let body = payload.map_or("none: it was redacted or pruned".to_owned(), |payload| {
+        let size = format_count(payload.body.len(), "byte", "bytes");
+        format!("{size} (`novex-ingest events show {id} --body`)")
+    });
+    let status = event.status_text();
+    let fields = [
+        ("event", Some(id.to_string())),
+        ("source", Some(event.identity.key.source.to_string())),
+        ("topic", Some(event.identity.key.topic)),
+        ("shop", Some(event.identity.key.shop_domain).filter(|shop| !shop.is_empty())),
+        ("webhook id", Some(event.identity.key.webhook_id)),
+        ("provider event id", event.provider_event_id),
+        ("order", Some(facts.describe_orders().join("; ")).filter(|text| !text.is_empty())),
+        ("customer", facts.rows.customer.clone()),
+        ("status", Some(status)),
+        ("attempts", Some(format!("{} of {}", event.attempts, event.max_attempts))),
+        ("received at", Some(event.received_at)),
+        ("triggered at", event.triggered_at),
+        ("next attempt at", event.next_attempt_at),
+        ("claimed by", event.locked_by),
+        ("lease expires at", event.lease_expires_at),
+        ("finished at", event.completed_at),
+        ("error", event.last_error),
+        ("note", event.note),
+        ("dismissed at", event.dismissed_at),
+        ("dismissed by", event.dismissed_by),
+        ("dismissed because", event.dismissed_reason),
+        ("redacted at", event.redacted_at),
+        ("same body as", event.same_body_as.map(|other| format!("event {other}"))),
+        ("body", Some(body)),
+    ];
+    for (name, value) in fields {
+        if let Some(value) = value {
+            print_untrusted_line(&format!("{name:<18} {value}"))?;
+        }
+    }
+    Ok(())
+}
+
+fn print_history(history: Vec<HistoryEntry>) -> std::io::Result<()> {
+    print_table(
+        &["AT", "STATUS", "ATTEMPT", "WORKER", "MS", "ERROR"],
+        history.into_iter().map(|entry| {
+            let from = entry.from_status.map_or(String::new(), |from| format!("{from} → "));
+            vec![
+                entry.at.into(),
+                format!("{from}{}", entry.to_status).into(),
+                entry.attempt.to_string().into(),
+                entry.worker.unwrap_or_default().into(),
+                entry.duration_ms.map_or(String::new(), |ms| ms.to_string()).into(),
+                entry.error.unwrap_or_default().into(),
+            ]
+        }),
+    )
+}
+
+fn print_rows(facts: &EventFacts) -> std::io::Result<()> {
+    if facts.rows.rows.is_empty() {
+        return Ok(());
+    }
+    print_line("")?;
+    print_table(
+        &["TABLE", "KEY", "NAME", "NEWEST EVENT"],
+        facts.rows.rows.iter().map(|row| {
+            vec![
+                row.table.into(),
+                row.key_text().into(),
+                row.name.clone().unwrap_or_default().into(),
+                row.event_id.map_or(String::new(), |id| id.to_string()).into(),
+            ]
+        }),
+    )?;
+    if facts.rows.has_more {
+        print_line(&format!("Only the first {EVENT_ROWS_MAX} rows are listed."))?;
+    }
+    Ok(())
+}
+
+/// Prints the destinations as lines, because an answer of the ERP is longer than a cell of a table.
+fn print_destinations(facts: &EventFacts) -> std::io::Result<()> {
+    if facts.destinations.is_empty() {
+        return Ok(());
+    }
+    print_line("")?;
+    print_line(&format!("{:<18} STATE", "DESTINATION"))?;
+    facts
+        .destinations
+        .iter()
+        .try_for_each(|progress| print_untrusted_line(&format!("{:<18} {}", progress.destination, progress.describe())))
+}

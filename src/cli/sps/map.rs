@@ -1,0 +1,136 @@
+//! `sps map` and `sps unmapped`: mappings of partners and items to the ERP's numbers.
+
+use crate::cli::output::{format_count, print_line, print_table, shorten_text};
+use crate::cli::store::with_store;
+use crate::config::Config;
+use crate::store::StoreError;
+use crate::store::db::reader::Reader;
+use crate::store::erp::sps_mappings;
+use crate::store::erp::sps_mappings::{ItemMapping, PartnerMapping};
+use clap::Args;
+use serde_json::json;
+
+#[derive(Debug, Args)]
+pub struct SpsUnmappedArgs {
+    /// Print one JSON line per row
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, clap::Subcommand)]
+pub enum SpsMapCommand {
+    /// Map a partner to a customer number of the ERP
+    Partner(SpsMapPartnerArgs),
+    /// Map an item number on order lines to an item of the ERP
+    Item(SpsMapItemArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct SpsMapPartnerArgs {
+    /// Partner, as `sps list` shows it
+    partner: String,
+    /// Customer number of the ERP
+    customer: String,
+    /// Meaning of the quantity in the partner's changes QI and QD: the new total, or the difference
+    /// [default: as before; total for a new mapping]
+    #[arg(long, value_parser = ["total", "delta"])]
+    quantity: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct SpsMapItemArgs {
+    /// Item number on the order line
+    value: String,
+    /// Item number of the ERP
+    item: String,
+    /// Kind of the number on the line
+    #[arg(long, value_parser = ["buyer", "vendor", "upc", "gtin"], default_value = "buyer")]
+    by: String,
+    /// Only for this partner
+    #[arg(long, default_value = "")]
+    partner: String,
+    /// Only for lines in this unit
+    #[arg(long, default_value = "")]
+    unit: String,
+    /// Unit of the ERP
+    #[arg(long)]
+    item_unit: Option<String>,
+    /// ERP units in one unit of the line: 12 for a case that the ERP counts in pieces
+    #[arg(long, default_value = "1")]
+    factor: String,
+}
+
+pub fn print_unmapped(reader: &Reader, args: &SpsUnmappedArgs) -> anyhow::Result<()> {
+    let (partners, lines) = reader.read(|connection| {
+        Ok((sps_mappings::list_unmapped_partners(connection)?, sps_mappings::list_unmapped_lines(connection)?))
+    })?;
+    if args.json {
+        for (partner, orders) in &partners {
+            print_line(&json!({"partner": partner, "orders": orders}).to_string())?;
+        }
+        return lines.iter().try_for_each(|row| Ok(print_line(&serde_json::to_string(row)?)?));
+    }
+    if partners.is_empty() && lines.is_empty() {
+        print_line("Every partner and every order line has a mapping.")?;
+        return Ok(());
+    }
+    for (partner, orders) in &partners {
+        let orders = format_count(*orders, "order", "orders");
+        print_line(&format!("partner {partner} ({orders}): novex-ingest sps map partner {partner} CUSTOMER"))?;
+    }
+    if !lines.is_empty() {
+        print_table(
+            &["PARTNER", "BUYER", "VENDOR", "UPC", "GTIN", "UNIT", "LINES", "DESCRIPTION"],
+            lines.iter().map(|row| {
+                let text = |text: &Option<String>| text.clone().unwrap_or_default();
+                vec![
+                    row.partner.clone().into(),
+                    text(&row.buyer_item).into(),
+                    text(&row.vendor_item).into(),
+                    text(&row.upc).into(),
+                    text(&row.gtin).into(),
+                    text(&row.unit).into(),
+                    row.lines.to_string().into(),
+                    shorten_text(row.description.as_deref().unwrap_or_default(), 40).into(),
+                ]
+            }),
+        )?;
+    }
+    Ok(())
+}
+
+pub fn save_sps_mapping(config: &Config, command: &SpsMapCommand) -> anyhow::Result<()> {
+    let saved = with_store(config, async |store| match command {
+        SpsMapCommand::Partner(args) => {
+            let mapping = PartnerMapping {
+                partner: args.partner.clone(),
+                customer: args.customer.clone(),
+                quantity: args.quantity.clone(),
+            };
+            let orders = format_count(store.map_partner(mapping).await?, "order has", "orders have");
+            Ok(format!("{} is customer {}; {orders} this customer", args.partner, args.customer))
+        }
+        SpsMapCommand::Item(args) => {
+            let mapping = ItemMapping {
+                partner: args.partner.clone(),
+                kind: args.by.clone(),
+                value: args.value.clone(),
+                unit: args.unit.clone(),
+                item: args.item.clone(),
+                item_unit: args.item_unit.clone(),
+                factor: args.factor.clone(),
+            };
+            let lines = format_count(store.map_item(mapping).await?, "order line has", "order lines have");
+            Ok(format!("{} is item {}; {lines} this item", args.value, args.item))
+        }
+    });
+    let message = saved.map_err(|error| match error.downcast_ref::<StoreError>() {
+        Some(StoreError::Sqlite(inner)) if inner.to_string().contains("CHECK") => anyhow::anyhow!(
+            "the mapping was not saved: no value may be empty, and a factor has at most six digits on each side of its \
+             point"
+        ),
+        _ => error,
+    })?;
+    print_line(&message)?;
+    Ok(())
+}

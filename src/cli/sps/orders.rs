@@ -1,0 +1,115 @@
+//! `sps list` and `sps show`: purchase orders as a table, or one order as on paper.
+
+use crate::cli::filters::parse_number;
+use crate::cli::output::{self, format_count, print_line, print_table, shorten_text};
+use crate::cli::sps::paper;
+use crate::store::db::reader::Reader;
+use crate::store::erp::purchase_order_views as views;
+use crate::store::erp::purchase_order_views::{PurchaseOrderFilter, UnreadableFile};
+use anyhow::bail;
+use clap::Args;
+
+#[derive(Debug, Args)]
+pub struct SpsListArgs {
+    /// Only orders of this partner
+    #[arg(long)]
+    partner: Option<String>,
+    /// Only orders that need a person: unclear, waiting, or not mapped; also files that could not be read
+    #[arg(long)]
+    attention: bool,
+    /// Most orders to list
+    #[arg(long, default_value_t = 50, value_parser = parse_number::<u32>)]
+    limit: u32,
+    /// Print one JSON line per order
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct SpsShowArgs {
+    /// Number of the purchase order
+    number: String,
+    /// Only the order of this partner, if several partners use the number
+    #[arg(long)]
+    partner: Option<String>,
+    /// Print one JSON document
+    #[arg(long)]
+    json: bool,
+}
+
+pub fn print_purchase_orders(reader: &Reader, args: &SpsListArgs) -> anyhow::Result<()> {
+    let filter =
+        PurchaseOrderFilter { partner: args.partner.clone(), attention_only: args.attention, limit: args.limit };
+    let orders = reader.read(|connection| views::list_purchase_orders(connection, &filter))?;
+    // The partner of a file that cannot be read is not known.
+    let files = if args.attention && args.partner.is_none() {
+        reader.read(|connection| views::list_unreadable_files(connection, args.limit))?
+    } else {
+        Vec::new()
+    };
+    if args.json {
+        orders.iter().try_for_each(|order| anyhow::Ok(print_line(&serde_json::to_string(order)?)?))?;
+        return files.iter().try_for_each(|file| Ok(print_line(&serde_json::to_string(file)?)?));
+    }
+    if let Some(newest) = files.first() {
+        print_unreadable_files(&files, newest.event_id)?;
+        if orders.is_empty() {
+            return Ok(());
+        }
+        print_line("")?;
+    }
+    if orders.is_empty() {
+        print_line("No purchase orders.")?;
+        return Ok(());
+    }
+    print_table(
+        &["PO", "PARTNER", "CUSTOMER", "STATUS", "ORDERED", "LINES", "UNMAPPED", "CHANGES", "TOTAL", "ATTENTION"],
+        orders.iter().map(|order| {
+            vec![
+                order.po_number.clone().into(),
+                order.partner.clone().into(),
+                order.customer.clone().unwrap_or_else(|| "not mapped".to_owned()).into(),
+                order.status.clone().into(),
+                order.ordered_on.clone().unwrap_or_default().into(),
+                order.lines.to_string().into(),
+                order.unmapped.to_string().into(),
+                order.changes.to_string().into(),
+                order.lines_total.clone().unwrap_or_default().into(),
+                shorten_text(order.attention.as_deref().unwrap_or_default(), 50).into(),
+            ]
+        }),
+    )?;
+    Ok(())
+}
+
+fn print_unreadable_files(files: &[UnreadableFile], newest: i64) -> anyhow::Result<()> {
+    let count = format_count(files.len(), "file", "files");
+    print_line(&format!("{count} could not be read; `novex-ingest events show {newest} --body` prints the newest:"))?;
+    print_table(
+        &["EVENT", "FILE", "RECEIVED", "REASON"],
+        files.iter().map(|file| {
+            vec![
+                file.event_id.to_string().into(),
+                file.file.clone().into(),
+                file.received_at.clone().into(),
+                shorten_text(file.error.as_deref().unwrap_or_default(), 90).into(),
+            ]
+        }),
+    )?;
+    Ok(())
+}
+
+pub fn print_purchase_order(reader: &Reader, args: &SpsShowArgs) -> anyhow::Result<()> {
+    let orders =
+        reader.read(|connection| views::find_purchase_orders(connection, &args.number, args.partner.as_deref()))?;
+    if orders.is_empty() {
+        bail!("there is no purchase order {}; `novex-ingest sps list` lists all", args.number);
+    }
+    if args.json {
+        return orders.iter().try_for_each(|order| Ok(print_line(&serde_json::to_string_pretty(order)?)?));
+    }
+    for order in &orders {
+        print_line(&paper::format_order(order, output::measure_stdout_width()))?;
+    }
+    Ok(())
+}

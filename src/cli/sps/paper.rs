@@ -1,0 +1,384 @@
+//! A purchase order as on paper: parties with their addresses, dates, terms, lines and totals. Codes are in words, with
+//! the code beside them.
+
+use crate::cli::output::replace_control_chars;
+use crate::edi::codes;
+use crate::edi::decimal;
+use crate::edi::purchase_order::{
+    AllowanceCharge, CarrierDetails, EdiAddress, EdiContact, EdiDate, EdiInstruction, EdiReference, PaymentTerms,
+    ProductId, PurchaseOrder, PurchaseOrderLine,
+};
+use crate::store::erp::purchase_order_views::{PurchaseOrderLineView, PurchaseOrderView};
+use rust_decimal::Decimal;
+use unicode_width::UnicodeWidthStr;
+
+/// Width of the first column of labels.
+const LABEL_WIDTH: usize = 16;
+/// Indentation of what belongs to a line.
+const LINE_INDENT: usize = 8;
+/// Narrowest paper: below it, wrapped text would be a column of words.
+const WIDTH_MIN: usize = 40;
+
+/// Returns the order as text, at most `width` columns wide except for single long words.
+pub(crate) fn format_order(view: &PurchaseOrderView, width: usize) -> String {
+    let mut paper = Paper { text: String::new(), width: width.max(WIDTH_MIN) };
+    paper.add_header(view);
+    paper.add_parts(&view.document);
+    for address in &view.document.addresses {
+        paper.add_address(address, 0);
+    }
+    paper.add_lines(view);
+    paper.add_totals(view);
+    for (title, entries) in [("Changes", &view.changes), ("Sent", &view.sent)] {
+        if !entries.is_empty() {
+            paper.add_title(title);
+            for entry in entries {
+                paper.add_wrapped("  ", entry);
+            }
+        }
+    }
+    paper.text
+}
+
+/// Text that is written line by line.
+struct Paper {
+    text: String,
+    width: usize,
+}
+
+impl Paper {
+    /// Adds a text that continues below itself, after `start`.
+    fn add_wrapped(&mut self, start: &str, text: &str) {
+        // A terminal shows it: control characters of a sender must not reach it.
+        let (start, text) = (replace_control_chars(start), replace_control_chars(text));
+        let mut line = start.clone();
+        let mut is_empty = true;
+        for word in text.split_whitespace() {
+            if !is_empty && line.width() + 1 + word.width() > self.width {
+                self.push_line(&line);
+                line = " ".repeat(start.width());
+                is_empty = true;
+            }
+            if !is_empty {
+                line.push(' ');
+            }
+            line.push_str(word);
+            is_empty = false;
+        }
+        self.push_line(&line);
+    }
+
+    fn push_line(&mut self, line: &str) {
+        self.text.push_str(line.trim_end());
+        self.text.push('\n');
+    }
+
+    fn add_title(&mut self, title: &str) {
+        self.push_line("");
+        self.push_line(&replace_control_chars(title));
+    }
+
+    fn add_field(&mut self, label: &str, value: &str) {
+        if !value.trim().is_empty() {
+            self.add_wrapped(&format!("{label:<LABEL_WIDTH$} "), value);
+        }
+    }
+
+    fn add_header(&mut self, view: &PurchaseOrderView) {
+        let order = &view.document;
+        let release = if view.release.is_empty() { String::new() } else { format!(", release {}", view.release) };
+        self.add_wrapped("", &format!("PURCHASE ORDER {}{release}: {}", view.po_number, view.status));
+        if let Some(attention) = &view.attention {
+            self.add_field("attention", attention);
+        }
+        let customer = view.customer.as_ref().map_or(String::new(), |customer| format!(", customer {customer}"));
+        self.add_field("from", &format!("{}{customer}", view.partner));
+        self.add_field("ordered", view.ordered_on.as_deref().unwrap_or_default());
+        self.add_field(
+            "type",
+            &order.kind.as_deref().map(|kind| codes::ORDER_TYPES.describe(kind)).unwrap_or_default(),
+        );
+        if !order.purpose.is_empty() {
+            self.add_field("purpose", &codes::PURPOSES.describe(&order.purpose));
+        }
+        for (label, value) in [
+            ("department", &order.department),
+            ("vendor number", &order.vendor),
+            ("contract", &order.contract),
+            ("currency", &view.currency),
+        ] {
+            self.add_field(label, value.as_deref().unwrap_or_default());
+        }
+    }
+
+    fn add_parts(&mut self, order: &PurchaseOrder) {
+        self.add_group("Dates", order.dates.iter().map(describe_date));
+        // Department and vendor number stand above.
+        let references = order.references.iter().filter(|part| !["DP", "IA", "VR"].contains(&part.qualifier.as_str()));
+        self.add_group("References", references.map(describe_reference));
+        self.add_group("Contacts", order.contacts.iter().map(describe_contact));
+        self.add_group("Terms", order.terms.iter().map(describe_terms));
+        self.add_group("Carrier", order.carriers.iter().map(describe_carrier));
+        self.add_group("Packaging and freight", order.instructions.iter().map(describe_instruction));
+        self.add_group("Allowances and charges", order.allowances.iter().map(describe_allowance));
+        self.add_group("Notes", order.notes.iter().cloned());
+    }
+
+    fn add_group(&mut self, title: &str, entries: impl Iterator<Item = String>) {
+        let entries: Vec<String> = entries.filter(|entry| !entry.trim().is_empty()).collect();
+        if entries.is_empty() {
+            return;
+        }
+        self.add_title(title);
+        for entry in entries {
+            self.add_wrapped("  ", &entry);
+        }
+    }
+
+    /// Adds an address as on an envelope.
+    fn add_address(&mut self, address: &EdiAddress, indent: usize) {
+        let (outer, inner) = (" ".repeat(indent), " ".repeat(indent + 2));
+        let role = codes::ROLES.describe(&address.kind);
+        let mut letters = role.chars();
+        let role: String = letters.next().into_iter().flat_map(char::to_uppercase).chain(letters).collect();
+        if indent == 0 {
+            self.push_line("");
+        }
+        self.add_wrapped(&outer, &role);
+        for text in address.name.iter().chain(&address.lines) {
+            self.add_wrapped(&inner, text);
+        }
+        let region = join_words([address.state.as_deref(), address.postal_code.as_deref()], " ");
+        let parts = [address.city.as_deref(), Some(region.as_str()), address.country.as_deref()];
+        let place = join_words(parts, ", ");
+        if !place.is_empty() {
+            self.add_wrapped(&inner, &place);
+        }
+        if let Some(id) = &address.id {
+            let issuer = address.id_qualifier.as_deref().unwrap_or("92");
+            let text = match codes::ID_ISSUERS.find(issuer) {
+                Some(name) => format!("{name} {id} ({issuer})"),
+                None => format!("{issuer} {id}"),
+            };
+            self.add_wrapped(&inner, &text);
+        }
+    }
+
+    fn add_lines(&mut self, view: &PurchaseOrderView) {
+        self.add_title(&format!(
+            "{:>6} {:>10} {:<12} {:>12} {:>12}  {}",
+            "LINE", "QUANTITY", "UNIT", "PRICE", "AMOUNT", "ITEM"
+        ));
+        for (index, line) in view.document.lines.iter().enumerate() {
+            self.add_line(line, view.lines.get(index));
+        }
+        if view.document.lines.is_empty() {
+            self.push_line("  no lines");
+        }
+    }
+
+    fn add_line(&mut self, line: &PurchaseOrderLine, shown: Option<&PurchaseOrderLineView>) {
+        let text = |value: &Option<String>| value.clone().unwrap_or_default();
+        let unit = line.unit.as_deref().map(|unit| codes::UNITS.describe(unit)).unwrap_or_default();
+        let amount = line_amount(line).map(|amount| format!("{amount:.2}")).unwrap_or_default();
+        let start = format!(
+            "{:>6} {:>10} {unit:<12} {:>12} {amount:>12}  ",
+            text(&line.number),
+            text(&line.quantity),
+            text(&line.price)
+        );
+        let state = match shown.map(|shown| shown.status.as_str()) {
+            Some(status) if !["open", ""].contains(&status) => format!(" [{status}]"),
+            _ => String::new(),
+        };
+        let description = format!("{}{state}", text(&line.description));
+        if start.width() + 20 <= self.width {
+            self.add_wrapped(&start, &description);
+        } else {
+            self.push_line(&replace_control_chars(&start));
+            self.add_wrapped(&" ".repeat(LINE_INDENT), &description);
+        }
+        let mut details = Vec::new();
+        if let Some(basis) = line.price_basis.as_deref() {
+            details.push(format!("price {}", codes::PRICE_BASES.describe(basis)));
+        }
+        if let Some(pack) = describe_pack(line) {
+            details.push(pack);
+        }
+        if !details.is_empty() {
+            self.add_wrapped(&" ".repeat(LINE_INDENT), &details.join("; "));
+        }
+        let ids: Vec<String> = line.ids.iter().map(describe_product_id).collect();
+        if !ids.is_empty() {
+            self.add_wrapped(&" ".repeat(LINE_INDENT), &ids.join("; "));
+        }
+        if let Some(item) = shown.and_then(|shown| shown.item.as_ref()) {
+            let quantity = shown.and_then(|shown| shown.item_quantity.clone()).unwrap_or_default();
+            self.add_wrapped(&" ".repeat(LINE_INDENT), &format!("→ ERP item {item} {quantity}"));
+        }
+        self.add_line_parts(line);
+    }
+
+    fn add_line_parts(&mut self, line: &PurchaseOrderLine) {
+        let schedules = line.schedules.iter().map(|schedule| {
+            let unit = schedule.unit.as_deref().map(|unit| codes::UNITS.describe(unit));
+            let quantity = join_words([Some(schedule.quantity.as_str()), unit.as_deref()], " ");
+            let place = schedule.location.as_ref().map(|location| format!("for {location}"));
+            let date = schedule.on.as_ref().map(|on| {
+                let meaning = schedule.date_qualifier.as_deref().map(|code| codes::DATES.describe(code));
+                join_words([meaning.as_deref(), Some(on.as_str())], " ")
+            });
+            join_words([Some(quantity.as_str()), place.as_deref(), date.as_deref()], ", ")
+        });
+        let parts: Vec<String> = (line.dates.iter().map(describe_date))
+            .chain(line.references.iter().map(describe_reference))
+            .chain(schedules)
+            .chain(line.allowances.iter().map(describe_allowance))
+            .chain(line.instructions.iter().map(describe_instruction))
+            .chain(line.notes.iter().map(|note| format!("note: {note}")))
+            .collect();
+        for part in parts {
+            self.add_wrapped(&" ".repeat(LINE_INDENT), &part);
+        }
+        for address in &line.addresses {
+            self.add_address(address, LINE_INDENT);
+        }
+    }
+
+    /// Adds the total that the order states, and the one that its open lines add up to.
+    fn add_totals(&mut self, view: &PurchaseOrderView) {
+        let currency = view.currency.as_deref().unwrap_or_default();
+        let stated = view.document.stated_total.as_deref();
+        let computed = view.lines_total.as_deref();
+        self.push_line("");
+        self.add_field(
+            "stated total",
+            &match stated {
+                Some(total) => format!("{total} {currency}"),
+                None => "none".to_owned(),
+            },
+        );
+        let number = |text: Option<&str>| text.and_then(decimal::parse_decimal);
+        let difference = number(stated).zip(number(computed)).map(|(stated, computed)| stated - computed);
+        let difference = match difference {
+            Some(difference) if !difference.is_zero() => {
+                format!("; the stated total differs by {}", difference.normalize())
+            }
+            _ => String::new(),
+        };
+        self.add_field(
+            "computed total",
+            &match computed {
+                Some(total) => format!("{total} {currency} (quantity × price of the open lines{difference})"),
+                None => "none: a line has no quantity or no price for one unit".to_owned(),
+            },
+        );
+    }
+}
+
+/// Joins the words that are there.
+fn join_words<const N: usize>(words: [Option<&str>; N], separator: &str) -> String {
+    let words: Vec<&str> = words.into_iter().flatten().filter(|word| !word.is_empty()).collect();
+    words.join(separator)
+}
+
+/// Returns quantity times price, if the price is for one unit.
+fn line_amount(line: &PurchaseOrderLine) -> Option<Decimal> {
+    let quantity = decimal::parse_decimal(line.quantity.as_deref()?)?;
+    let price = decimal::parse_decimal(line.price.as_deref()?)?;
+    if line.is_priced_per_unit() { quantity.checked_mul(price) } else { None }
+}
+
+/// Returns `case pack 12`, or `case pack 12 × 6 EA` if the size of an inner unit is stated.
+fn describe_pack(line: &PurchaseOrderLine) -> Option<String> {
+    match (&line.pack, &line.pack_size) {
+        (Some(pack), Some(size)) => Some(format!("case pack {pack} × {size}")),
+        (Some(pack), None) => Some(format!("case pack {pack}")),
+        (None, Some(size)) => Some(format!("size {size}")),
+        (None, None) => None,
+    }
+}
+
+fn describe_product_id(id: &ProductId) -> String {
+    match codes::PRODUCT_IDS.find(&id.qualifier) {
+        Some(kind) => format!("{kind} {} ({})", id.value, id.qualifier),
+        None => format!("{} {}", id.qualifier, id.value),
+    }
+}
+
+fn describe_date(date: &EdiDate) -> String {
+    let until = date.until.as_ref().map(|until| format!("to {until}"));
+    let day = join_words([date.on.as_deref(), until.as_deref(), date.time.as_deref()], " ");
+    format!("{}: {day}", codes::DATES.describe(&date.qualifier))
+}
+
+fn describe_reference(reference: &EdiReference) -> String {
+    let value = join_words([reference.value.as_deref(), reference.description.as_deref()], " ");
+    format!("{}: {value}", codes::REFERENCES.describe(&reference.qualifier))
+}
+
+fn describe_contact(contact: &EdiContact) -> String {
+    let fax = contact.fax.as_ref().map(|fax| format!("fax {fax}"));
+    let parts = [contact.name.as_deref(), contact.phone.as_deref(), fax.as_deref(), contact.email.as_deref()];
+    format!("{}: {}", codes::CONTACTS.describe(&contact.kind), join_words(parts, ", "))
+}
+
+fn describe_terms(terms: &PaymentTerms) -> String {
+    let basis = terms.basis.as_deref().map(|basis| format!("from {}", codes::TERMS_BASES.describe(basis)));
+    let discount = terms.discount_percent.as_ref().map(|percent| {
+        let days = terms.discount_days.as_ref().map(|days| format!("within {days} days"));
+        let day = terms.discount_on.as_ref().map(|day| format!("until {day}"));
+        join_words([Some(format!("{percent} %").as_str()), days.as_deref(), day.as_deref()], " ")
+    });
+    let amount = terms.discount_amount.as_ref().map(|amount| format!("discount {amount}"));
+    let net_days = terms.net_days.as_ref().map(|days| format!("net {days} days"));
+    let net_on = terms.net_on.as_ref().map(|day| format!("net by {day}"));
+    let kind = terms.kind.as_deref().map(|kind| codes::TERMS.describe(kind));
+    let parts = [
+        terms.description.as_deref(),
+        discount.as_deref(),
+        amount.as_deref(),
+        net_days.as_deref(),
+        net_on.as_deref(),
+        basis.as_deref(),
+        kind.as_deref(),
+    ];
+    join_words(parts, ", ")
+}
+
+fn describe_carrier(carrier: &CarrierDetails) -> String {
+    let method = carrier.method.as_deref().map(|method| codes::TRANSPORTS.describe(method));
+    let service = carrier.service.as_ref().map(|service| format!("service {service}"));
+    join_words([carrier.code.as_deref(), carrier.routing.as_deref(), method.as_deref(), service.as_deref()], ", ")
+}
+
+fn describe_instruction(instruction: &EdiInstruction) -> String {
+    let code = instruction.code.as_deref().map(|code| match instruction.kind.as_str() {
+        "freight" => codes::FREIGHT_PAYERS.describe(code),
+        _ => format!("code {code}"),
+    });
+    let text = join_words([instruction.description.as_deref(), code.as_deref()], ", ");
+    format!("{}: {text}", instruction.kind)
+}
+
+fn describe_allowance(allowance: &AllowanceCharge) -> String {
+    let kind = match allowance.kind.as_str() {
+        "A" => "allowance (A)",
+        "C" => "charge (C)",
+        "N" => "no allowance or charge (N)",
+        other => other,
+    };
+    let code = allowance.code.as_deref().map(|code| codes::ALLOWANCES.describe(code));
+    let percent = allowance.percent.as_ref().map(|percent| format!("{percent} %"));
+    let rate = allowance.rate.as_ref().map(|rate| format!("{rate} per unit"));
+    let handling = allowance.handling.as_deref().map(|handling| codes::HANDLINGS.describe(handling));
+    let parts = [
+        code.as_deref(),
+        allowance.amount.as_deref(),
+        percent.as_deref(),
+        rate.as_deref(),
+        handling.as_deref(),
+        allowance.description.as_deref(),
+    ];
+    format!("{kind}: {}", join_words(parts, ", "))
+}

@@ -1,0 +1,87 @@
+//! `sps parse`: reads an EDI file and prints its documents and faults.
+
+use crate::cli::output::{self, format_count, print_line};
+use crate::cli::sps::{paper, read_file_or_stdin};
+use crate::edi::file::{self, EdiFile, FaultSeverity};
+use crate::edi::purchase_order::PurchaseOrder;
+use crate::store::erp::purchase_order_views as views;
+use anyhow::bail;
+use clap::Args;
+use serde_json::json;
+use std::path::PathBuf;
+
+#[derive(Debug, Args)]
+pub struct SpsParseArgs {
+    /// EDI file; - for standard input
+    file: PathBuf,
+    /// Print one JSON document
+    #[arg(long)]
+    json: bool,
+}
+
+pub fn parse_edi_file(args: &SpsParseArgs) -> anyhow::Result<()> {
+    let file = file::read_edi_file(&read_file_or_stdin(&args.file)?);
+    if args.json {
+        print_file_as_json(&file)?;
+    } else {
+        print_file(&file)?;
+    }
+    let rejected = file.documents.iter().filter(|document| document.is_rejected()).count();
+    if file.is_unreadable() && rejected == 0 {
+        bail!("{} cannot be read as EDI: novex-ingest reads X12, and RSX in XML or JSON", args.file.display());
+    }
+    if rejected > 0 {
+        bail!("{} rejected; the faults above give the reasons", format_count(rejected, "document is", "documents are"));
+    }
+    Ok(())
+}
+
+fn print_file_as_json(file: &EdiFile) -> anyhow::Result<()> {
+    let orders: Vec<&PurchaseOrder> = file.documents.iter().filter_map(|document| document.order.as_ref()).collect();
+    let faults: Vec<_> = file.all_faults().collect();
+    let documents: Vec<_> = file
+        .documents
+        .iter()
+        .map(|document| {
+            json!({
+                "kind": document.kind, "control_number": document.control_number, "accepted": document.order.is_some()
+            })
+        })
+        .collect();
+    let json = json!({
+        "format": file.format.as_str(), "kind": file.kind, "documents": documents, "orders": orders, "faults": faults
+    });
+    Ok(print_line(&serde_json::to_string_pretty(&json)?)?)
+}
+
+fn print_file(file: &EdiFile) -> anyhow::Result<()> {
+    let count = format_count(file.documents.len(), "document", "documents");
+    print_line(&format!("{}: {}, {count}", file.format.as_str(), file.kind))?;
+    for document in &file.documents {
+        print_line("")?;
+        let name = format!("{} {}", document.kind, document.control_number);
+        match &document.order {
+            Some(order) => {
+                let width = output::measure_stdout_width();
+                print_line(&paper::format_order(&views::to_order_view(order), width))?;
+            }
+            None if document.is_rejected() => print_line(&format!("{name}: rejected"))?,
+            None => print_line(&format!("{name}: not an order; it would only be stored"))?,
+        }
+        for fault in &document.faults {
+            print_line(&format!("  {} {fault}", severity_label(fault.severity)))?;
+        }
+    }
+    let outer_faults: Vec<_> = file.faults.iter().chain(file.groups.iter().flat_map(|group| &group.faults)).collect();
+    if !outer_faults.is_empty() {
+        print_line("")?;
+    }
+    for fault in outer_faults {
+        print_line(&format!("{} {fault}", severity_label(fault.severity)))?;
+    }
+    Ok(())
+}
+
+fn severity_label(severity: FaultSeverity) -> &'static str {
+    if severity == FaultSeverity::Error { "ERROR" } else { "note" }
+}

@@ -1,0 +1,6 @@
+//! Delivery: completed events go to the destinations that the configuration names.
+
+pub mod destinations;
+pub mod dispatcher;
+pub mod payload;
+pub mod rows_payload;

@@ -1,0 +1,323 @@
+//! Meanings of the codes that retailers use on orders, in words for people. RSX uses X12's codes.
+//!
+//! Source: the code lists of X12 4010 and 5010, as public partner guides of retailers print them. A code that is not
+//! here is shown as it is.
+
+/// Codes of one data element, each with its meaning.
+#[derive(Debug, Clone, Copy)]
+pub struct CodeList(&'static [(&'static str, &'static str)]);
+
+impl CodeList {
+    /// Returns the meaning of a code, or None if it is not in the list.
+    #[must_use]
+    pub fn find(self, code: &str) -> Option<&'static str> {
+        self.0.iter().find(|(known, _)| *known == code).map(|(_, meaning)| *meaning)
+    }
+
+    /// Returns the meaning with the code beside it, `ship to (ST)`, or the code alone.
+    #[must_use]
+    pub fn describe(self, code: &str) -> String {
+        self.find(code).map_or_else(|| code.to_owned(), |meaning| format!("{meaning} ({code})"))
+    }
+}
+
+/// Purposes of a document: BEG01, BCH01 (353).
+pub const PURPOSES: CodeList = CodeList(&[
+    ("00", "original"),
+    ("01", "cancellation"),
+    ("04", "change"),
+    ("05", "replacement"),
+    ("06", "confirmation"),
+    ("07", "duplicate"),
+    ("22", "information copy"),
+]);
+
+/// Types of an order: BEG02 (92).
+pub const ORDER_TYPES: CodeList = CodeList(&[
+    ("BK", "blanket order"),
+    ("CF", "confirmation"),
+    ("DS", "drop ship"),
+    ("IN", "information copy"),
+    ("KN", "cross-dock order"),
+    ("NE", "new order"),
+    ("OS", "special order"),
+    ("PR", "promotion"),
+    ("RE", "reorder"),
+    ("RL", "release"),
+    ("RO", "rush order"),
+    ("SA", "stand-alone order"),
+]);
+
+/// Units of measure (355).
+pub const UNITS: CodeList = CodeList(&[
+    ("BG", "bag"),
+    ("BO", "bottle"),
+    ("BX", "box"),
+    ("CA", "case"),
+    ("CN", "can"),
+    ("CT", "carton"),
+    ("DZ", "dozen"),
+    ("EA", "each"),
+    ("GA", "gallon"),
+    ("GR", "gram"),
+    ("JR", "jar"),
+    ("KG", "kilogram"),
+    ("LB", "pound"),
+    ("LT", "liter"),
+    ("OZ", "ounce"),
+    ("PC", "piece"),
+    ("PK", "package"),
+    ("PL", "pallet"),
+    ("PR", "pair"),
+    ("RL", "roll"),
+    ("ST", "set"),
+    ("TY", "tray"),
+    ("UN", "unit"),
+]);
+
+/// Bases of a price: PO105 (639).
+pub const PRICE_BASES: CodeList = CodeList(&[
+    ("DZ", "per dozen"),
+    ("HP", "per hundred"),
+    ("LE", "catalog price per each"),
+    ("PE", "per each"),
+    ("PP", "per pound"),
+    ("RE", "retail price per each"),
+    ("TE", "contract price per each"),
+    ("TP", "per thousand"),
+    ("UM", "per unit"),
+    ("WE", "wholesale price per each"),
+]);
+
+/// Roles of an address: N101 (98).
+pub const ROLES: CodeList = CodeList(&[
+    ("BT", "bill to"),
+    ("BY", "buyer"),
+    ("CA", "carrier"),
+    ("CN", "consignee"),
+    ("OB", "ordered by"),
+    ("PW", "pick up at"),
+    ("RI", "remit to"),
+    ("SE", "seller"),
+    ("SF", "ship from"),
+    ("SN", "store"),
+    ("SO", "sold to"),
+    ("ST", "ship to"),
+    ("SU", "supplier"),
+    ("UC", "ultimate consignee"),
+    ("VN", "vendor"),
+    ("WH", "warehouse"),
+    ("Z7", "mark for"),
+]);
+
+/// Issuers of the id of an address: N103 (66).
+pub const ID_ISSUERS: CodeList =
+    CodeList(&[("1", "DUNS"), ("9", "DUNS+4"), ("91", "seller's id"), ("92", "buyer's id"), ("UL", "GLN")]);
+
+/// Meanings of a date: DTM01 (374).
+pub const DATES: CodeList = CodeList(&[
+    ("001", "cancel after"),
+    ("002", "delivery requested"),
+    ("003", "invoice"),
+    ("004", "purchase order"),
+    ("007", "effective"),
+    ("010", "shipment requested"),
+    ("011", "shipped"),
+    ("015", "promotion begins"),
+    ("016", "promotion ends"),
+    ("017", "delivery expected"),
+    ("036", "expires"),
+    ("037", "ship not before"),
+    ("038", "ship not later than"),
+    ("061", "cancel if not delivered by"),
+    ("063", "deliver not after"),
+    ("064", "deliver not before"),
+    ("067", "delivery scheduled"),
+    ("068", "shipment scheduled"),
+    ("069", "delivery promised"),
+    ("071", "delivery requested from"),
+    ("074", "delivery requested until"),
+    ("077", "delivery requested in the week of"),
+    ("106", "required by"),
+    ("118", "pickup requested"),
+    ("175", "cancel if not shipped by"),
+    ("177", "cancellation"),
+    ("196", "begins"),
+    ("197", "ends"),
+]);
+
+/// Kinds of a reference: REF01 (128).
+pub const REFERENCES: CodeList = CodeList(&[
+    ("11", "account"),
+    ("19", "division"),
+    ("AH", "agreement"),
+    ("BM", "bill of lading"),
+    ("CN", "carrier's number"),
+    ("CO", "customer order"),
+    ("CT", "contract"),
+    ("DP", "department"),
+    ("IA", "vendor number"),
+    ("IT", "customer number"),
+    ("IV", "invoice"),
+    ("L1", "letters or notes"),
+    ("LO", "load"),
+    ("LT", "lot"),
+    ("MR", "merchandise type"),
+    ("PD", "promotion"),
+    ("PO", "purchase order"),
+    ("ST", "store"),
+    ("VR", "vendor id"),
+    ("ZZ", "mutually defined"),
+]);
+
+/// Functions of a contact: PER01 (366).
+pub const CONTACTS: CodeList = CodeList(&[
+    ("AP", "accounts payable"),
+    ("BD", "buyer"),
+    ("DC", "delivery"),
+    ("IC", "information"),
+    ("OC", "orders"),
+    ("RE", "receiving"),
+    ("SD", "shipping"),
+]);
+
+/// Kinds of payment terms: ITD01 (336).
+pub const TERMS: CodeList = CodeList(&[
+    ("01", "basic"),
+    ("02", "end of month"),
+    ("03", "fixed date"),
+    ("05", "no discount"),
+    ("08", "discount offered"),
+    ("09", "proximo"),
+    ("14", "as agreed before"),
+]);
+
+/// Dates from which the days of payment terms count: ITD02 (333).
+pub const TERMS_BASES: CodeList = CodeList(&[
+    ("1", "shipment"),
+    ("2", "delivery"),
+    ("3", "the invoice's date"),
+    ("4", "a stated date"),
+    ("5", "receipt of the invoice"),
+    ("8", "transmission of the invoice"),
+    ("15", "receipt of the goods"),
+]);
+
+/// Allowances and charges: SAC02 (1300).
+pub const ALLOWANCES: CodeList = CodeList(&[
+    ("A260", "advertising"),
+    ("B210", "co-op credit"),
+    ("B950", "damaged goods"),
+    ("C000", "defective goods"),
+    ("C310", "discount"),
+    ("D170", "free goods"),
+    ("D240", "freight"),
+    ("D500", "handling"),
+    ("D980", "insurance"),
+    ("E730", "new item"),
+    ("E740", "new store"),
+    ("F050", "other"),
+    ("F340", "pickup"),
+    ("F800", "promotion"),
+    ("F910", "quantity discount"),
+    ("G740", "service"),
+    ("H850", "tax"),
+    ("I170", "trade discount"),
+    ("I410", "unsaleable goods"),
+    ("I530", "volume discount"),
+]);
+
+/// Settlements of an allowance or charge: SAC12 (331).
+pub const HANDLINGS: CodeList = CodeList(&[
+    ("01", "bill back"),
+    ("02", "off the invoice"),
+    ("04", "credited to the customer"),
+    ("05", "paid by the vendor"),
+    ("06", "paid by the customer"),
+]);
+
+/// Methods of transport: TD504 (91).
+pub const TRANSPORTS: CodeList = CodeList(&[
+    ("A", "air"),
+    ("AE", "air express"),
+    ("B", "barge"),
+    ("D", "postal service"),
+    ("H", "customer picks up"),
+    ("J", "motor"),
+    ("K", "backhaul"),
+    ("L", "contract carrier"),
+    ("LT", "less than a truckload"),
+    ("M", "motor"),
+    ("P", "private carrier"),
+    ("R", "rail"),
+    ("S", "ocean"),
+    ("T", "best way"),
+    ("U", "package service"),
+    ("X", "intermodal"),
+]);
+
+/// Payers of the freight: FOB01 (146).
+pub const FREIGHT_PAYERS: CodeList = CodeList(&[
+    ("CC", "freight collect"),
+    ("DF", "paid by the buyer and the seller"),
+    ("PB", "customer picks up"),
+    ("PC", "freight prepaid and charged to the customer"),
+    ("PP", "freight prepaid by the seller"),
+    ("PU", "pickup"),
+]);
+
+/// Kinds of a product id: PO106 (235).
+pub const PRODUCT_IDS: CodeList = CodeList(&[
+    ("BP", "buyer's part"),
+    ("CB", "buyer's catalog"),
+    ("EN", "EAN"),
+    ("IB", "ISBN"),
+    ("IN", "buyer's item"),
+    ("IT", "buyer's style"),
+    ("MG", "manufacturer's part"),
+    ("SK", "SKU"),
+    ("UA", "UPC of the case"),
+    ("UI", "UPC"),
+    ("UK", "GTIN"),
+    ("UP", "UPC"),
+    ("VC", "vendor's catalog"),
+    ("VN", "vendor's item"),
+    ("VP", "vendor's part"),
+]);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn code_stands_beside_its_meaning() {
+        assert_eq!(DATES.describe("002"), "delivery requested (002)");
+        assert_eq!(DATES.describe("zz9"), "zz9");
+    }
+
+    #[test]
+    fn each_code_is_listed_once() {
+        for list in [
+            PURPOSES,
+            ORDER_TYPES,
+            UNITS,
+            PRICE_BASES,
+            ROLES,
+            ID_ISSUERS,
+            DATES,
+            REFERENCES,
+            CONTACTS,
+            TERMS,
+            TERMS_BASES,
+            ALLOWANCES,
+            HANDLINGS,
+            TRANSPORTS,
+            FREIGHT_PAYERS,
+            PRODUCT_IDS,
+        ] {
+            assert!(list.0.iter().map(|(code, _)| code).is_sorted_by(|one, other| one != other));
+            let codes: std::collections::BTreeSet<&str> = list.0.iter().map(|(code, _)| *code).collect();
+            assert_eq!(codes.len(), list.0.len());
+        }
+    }
+}

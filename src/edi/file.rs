@@ -1,0 +1,328 @@
+//! Reads an EDI file of any format: its kind, the orders in it, and its faults.
+//!
+//! Reading never fails. Text that cannot be read becomes a fault, so that an operator sees the place.
+
+pub use crate::edi::fault::FaultSeverity;
+use crate::edi::fault::{EdiFault, SyntaxErrorCode};
+use crate::edi::purchase_order::{DocumentOrigin, PurchaseOrder};
+use crate::edi::{rsx, x12};
+use std::borrow::Cow;
+use std::collections::BTreeSet;
+
+/// Namespace of RSX in XML.
+const RSX_NAMESPACE: &str = "spscommerce.com/RSX";
+
+/// Format of an EDI file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EdiFormat {
+    X12,
+    RsxXml,
+    RsxJson,
+    /// None of these.
+    Unknown,
+}
+
+impl EdiFormat {
+    /// Returns the name that the database stores.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::X12 => "x12",
+            Self::RsxXml => "rsx-xml",
+            Self::RsxJson => "rsx-json",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+/// EDI file after reading.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EdiFile {
+    pub format: EdiFormat,
+    /// Transaction set id of its documents: 850, 860, 997 …; `mixed` for several, else `unknown`.
+    pub kind: String,
+    /// Documents in the order of the file.
+    pub documents: Vec<EdiDocument>,
+    /// Faults of the file as a whole.
+    pub faults: Vec<EdiFault>,
+    /// Functional groups of X12, for their acknowledgements.
+    pub groups: Vec<ReceivedGroup>,
+}
+
+/// One transaction set of X12, or one document of RSX.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EdiDocument {
+    /// Transaction set id: 850, 860 …
+    pub kind: String,
+    /// ST02; empty in RSX.
+    pub control_number: String,
+    /// Purchase order; `None` for another kind of document, or if the order is rejected.
+    pub order: Option<PurchaseOrder>,
+    pub faults: Vec<EdiFault>,
+    /// Index of its group in [`EdiFile::groups`].
+    pub group: Option<usize>,
+}
+
+/// Functional group of X12, as its acknowledgement needs it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ReceivedGroup {
+    pub origin: DocumentOrigin,
+    pub is_test: bool,
+    /// GS01 as received; `control_number` is GS06.
+    pub functional_id: String,
+    pub control_number: String,
+    /// Number of transaction sets that the sender states (GE01).
+    pub stated_set_count: Option<u64>,
+    pub faults: Vec<EdiFault>,
+}
+
+impl EdiDocument {
+    /// Returns true if the document is an order that cannot be used.
+    #[must_use]
+    pub fn is_rejected(&self) -> bool {
+        x12::order::is_order_set(&self.kind) && self.order.is_none()
+    }
+}
+
+impl EdiFile {
+    /// Returns the number of orders and changes that can be used.
+    #[must_use]
+    pub fn count_orders(&self) -> usize {
+        self.documents.iter().filter(|document| document.order.is_some()).count()
+    }
+
+    /// Returns true if nothing in the file can be used: it is no EDI file, or each of its orders is rejected.
+    #[must_use]
+    pub fn is_unreadable(&self) -> bool {
+        let has_error = self.faults.iter().any(|fault| fault.severity == FaultSeverity::Error);
+        self.count_orders() == 0 && (has_error || self.documents.iter().any(EdiDocument::is_rejected))
+    }
+
+    /// Returns all faults: of the file, of its groups and of its documents.
+    pub fn all_faults(&self) -> impl Iterator<Item = &EdiFault> {
+        let groups = self.groups.iter().flat_map(|group| &group.faults);
+        self.faults.iter().chain(groups).chain(self.documents.iter().flat_map(|document| &document.faults))
+    }
+}
+
+/// Decodes bytes as UTF-8, as UTF-16 with a byte order mark, else as Latin-1, in which each byte is a character.
+#[must_use]
+pub fn decode_text(bytes: &[u8]) -> Cow<'_, str> {
+    let decode_utf16 = |rest: &[u8], to_unit: fn([u8; 2]) -> u16| {
+        let units: Vec<u16> = rest.chunks_exact(2).map(|pair| to_unit([pair[0], pair[1]])).collect();
+        Cow::Owned(String::from_utf16_lossy(&units))
+    };
+    match bytes {
+        [0xFF, 0xFE, rest @ ..] => decode_utf16(rest, u16::from_le_bytes),
+        [0xFE, 0xFF, rest @ ..] => decode_utf16(rest, u16::from_be_bytes),
+        _ => match std::str::from_utf8(bytes) {
+            Ok(text) => Cow::Borrowed(text.trim_start_matches('\u{feff}')),
+            // The byte order mark states that the rest is UTF-8 too.
+            Err(_) if bytes.starts_with("\u{feff}".as_bytes()) => {
+                Cow::Owned(String::from_utf8_lossy(bytes).trim_start_matches('\u{feff}').to_owned())
+            }
+            Err(_) => Cow::Owned(bytes.iter().map(|byte| char::from(*byte)).collect()),
+        },
+    }
+}
+
+/// Reads a file of any format. Never fails: unreadable text becomes a fault.
+#[must_use]
+pub fn read_edi_file(bytes: &[u8]) -> EdiFile {
+    let text = decode_text(bytes);
+    if let Some(content) = describe_foreign_content(bytes, text.trim_start()) {
+        return build_unreadable_file(EdiFormat::Unknown, format!("{content}, not X12 and not RSX"));
+    }
+    match text.trim_start().chars().next() {
+        Some('<') => read_rsx_file(EdiFormat::RsxXml, &text, rsx::tree::parse_rsx_xml(text.trim_start())),
+        Some('{' | '[') => match rsx::tree::parse_rsx_json(bytes) {
+            Ok((tree, repairs)) => {
+                let mut file = read_rsx_file(EdiFormat::RsxJson, &text, Ok(tree));
+                file.faults
+                    .extend(repairs.map(|repairs| build_file_fault(FaultSeverity::Warning, repairs.to_string())));
+                file
+            }
+            Err(error) => read_rsx_file(EdiFormat::RsxJson, &text, Err(error)),
+        },
+        _ => read_x12_file(&text),
+    }
+}
+
+/// Returns the kind of a file, which becomes its topic, without reading its orders.
+#[must_use]
+pub fn detect_file_kind(bytes: &[u8]) -> String {
+    let text = decode_text(bytes);
+    let kind_of_tree = |tree: Result<rsx::RsxNode, String>| {
+        tree.map_or("unknown", |tree| rsx::detect_rsx_kind(&tree).transaction_set_id()).to_owned()
+    };
+    match text.trim_start().chars().next() {
+        Some('<') => kind_of_tree(rsx::tree::parse_rsx_xml(text.trim_start())),
+        Some('{' | '[') => kind_of_tree(rsx::tree::parse_rsx_json(bytes).map(|(tree, _)| tree)),
+        _ => {
+            let file = x12::envelope::read_interchanges(&text);
+            let sets =
+                file.interchanges.iter().flat_map(|interchange| &interchange.groups).flat_map(|group| &group.sets);
+            merge_kinds(sets.map(|set| set.kind.as_str()))
+        }
+    }
+}
+
+/// Returns what a file is that senders and servers deliver by mistake, by its first bytes.
+fn describe_foreign_content(bytes: &[u8], text: &str) -> Option<&'static str> {
+    const EBCDIC_ISA: [u8; 3] = [0xC9, 0xE2, 0xC1];
+    let start: String = text.chars().take(16).collect::<String>().to_ascii_lowercase();
+    match () {
+        () if text.is_empty() => Some("it is empty"),
+        () if start.starts_with("<!doctype html") || start.starts_with("<html") => {
+            Some("it is an HTML page, such as the error page of a server")
+        }
+        () if bytes.starts_with(&EBCDIC_ISA) => Some("it is in EBCDIC; ask the sender for ASCII"),
+        () if bytes.starts_with(b"PK\x03\x04") => Some("it is a ZIP archive"),
+        () if bytes.starts_with(&[0x1F, 0x8B]) => Some("it is a gzip archive"),
+        () if start.starts_with("%pdf") => Some("it is a PDF document"),
+        () if start.starts_with("una:") || start.starts_with("unb+") => Some("it is EDIFACT"),
+        () => None,
+    }
+}
+
+fn build_file_fault(severity: FaultSeverity, message: String) -> EdiFault {
+    EdiFault {
+        severity,
+        line: 0,
+        location: "the file".to_owned(),
+        position: 0,
+        element: 0,
+        code: SyntaxErrorCode::None,
+        message,
+    }
+}
+
+fn build_unreadable_file(format: EdiFormat, message: String) -> EdiFile {
+    let fault = build_file_fault(FaultSeverity::Error, message);
+    EdiFile { format, kind: "unknown".to_owned(), documents: Vec::new(), faults: vec![fault], groups: Vec::new() }
+}
+
+fn read_rsx_file(format: EdiFormat, text: &str, tree: Result<rsx::RsxNode, String>) -> EdiFile {
+    let tree = match tree {
+        Ok(tree) => tree,
+        Err(error) => {
+            let syntax = if format == EdiFormat::RsxXml { "XML" } else { "JSON" };
+            return build_unreadable_file(format, format!("it is not valid {syntax}: {error}"));
+        }
+    };
+    let kind = rsx::detect_rsx_kind(&tree);
+    let is_order = matches!(kind, rsx::RsxDocumentKind::Orders | rsx::RsxDocumentKind::OrderChanges);
+    let mut documents = Vec::new();
+    if is_order {
+        for (mut order, faults) in rsx::read_rsx_orders(&tree) {
+            if let Some(order) = &mut order {
+                format.as_str().clone_into(&mut order.origin.format);
+            }
+            let kind =
+                order.as_ref().map_or(kind.transaction_set_id(), |order| if order.is_change { "860" } else { "850" });
+            documents.push(EdiDocument {
+                kind: kind.to_owned(),
+                control_number: String::new(),
+                order,
+                faults,
+                group: None,
+            });
+        }
+        if documents.is_empty() {
+            return build_unreadable_file(format, "it contains no order".to_owned());
+        }
+    } else if kind == rsx::RsxDocumentKind::Other {
+        if !is_rsx(&tree, text) {
+            let syntax = if format == EdiFormat::RsxXml { "XML" } else { "JSON" };
+            return build_unreadable_file(format, format!("it is {syntax}, but no RSX document"));
+        }
+        let mut file = build_unreadable_file(format, "novex-ingest does not read this kind of RSX document".to_owned());
+        file.faults[0].severity = FaultSeverity::Warning;
+        return file;
+    } else {
+        documents.push(EdiDocument {
+            kind: kind.transaction_set_id().to_owned(),
+            control_number: String::new(),
+            order: None,
+            faults: Vec::new(),
+            group: None,
+        });
+    }
+    EdiFile { format, kind: kind.transaction_set_id().to_owned(), documents, faults: Vec::new(), groups: Vec::new() }
+}
+
+/// Returns true for a document of RSX, also of a kind that is not read: it has RSX's namespace or a `Header`.
+fn is_rsx(tree: &rsx::RsxNode, text: &str) -> bool {
+    let has_header =
+        |node: &rsx::RsxNode| node.first_child(&["Header"]).is_some_and(|header| !header.children.is_empty());
+    text.contains(RSX_NAMESPACE) || has_header(tree) || tree.children.iter().any(has_header)
+}
+
+fn read_x12_file(text: &str) -> EdiFile {
+    let file = x12::envelope::read_interchanges(text);
+    if file.interchanges.is_empty() {
+        let mut unreadable =
+            build_unreadable_file(EdiFormat::Unknown, "it is neither X12 (it has no ISA) nor RSX".to_owned());
+        unreadable.faults.extend(file.faults);
+        return unreadable;
+    }
+    let (mut documents, mut groups, mut faults) = (Vec::new(), Vec::new(), file.faults);
+    for interchange in &file.interchanges {
+        faults.extend(interchange.faults.iter().cloned());
+        for group in &interchange.groups {
+            let origin = DocumentOrigin {
+                format: EdiFormat::X12.as_str().to_owned(),
+                sender: interchange.sender.clone(),
+                receiver: interchange.receiver.clone(),
+                interchange_version: interchange.version.clone(),
+                application_sender: group.sender.clone(),
+                application_receiver: group.receiver.clone(),
+                version: group.version.clone(),
+            };
+            for set in &group.sets {
+                let (mut order, order_faults) = if x12::order::is_order_set(&set.kind) {
+                    x12::order::read_x12_order(interchange, set)
+                } else {
+                    (None, Vec::new())
+                };
+                if let Some(order) = &mut order {
+                    order.origin = origin.clone();
+                }
+                documents.push(EdiDocument {
+                    kind: set.kind.clone(),
+                    control_number: set.control_number.clone(),
+                    order,
+                    faults: set.faults.iter().cloned().chain(order_faults).collect(),
+                    group: Some(groups.len()),
+                });
+            }
+            groups.push(ReceivedGroup {
+                origin,
+                is_test: interchange.is_test,
+                functional_id: group.functional_id.clone(),
+                control_number: group.control_number.clone(),
+                stated_set_count: group.stated_set_count,
+                faults: group.faults.clone(),
+            });
+        }
+    }
+    if documents.is_empty() && !file.has_ta1 {
+        let message = "it has no transaction set: it may be cut off".to_owned();
+        faults.extend(build_unreadable_file(EdiFormat::X12, message).faults);
+    }
+    let kind = merge_kinds(documents.iter().map(|document| document.kind.as_str()));
+    EdiFile { format: EdiFormat::X12, kind, documents, faults, groups }
+}
+
+/// Returns the kind of all transaction sets, or `mixed` if there are several kinds.
+fn merge_kinds<'s>(sets: impl Iterator<Item = &'s str>) -> String {
+    let kinds: BTreeSet<&str> = sets.collect();
+    match kinds.iter().collect::<Vec<_>>().as_slice() {
+        // The kind becomes a topic, so only a few letters and digits are accepted.
+        [one] if (1..=6).contains(&one.len()) && one.bytes().all(|byte| byte.is_ascii_alphanumeric()) => {
+            (**one).to_owned()
+        }
+        [] | [_] => "unknown".to_owned(),
+        _ => "mixed".to_owned(),
+    }
+}

@@ -1,0 +1,18 @@
+//! EDI: purchase orders from retailers, and the documents that answer them. Pure: bytes in, values out; no input or
+//! output.
+//!
+//! [`mod@file`] reads an EDI file of any format, [`revisions`] folds the documents of one order, and [`outbound`]
+//! checks and writes invoices and ship notices. [`parties`] finds the partner of a file. The handlers, the store, the
+//! deliveries and the CLI call it.
+
+pub mod codes;
+pub mod decimal;
+pub mod fault;
+pub mod file;
+pub mod outbound;
+pub mod outbound_document;
+pub mod parties;
+pub mod purchase_order;
+pub mod revisions;
+pub mod rsx;
+pub mod x12;

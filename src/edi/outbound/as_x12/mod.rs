@@ -1,0 +1,114 @@
+//! Drafts outbound documents as X12: [`invoice`] an 810, [`ship_notice`] an 856, and here the parts that both share.
+//!
+//! Segments, their order and widths are those of 004010, which 005010 keeps or widens. Source: bots-edi/bots-grammars,
+//! stedi.com/edi.
+
+pub mod invoice;
+pub mod ship_notice;
+
+use crate::edi::decimal;
+use crate::edi::outbound::invoice::InvoiceAdjustment;
+use crate::edi::outbound::{OutboundCarrier, PaymentTerms};
+use crate::edi::purchase_order::{EdiAddress, PurchaseOrderLine};
+use crate::edi::x12::write::build_segment;
+
+/// Returns the digits of a text: `20261124` for `2026-11-24`, `1430` for `14:30`.
+fn extract_digits(text: &str) -> String {
+    text.chars().filter(char::is_ascii_digit).collect()
+}
+
+/// Transliterates and truncates a value of the order, which may be longer than X12 allows.
+///
+/// Values of the ERP always fit: [`checks`](crate::edi::outbound::checks) refuses longer ones.
+fn truncate_text(value: Option<&String>, chars_max: usize) -> String {
+    value.map_or(String::new(), |value| deunicode::deunicode(value).chars().take(chars_max).collect())
+}
+
+/// Builds a REF if there is a value.
+fn build_ref(qualifier: &str, value: Option<&String>) -> Option<Vec<String>> {
+    value.map(|value| build_segment(["REF", qualifier, &truncate_text(Some(value), 30)]))
+}
+
+/// Builds a DTM if there is a date.
+fn build_dtm(qualifier: &str, date: Option<&String>) -> Option<Vec<String>> {
+    date.map(|date| build_segment(["DTM", qualifier, &extract_digits(date)]))
+}
+
+/// Builds an N1 with its N3 and N4. An address without name and id is left out.
+fn build_n1_loop(address: &EdiAddress) -> Vec<Vec<String>> {
+    if address.name.is_none() && address.id.is_none() {
+        return Vec::new();
+    }
+    let kind: String = address.kind.chars().take(3).collect();
+    let mut first = build_segment(["N1", &kind, &truncate_text(address.name.as_ref(), 60)]);
+    if let Some(id) = &address.id {
+        // 92, assigned by the buyer, is the default.
+        first.extend([address.id_qualifier.clone().unwrap_or_else(|| "92".to_owned()), truncate_text(Some(id), 80)]);
+    }
+    let mut segments = vec![first];
+    for pair in address.lines.chunks(2).take(2) {
+        let mut lines = vec!["N3".to_owned()];
+        lines.extend(pair.iter().map(|line| truncate_text(Some(line), 55)));
+        segments.push(lines);
+    }
+    let elements = [(&address.city, 30), (&address.state, 2), (&address.postal_code, 15), (&address.country, 3)];
+    if elements.iter().any(|(value, _)| value.is_some()) {
+        let mut n4 = vec!["N4".to_owned()];
+        n4.extend(elements.map(|(value, chars_max)| truncate_text(value.as_ref(), chars_max)));
+        segments.push(n4);
+    }
+    segments
+}
+
+/// Builds an ITD.
+fn build_itd(terms: &PaymentTerms) -> Vec<String> {
+    let amount =
+        terms.discount_amount.as_deref().and_then(decimal::parse_decimal).map(decimal::format_n2).unwrap_or_default();
+    let value = |value: &Option<String>, chars_max| truncate_text(value.as_ref(), chars_max);
+    build_segment([
+        "ITD",
+        &value(&terms.kind, 2),
+        &value(&terms.basis, 2),
+        &value(&terms.discount_percent, 7),
+        &terms.discount_on.as_deref().map(extract_digits).unwrap_or_default(),
+        &value(&terms.discount_days, 3),
+        &terms.net_on.as_deref().map(extract_digits).unwrap_or_default(),
+        &value(&terms.net_days, 3),
+        &amount,
+        "",
+        "",
+        "",
+        &value(&terms.description, 80),
+    ])
+}
+
+/// Builds a SAC.
+fn build_sac(part: &InvoiceAdjustment) -> Vec<String> {
+    let amount = decimal::format_n2(part.amount);
+    let (handling, description) =
+        (truncate_text(part.handling.as_ref(), 2), truncate_text(part.description.as_ref(), 80));
+    let kind = part.kind.as_str();
+    build_segment(["SAC", kind, &part.code, "", "", &amount, "", "", "", "", "", "", &handling, "", "", &description])
+}
+
+/// Builds a CAD or TD5. Both need a carrier's code or a routing.
+fn build_carrier_segment(id: &str, carrier: Option<&OutboundCarrier>) -> Option<Vec<String>> {
+    let carrier = carrier.filter(|carrier| carrier.code.is_some() || carrier.routing.is_some())?;
+    let (method, routing) = (truncate_text(carrier.method.as_ref(), 2), truncate_text(carrier.routing.as_ref(), 35));
+    Some(match (id, &carrier.code) {
+        ("CAD", code) => build_segment(["CAD", &method, "", "", &truncate_text(code.as_ref(), 4), &routing]),
+        (_, Some(code)) => build_segment(["TD5", "B", "2", &truncate_text(Some(code), 80), &method, &routing]),
+        (_, None) => build_segment(["TD5", "B", "", "", &method, &routing]),
+    })
+}
+
+/// Returns the product ids, qualifier and value in turn, at most `pairs_max` pairs.
+fn list_product_ids(line: &PurchaseOrderLine, pairs_max: usize) -> impl Iterator<Item = String> {
+    let complete = line.ids.iter().filter(|id| !id.qualifier.is_empty() && !id.value.is_empty());
+    complete.take(pairs_max).flat_map(|id| [id.qualifier.clone(), truncate_text(Some(&id.value), 48)])
+}
+
+/// Builds a PID if there is a description.
+fn build_pid(line: &PurchaseOrderLine) -> Option<Vec<String>> {
+    line.description.as_ref().map(|text| build_segment(["PID", "F", "", "", "", &truncate_text(Some(text), 80)]))
+}

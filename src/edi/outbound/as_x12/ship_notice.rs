@@ -1,0 +1,132 @@
+//! Drafts an 856: BSN, then a tree of HL segments: the shipment, its orders, their pallets and cartons, the items in
+//! each.
+
+use crate::edi::outbound::as_x12;
+use crate::edi::outbound::order_balance::{OrderBalance, merge_addresses};
+use crate::edi::outbound::ship_notice::{ResolvedPack, ResolvedShipNotice, ResolvedShipNoticeLine, strip_sscc_prefix};
+use crate::edi::purchase_order::EdiAddress;
+use crate::edi::x12::write::{X12Draft, build_segment};
+
+/// Most pairs of qualifier and id in LIN02 to LIN31.
+const IDS_MAX: usize = 15;
+
+/// Drafts a ship notice, in the version of its orders.
+#[must_use]
+pub fn draft_ship_notice(notice: &ResolvedShipNotice<'_>) -> X12Draft {
+    let shipment = notice.notice;
+    let first = &notice.orders[0].0.state.order;
+    let has_packs = notice.orders.iter().any(|(_, packed)| !packed.packs.is_empty());
+    // BSN05: shipment, order, packaging, item (0001), or without packaging (0004).
+    let structure = if has_packs { "0001" } else { "0004" };
+    let digits = as_x12::extract_digits(notice.sent_at);
+    let (date, time) = (digits.get(..8).unwrap_or_default(), digits.get(8..12).unwrap_or_default());
+    let mut tree = HlLoopBuilder::default();
+    tree.add_segment(build_segment(["BSN", "00", &shipment.shipment_number, date, time, structure]));
+    let top = tree.add_level(None, "S");
+    tree.add_shipment(notice, &merge_addresses(&shipment.addresses, &first.addresses, &["ST"]));
+    for (order, packed) in &notice.orders {
+        tree.add_order(top, order, packed);
+    }
+    tree.add_segment(build_segment(["CTT", &tree.level_count.to_string()]));
+    X12Draft {
+        kind: "856",
+        functional_id: "SH",
+        origin: first.origin.clone(),
+        is_test: first.is_test,
+        segments: tree.segments,
+    }
+}
+
+#[derive(Default)]
+struct HlLoopBuilder {
+    segments: Vec<Vec<String>>,
+    level_count: usize,
+}
+
+impl HlLoopBuilder {
+    fn add_segment(&mut self, segment: Vec<String>) {
+        self.segments.push(segment);
+    }
+
+    /// Adds an HL and returns its number. HL04, whether it has children, is left out, as is usual in retail.
+    fn add_level(&mut self, parent: Option<usize>, kind: &str) -> usize {
+        self.level_count += 1;
+        let parent = parent.map_or(String::new(), |parent| parent.to_string());
+        self.add_segment(build_segment(["HL", &self.level_count.to_string(), &parent, kind]));
+        self.level_count
+    }
+
+    fn add_shipment(&mut self, notice: &ResolvedShipNotice<'_>, addresses: &[EdiAddress]) {
+        let shipment = notice.notice;
+        let lading = notice.lading_quantity().map(|(medium, count)| [medium.to_owned(), count.to_string()]);
+        let weight = shipment.weight.as_ref().map(|weight| (weight.value.normalize().to_string(), &weight.unit));
+        if lading.is_some() || weight.is_some() {
+            let [medium, count] = lading.unwrap_or_default();
+            let mut td1 = build_segment(["TD1", &medium, &count]);
+            if let Some((value, unit)) = weight {
+                td1.extend(build_segment(["", "", "", "G", &value, unit]));
+            }
+            self.add_segment(td1);
+        }
+        self.segments.extend(as_x12::build_carrier_segment("TD5", shipment.carrier.as_ref()));
+        self.segments.extend(as_x12::build_ref("BM", shipment.bill_of_lading.as_ref()));
+        self.segments.extend(as_x12::build_ref("CN", shipment.pro_number.as_ref()));
+        let mut shipped = build_segment(["DTM", "011", &as_x12::extract_digits(&shipment.shipped_on)]);
+        shipped.extend(shipment.ship_time.as_deref().map(as_x12::extract_digits));
+        self.add_segment(shipped);
+        self.segments.extend(as_x12::build_dtm("017", shipment.delivery_on.as_ref()));
+        for address in addresses {
+            self.segments.extend(as_x12::build_n1_loop(address));
+        }
+    }
+
+    fn add_order(&mut self, parent: usize, order: &OrderBalance, packed: &ResolvedPack<'_>) {
+        let own = &order.state.order;
+        let level = self.add_level(Some(parent), "O");
+        let ordered_on = own.ordered_on.as_deref().map(as_x12::extract_digits).unwrap_or_default();
+        self.add_segment(build_segment(["PRF", &own.number, &own.release, "", &ordered_on]));
+        self.segments.extend(as_x12::build_ref("DP", own.department.as_ref()));
+        self.segments.extend(as_x12::build_ref("IA", own.vendor.as_ref()));
+        for address in own.addresses.iter().filter(|address| address.kind == "BY") {
+            self.segments.extend(as_x12::build_n1_loop(address));
+        }
+        self.add_packs(level, packed);
+    }
+
+    /// Adds the inner packs and the items of a pack.
+    fn add_packs(&mut self, parent: usize, packed: &ResolvedPack<'_>) {
+        for inner in &packed.packs {
+            let Some(pack) = inner.pack else { continue };
+            let level = self.add_level(Some(parent), pack.kind.as_str());
+            if let Some(digits) = pack.sscc.as_deref().map(strip_sscc_prefix) {
+                self.add_segment(build_segment(["MAN", "GM", &format!("00{digits}")]));
+            }
+            if let Some(tracking) = &pack.tracking {
+                self.add_segment(build_segment(["MAN", "CP", tracking]));
+            }
+            self.add_packs(level, inner);
+        }
+        for line in &packed.lines {
+            self.add_item(parent, line);
+        }
+    }
+
+    fn add_item(&mut self, parent: usize, line: &ResolvedShipNoticeLine<'_>) {
+        self.add_level(Some(parent), "I");
+        let number = line.matched.line.number.as_deref().unwrap_or_default();
+        let mut item = build_segment(["LIN", number]);
+        item.extend(as_x12::list_product_ids(line.matched.line, IDS_MAX));
+        if item.len() > 2 {
+            self.add_segment(item);
+        }
+        let quantity = line.line.quantity.normalize().to_string();
+        let mut shipped = build_segment(["SN1", number, &quantity, line.unit.unwrap_or_default()]);
+        if let (Some(ordered), Some(unit)) = (&line.matched.line.quantity, &line.matched.line.unit) {
+            shipped.extend([String::new(), ordered.clone(), unit.clone()]);
+        }
+        self.add_segment(shipped);
+        self.segments.extend(as_x12::build_pid(line.matched.line));
+        self.segments.extend(as_x12::build_ref("LT", line.line.lot.as_ref()));
+        self.segments.extend(as_x12::build_dtm("036", line.line.expires_on.as_ref()));
+    }
+}

@@ -1,0 +1,324 @@
+//! Invoices. An invoice is for one purchase order, and is sent only if its amounts add up.
+
+use crate::edi::outbound::checks::DocumentChecker;
+use crate::edi::outbound::order_balance::{MatchedOrderLine, OrderBalance};
+use crate::edi::outbound::{
+    OutboundCarrier, PaymentTerms, PreparedDocument, PurchaseOrderReference, SentLine, as_rsx, as_x12, json_decimal,
+};
+use crate::edi::purchase_order::{EdiAddress, PurchaseOrderLine};
+use rust_decimal::{Decimal, RoundingStrategy};
+use serde::Deserialize;
+
+/// Invoice as the ERP gives it. Dates are `2026-11-24`, amounts are in the order's currency.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[expect(clippy::struct_field_names, reason = "the keys of the JSON document")]
+pub struct Invoice {
+    pub invoice_number: String,
+    pub invoice_date: String,
+    pub purchase_order: String,
+    /// Partner, needed if several partners use the number.
+    pub partner: Option<String>,
+    pub release: Option<String>,
+    pub currency: Option<String>,
+    pub shipped_on: Option<String>,
+    pub bill_of_lading: Option<String>,
+    /// Carrier's number of the shipment.
+    pub pro_number: Option<String>,
+    pub carrier: Option<OutboundCarrier>,
+    /// Payment terms; the order's if empty.
+    #[serde(default)]
+    pub terms: Vec<PaymentTerms>,
+    /// Addresses: RI remit to, SF ship from …; BT, ST and BY come from the order if they are missing here.
+    #[serde(default)]
+    pub addresses: Vec<EdiAddress>,
+    pub lines: Vec<InvoiceLine>,
+    #[serde(default)]
+    pub allowances: Vec<InvoiceAdjustment>,
+    #[serde(default)]
+    pub taxes: Vec<InvoiceTax>,
+    /// Amount to pay, before any discount for early payment.
+    #[serde(deserialize_with = "json_decimal::deserialize_money")]
+    pub total: Decimal,
+}
+
+/// Line of an invoice.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct InvoiceLine {
+    /// Line number of the retailer.
+    pub line: Option<String>,
+    /// Any product id that the order states for the item.
+    pub item: Option<String>,
+    #[serde(deserialize_with = "json_decimal::deserialize_number")]
+    pub quantity: Decimal,
+    /// Unit of measure; the order's if left out.
+    pub unit: Option<String>,
+    /// Price; the order's if left out.
+    #[serde(default, deserialize_with = "json_decimal::deserialize_optional_number")]
+    pub price: Option<Decimal>,
+    /// Quantity times price, to the cent. Mandatory if the price is not for a number of units, such as a price by
+    /// weight.
+    #[serde(default, deserialize_with = "json_decimal::deserialize_optional_money")]
+    pub amount: Option<Decimal>,
+    #[serde(default)]
+    pub allowances: Vec<InvoiceAdjustment>,
+}
+
+/// Allowance, which reduces the total, or charge, which increases it.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct InvoiceAdjustment {
+    pub kind: AdjustmentKind,
+    /// C310 discount, D240 freight …
+    pub code: String,
+    #[serde(deserialize_with = "json_decimal::deserialize_money")]
+    pub amount: Decimal,
+    /// Method of handling: 02 off the invoice, 06 paid by the customer …
+    pub handling: Option<String>,
+    pub description: Option<String>,
+}
+
+/// Kind of an adjustment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AdjustmentKind {
+    Allowance,
+    Charge,
+}
+
+impl AdjustmentKind {
+    /// Returns the code of SAC01.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Allowance => "A",
+            Self::Charge => "C",
+        }
+    }
+}
+
+/// Tax on the whole invoice.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct InvoiceTax {
+    /// Tax type: ST sales tax, GS goods and services tax …
+    pub code: String,
+    #[serde(deserialize_with = "json_decimal::deserialize_money")]
+    pub amount: Decimal,
+    #[serde(default, deserialize_with = "json_decimal::deserialize_optional_number")]
+    pub percent: Option<Decimal>,
+}
+
+/// Invoice line with the order line that it names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ResolvedInvoiceLine<'i> {
+    pub matched: MatchedOrderLine<'i>,
+    pub line: &'i InvoiceLine,
+    pub unit: Option<&'i str>,
+    pub price: Decimal,
+    /// Amount, to the cent.
+    pub amount: Decimal,
+}
+
+/// Invoice with its order, ready to be written.
+#[derive(Debug, Clone)]
+pub struct ResolvedInvoice<'i> {
+    pub invoice: &'i Invoice,
+    pub order: &'i OrderBalance,
+    pub lines: Vec<ResolvedInvoiceLine<'i>>,
+}
+
+/// Formats an amount for a message, with two decimals.
+fn format_money(amount: Decimal) -> String {
+    format!("{amount:.2}")
+}
+
+/// Rounds an amount to the cent, half up.
+#[must_use]
+pub fn round_to_cents(amount: Decimal) -> Decimal {
+    amount.round_dp_with_strategy(2, RoundingStrategy::MidpointAwayFromZero)
+}
+
+impl Invoice {
+    /// Returns the reference to its purchase order.
+    #[must_use]
+    pub fn order_reference(&self) -> PurchaseOrderReference {
+        PurchaseOrderReference {
+            number: self.purchase_order.clone(),
+            partner: self.partner.clone(),
+            release: self.release.clone(),
+        }
+    }
+
+    pub(crate) fn prepare(&self, order: &OrderBalance, lenient: bool) -> Result<PreparedDocument, Vec<String>> {
+        let mut checker = DocumentChecker::new("invoiced");
+        self.check_header(order, lenient, &mut checker);
+        let mut lines: Vec<ResolvedInvoiceLine<'_>> = Vec::new();
+        for line in &self.lines {
+            match order.find_line(line.line.as_deref(), line.item.as_deref(), lenient) {
+                Err(error) => checker.add_error(error),
+                Ok(at) => {
+                    checker.check_quantity(order, &at, (line.quantity, line.unit.as_ref()), lenient);
+                    lines.extend(resolve_invoice_line(line, at, lenient, &mut checker));
+                }
+            }
+        }
+        if self.lines.is_empty() {
+            checker.add_error("it has no lines");
+        }
+        if lines.len() == self.lines.len() {
+            self.check_total(&lines, &mut checker);
+        }
+        let resolved = ResolvedInvoice { invoice: self, order, lines };
+        let sent_lines = resolved.lines.iter().map(|line| SentLine {
+            order_index: 0,
+            line_number: order.line_number(line.matched.index),
+            item_key: order.item_key(line.matched.index).to_owned(),
+            quantity: line.line.quantity,
+            unit: line.unit.map(str::to_owned),
+        });
+        let writers = (|| as_x12::invoice::draft_invoice(&resolved), || as_rsx::invoice::build_rsx_invoice(&resolved));
+        checker.finish(())?;
+        Ok(PreparedDocument {
+            lines: sent_lines.collect(),
+            total: Some(self.total.normalize().to_string()),
+            sscc_labels: Vec::new(),
+            document: crate::edi::outbound::build_outbound_document(
+                "810",
+                &self.invoice_number,
+                &order.state.order,
+                writers,
+            )?,
+        })
+    }
+
+    fn check_header(&self, order: &OrderBalance, lenient: bool, checker: &mut DocumentChecker) {
+        if let Some(closed) = order.closed_reason(lenient) {
+            checker.add_error(closed);
+        }
+        checker.check_code("invoice_number", &self.invoice_number, (1, 22));
+        checker.check_date("invoice_date", Some(&self.invoice_date));
+        checker.check_date("shipped_on", self.shipped_on.as_ref());
+        checker.check_optional_code("bill_of_lading", self.bill_of_lading.as_ref(), (1, 30));
+        checker.check_optional_code("pro_number", self.pro_number.as_ref(), (1, 30));
+        checker.check_optional_code("currency", self.currency.as_ref(), (3, 3));
+        if let (Some(own), Some(ordered)) = (&self.currency, &order.state.order.currency)
+            && own != ordered
+        {
+            checker.add_error(format!("the currency is {own}, but the order has {ordered}"));
+        }
+        checker.check_carrier(self.carrier.as_ref(), 4);
+        self.terms.iter().for_each(|terms| checker.check_terms(terms));
+        self.addresses.iter().for_each(|address| checker.check_address(address));
+        for tax in &self.taxes {
+            checker.check_code("the code of a tax", &tax.code, (2, 2));
+            if tax.amount < Decimal::ZERO {
+                checker.add_error(format!("the tax {} is less than 0", tax.code));
+            }
+        }
+        for part in self.allowances.iter().chain(self.lines.iter().flat_map(|line| &line.allowances)) {
+            checker.check_code("the code of an allowance or charge", &part.code, (4, 4));
+            checker.check_optional_code("the handling of an allowance or charge", part.handling.as_ref(), (2, 2));
+            checker.check_description("an allowance or charge", part.description.as_ref());
+            if part.amount <= Decimal::ZERO {
+                checker.add_error(format!(
+                    "{}: the amount must be more than 0; its kind decides whether it is added or subtracted",
+                    part.code
+                ));
+            }
+        }
+        if self.total < Decimal::ZERO {
+            checker
+                .add_error(format!("the total {} is less than 0: a credit cannot be sent as an invoice", self.total));
+        }
+    }
+
+    /// Checks that the total is the sum of lines, allowances, charges and taxes.
+    fn check_total(&self, lines: &[ResolvedInvoiceLine<'_>], checker: &mut DocumentChecker) {
+        let signed = |part: &InvoiceAdjustment| match part.kind {
+            AdjustmentKind::Allowance => -part.amount,
+            AdjustmentKind::Charge => part.amount,
+        };
+        let line_sum: Decimal = lines.iter().map(|line| line.amount).sum();
+        let adjustments = self.lines.iter().flat_map(|line| &line.allowances).chain(&self.allowances);
+        let adjustment_sum: Decimal = adjustments.map(signed).sum();
+        let tax_sum: Decimal = self.taxes.iter().map(|tax| tax.amount).sum();
+        let sum = line_sum + adjustment_sum + tax_sum;
+        if self.total == sum {
+            return;
+        }
+        let difference = (self.total - sum).normalize();
+        let (difference, direction) =
+            (difference.abs(), if difference > Decimal::ZERO { "too much" } else { "too little" });
+        let (total, lines) = (self.total, format_money(line_sum));
+        let parts = if adjustment_sum.is_zero() && tax_sum.is_zero() {
+            format!("lines add up to {lines}")
+        } else {
+            format!(
+                "lines ({lines}), allowances and charges ({}) and taxes ({}) add up to {}",
+                format_money(adjustment_sum),
+                format_money(tax_sum),
+                format_money(sum)
+            )
+        };
+        let (total, difference) = (format_money(total), format_money(difference));
+        checker.add_error(format!("total states {total}, {parts} ({difference} {direction})"));
+    }
+}
+
+/// Returns the number of units for which the price is, or `None` for another basis, such as a weight.
+fn resolve_price_units(line: &PurchaseOrderLine) -> Option<Decimal> {
+    match line.price_basis.as_deref() {
+        Some("HP") => Some(Decimal::ONE_HUNDRED),
+        Some("HT") => Some(Decimal::ONE_THOUSAND),
+        _ => line.is_priced_per_unit().then_some(Decimal::ONE),
+    }
+}
+
+/// Resolves the price and amount of a line. Returns `None` if they are not known, with an error.
+fn resolve_invoice_line<'i>(
+    line: &'i InvoiceLine,
+    at: MatchedOrderLine<'i>,
+    lenient: bool,
+    checker: &mut DocumentChecker,
+) -> Option<ResolvedInvoiceLine<'i>> {
+    let ordered = at.line.price.as_deref().and_then(crate::edi::decimal::parse_decimal);
+    let Some(price) = line.price.or(ordered) else {
+        checker.add_error(format!("{}: neither the line nor the order states a price", at.name));
+        return None;
+    };
+    if let (Some(ordered), false) = (ordered, lenient)
+        && ordered != price
+    {
+        checker.add_error(format!("{}: the price is {price}, but the order has {ordered}", at.name));
+    }
+    if price < Decimal::ZERO || price.normalize().to_string().len() > 14 {
+        checker.add_error(format!("{}: the price {price} cannot be sent", at.name));
+    }
+    let exact = resolve_price_units(at.line)
+        .and_then(|count| line.quantity.checked_mul(price)?.checked_div(count))
+        .map(round_to_cents);
+    let amount = match (line.amount, exact) {
+        (Some(amount), Some(exact)) if amount != exact => {
+            let exact = exact.normalize();
+            checker.add_error(format!(
+                "{}: the amount is {amount}, but {} times {price} is {exact}",
+                at.name, line.quantity
+            ));
+            amount
+        }
+        (Some(amount), _) if amount < Decimal::ZERO => {
+            checker.add_error(format!("{}: the amount {amount} is less than 0", at.name));
+            amount
+        }
+        (Some(amount), _) => amount,
+        (None, Some(exact)) => exact,
+        (None, None) => {
+            let basis = at.line.price_basis.as_deref().unwrap_or_default();
+            let name = &at.name;
+            checker.add_error(format!(
+                "{name}: the price is not for a number of units ({basis}): state the line's amount"
+            ));
+            return None;
+        }
+    };
+    let unit = line.unit.as_deref().or(at.line.unit.as_deref());
+    Some(ResolvedInvoiceLine { line, unit, price, amount, matched: at })
+}

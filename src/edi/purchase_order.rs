@@ -1,0 +1,278 @@
+//! A purchase order of a retailer, or a change to one, independent of its format: X12 850 and 860, SPS RSX in XML and
+//! JSON.
+//!
+//! Codes stay as the sender wrote them (X12's code lists; RSX uses the same ones). Numbers are exact decimal text,
+//! dates are `2026-11-24`. A value that the sender did not state is `None` and never zero.
+
+use serde::{Deserialize, Serialize};
+
+/// One purchase order, or one change to one.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct PurchaseOrder {
+    /// True for an 860 or `OrderChange`, which states only the differences.
+    pub is_change: bool,
+    /// Retailer that orders: sender of the interchange (ISA06), `TradingPartnerId` in RSX.
+    pub partner: String,
+    pub number: String,
+    /// Release of a blanket order; empty if there is none.
+    pub release: String,
+    /// Purpose (BEG01, BCH01): 00 original, 01 cancellation, 04 change, 05 replace …
+    pub purpose: String,
+    /// Order type (BEG02): SA stand alone, DS drop ship …
+    pub kind: Option<String>,
+    pub ordered_on: Option<String>,
+    /// Sequence number of a change (BCH05).
+    pub sequence: Option<String>,
+    /// Date on which a change was requested (BCH11).
+    pub changed_on: Option<String>,
+    pub currency: Option<String>,
+    pub department: Option<String>,
+    pub vendor: Option<String>,
+    pub contract: Option<String>,
+    /// True for a test (ISA15 is T), which must not be shipped.
+    pub is_test: bool,
+    pub origin: DocumentOrigin,
+    pub dates: Vec<EdiDate>,
+    pub references: Vec<EdiReference>,
+    pub contacts: Vec<EdiContact>,
+    pub addresses: Vec<EdiAddress>,
+    pub terms: Vec<PaymentTerms>,
+    pub carriers: Vec<CarrierDetails>,
+    pub allowances: Vec<AllowanceCharge>,
+    /// Packaging, special handling and freight (PKG, TD4, FOB).
+    pub instructions: Vec<EdiInstruction>,
+    pub notes: Vec<String>,
+    pub lines: Vec<PurchaseOrderLine>,
+    /// Number of lines that the sender states (CTT01).
+    pub stated_lines: Option<String>,
+    /// Sum of the quantities that the sender states (CTT02).
+    pub stated_quantity: Option<String>,
+    /// Total amount that the sender states (AMT*TT, `TotalAmount`).
+    pub stated_total: Option<String>,
+}
+
+/// Origin of a document, so that its answer has the same format. Only X12 has ids and versions.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct DocumentOrigin {
+    /// `x12`, `rsx-xml` or `rsx-json`.
+    pub format: String,
+    /// Qualifier and id as received: ISA05 and ISA06; the receiver is ISA07 and ISA08.
+    pub sender: (String, String),
+    pub receiver: (String, String),
+    /// Interchange control version (ISA12).
+    pub interchange_version: String,
+    /// GS02 as received; the receiver is GS03, the version GS08.
+    pub application_sender: String,
+    pub application_receiver: String,
+    pub version: String,
+}
+
+/// One line of a purchase order.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct PurchaseOrderLine {
+    /// Line number of the retailer (PO101, POC01).
+    pub number: Option<String>,
+    /// Change code of a line in a change (POC02): AI added, DI deleted, PC price, QI quantity up …
+    pub change: Option<String>,
+    pub quantity: Option<String>,
+    /// Unit of measure: EA, CA, LB …
+    pub unit: Option<String>,
+    pub price: Option<String>,
+    /// Basis of the price (PO105): PE each, HP per hundred …
+    pub price_basis: Option<String>,
+    /// Product ids in the sender's order.
+    pub ids: Vec<ProductId>,
+    pub description: Option<String>,
+    /// Number of inner units in one unit (PO401).
+    pub pack: Option<String>,
+    /// Size of an inner unit with its unit of measure (PO402, PO403): `340 GR`.
+    pub pack_size: Option<String>,
+    pub dates: Vec<EdiDate>,
+    pub references: Vec<EdiReference>,
+    pub addresses: Vec<EdiAddress>,
+    pub allowances: Vec<AllowanceCharge>,
+    pub schedules: Vec<LineSchedule>,
+    pub instructions: Vec<EdiInstruction>,
+    pub notes: Vec<String>,
+}
+
+/// Product id by which a line names its item.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct ProductId {
+    /// Kind of id: UP, UK, EN, BP, VN …
+    pub qualifier: String,
+    pub value: String,
+}
+
+/// Date with its meaning: 002 delivery requested, 010 ship requested, 001 cancel after …
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct EdiDate {
+    pub qualifier: String,
+    pub on: Option<String>,
+    /// Last day, if it is a period.
+    pub until: Option<String>,
+    /// `13:30` or `13:30:59`, in the sender's local time.
+    pub time: Option<String>,
+}
+
+/// Reference number.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct EdiReference {
+    /// Kind: DP department, IA internal vendor number …
+    pub qualifier: String,
+    pub value: Option<String>,
+    pub description: Option<String>,
+}
+
+/// Person or department to contact.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct EdiContact {
+    /// Function: BD buyer, IC information …
+    pub kind: String,
+    pub name: Option<String>,
+    pub phone: Option<String>,
+    pub fax: Option<String>,
+    pub email: Option<String>,
+}
+
+/// Address or location.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct EdiAddress {
+    /// Role: ST ship to, BT bill to, BY buying party …
+    pub kind: String,
+    /// Issuer of the id: 92 the buyer, 9 DUNS+4, UL GLN …
+    pub id_qualifier: Option<String>,
+    pub id: Option<String>,
+    pub name: Option<String>,
+    /// Further names and the street, one line each.
+    pub lines: Vec<String>,
+    pub city: Option<String>,
+    pub state: Option<String>,
+    pub postal_code: Option<String>,
+    pub country: Option<String>,
+}
+
+/// Payment terms (ITD).
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct PaymentTerms {
+    pub kind: Option<String>,
+    /// Date from which days count: 1 shipped, 2 delivered, 3 invoice date …
+    pub basis: Option<String>,
+    pub discount_percent: Option<String>,
+    pub discount_on: Option<String>,
+    pub discount_days: Option<String>,
+    pub net_on: Option<String>,
+    pub net_days: Option<String>,
+    pub discount_amount: Option<String>,
+    pub description: Option<String>,
+}
+
+/// Carrier and routing for the shipment (TD5).
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct CarrierDetails {
+    /// SCAC or the buyer's code.
+    pub code: Option<String>,
+    /// Transport method: M motor, A air …
+    pub method: Option<String>,
+    pub routing: Option<String>,
+    pub service: Option<String>,
+}
+
+/// Allowance or charge (SAC).
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct AllowanceCharge {
+    /// A allowance, C charge, N neither.
+    pub kind: String,
+    /// C310 discount, D240 freight …
+    pub code: Option<String>,
+    /// Amount in the order's currency, with a decimal point. X12 implies two decimals.
+    pub amount: Option<String>,
+    pub percent: Option<String>,
+    /// Amount per unit.
+    pub rate: Option<String>,
+    /// Method of handling (SAC12).
+    pub handling: Option<String>,
+    pub description: Option<String>,
+}
+
+/// Instruction for packaging, handling or freight.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct EdiInstruction {
+    /// `packaging` (PKG), `handling` (TD4) or `freight` (FOB).
+    pub kind: String,
+    pub code: Option<String>,
+    pub description: Option<String>,
+}
+
+/// Part of a line's quantity for one place (SDQ) or one date (SCH).
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct LineSchedule {
+    /// Store or warehouse.
+    pub location: Option<String>,
+    pub quantity: String,
+    pub unit: Option<String>,
+    pub date_qualifier: Option<String>,
+    pub on: Option<String>,
+}
+
+impl PurchaseOrderLine {
+    /// Returns the key of the item, which does not depend on the line number: `buyer B1`, `vendor V1` …
+    #[must_use]
+    pub fn item_key(&self) -> Option<String> {
+        let known =
+            [("buyer", self.buyer_item()), ("vendor", self.vendor_item()), ("gtin", self.gtin()), ("upc", self.upc())];
+        let known = known.into_iter().find_map(|(kind, id)| Some(format!("{kind} {}", id?)));
+        known.or_else(|| self.ids.first().map(|id| format!("{} {}", id.qualifier, id.value)))
+    }
+
+    /// Returns true if the price is for one unit, and not for example for a hundred.
+    #[must_use]
+    pub fn is_priced_per_unit(&self) -> bool {
+        matches!(self.price_basis.as_deref(), None | Some("PE" | "UM" | "TE" | "WE"))
+    }
+
+    /// Returns the value of the first of these kinds of id that the line has.
+    #[must_use]
+    pub fn find_product_id(&self, qualifiers: &[&str]) -> Option<&str> {
+        qualifiers
+            .iter()
+            .find_map(|wanted| self.ids.iter().find(|id| id.qualifier == *wanted))
+            .map(|id| id.value.as_str())
+    }
+
+    /// Returns the buyer's item number.
+    #[must_use]
+    pub fn buyer_item(&self) -> Option<&str> {
+        self.find_product_id(&["IN", "BP", "CB", "SK", "IT"])
+    }
+
+    /// Returns the vendor's item number, which is our own.
+    #[must_use]
+    pub fn vendor_item(&self) -> Option<&str> {
+        self.find_product_id(&["VN", "VP", "VC", "VA", "MG"])
+    }
+
+    /// Returns the UPC, EAN or ISBN of the consumer unit.
+    #[must_use]
+    pub fn upc(&self) -> Option<&str> {
+        self.find_product_id(&["UP", "EN", "EO", "UI", "IB"])
+    }
+
+    /// Returns the GTIN or UPC of the case.
+    #[must_use]
+    pub fn gtin(&self) -> Option<&str> {
+        self.find_product_id(&["UK", "UA"])
+    }
+}

@@ -1,0 +1,194 @@
+//! One tree of names, texts and children, from XML or JSON.
+//!
+//! Depth and number of elements are limited, so that a hostile file cannot use all memory.
+
+use crate::edi::decimal;
+use crate::lenient_json::{LenientJson, TextRepairs, parse_lenient_json};
+use quick_xml::Reader;
+use quick_xml::events::Event;
+use serde_json::Value;
+
+/// Deepest nesting, in levels.
+const DEPTH_MAX: usize = 64;
+/// Most elements of one file; bounds memory.
+const NODES_MAX: usize = 1_000_000;
+
+/// Element with its text and its children.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct RsxNode {
+    /// Name without namespace.
+    pub name: String,
+    /// Text, trimmed.
+    pub text: String,
+    pub children: Vec<RsxNode>,
+}
+
+impl RsxNode {
+    /// Returns the first child with the first of these names that occurs.
+    #[must_use]
+    pub fn first_child(&self, names: &[&str]) -> Option<&Self> {
+        names.iter().find_map(|name| self.children.iter().find(|child| child.name == *name))
+    }
+
+    /// Returns all children with these names, in the order of the file.
+    pub fn children_named<'n>(&'n self, names: &'n [&'n str]) -> impl Iterator<Item = &'n Self> {
+        self.children.iter().filter(move |child| names.contains(&child.name.as_str()))
+    }
+
+    /// Returns the text of the first child with one of these names and a text.
+    #[must_use]
+    pub fn child_text(&self, names: &[&str]) -> Option<String> {
+        self.children_named(names).map(|child| child.text.as_str()).find(|text| !text.is_empty()).map(str::to_owned)
+    }
+}
+
+/// Reads XML. A document type and entities other than XML's own five are errors; an error names its line.
+pub fn parse_rsx_xml(text: &str) -> Result<RsxNode, String> {
+    let mut reader = Reader::from_str(text);
+    let mut open: Vec<RsxNode> = vec![RsxNode::default()];
+    let mut count = 0;
+    loop {
+        let offset = reader.buffer_position();
+        let line =
+            || text.get(..usize::try_from(offset).unwrap_or(0)).map_or(0, |before| before.matches('\n').count() + 1);
+        let event = reader.read_event().map_err(|error| format!("line {}: {error}", line()))?;
+        match event {
+            Event::Start(start) => {
+                count += 1;
+                if open.len() > DEPTH_MAX || count > NODES_MAX {
+                    return Err(format!("line {}: more than {DEPTH_MAX} levels or {NODES_MAX} elements", line()));
+                }
+                let name = start.local_name().as_ref().to_owned();
+                open.push(RsxNode { name, ..RsxNode::default() });
+            }
+            Event::Empty(empty) => {
+                count += 1;
+                if count > NODES_MAX {
+                    return Err(format!("line {}: more than {NODES_MAX} elements", line()));
+                }
+                let name = empty.local_name().as_ref().to_owned();
+                if let Some(parent) = open.last_mut() {
+                    parent.children.push(RsxNode { name, ..RsxNode::default() });
+                }
+            }
+            Event::End(_) => {
+                let Some(mut node) = open.pop() else { continue };
+                node.text = String::from(node.text.trim());
+                match open.last_mut() {
+                    Some(parent) => parent.children.push(node),
+                    None => return Err(format!("line {}: an end tag without a start tag", line())),
+                }
+            }
+            Event::Text(part) => append_text(&mut open, &part),
+            Event::CData(part) => append_text(&mut open, &part),
+            Event::GeneralRef(reference) => {
+                let char = match reference.resolve_char_ref() {
+                    Ok(Some(char)) => Ok(char),
+                    Ok(None) => resolve_xml_entity(&reference),
+                    Err(error) => Err(error.to_string()),
+                };
+                let char = char.map_err(|error| format!("line {}: {error}", line()))?;
+                if let Some(node) = open.last_mut() {
+                    node.text.push(char);
+                }
+            }
+            Event::DocType(_) => return Err(format!("line {}: a document type is not allowed", line())),
+            Event::Decl(_) | Event::PI(_) | Event::Comment(_) => {}
+            Event::Eof => break,
+        }
+    }
+    match (open.len(), open.pop()) {
+        (1, Some(root)) if root.children.len() == 1 => Ok(root.children.into_iter().next().unwrap_or_default()),
+        (1, Some(root)) => Err(format!("{} root elements instead of one", root.children.len())),
+        (_, last) => {
+            let name = last.map_or(String::new(), |node| node.name);
+            Err(format!("the file ends inside <{name}>: it is truncated"))
+        }
+    }
+}
+
+/// Adds text to the innermost open element.
+fn append_text(open: &mut [RsxNode], text: &str) {
+    if let Some(node) = open.last_mut() {
+        node.text.push_str(text);
+    }
+}
+
+/// Returns the character for one of XML's own five entities.
+fn resolve_xml_entity(name: &str) -> Result<char, String> {
+    match name {
+        "amp" => Ok('&'),
+        "lt" => Ok('<'),
+        "gt" => Ok('>'),
+        "quot" => Ok('"'),
+        "apos" => Ok('\''),
+        other => Err(format!("the entity &{other}; is not one of XML's own")),
+    }
+}
+
+/// Reads JSON, and returns the repairs that it needed. Keys are element names; an array is the element repeated.
+pub fn parse_rsx_json(body: &[u8]) -> Result<(RsxNode, Option<TextRepairs>), String> {
+    // Checked before parsing, because the memory grows with the number of elements.
+    if body.iter().filter(|byte| matches!(byte, b',' | b'[' | b'{')).count() > NODES_MAX {
+        return Err(format!("more than {NODES_MAX} elements"));
+    }
+    let LenientJson { value, repairs } = parse_lenient_json(body).map_err(|error| error.to_string())?;
+    let mut root = RsxNode::default();
+    let mut remaining = NODES_MAX;
+    append_json_value(&mut root, "", &value, &mut remaining)?;
+    // The object is itself an order, or it contains orders under a name.
+    let root = match root.children.len() {
+        1 => root.children.remove(0),
+        _ => root,
+    };
+    Ok((root, repairs))
+}
+
+fn append_json_value(parent: &mut RsxNode, name: &str, value: &Value, remaining: &mut usize) -> Result<(), String> {
+    *remaining = remaining.checked_sub(1).ok_or_else(|| format!("more than {NODES_MAX} elements"))?;
+    let mut node = RsxNode { name: name.to_owned(), ..RsxNode::default() };
+    match value {
+        Value::Array(items) => {
+            return items.iter().try_for_each(|item| append_json_value(parent, name, item, remaining));
+        }
+        Value::Object(map) => {
+            map.iter().try_for_each(|(name, value)| append_json_value(&mut node, name, value, remaining))?;
+        }
+        Value::Null => return Ok(()),
+        Value::String(text) => text.trim().clone_into(&mut node.text),
+        Value::Number(number) => node.text = decimal::expand_exponent(&number.to_string()),
+        other @ Value::Bool(_) => node.text = other.to_string(),
+    }
+    parent.children.push(node);
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn xml_and_json_build_the_same_tree() {
+        let xml = parse_rsx_xml("<r:A xmlns:r='x'><B>1 &amp; 2</B><B/><C><D>&#65;<![CDATA[<]]></D></C></r:A>").unwrap();
+        assert_eq!(xml.name, "A");
+        assert_eq!(xml.child_text(&["B"]).as_deref(), Some("1 & 2"));
+        assert_eq!(xml.first_child(&["C"]).unwrap().child_text(&["D"]).as_deref(), Some("A<"));
+        let (json, repairs) =
+            parse_rsx_json(br#"{"B":["1 & 2",{"X":5.0}],"C":{"D":"A<"},"N":null,"E":1.5e2}"#).unwrap();
+        assert_eq!(repairs, None);
+        assert_eq!(json.children_named(&["B"]).count(), 2);
+        assert_eq!(json.child_text(&["E"]).as_deref(), Some("150"));
+        assert_eq!(json.first_child(&["C"]).unwrap().child_text(&["D"]).as_deref(), Some("A<"));
+    }
+
+    #[test]
+    fn unsafe_or_malformed_input_is_rejected_with_line() {
+        let bomb = "<!DOCTYPE a [<!ENTITY b \"c\">]><a>&b;</a>";
+        assert_eq!(parse_rsx_xml(bomb), Err("line 1: a document type is not allowed".to_owned()));
+        assert!(parse_rsx_xml("<a>\n&b;</a>").unwrap_err().starts_with("line 2: the entity &b;"));
+        assert!(parse_rsx_xml("<a><b>").unwrap_err().contains("ends inside <b>"));
+        assert!(parse_rsx_xml(&"<a>".repeat(100)).unwrap_err().contains("more than 64 levels"));
+        assert!(parse_rsx_xml("<a></b>").is_err() && parse_rsx_xml("").is_err() && parse_rsx_xml("x").is_err());
+        assert!(parse_rsx_json(b"{\n1}").unwrap_err().contains("line 2"));
+    }
+}

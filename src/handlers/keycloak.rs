@@ -1,0 +1,148 @@
+//! Keycloak's events, written to the audit trail `system_log`.
+//!
+//! The handler reads the shapes of Keycloak itself and of its common HTTP listeners. It recognises them by their fields
+//! and not by their sender:
+//! - user events have a `type` (`LOGIN`), admin events an `operationType` and a `resourceType`; Keycloak's own admin
+//!   events have no `type`;
+//! - p2-inc/keycloak-events writes `access.LOGIN` and `admin.USER-CREATE`, with user and address inside `authDetails`;
+//! - vymalo/keycloak-webhook writes `USER-CREATE` for admin events, with user and address at the top level;
+//! - jessylenne/keycloak-event-listener-http writes only the operation (`CREATE`) with a `resourcePath`;
+//! - others wrap user and address in `auth` and write the time as text.
+//!
+//! Each object is logged, also one of an unknown shape: an audit trail must not have gaps.
+
+use crate::changes::Change;
+use crate::changes::audit::AuditEntry;
+use crate::clock;
+use crate::clock::Timestamp;
+use crate::event::Subject;
+use crate::handlers::json::read_text;
+use crate::handlers::{Event, Handler, HandlerError, Plan, json};
+use crate::keycloak_event::parse_keycloak_event;
+use serde_json::Value;
+use std::time::Duration;
+
+/// Handles each event of Keycloak. Topics: all topics of the source `keycloak`. Writes `system_log`.
+pub struct KeycloakEventHandler;
+
+impl Handler for KeycloakEventHandler {
+    fn plan(&self, event: &Event<'_>) -> Result<Plan, HandlerError> {
+        let (body, repairs) = match parse_keycloak_event(event.body) {
+            Some(read) => (read.value, read.repairs),
+            // The body is neither JSON nor the listener's form. Parsing it again as JSON gives the place of the error.
+            None => (json::parse_body(event.body)?, None),
+        };
+        let entry = build_audit_entry(&body, event);
+        let subjects = entry.user_id.iter().map(|user| Subject::new("keycloak_user", user.as_str())).collect();
+        let note = repairs.map(|repairs| repairs.to_string());
+        Ok(Plan { changes: vec![Change::AuditEntry(Box::new(entry))], subjects, note, ..Plan::default() })
+    }
+}
+
+const ADMIN_OPERATIONS: [&str; 4] = ["CREATE", "UPDATE", "DELETE", "ACTION"];
+
+fn build_audit_entry(body: &Value, event: &Event<'_>) -> AuditEntry {
+    let stated_type = read_text(body, "type");
+    let bare_type = stated_type.as_deref().map(|name| {
+        ["access.", "admin.", "system."].iter().find_map(|prefix| name.strip_prefix(prefix)).unwrap_or(name)
+    });
+    let (operation, resource) = find_operation_and_resource(body, bare_type);
+    let kind = match (bare_type, &operation, &resource) {
+        // An operation alone is not a type. The other listeners write USER-CREATE.
+        (None | Some("CREATE" | "UPDATE" | "DELETE" | "ACTION"), Some(operation), Some(resource)) => {
+            format!("{resource}-{operation}")
+        }
+        (None, Some(operation), None) => operation.clone(),
+        (Some(name), _, _) => name.to_owned(),
+        (None, None, _) => "unknown".to_owned(),
+    };
+    let read_auth = |field: &str| ["authDetails", "auth"].iter().find_map(|name| read_text(body.get(*name)?, field));
+    let read_actor = |field: &str| read_text(body, field).or_else(|| read_auth(field));
+    let details = body.get("details").filter(|details| details.is_object());
+    let read_detail = |field: &str| details.and_then(|details| read_text(details, field));
+    let error = read_text(body, "error");
+    AuditEntry {
+        at: clock::format_timestamp(resolve_event_time(body, event)),
+        result: if error.is_some() || kind.ends_with("_ERROR") { "error" } else { "ok" },
+        kind: truncate_text(kind),
+        // The name is preferred, because `realmId` is a UUID in new versions. `authDetails` has the realm in which an
+        // admin signed in and not the changed one, so it comes last.
+        realm: read_text(body, "realmName")
+            .or_else(|| read_text(body, "realmId"))
+            .or_else(|| read_auth("realmName"))
+            .or_else(|| read_auth("realmId"))
+            .map(truncate_text),
+        user_id: read_actor("userId").map(truncate_text),
+        username: read_actor("username").or_else(|| read_detail("username")).map(truncate_text),
+        client_id: read_actor("clientId").map(truncate_text),
+        ip_address: read_actor("ipAddress").map(truncate_text),
+        session_id: read_actor("sessionId").map(truncate_text),
+        operation: operation.map(truncate_text),
+        resource: resource.map(truncate_text),
+        resource_path: read_text(body, "resourcePath").map(truncate_text),
+        error: error.map(truncate_text),
+        details: details.map(Value::to_string).map(|text| match text.len() {
+            0..=DETAILS_BYTES_MAX => text,
+            bytes => format!(r#"{{"left_out":"{bytes} bytes, see the event's body"}}"#),
+        }),
+    }
+}
+
+/// Longest text in a column of the trail, in characters. Anybody can type megabytes as a user name.
+const TEXT_CHARS_MAX: usize = 500;
+/// Longest details in the trail, in bytes.
+const DETAILS_BYTES_MAX: usize = 16 << 10;
+
+fn truncate_text(text: String) -> String {
+    if text.chars().count() <= TEXT_CHARS_MAX {
+        text
+    } else {
+        text.chars().take(TEXT_CHARS_MAX - 1).chain(['…']).collect()
+    }
+}
+
+/// Returns the time of the event by Keycloak's clock, or its time of receipt if Keycloak's time is implausible.
+///
+/// A time more than a day after receipt, or before the year 2000, is implausible. A row far in the future would keep
+/// all later rows from ever being truncated.
+fn resolve_event_time(body: &Value, event: &Event<'_>) -> Timestamp {
+    let latest = clock::add_duration(event.received_at, Duration::from_hours(24));
+    let earliest = Timestamp::from_second(946_684_800).unwrap_or(Timestamp::UNIX_EPOCH);
+    read_event_time(body).filter(|at| (earliest..=latest).contains(at)).unwrap_or(event.received_at)
+}
+
+/// Returns the operation of an admin event and the type of its resource.
+fn find_operation_and_resource(body: &Value, name: Option<&str>) -> (Option<String>, Option<String>) {
+    let resource = read_text(body, "resourceType").or_else(|| read_text(body, "resourceTypeAsString"));
+    if let Some(operation) = read_text(body, "operationType") {
+        return (Some(operation), resource);
+    }
+    let Some(name) = name else { return (None, resource) };
+    if ADMIN_OPERATIONS.contains(&name) {
+        // The first segment of the path is the best available type: users/…, clients/….
+        let path = read_text(body, "resourcePath");
+        let first = path
+            .as_deref()
+            .and_then(|path| path.split('/').next())
+            .map(|first| first.strip_suffix('s').unwrap_or(first).replace('-', "_").to_ascii_uppercase());
+        return (Some(name.to_owned()), resource.or(first));
+    }
+    match name.rsplit_once('-') {
+        Some((kind, operation)) if ADMIN_OPERATIONS.contains(&operation) => {
+            (Some(operation.to_owned()), Some(kind.to_owned()))
+        }
+        _ => (None, resource),
+    }
+}
+
+/// Reads the time: milliseconds since 1970 in Keycloak's own events, text in those of some listeners.
+fn read_event_time(body: &Value) -> Option<Timestamp> {
+    let value = body.get("time").or_else(|| body.get("timestamp"))?;
+    match value {
+        Value::Number(number) => Timestamp::from_millisecond(number.as_i64()?).ok(),
+        Value::String(text) => {
+            clock::parse_timestamp(text).ok().or_else(|| Timestamp::from_millisecond(text.parse().ok()?).ok())
+        }
+        _ => None,
+    }
+}

@@ -1,0 +1,235 @@
+//! The facts that `doctor` reads from the database. Each query reads an index, so its cost does not grow with the
+//! years.
+
+use crate::clock;
+use crate::clock::Timestamp;
+use crate::store::StoreError;
+use rusqlite::{Connection, OptionalExtension, Row};
+use std::collections::BTreeMap;
+
+/// The failed events of EDI files.
+macro_rules! unreadable_files_sql {
+    () => {
+        "webhook_events INDEXED BY webhook_events_failed WHERE status = 'failed' AND dismissed_at IS NULL AND test = \
+         0 AND source = 'sps' AND topic NOT LIKE 'send/%'"
+    };
+}
+pub(crate) use unreadable_files_sql;
+
+/// Days for which an alert is reported.
+const ALERT_DAYS: i64 = 7;
+/// Most ids of events in [`FailedDeliveries`].
+const FAILED_IDS_MAX: usize = 20;
+
+/// Deliveries to one destination that failed for good.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FailedDeliveries {
+    pub destination: String,
+    pub count: u64,
+    /// The newest of their events.
+    pub event_ids: Vec<i64>,
+}
+
+/// State of the events, deliveries, polls and redactions.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoreDiagnostics {
+    pub schema_version: i64,
+    /// Id of the oldest event.
+    pub first_event_id: Option<i64>,
+    /// Latest `received_at` of the last hundred events: they are in order unless the clock jumped.
+    pub newest_received_at: Option<String>,
+    /// Number of event claims whose lease expired and that no worker recovered.
+    pub expired_leases: u64,
+    /// Due time of the event that is due for longest.
+    pub oldest_due_at: Option<String>,
+    /// Number of events that failed for good and were not dismissed.
+    pub failed_events: u64,
+    /// Id and error of the newest failed event: `17: …`.
+    pub last_failure: Option<String>,
+    /// Number of stored test events.
+    pub test_events: u64,
+    /// Deliveries that failed for good and were not dismissed, by destination.
+    pub failed_deliveries: Vec<FailedDeliveries>,
+    /// Number of deliveries that are not finished, by destination.
+    pub waiting_deliveries: Vec<(String, u64)>,
+    /// Destinations that an operator paused.
+    pub paused_destinations: Vec<String>,
+    /// Number of EDI files that could not be read.
+    pub unreadable_files: u64,
+    /// Event, name and reason of the newest of them.
+    pub newest_unreadable_file: Option<(i64, String, String)>,
+    /// EDI sources whose last poll failed, with its error.
+    pub failed_sources: Vec<(String, String)>,
+    /// Number of login alerts of the last days.
+    pub recent_alerts: u64,
+    /// Message of the newest of them.
+    pub newest_alert: Option<String>,
+    /// The open data request that is due first: its id and its deadline.
+    pub next_data_request: Option<(i64, String)>,
+    /// Redactions that wait for their time: their number and the first time.
+    pub waiting_redactions: (u64, Option<String>),
+    /// Refused requests, and stopped ones whose deadline is ahead: event, topic, state, deadline.
+    pub undecided_requests: Vec<(i64, String, String, Option<String>)>,
+    /// Time of the oldest redaction that still waits for a scrub.
+    pub oldest_unscrubbed_at: Option<String>,
+}
+
+/// Reads the diagnostics as of `now`.
+pub fn read_diagnostics(connection: &Connection, now: Timestamp) -> Result<StoreDiagnostics, StoreError> {
+    let alerts_since = now.checked_sub(jiff::SignedDuration::from_hours(24 * ALERT_DAYS)).unwrap_or(now);
+    let alerts_since = clock::format_timestamp(alerts_since);
+    let now = clock::format_timestamp(now);
+    let (failed_events, last_failure) = read_failed_events(connection)?;
+    Ok(StoreDiagnostics {
+        schema_version: connection.query_row("PRAGMA user_version", [], |row| row.get(0))?,
+        first_event_id: connection.query_row("SELECT min(id) FROM webhook_events", [], |row| row.get(0))?,
+        newest_received_at: connection.query_row(
+            "SELECT max(received_at) FROM (SELECT received_at FROM webhook_events ORDER BY id DESC LIMIT 100)",
+            [],
+            |row| row.get(0),
+        )?,
+        expired_leases: connection.query_row(
+            "SELECT count(*) FROM webhook_events INDEXED BY webhook_events_leased WHERE status = 'processing' \
+             AND lease_expires_at < ?",
+            [&now],
+            |row| row.get(0),
+        )?,
+        oldest_due_at: connection
+            .query_row(
+                "SELECT next_attempt_at FROM webhook_events INDEXED BY webhook_events_due WHERE status = 'received' \
+                 AND next_attempt_at <= ? ORDER BY next_attempt_at LIMIT 1",
+                [&now],
+                |row| row.get(0),
+            )
+            .optional()?,
+        failed_events,
+        last_failure,
+        test_events: connection.query_row(
+            "SELECT count(*) FROM webhook_events INDEXED BY webhook_events_test WHERE test = 1",
+            [],
+            |row| row.get(0),
+        )?,
+        failed_deliveries: read_failed_deliveries(connection)?,
+        waiting_deliveries: list_rows(
+            connection,
+            "SELECT destination, count(*) FROM destination_deliveries INDEXED BY destination_deliveries_due WHERE \
+             status = 'pending' GROUP BY destination",
+            |row| Ok((row.get(0)?, row.get(1)?)),
+        )?,
+        recent_alerts: connection.query_row(
+            "SELECT count(*) FROM alerts WHERE last_at >= ?",
+            [&alerts_since],
+            |row| row.get(0),
+        )?,
+        newest_alert: connection
+            .query_row(
+                "SELECT message FROM alerts WHERE last_at >= ? ORDER BY last_at DESC LIMIT 1",
+                [&alerts_since],
+                |row| row.get(0),
+            )
+            .optional()?,
+        paused_destinations: list_rows(
+            connection,
+            "SELECT name FROM destinations WHERE paused_at IS NOT NULL ORDER BY name",
+            |row| row.get(0),
+        )?,
+        unreadable_files: connection.query_row(
+            concat!("SELECT count(*) FROM ", unreadable_files_sql!()),
+            [],
+            |row| row.get(0),
+        )?,
+        newest_unreadable_file: read_newest_unreadable_file(connection)?,
+        failed_sources: list_rows(
+            connection,
+            "SELECT p.source, p.error FROM sps_polls p JOIN (SELECT max(id) AS id FROM sps_polls GROUP BY source) \
+             USING (id) WHERE p.error IS NOT NULL",
+            |row| Ok((row.get(0)?, row.get(1)?)),
+        )?,
+        next_data_request: connection
+            .query_row(
+                "SELECT id, due_at FROM data_requests WHERE done_at IS NULL ORDER BY due_at LIMIT 1",
+                [],
+                |row| Ok((row.get(0)?, row.get(1)?)),
+            )
+            .optional()?,
+        waiting_redactions: connection.query_row(
+            "SELECT count(*), min(r.due_at) FROM destructive_requests r JOIN webhook_events e ON e.id = r.event_id \
+             WHERE r.state = 'waiting' AND e.redacted_at IS NULL",
+            [],
+            |row| Ok((row.get(0)?, row.get(1)?)),
+        )?,
+        undecided_requests: connection
+            .prepare_cached(
+                "SELECT r.event_id, r.topic, r.state, r.deadline_at FROM destructive_requests r \
+                 JOIN webhook_events e ON e.id = r.event_id WHERE e.redacted_at IS NULL \
+                 AND (r.state = 'refused' AND e.dismissed_at IS NULL OR r.state = 'stopped' AND r.deadline_at > ?) \
+                 ORDER BY r.deadline_at LIMIT 20",
+            )?
+            .query_map([&now], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))?
+            .collect::<Result<_, _>>()?,
+        oldest_unscrubbed_at: connection.query_row(
+            "SELECT min(at) FROM redactions INDEXED BY redactions_unscrubbed WHERE scrubbed_at IS NULL",
+            [],
+            |row| row.get(0),
+        )?,
+    })
+}
+
+fn read_newest_unreadable_file(connection: &Connection) -> Result<Option<(i64, String, String)>, StoreError> {
+    let sql = concat!(
+        "SELECT id, webhook_id, coalesce(last_error, '') FROM ",
+        unreadable_files_sql!(),
+        " ORDER BY id DESC LIMIT 1"
+    );
+    Ok(connection
+        .query_row(sql, [], |row| {
+            // The webhook id is the name of the file and its digest.
+            let webhook_id: String = row.get(1)?;
+            let name = webhook_id.rsplit_once(' ').map_or(webhook_id.as_str(), |(name, _digest)| name);
+            Ok((row.get(0)?, name.to_owned(), row.get(2)?))
+        })
+        .optional()?)
+}
+
+fn read_failed_deliveries(connection: &Connection) -> Result<Vec<FailedDeliveries>, StoreError> {
+    let rows: Vec<(String, i64)> = list_rows(
+        connection,
+        "SELECT destination, event_id FROM destination_deliveries INDEXED BY destination_deliveries_failed WHERE status \
+         = 'failed' AND dismissed_at IS NULL ORDER BY id DESC",
+        |row| Ok((row.get(0)?, row.get(1)?)),
+    )?;
+    let mut by_destination: BTreeMap<String, FailedDeliveries> = BTreeMap::new();
+    for (destination, event_id) in rows {
+        let failed = by_destination.entry(destination.clone()).or_insert_with(|| FailedDeliveries {
+            destination,
+            count: 0,
+            event_ids: Vec::new(),
+        });
+        failed.count += 1;
+        if failed.event_ids.len() < FAILED_IDS_MAX {
+            failed.event_ids.push(event_id);
+        }
+    }
+    Ok(by_destination.into_values().collect())
+}
+
+/// Returns the number of failed events that were not dismissed, and id and error of the newest.
+fn read_failed_events(connection: &Connection) -> Result<(u64, Option<String>), StoreError> {
+    Ok(connection.query_row(
+        "SELECT count(*), (SELECT id || ': ' || coalesce(last_error, '') FROM webhook_events INDEXED BY \
+         webhook_events_failed WHERE status = 'failed' AND dismissed_at IS NULL AND test = 0 ORDER BY id DESC LIMIT 1) \
+         FROM webhook_events INDEXED BY webhook_events_failed WHERE status = 'failed' AND dismissed_at IS NULL AND \
+         test = 0",
+        [],
+        |row| Ok((row.get(0)?, row.get(1)?)),
+    )?)
+}
+
+fn list_rows<T>(
+    connection: &Connection,
+    sql: &str,
+    read_row: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
+) -> Result<Vec<T>, StoreError> {
+    let mut statement = connection.prepare_cached(sql)?;
+    Ok(statement.query_map([], read_row)?.collect::<Result<_, _>>()?)
+}

@@ -1,0 +1,12 @@
+//! The ERP tables: writes of handlers and operators, and the views that commands show.
+
+pub mod changes;
+pub mod event_rows;
+pub mod event_summary;
+pub mod mappings;
+pub mod outbound_documents;
+pub mod projection;
+pub mod purchase_order_views;
+pub mod purchase_orders;
+pub mod sent_documents;
+pub mod sps_mappings;

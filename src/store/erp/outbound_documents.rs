@@ -1,0 +1,88 @@
+//! Outbound EDI documents: each is an event whose webhook id is its file name, so that none is made twice.
+//!
+//! The queue and the dispatcher handle it like any other event.
+
+use crate::clock;
+use crate::edi::outbound_document::{OutboundContent, OutboundDocument};
+use crate::edi::x12::write::ControlNumbers;
+use crate::store::StoreError;
+use crate::store::erp::changes::ChangedEvent;
+use crate::store::events::receive;
+use rusqlite::{Connection, OptionalExtension, params};
+use sha2::{Digest, Sha256};
+
+/// Shop domain of outbound documents.
+pub const OUTBOUND_SHOP_DOMAIN: &str = "outgoing";
+/// First part of the topics of outbound documents: `send/997`.
+pub const SEND_TOPIC_PREFIX: &str = "send/";
+
+/// Stores the acknowledgement of an event once, even if the event is processed again or the same file arrives under
+/// another name.
+pub fn enqueue_acknowledgement(
+    connection: &Connection,
+    event: &ChangedEvent<'_>,
+    document: &OutboundDocument,
+) -> Result<(), StoreError> {
+    // The time of arrival makes the document the same in every attempt.
+    let at = clock::format_timestamp(event.received_at);
+    enqueue_document(connection, document, event.max_attempts, &at, Some(event.identity.id)).map(drop)
+}
+
+/// Stores an outbound document once under its file name and returns its event. `answers` is the event that it
+/// acknowledges.
+pub(crate) fn enqueue_document(
+    connection: &Connection,
+    document: &OutboundDocument,
+    max_attempts: u32,
+    at: &str,
+    answers: Option<i64>,
+) -> Result<i64, StoreError> {
+    let known: Option<i64> = connection
+        .prepare_cached("SELECT id FROM webhook_events WHERE source = 'sps' AND shop_domain = ? AND webhook_id = ?")?
+        .query_row(params![OUTBOUND_SHOP_DOMAIN, document.file_name], |row| row.get(0))
+        .optional()?;
+    // The lookup comes before the allocation of control numbers, so that their sequence has no gap.
+    if let Some(event_id) = known {
+        return Ok(event_id);
+    }
+    let body = match &document.content {
+        OutboundContent::Text(text) => text.clone(),
+        OutboundContent::X12(draft) => {
+            let partner = &draft.origin.sender.1;
+            let interchange = allocate_control_number(connection, partner, "interchange")?;
+            draft.write_interchange(
+                ControlNumbers { interchange, group: allocate_control_number(connection, partner, "group")? },
+                at,
+            )
+        }
+    };
+    let digest: [u8; 32] = Sha256::digest(&body).into();
+    let topic = format!("{SEND_TOPIC_PREFIX}{}", document.kind);
+    let event_id = connection
+        .prepare_cached(
+            "INSERT INTO webhook_events (source, shop_domain, topic, webhook_id, max_attempts, next_attempt_at, received_at, \
+             provider_event_id) VALUES ('sps', ?1, ?2, ?3, ?4, ?5, ?5, ?6) RETURNING id",
+        )?
+        .query_row(
+            params![OUTBOUND_SHOP_DOMAIN, topic, document.file_name, max_attempts, at, answers.map(|event| event.to_string())],
+            |row| row.get(0),
+        )?;
+    let headers = answers.map_or("{}".to_owned(), |event| format!("{{\"answers\":{event}}}"));
+    receive::insert_payload_and_log(
+        connection,
+        event_id,
+        &headers,
+        (body.as_bytes(), receive::to_body_hash(&digest)),
+        at,
+    )?;
+    Ok(event_id)
+}
+
+/// Returns the next control number for a partner. No number is used twice.
+fn allocate_control_number(connection: &Connection, partner: &str, kind: &str) -> Result<u64, StoreError> {
+    Ok(connection
+        .prepare_cached(
+            "INSERT INTO edi_control_numbers (partner, kind, last) VALUES (?, ?, 1) ON CONFLICT DO UPDATE SET last = last + 1 RETURNING last",
+        )?
+        .query_row(params![partner, kind], |row| row.get(0))?)
+}

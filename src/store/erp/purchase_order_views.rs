@@ -1,0 +1,277 @@
+//! Purchase orders for operators: the list of `sps list`, and one whole order for `sps show`.
+
+use crate::edi::purchase_order::PurchaseOrder;
+use crate::edi::revisions::{self, ReceivedDocument};
+use crate::store::StoreError;
+use crate::store::erp::purchase_orders;
+use rusqlite::{Connection, params};
+use serde::Serialize;
+
+/// Selects purchase orders.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PurchaseOrderFilter {
+    pub partner: Option<String>,
+    pub attention_only: bool,
+    pub limit: u32,
+}
+
+/// One row of the list.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct PurchaseOrderSummary {
+    pub partner: String,
+    pub po_number: String,
+    pub release: String,
+    pub status: String,
+    pub customer: Option<String>,
+    pub ordered_on: Option<String>,
+    pub lines: u64,
+    pub unmapped: u64,
+    pub changes: u64,
+    pub lines_total: Option<String>,
+    pub attention: Option<String>,
+    pub event_id: Option<i64>,
+}
+
+/// A line of [`PurchaseOrderView`].
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct PurchaseOrderLineView {
+    pub line_number: Option<String>,
+    pub status: String,
+    pub quantity: Option<String>,
+    pub unit: Option<String>,
+    pub price: Option<String>,
+    pub number: Option<String>,
+    pub description: Option<String>,
+    pub item: Option<String>,
+    pub item_quantity: Option<String>,
+}
+
+/// A purchase order with its lines, details, changes and outbound documents, as text.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct PurchaseOrderView {
+    pub partner: String,
+    pub po_number: String,
+    pub release: String,
+    pub status: String,
+    pub customer: Option<String>,
+    pub ordered_on: Option<String>,
+    pub currency: Option<String>,
+    /// The computed total, else the stated one.
+    pub total: Option<String>,
+    /// Sum of quantity times price of the open lines.
+    pub lines_total: Option<String>,
+    pub attention: Option<String>,
+    /// Addresses, dates, terms and notes: label and text.
+    pub details: Vec<(String, String)>,
+    pub lines: Vec<PurchaseOrderLineView>,
+    pub changes: Vec<String>,
+    /// Invoices and ship notices for the order, each with its progress.
+    pub sent: Vec<String>,
+    /// The whole order with all its changes.
+    pub document: PurchaseOrder,
+}
+
+/// A file that was received and could not be read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct UnreadableFile {
+    pub event_id: i64,
+    pub file: String,
+    /// Directory at the source.
+    pub directory: String,
+    pub received_at: String,
+    pub error: Option<String>,
+}
+
+/// Returns the newest files that could not be read: the failed events of EDI files.
+pub fn list_unreadable_files(connection: &Connection, limit: u32) -> Result<Vec<UnreadableFile>, StoreError> {
+    let mut statement = connection.prepare_cached(concat!(
+        "SELECT id, webhook_id, shop_domain, received_at, last_error FROM ",
+        crate::store::db::diagnostics::unreadable_files_sql!(),
+        " ORDER BY id DESC LIMIT ?"
+    ))?;
+    let rows = statement.query_map([limit], |row| {
+        // The webhook id is the name of the file and its digest.
+        let webhook_id: String = row.get(1)?;
+        let file = webhook_id.rsplit_once(' ').map_or(webhook_id.as_str(), |(name, _digest)| name).to_owned();
+        Ok(UnreadableFile {
+            event_id: row.get(0)?,
+            file,
+            directory: row.get(2)?,
+            received_at: row.get(3)?,
+            error: row.get(4)?,
+        })
+    })?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// Returns the newest orders that match the filter.
+pub fn list_purchase_orders(
+    connection: &Connection,
+    filter: &PurchaseOrderFilter,
+) -> Result<Vec<PurchaseOrderSummary>, StoreError> {
+    let mut statement = connection.prepare_cached(
+        "SELECT o.partner, o.po_number, o.release, o.status, o.customer, o.ordered_on, \
+           (SELECT count(*) FROM purchase_order_lines l WHERE l.partner = o.partner AND l.po_number = o.po_number AND l.release = o.release), \
+           (SELECT count(*) FROM purchase_order_lines l WHERE l.partner = o.partner AND l.po_number = o.po_number AND l.release = o.release \
+              AND l.item IS NULL AND l.status = 'open') AS unmapped, \
+           o.changes, o.lines_total, o.attention, o.event_id FROM purchase_orders o \
+         WHERE (?1 IS NULL OR o.partner = ?1) AND (NOT ?2 OR o.attention IS NOT NULL OR o.customer IS NULL OR unmapped > 0) \
+         ORDER BY o.last_event_id DESC, o.po_number LIMIT ?3",
+    )?;
+    let rows = statement.query_map(params![filter.partner, filter.attention_only, filter.limit], |row| {
+        Ok(PurchaseOrderSummary {
+            partner: row.get(0)?,
+            po_number: row.get(1)?,
+            release: row.get(2)?,
+            status: row.get(3)?,
+            customer: row.get(4)?,
+            ordered_on: row.get(5)?,
+            lines: row.get(6)?,
+            unmapped: row.get(7)?,
+            changes: row.get(8)?,
+            lines_total: row.get(9)?,
+            attention: row.get(10)?,
+            event_id: row.get(11)?,
+        })
+    })?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// Returns the orders with a number, of one partner or of all.
+pub fn find_purchase_orders(
+    connection: &Connection,
+    number: &str,
+    partner: Option<&str>,
+) -> Result<Vec<PurchaseOrderView>, StoreError> {
+    let mut views: Vec<PurchaseOrderView> = connection
+        .prepare_cached(
+            "SELECT partner, po_number, release, status, customer, ordered_on, currency, coalesce(lines_total, stated_total), attention, lines_total \
+             FROM purchase_orders WHERE po_number = ?1 AND (?2 IS NULL OR partner = ?2) ORDER BY partner, release",
+        )?
+        .query_map(params![number, partner], |row| {
+            Ok(PurchaseOrderView {
+                partner: row.get(0)?,
+                po_number: row.get(1)?,
+                release: row.get(2)?,
+                status: row.get(3)?,
+                customer: row.get(4)?,
+                ordered_on: row.get(5)?,
+                currency: row.get(6)?,
+                total: row.get(7)?,
+                attention: row.get(8)?,
+                lines_total: row.get(9)?,
+                ..PurchaseOrderView::default()
+            })
+        })?
+        .collect::<Result<_, _>>()?;
+    for view in &mut views {
+        let order_key = (view.partner.as_str(), view.po_number.as_str(), view.release.as_str());
+        view.document = purchase_orders::load_order_state(connection, order_key)?.order;
+        let key = params![view.partner, view.po_number, view.release];
+        view.lines = connection
+            .prepare_cached(
+                "SELECT line_number, status, quantity, unit, price, coalesce(vendor_item, buyer_item, gtin, upc), description, item, \
+                 item_quantity || coalesce(' ' || item_unit, '') FROM purchase_order_lines \
+                 WHERE partner = ? AND po_number = ? AND release = ? ORDER BY position",
+            )?
+            .query_map(key, |row| {
+                Ok(PurchaseOrderLineView {
+                    line_number: row.get(0)?,
+                    status: row.get(1)?,
+                    quantity: row.get(2)?,
+                    unit: row.get(3)?,
+                    price: row.get(4)?,
+                    number: row.get(5)?,
+                    description: row.get(6)?,
+                    item: row.get(7)?,
+                    item_quantity: row.get(8)?,
+                })
+            })?
+            .collect::<Result<_, _>>()?;
+        view.details = connection
+            .prepare_cached(
+                "SELECT kind || coalesce(' ' || code, ''), coalesce(value, '') FROM purchase_order_parts \
+                 WHERE partner = ? AND po_number = ? AND release = ? AND position = 0 ORDER BY kind, ordinal",
+            )?
+            .query_map(key, |row| Ok((row.get(0)?, row.get(1)?)))?
+            .collect::<Result<_, _>>()?;
+        view.changes = connection
+            .prepare_cached(
+                "SELECT coalesce(changed_on || ' ', '') || coalesce('change ' || sequence || ', ', '') \
+                 || coalesce('line ' || line_number || ', ', '') || coalesce(code || ': ', '') || message \
+                 || CASE outcome WHEN 'applied' THEN '' ELSE ' [' || outcome || ']' END || ' (event ' || event_id || ')' \
+                 FROM purchase_order_changes WHERE partner = ? AND po_number = ? AND release = ? ORDER BY revision",
+            )?
+            .query_map(key, |row| row.get(0))?
+            .collect::<Result<_, _>>()?;
+        view.sent = connection
+            .prepare_cached(
+                "SELECT substr(s.sent_at, 1, 10) || CASE s.kind WHEN '810' THEN ' invoice ' ELSE ' ship notice ' END || s.number \
+                 || coalesce(' of ' || s.total, '') || ', ' \
+                 || coalesce((SELECT group_concat(d.destination || ': ' || d.status, ', ') FROM destination_deliveries d \
+                              WHERE d.event_id = s.event_id), 'not delivered yet') || ' (event ' || s.event_id || ')' \
+                 FROM edi_sent s WHERE (s.kind, s.partner, s.number) IN (SELECT l.kind, l.partner, l.number FROM edi_sent_lines l \
+                 WHERE l.partner = ?1 AND l.po_number = ?2 AND l.release = ?3) ORDER BY s.sent_at, s.event_id",
+            )?
+            .query_map(key, |row| row.get(0))?
+            .collect::<Result<_, _>>()?;
+    }
+    Ok(views)
+}
+
+/// Returns the view of a parsed order that is not stored.
+#[must_use]
+pub fn to_order_view(order: &PurchaseOrder) -> PurchaseOrderView {
+    let mut details = Vec::new();
+    for date in &order.dates {
+        details.push((format!("date {}", date.qualifier), date.on.clone().unwrap_or_default()));
+    }
+    for address in &order.addresses {
+        let parts = [&address.name, &address.id, &address.city, &address.state].into_iter().flatten();
+        let text: Vec<&str> = parts.map(String::as_str).chain(address.lines.iter().map(String::as_str)).collect();
+        details.push((format!("address {}", address.kind), text.join(", ")));
+    }
+    for part in &order.allowances {
+        let amount = part.amount.clone().or_else(|| part.percent.as_ref().map(|percent| format!("{percent} %")));
+        details.push((
+            format!("allowance {} {}", part.kind, part.code.as_deref().unwrap_or("")),
+            amount.unwrap_or_default(),
+        ));
+    }
+    details.extend(order.notes.iter().map(|note| ("note".to_owned(), note.clone())));
+    // A change states only differences, which add up to nothing.
+    let document = ReceivedDocument { order: order.clone(), event_id: 0, document_position: 1 };
+    let state = (!order.is_change).then(|| revisions::fold_documents(&[document], false));
+    let lines_total = state.and_then(|state| state.open_lines_total());
+    PurchaseOrderView {
+        partner: order.partner.clone(),
+        po_number: order.number.clone(),
+        release: order.release.clone(),
+        status: if order.is_change { "change" } else { "order" }.to_owned(),
+        customer: None,
+        ordered_on: order.ordered_on.clone(),
+        currency: order.currency.clone(),
+        total: lines_total.clone().or_else(|| order.stated_total.clone()),
+        lines_total,
+        attention: order.is_test.then(|| "test order: do not ship".to_owned()),
+        details,
+        lines: order
+            .lines
+            .iter()
+            .map(|line| PurchaseOrderLineView {
+                line_number: line.number.clone(),
+                status: line.change.clone().unwrap_or_default(),
+                quantity: line.quantity.clone(),
+                unit: line.unit.clone(),
+                price: line.price.clone(),
+                number: line.vendor_item().or(line.buyer_item()).or(line.gtin()).or(line.upc()).map(str::to_owned),
+                description: line.description.clone(),
+                item: None,
+                item_quantity: None,
+            })
+            .collect(),
+        changes: Vec::new(),
+        sent: Vec::new(),
+        document: order.clone(),
+    }
+}

@@ -1,0 +1,342 @@
+//! Purchase orders: stores every received document as parsed and rebuilds the order from all of them.
+
+use crate::edi::fault::{EdiFault, FaultSeverity};
+use crate::edi::purchase_order::{PurchaseOrder, PurchaseOrderLine};
+use crate::edi::revisions;
+use crate::edi::revisions::{OrderState, ReceivedDocument};
+use crate::store::StoreError;
+use rusqlite::{Connection, OptionalExtension, params};
+use serde::Serialize;
+use serde_json::json;
+
+/// Stores a document and rebuilds its order. `position` is the document's position in the file of the event. The same
+/// document again changes nothing.
+pub fn add_document(
+    connection: &Connection,
+    event_id: i64,
+    position: i64,
+    order: &PurchaseOrder,
+) -> Result<(), StoreError> {
+    connection
+        .prepare_cached(
+            "INSERT INTO purchase_order_documents (event_id, document_position, partner, po_number, release, is_change, document) \
+             VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (event_id, document_position) DO UPDATE SET document = excluded.document",
+        )?
+        .execute(params![
+            event_id,
+            position,
+            order.partner,
+            order.number,
+            order.release,
+            order.is_change,
+            json!(order).to_string()
+        ])?;
+    // A change without a release belongs to the sole release of the order. Each document may change which one that is.
+    let (partner, number) = (order.partner.as_str(), order.number.as_str());
+    let mut releases = list_releases(connection, (partner, number), "0, 1")?;
+    if releases.len() == 1 || !releases.iter().any(String::is_empty) {
+        releases = vec![order.release.clone()];
+    }
+    for release in &releases {
+        rebuild_order(connection, (partner, number, release), event_id)?;
+    }
+    Ok(())
+}
+
+/// Returns the releases with documents of these kinds: orders (0), changes (1).
+fn list_releases(
+    connection: &Connection,
+    (partner, number): (&str, &str),
+    kinds: &str,
+) -> Result<Vec<String>, StoreError> {
+    let mut statement = connection.prepare_cached(&format!(
+        "SELECT DISTINCT release FROM purchase_order_documents WHERE partner = ? AND po_number = ? AND is_change IN ({kinds})"
+    ))?;
+    Ok(statement.query_map(params![partner, number], |row| row.get(0))?.collect::<Result<_, _>>()?)
+}
+
+/// Returns the release that owns the changes without a release: the only one whose order is here, if there is one.
+fn find_sole_release(connection: &Connection, key: (&str, &str)) -> Result<Option<String>, StoreError> {
+    let mut orders = list_releases(connection, key, "0")?;
+    Ok(if orders.len() == 1 { orders.pop() } else { None })
+}
+
+/// Deletes an order from the tables that its documents rebuild.
+fn delete_order_rows(
+    connection: &Connection,
+    (partner, number, release): (&str, &str, &str),
+) -> Result<(), StoreError> {
+    for table in ["purchase_orders", "purchase_order_lines", "purchase_order_parts", "purchase_order_changes"] {
+        connection
+            .prepare_cached(&format!("DELETE FROM {table} WHERE partner = ? AND po_number = ? AND release = ?"))?
+            .execute(params![partner, number, release])?;
+    }
+    Ok(())
+}
+
+/// Rebuilds the changed orders of a partner, because its mapping may give quantities another meaning. Returns their
+/// number.
+pub fn rebuild_orders(connection: &Connection, partner: &str) -> Result<usize, StoreError> {
+    let orders: Vec<(String, String, i64)> = connection
+        .prepare_cached(
+            "SELECT po_number, release, last_event_id FROM purchase_orders WHERE partner = ? AND changes > 0",
+        )?
+        .query_map([partner], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
+        .collect::<Result<_, _>>()?;
+    for (number, release, event_id) in &orders {
+        rebuild_order(connection, (partner, number, release), *event_id)?;
+    }
+    Ok(orders.len())
+}
+
+/// Returns the current state of an order, folded from its documents.
+pub(crate) fn load_order_state(connection: &Connection, key: (&str, &str, &str)) -> Result<OrderState, StoreError> {
+    let delta = find_partner_mapping(connection, key.0)?.is_some_and(|(_, quantity)| quantity == "delta");
+    Ok(revisions::fold_documents(&load_documents(connection, key)?, delta))
+}
+
+/// Returns all documents of an order.
+fn load_documents(
+    connection: &Connection,
+    (partner, number, release): (&str, &str, &str),
+) -> Result<Vec<ReceivedDocument>, StoreError> {
+    let sole_release = find_sole_release(connection, (partner, number))?;
+    let without_release = sole_release.filter(|sole| sole == release).map(|_| "");
+    Ok(connection
+        .prepare_cached(
+            "SELECT event_id, document_position, document FROM purchase_order_documents WHERE partner = ? AND po_number = ? AND release IN (?, ?)",
+        )?
+        .query_map(params![partner, number, release, without_release.unwrap_or(release)], |row| {
+            Ok((row.get(0)?, row.get(1)?, row.get::<_, String>(2)?))
+        })?
+        .map(|row| {
+            let (event_id, document_position, document) = row?;
+            let order = serde_json::from_str(&document).unwrap_or_default();
+            Ok(ReceivedDocument { order, event_id, document_position })
+        })
+        .collect::<rusqlite::Result<_>>()?)
+}
+
+/// Returns the customer of a partner, and `total` or `delta` for its quantities.
+fn find_partner_mapping(connection: &Connection, partner: &str) -> Result<Option<(String, String)>, StoreError> {
+    Ok(connection
+        .prepare_cached("SELECT customer, quantity FROM sps_partner_mappings WHERE partner = ?")?
+        .query_row([partner], |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()?)
+}
+
+fn rebuild_order(connection: &Connection, key: (&str, &str, &str), last_event_id: i64) -> Result<(), StoreError> {
+    let (partner, number, release) = key;
+    if release.is_empty() && find_sole_release(connection, (partner, number))?.is_some_and(|sole| !sole.is_empty()) {
+        // These changes belong to the order with a release.
+        return delete_order_rows(connection, key);
+    }
+    let mapping = find_partner_mapping(connection, partner)?;
+    let state = load_order_state(connection, key)?;
+    delete_order_rows(connection, key)?;
+    insert_order_header(
+        connection,
+        key,
+        &state,
+        mapping.as_ref().map(|(customer, _)| customer.as_str()),
+        last_event_id,
+    )?;
+    for (index, line) in state.order.lines.iter().enumerate() {
+        let position = to_ordinal(index);
+        connection
+            .prepare_cached(
+                "INSERT INTO purchase_order_lines (partner, po_number, release, position, line_number, status, quantity, unit, price, \
+                 price_basis, buyer_item, vendor_item, upc, gtin, description, pack) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            )?
+            .execute(params![
+                partner,
+                number,
+                release,
+                position,
+                line.number,
+                state.line_statuses[index].as_str(),
+                line.quantity,
+                line.unit,
+                line.price,
+                line.price_basis,
+                line.buyer_item(),
+                line.vendor_item(),
+                line.upc(),
+                line.gtin(),
+                line.description,
+                line.pack
+            ])?;
+        insert_line_parts(connection, key, position, line)?;
+    }
+    connection
+        .prepare_cached(
+            "INSERT INTO map_purchase_order_lines SELECT partner, po_number, release, position FROM purchase_order_lines \
+             WHERE partner = ? AND po_number = ? AND release = ?",
+        )?
+        .execute(params![partner, number, release])?;
+    for (index, revision) in state.revisions.iter().enumerate() {
+        connection
+            .prepare_cached(
+                "INSERT INTO purchase_order_changes (partner, po_number, release, revision, event_id, sequence, changed_on, line_number, \
+                 code, outcome, message) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            )?
+            .execute(params![
+                partner,
+                number,
+                release,
+                to_ordinal(index),
+                revision.event_id,
+                revision.sequence,
+                revision.changed_on,
+                revision.line_number,
+                revision.code,
+                revision.outcome.as_str(),
+                revision.message
+            ])?;
+    }
+    Ok(())
+}
+
+fn to_ordinal(index: usize) -> i64 {
+    i64::try_from(index).map_or(i64::MAX, |index| index + 1)
+}
+
+fn insert_order_header(
+    connection: &Connection,
+    (partner, number, release): (&str, &str, &str),
+    state: &OrderState,
+    customer: Option<&str>,
+    last_event_id: i64,
+) -> Result<(), StoreError> {
+    let order = &state.order;
+    connection
+        .prepare_cached(
+            "INSERT INTO purchase_orders (partner, po_number, release, status, customer, attention, purpose, kind, ordered_on, currency, \
+             department, vendor, contract, is_test, stated_lines, stated_total, lines_total, changes, event_id, last_event_id) \
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        )?
+        .execute(params![
+            partner,
+            number,
+            release,
+            state.status.as_str(),
+            customer,
+            state.attention(),
+            order.purpose,
+            order.kind,
+            order.ordered_on,
+            order.currency,
+            order.department,
+            order.vendor,
+            order.contract,
+            order.is_test,
+            order.stated_lines,
+            order.stated_total,
+            state.open_lines_total(),
+            to_ordinal(state.change_count) - 1,
+            state.event_id,
+            last_event_id
+        ])?;
+    let mut parts = OrderPartWriter { connection, key: (partner, number, release), position: 0 };
+    parts.insert_parts("date", &order.dates, |date| (Some(&date.qualifier), date.on.as_ref()))?;
+    parts.insert_parts("reference", &order.references, |part| (Some(&part.qualifier), part.value.as_ref()))?;
+    parts.insert_parts("contact", &order.contacts, |part| (Some(&part.kind), part.name.as_ref()))?;
+    parts.insert_parts("address", &order.addresses, |part| {
+        (Some(&part.kind), part.name.as_ref().or(part.id.as_ref()))
+    })?;
+    parts.insert_parts("terms", &order.terms, |part| {
+        (part.kind.as_ref(), part.description.as_ref().or(part.net_days.as_ref()))
+    })?;
+    parts.insert_parts("carrier", &order.carriers, |part| (part.code.as_ref(), part.routing.as_ref()))?;
+    parts.insert_parts("allowance", &order.allowances, |part| (part.code.as_ref(), part.amount.as_ref()))?;
+    parts.insert_parts("instruction", &order.instructions, |part| (Some(&part.kind), part.description.as_ref()))?;
+    parts.insert_parts("note", &order.notes, |note| (None, Some(note)))
+}
+
+fn insert_line_parts(
+    connection: &Connection,
+    key: (&str, &str, &str),
+    position: i64,
+    line: &PurchaseOrderLine,
+) -> Result<(), StoreError> {
+    let mut parts = OrderPartWriter { connection, key, position };
+    parts.insert_parts("id", &line.ids, |id| (Some(&id.qualifier), Some(&id.value)))?;
+    parts.insert_parts("date", &line.dates, |date| (Some(&date.qualifier), date.on.as_ref()))?;
+    parts.insert_parts("reference", &line.references, |part| (Some(&part.qualifier), part.value.as_ref()))?;
+    parts
+        .insert_parts("address", &line.addresses, |part| (Some(&part.kind), part.name.as_ref().or(part.id.as_ref())))?;
+    parts.insert_parts("allowance", &line.allowances, |part| (part.code.as_ref(), part.amount.as_ref()))?;
+    parts.insert_parts("schedule", &line.schedules, |part| {
+        (part.location.as_ref().or(part.on.as_ref()), Some(&part.quantity))
+    })?;
+    parts.insert_parts("instruction", &line.instructions, |part| (Some(&part.kind), part.description.as_ref()))?;
+    parts.insert_parts("note", &line.notes, |note| (None, Some(note)))
+}
+
+/// Writer of the `purchase_order_parts` of an order or a line.
+struct OrderPartWriter<'c> {
+    connection: &'c Connection,
+    key: (&'c str, &'c str, &'c str),
+    position: i64,
+}
+
+impl OrderPartWriter<'_> {
+    fn insert_parts<T: Serialize>(
+        &mut self,
+        kind: &str,
+        parts: &[T],
+        shown: impl Fn(&T) -> (Option<&String>, Option<&String>),
+    ) -> Result<(), StoreError> {
+        let (partner, number, release) = self.key;
+        for (index, part) in parts.iter().enumerate() {
+            let (code, value) = shown(part);
+            self.connection
+                .prepare_cached(
+                    "INSERT INTO purchase_order_parts (partner, po_number, release, position, kind, ordinal, code, value, details) \
+                     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                )?
+                .execute(params![
+                    partner,
+                    number,
+                    release,
+                    self.position,
+                    kind,
+                    to_ordinal(index),
+                    code,
+                    value,
+                    json!(part).to_string()
+                ])?;
+        }
+        Ok(())
+    }
+}
+
+/// Most faults that are stored of one file.
+const FAULTS_MAX: usize = 1_000;
+
+/// Stores the faults of a file, in place of earlier ones. Each has the position of its document; 0 is the file itself.
+pub fn replace_edi_faults(
+    connection: &Connection,
+    event_id: i64,
+    faults: &[(i64, EdiFault)],
+) -> Result<(), StoreError> {
+    connection.prepare_cached("DELETE FROM edi_faults WHERE event_id = ?")?.execute([event_id])?;
+    let mut statement = connection.prepare_cached(
+        "INSERT INTO edi_faults (event_id, ordinal, severity, document_position, line, position, location, message) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+    )?;
+    for (index, (document_position, fault)) in faults.iter().take(FAULTS_MAX).enumerate() {
+        let severity = if fault.severity == FaultSeverity::Error { "error" } else { "warning" };
+        let to_i64 = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
+        statement.execute(params![
+            event_id,
+            to_ordinal(index),
+            severity,
+            document_position,
+            to_i64(fault.line),
+            to_i64(fault.position),
+            fault.location,
+            fault.message
+        ])?;
+    }
+    Ok(())
+}

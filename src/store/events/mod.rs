@@ -1,0 +1,11 @@
+//! Events: receiving, reading, searching and counting them, their history, their deliveries, and rejected requests.
+
+pub mod destinations;
+pub mod history;
+pub mod polls;
+pub mod receive;
+pub mod records;
+pub mod rejections;
+pub mod search;
+pub mod stats;
+pub mod test_events;

@@ -1,0 +1,210 @@
+//! Reading events: lists that page by key, single events, and their payloads.
+
+use crate::event::{EarlierEvent, EventIdentity, EventKey, Source};
+use crate::store::{Store, StoreError};
+use rusqlite::{Connection, OptionalExtension, Row, ToSql, named_params, params};
+use serde::Serialize;
+
+/// The status of an event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, clap::ValueEnum)]
+pub enum EventStatus {
+    Received,
+    Processing,
+    Completed,
+    Failed,
+}
+
+impl EventStatus {
+    /// All statuses, in the order in which an event has them.
+    pub const ALL: [Self; 4] = [Self::Received, Self::Processing, Self::Completed, Self::Failed];
+
+    /// Returns the name in the database.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Received => "received",
+            Self::Processing => "processing",
+            Self::Completed => "completed",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+/// A filter of events; the default matches all.
+#[derive(Debug, Clone, Default)]
+pub struct EventFilter {
+    pub status: Option<EventStatus>,
+    pub source: Option<Source>,
+    /// A glob: `orders/*`.
+    pub topic: Option<String>,
+    /// Received at this time or later, as [`crate::clock::format_timestamp`] writes it.
+    pub since: Option<String>,
+}
+
+/// An event as stored, without its payload.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct EventRecord {
+    #[serde(flatten)]
+    pub identity: EventIdentity,
+    pub status: String,
+    pub attempts: u32,
+    pub max_attempts: u32,
+    pub next_attempt_at: Option<String>,
+    pub locked_by: Option<String>,
+    pub locked_at: Option<String>,
+    pub lease_expires_at: Option<String>,
+    pub last_error: Option<String>,
+    pub note: Option<String>,
+    pub received_at: String,
+    pub completed_at: Option<String>,
+    pub provider_event_id: Option<String>,
+    pub triggered_at: Option<String>,
+    pub same_body_as: Option<i64>,
+    pub redacted_at: Option<String>,
+    /// When an operator dismissed the failed event.
+    pub dismissed_at: Option<String>,
+    pub dismissed_reason: Option<String>,
+    pub dismissed_by: Option<String>,
+    /// True for a test event, which wrote no rows and reached no destination.
+    #[serde(rename = "test")]
+    pub is_test: bool,
+}
+
+impl EventRecord {
+    /// Returns the status for people, which names a test event.
+    #[must_use]
+    pub fn status_text(&self) -> String {
+        if self.is_test { format!("{} (test)", self.status) } else { self.status.clone() }
+    }
+}
+
+/// The bytes of an event as they were received.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Payload {
+    /// A JSON object of the headers, without secrets.
+    pub headers: String,
+    pub body: Vec<u8>,
+    /// The first 8 bytes of the body's SHA-256.
+    pub body_hash: i64,
+}
+
+const COLUMNS: &str = "id, source, shop_domain, topic, webhook_id, status, attempts, max_attempts, next_attempt_at, \
+                       locked_by, locked_at, lease_expires_at, last_error, note, received_at, completed_at, \
+                       provider_event_id, triggered_at, same_body_as, redacted_at, dismissed_at, dismissed_reason, \
+                       dismissed_by, test";
+
+fn read_event_row(row: &Row<'_>) -> rusqlite::Result<EventRecord> {
+    let key = EventKey { source: row.get(1)?, shop_domain: row.get(2)?, topic: row.get(3)?, webhook_id: row.get(4)? };
+    Ok(EventRecord {
+        identity: EventIdentity { id: row.get(0)?, key },
+        status: row.get(5)?,
+        attempts: row.get(6)?,
+        max_attempts: row.get(7)?,
+        next_attempt_at: row.get(8)?,
+        locked_by: row.get(9)?,
+        locked_at: row.get(10)?,
+        lease_expires_at: row.get(11)?,
+        last_error: row.get(12)?,
+        note: row.get(13)?,
+        received_at: row.get(14)?,
+        completed_at: row.get(15)?,
+        provider_event_id: row.get(16)?,
+        triggered_at: row.get(17)?,
+        same_body_as: row.get(18)?,
+        redacted_at: row.get(19)?,
+        dismissed_at: row.get(20)?,
+        dismissed_reason: row.get(21)?,
+        dismissed_by: row.get(22)?,
+        is_test: row.get(23)?,
+    })
+}
+
+/// Returns a page of events, the newest first. `before` is the last id of the previous page.
+pub fn list_events(
+    connection: &Connection,
+    filter: &EventFilter,
+    before: Option<i64>,
+    limit: u32,
+) -> Result<Vec<EventRecord>, StoreError> {
+    let mut statement = connection.prepare_cached(&build_list_sql(filter.status))?;
+    let rows = statement.query_map(
+        named_params! {
+            ":before": before.unwrap_or(i64::MAX),
+            ":source": filter.source.map(Source::as_str),
+            ":topic": &filter.topic as &dyn ToSql,
+            ":since": filter.since,
+            ":limit": limit,
+        },
+        read_event_row,
+    )?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// Returns the SQL of a list, which reads unfinished and failed events from their partial indexes.
+///
+/// So ten million completed events do not slow it down. The status is part of the text because SQLite uses a partial
+/// index only if the condition is a constant.
+fn build_list_sql(status: Option<EventStatus>) -> String {
+    let (index, condition) = match status {
+        Some(EventStatus::Received) => ("INDEXED BY webhook_events_due", "AND status = 'received'"),
+        Some(EventStatus::Processing) => ("INDEXED BY webhook_events_leased", "AND status = 'processing'"),
+        Some(EventStatus::Failed) => ("INDEXED BY webhook_events_failed", "AND status = 'failed'"),
+        Some(EventStatus::Completed) => ("", "AND status = 'completed'"),
+        None => ("", ""),
+    };
+    format!(
+        "SELECT {COLUMNS} FROM webhook_events {index} WHERE id < :before {condition} \
+         AND (:source IS NULL OR source = :source) AND (:topic IS NULL OR topic GLOB :topic) \
+         AND (:since IS NULL OR received_at >= :since) ORDER BY id DESC LIMIT :limit"
+    )
+}
+
+/// Returns one event, or None if it does not exist.
+pub fn find_event(connection: &Connection, id: i64) -> Result<Option<EventRecord>, StoreError> {
+    let sql = format!("SELECT {COLUMNS} FROM webhook_events WHERE id = ?");
+    Ok(connection.prepare_cached(&sql)?.query_row([id], read_event_row).optional()?)
+}
+
+/// Returns the payload of one event, or None if the event or its payload does not exist.
+pub fn read_payload(connection: &Connection, id: i64) -> Result<Option<Payload>, StoreError> {
+    Ok(connection
+        .prepare_cached("SELECT headers, body, body_hash FROM webhook_payloads WHERE event_id = ?")?
+        .query_row([id], |row| Ok(Payload { headers: row.get(0)?, body: row.get(1)?, body_hash: row.get(2)? }))
+        .optional()?)
+}
+
+/// Most earlier events with the same body that are returned.
+const EARLIER_EVENTS_MAX: u32 = 50;
+
+impl Store {
+    /// Returns the first events that have this body and are older than event `before`.
+    ///
+    /// Retention may have deleted some or all of them. A redaction is found after its body was erased.
+    pub fn find_earlier_events(&self, body_hash: i64, before: i64) -> Result<Vec<EarlierEvent>, StoreError> {
+        self.reader.read(|connection| {
+            let mut statement = connection.prepare_cached(
+                "SELECT * FROM (SELECT e.id, e.topic, e.shop_domain, e.status = 'failed', e.status IN ('received', 'processing') \
+                   FROM webhook_payloads p JOIN webhook_events e ON e.id = p.event_id \
+                   WHERE p.body_hash = ?1 AND p.event_id < ?2 AND e.test = 0 ORDER BY p.event_id LIMIT ?3) \
+                 UNION ALL SELECT event_id, topic, shop_domain, state <> 'done', 0 FROM destructive_requests r \
+                   WHERE body_hash = ?1 AND event_id < ?2 \
+                   AND NOT EXISTS (SELECT 1 FROM webhook_payloads p WHERE p.event_id = r.event_id)",
+            )?;
+            let rows = statement.query_map(params![body_hash, before, EARLIER_EVENTS_MAX], |row| {
+                Ok(EarlierEvent {
+                    id: row.get(0)?,
+                    topic: row.get(1)?,
+                    shop_domain: row.get(2)?,
+                    is_failed: row.get(3)?,
+                    is_pending: row.get(4)?,
+                })
+            })?;
+            Ok(rows.collect::<Result<_, _>>()?)
+        })
+    }
+
+    /// Returns the payload of one event, for its handler, or None if it does not exist.
+    pub fn read_payload(&self, id: i64) -> Result<Option<Payload>, StoreError> {
+        self.reader.read(|connection| read_payload(connection, id))
+    }
+}

@@ -1,0 +1,68 @@
+//! Text of others, such as the answer of a destination, made safe to store and to print.
+
+/// Returns true for a character that changes how a terminal shows other text: a control character, or one that
+/// reverses the direction of writing. Such text can clear, colour or forge the content of a terminal.
+#[must_use]
+pub fn is_hidden_char(letter: char) -> bool {
+    letter.is_control()
+        || matches!(letter,
+            '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
+}
+
+/// Returns `text` with each hidden character as an escape of visible ones: `\n`, `\u{1b}`.
+#[must_use]
+pub fn escape_hidden_chars(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for letter in text.chars() {
+        if is_hidden_char(letter) {
+            escaped.extend(letter.escape_default());
+        } else {
+            escaped.push(letter);
+        }
+    }
+    escaped
+}
+
+/// Returns the first `chars` characters of `text`; an ellipsis is the last one if text is left out.
+#[must_use]
+pub fn keep_first_chars(text: &str, chars: usize) -> String {
+    if text.chars().count() <= chars {
+        return text.to_owned();
+    }
+    text.chars().take(chars.saturating_sub(1)).chain(['…']).collect()
+}
+
+/// Returns the last `chars` characters of `text`; an ellipsis is the first one if text is left out.
+#[must_use]
+pub fn keep_last_chars(text: &str, chars: usize) -> String {
+    let count = text.chars().count();
+    if count <= chars {
+        return text.to_owned();
+    }
+    std::iter::once('…').chain(text.chars().skip(count - chars.saturating_sub(1))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hidden_characters_become_visible() {
+        let text = "a\r\n\u{1b}[2J\t\u{0}\u{85}\u{202e}\u{feff}ü…";
+        let escaped = escape_hidden_chars(text);
+        assert_eq!(escaped, "a\\r\\n\\u{1b}[2J\\t\\u{0}\\u{85}\\u{202e}\\u{feff}ü…");
+        assert!(!escaped.chars().any(is_hidden_char));
+        assert_eq!(escape_hidden_chars(&escaped), escaped, "a second pass changes nothing");
+    }
+
+    #[test]
+    fn cut_text_has_exactly_the_limit() {
+        for (chars, first, last) in [(5, "äöüéè", "äöüéè"), (4, "äöü…", "…üéè"), (1, "…", "…")]
+        {
+            assert_eq!(
+                (keep_first_chars("äöüéè", chars).as_str(), keep_last_chars("äöüéè", chars).as_str()),
+                (first, last)
+            );
+        }
+    }
+}

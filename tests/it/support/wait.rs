@@ -1,0 +1,15 @@
+//! Waiting for something that will happen.
+
+use std::time::{Duration, Instant};
+
+/// Longest wait of a test. Reaching it is a failure, so it can be long.
+pub const WAIT_MAX: Duration = Duration::from_mins(1);
+
+/// Waits until `condition` holds; after [`WAIT_MAX`] panics with `report`, such as a log.
+pub fn wait_until(mut condition: impl FnMut() -> bool, report: impl Fn() -> String) {
+    let start = Instant::now();
+    while !condition() {
+        assert!(start.elapsed() < WAIT_MAX, "waited {WAIT_MAX:?}: {}", report());
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
