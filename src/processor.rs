@@ -22,6 +22,7 @@ use crate::store::leases::event_outcomes::Outcome;
 use crate::store::leases::events::EventClaim;
 use crate::store::privacy::destructive_requests::{RequestState, find_destructive_request};
 use crate::store::privacy::redaction::is_redacted;
+use crate::text::format_count;
 use std::time::Duration;
 use tracing::info;
 
@@ -204,8 +205,8 @@ impl ProcessEvent for EventProcessor {
                 let error = format!("the redaction is not complete yet; the next attempt continues it: {error}");
                 RetryAttempt { error, retry_at: None }
             })?;
-            let events = if redacted == 1 { "event" } else { "events" };
-            info!(event, redacted, "event {event} redacted {redacted} {events} at Shopify's request");
+            let events = format_count(redacted, "event", "events");
+            info!(event, redacted, "event {event} redacted {events} at Shopify's request");
             Ok(())
         }))
     }

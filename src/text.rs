@@ -1,4 +1,6 @@
-//! Text of others, such as the answer of a destination, made safe to store and to print.
+//! Text of others, such as the answer of a destination, made safe to store and to print; and counts in words.
+
+use std::fmt::Display;
 
 /// Returns true for a character that changes how a terminal shows other text: a control character, or one that
 /// reverses the direction of writing. Such text can clear, colour or forge the content of a terminal.
@@ -42,6 +44,13 @@ pub fn keep_last_chars(text: &str, chars: usize) -> String {
     std::iter::once('…').chain(text.chars().skip(count - chars.saturating_sub(1))).collect()
 }
 
+/// Returns a count with its noun in the right number: `1 event`, `2 events`.
+#[must_use]
+pub fn format_count<N: Copy + Display + PartialEq + From<u8>>(count: N, singular: &str, plural: &str) -> String {
+    let noun = if count == N::from(1) { singular } else { plural };
+    format!("{count} {noun}")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -63,6 +72,13 @@ mod tests {
                 (keep_first_chars("äöüéè", chars).as_str(), keep_last_chars("äöüéè", chars).as_str()),
                 (first, last)
             );
+        }
+    }
+
+    #[test]
+    fn count_has_its_noun_in_the_right_number() {
+        for (count, words) in [(0_u64, "0 events"), (1, "1 event"), (2, "2 events")] {
+            assert_eq!(format_count(count, "event", "events"), words);
         }
     }
 }

@@ -1,13 +1,17 @@
 //! `audit`: lists, verifies and truncates the audit trail of Keycloak, and lists alerts.
 
-use crate::cli::filters::{parse_number, parse_since};
-use crate::cli::output::{format_count, print_line, print_table, shorten_text};
+use crate::cli::filters::parse_number;
+use crate::cli::output::print_line;
+use crate::cli::rows::RowFormatArgs;
 use crate::cli::store::{name_operator, with_store};
+use crate::cli::table::{free_text, print_table, time_cell};
+use crate::cli::times::{TimeArg, TimeFormat, parse_time_arg};
 use crate::cli::{CliError, GlobalArgs};
 use crate::config::SecretLoading;
 use crate::store::audit::system_log::AuditFilter;
 use crate::store::audit::{alerts, system_log};
 use crate::store::db::reader::Reader;
+use crate::text::format_count;
 use anyhow::bail;
 use clap::Args;
 
@@ -34,18 +38,17 @@ pub struct AuditListArgs {
     /// Only from this IP address
     #[arg(long)]
     address: Option<String>,
-    /// Only since this time: 2026-11-23T20:30:00Z, or an age such as 2h or 3d
-    #[arg(long, value_name = "TIME", value_parser = parse_since)]
-    since: Option<String>,
+    /// Only since this time: '2026-11-23 20:30', yesterday, or an age such as 2h or '3 days ago'
+    #[arg(long, value_name = "TIME", value_parser = parse_time_arg)]
+    since: Option<TimeArg>,
     /// Only before this time, in the same form
-    #[arg(long, value_name = "TIME", value_parser = parse_since)]
-    until: Option<String>,
+    #[arg(long, value_name = "TIME", value_parser = parse_time_arg)]
+    until: Option<TimeArg>,
     /// Most rows to list
     #[arg(long, default_value_t = 50, value_parser = parse_number::<u32>)]
     limit: u32,
-    /// Print one JSON line per row
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    format: RowFormatArgs,
 }
 
 #[derive(Debug, Args)]
@@ -60,16 +63,40 @@ pub struct AuditAlertsArgs {
     /// Most alerts to list
     #[arg(long, default_value_t = 20, value_parser = parse_number::<u32>)]
     limit: u32,
-    /// Print one JSON line per alert
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    format: RowFormatArgs,
 }
+
+/// Columns of the audit trail in CSV.
+const AUDIT_COLUMNS: [&str; 18] = [
+    "id",
+    "at",
+    "type",
+    "realm",
+    "username",
+    "user_id",
+    "ip_address",
+    "client_id",
+    "session_id",
+    "operation",
+    "resource",
+    "resource_path",
+    "result",
+    "error",
+    "details",
+    "event_id",
+    "prev_hash",
+    "hash",
+];
+
+/// Columns of alerts in CSV.
+const ALERT_COLUMNS: [&str; 7] = ["id", "kind", "subject", "first_at", "last_at", "count", "message"];
 
 #[derive(Debug, Args)]
 pub struct AuditTruncateArgs {
-    /// Remove rows before this time: 2026-11-23T20:30:00Z, or an age such as 400d
-    #[arg(long, value_name = "TIME", value_parser = parse_since)]
-    before: String,
+    /// Remove rows before this time: 2025-01-01, or an age such as 400d
+    #[arg(long, value_name = "TIME", value_parser = parse_time_arg)]
+    before: TimeArg,
     /// Person who signs this off [default: the user who runs the command]
     #[arg(long, value_name = "NAME")]
     by: Option<String>,
@@ -77,24 +104,24 @@ pub struct AuditTruncateArgs {
 
 pub fn run_audit(global: &GlobalArgs, command: &AuditCommand) -> Result<(), CliError> {
     Ok(match command {
-        AuditCommand::List(args) => print_audit_trail(&global.open_reader()?, args),
-        AuditCommand::Verify(args) => verify_audit_trail(&global.open_reader()?, args),
-        AuditCommand::Alerts(args) => print_alerts(&global.open_reader()?, args),
+        AuditCommand::List(args) => print_audit_trail(&global.open_reader()?, args, &global.time_format()),
+        AuditCommand::Verify(args) => verify_audit_trail(&global.open_reader()?, args, &global.time_format()),
+        AuditCommand::Alerts(args) => print_alerts(&global.open_reader()?, args, &global.time_format()),
         AuditCommand::Truncate(args) => truncate_audit_trail(global, args),
     }?)
 }
 
-fn print_audit_trail(reader: &Reader, args: &AuditListArgs) -> anyhow::Result<()> {
+fn print_audit_trail(reader: &Reader, args: &AuditListArgs, times: &TimeFormat) -> anyhow::Result<()> {
     let filter = AuditFilter {
         user: args.user.clone(),
         kind: args.kind.clone(),
         address: args.address.clone(),
-        since: args.since.clone(),
-        until: args.until.clone(),
+        since: args.since.as_ref().map(|since| since.resolve(times)),
+        until: args.until.as_ref().map(|until| until.resolve(times)),
     };
     let rows = reader.read(|connection| system_log::list_audit_records(connection, &filter, i64::MAX, args.limit))?;
-    if args.json {
-        return rows.iter().try_for_each(|row| Ok(print_line(&serde_json::to_string(row)?)?));
+    if args.format.print_rows(&AUDIT_COLUMNS, &rows)? {
+        return Ok(());
     }
     if rows.is_empty() {
         print_line("No such rows.")?;
@@ -106,21 +133,21 @@ fn print_audit_trail(reader: &Reader, args: &AuditListArgs) -> anyhow::Result<()
             let resource = row.resource_path.or(row.resource).unwrap_or_default();
             vec![
                 row.id.to_string().into(),
-                row.at.into(),
+                time_cell(times, Some(&row.at)),
                 row.r#type.into(),
                 row.realm.unwrap_or_default().into(),
-                row.username.or(row.user_id).unwrap_or_default().into(),
+                free_text(row.username.or(row.user_id).unwrap_or_default()),
                 row.ip_address.unwrap_or_default().into(),
-                row.client_id.unwrap_or_default().into(),
-                shorten_text(&resource, 50).into(),
-                row.error.unwrap_or(row.result).into(),
+                free_text(row.client_id.unwrap_or_default()),
+                free_text(resource),
+                free_text(row.error.unwrap_or(row.result)),
             ]
         }),
     )?;
     Ok(())
 }
 
-fn verify_audit_trail(reader: &Reader, args: &AuditVerifyArgs) -> anyhow::Result<()> {
+fn verify_audit_trail(reader: &Reader, args: &AuditVerifyArgs, times: &TimeFormat) -> anyhow::Result<()> {
     let verification = loop {
         let truncations = reader.read(system_log::list_truncations)?;
         let read = |id, limit| reader.read(|connection| system_log::list_audit_records_after(connection, id, limit));
@@ -135,7 +162,9 @@ fn verify_audit_trail(reader: &Reader, args: &AuditVerifyArgs) -> anyhow::Result
     } else if let Some(truncation) = &verification.truncation {
         print_line(&format!(
             "Rows up to {} were removed at {}, signed off by {}.",
-            truncation.last_id, truncation.at, truncation.by
+            truncation.last_id,
+            times.format_time_with_age(&truncation.at),
+            truncation.by
         ))?;
     }
     if let Some(broken) = verification.broken {
@@ -158,10 +187,10 @@ fn verify_audit_trail(reader: &Reader, args: &AuditVerifyArgs) -> anyhow::Result
     Ok(())
 }
 
-fn print_alerts(reader: &Reader, args: &AuditAlertsArgs) -> anyhow::Result<()> {
+fn print_alerts(reader: &Reader, args: &AuditAlertsArgs, times: &TimeFormat) -> anyhow::Result<()> {
     let rows = reader.read(|connection| alerts::list_alerts(connection, args.limit))?;
-    if args.json {
-        return rows.iter().try_for_each(|row| Ok(print_line(&serde_json::to_string(row)?)?));
+    if args.format.print_rows(&ALERT_COLUMNS, &rows)? {
+        return Ok(());
     }
     if rows.is_empty() {
         print_line("No alerts.")?;
@@ -169,8 +198,10 @@ fn print_alerts(reader: &Reader, args: &AuditAlertsArgs) -> anyhow::Result<()> {
     }
     print_table(
         &["FIRST", "LAST", "COUNT", "MESSAGE"],
-        rows.into_iter()
-            .map(|row| vec![row.first_at.into(), row.last_at.into(), row.count.to_string().into(), row.message.into()]),
+        rows.into_iter().map(|row| {
+            let (first, last) = (time_cell(times, Some(&row.first_at)), time_cell(times, Some(&row.last_at)));
+            vec![first, last, row.count.to_string().into(), free_text(row.message)]
+        }),
     )?;
     Ok(())
 }
@@ -178,8 +209,8 @@ fn print_alerts(reader: &Reader, args: &AuditAlertsArgs) -> anyhow::Result<()> {
 fn truncate_audit_trail(global: &GlobalArgs, args: &AuditTruncateArgs) -> anyhow::Result<()> {
     let config = global.load_config(SecretLoading::Skip)?;
     let by = name_operator(args.by.as_deref());
-    let truncation =
-        with_store(&config, async |store| Ok(store.truncate_audit_trail(args.before.clone(), by).await?))?;
+    let before = args.before.resolve(&global.time_format());
+    let truncation = with_store(&config, async |store| Ok(store.truncate_audit_trail(before, by).await?))?;
     match truncation {
         Some(truncation) => print_line(&format!(
             "Removed {}, up to row {}, signed off by {}.",

@@ -2,12 +2,13 @@
 
 use crate::app::runtime;
 use crate::cli::backup_target::BackupTarget;
-use crate::cli::output::{format_count, print_line};
+use crate::cli::output::{format_bytes, print_line};
 use crate::cli::{CliError, GlobalArgs};
 use crate::clock::{self, Clock};
 use crate::config::SecretLoading;
 use crate::config::backup::BackupSettings;
 use crate::store::db::backup;
+use crate::text::format_count;
 use crate::transfer::{TransferError, Transport};
 use anyhow::Context;
 use clap::Args;
@@ -100,7 +101,8 @@ pub fn run_backup(global: &GlobalArgs, args: &BackupArgs) -> Result<(), CliError
         upload_backup(settings, &target)
             .with_context(|| format!("{} is made and verified, but cannot be uploaded", target.display()))?;
     }
-    let newest = backup.newest_received_at.as_deref().unwrap_or("none");
+    let times = global.time_format();
+    let newest = backup.newest_received_at.as_deref().map_or("none".to_owned(), |at| times.format_time_with_age(at));
     print_line(&if args.json {
         json!({
             "file": target, "bytes": backup.bytes, "events": backup.events, "newest_event_at": backup.newest_received_at,
@@ -114,7 +116,8 @@ pub fn run_backup(global: &GlobalArgs, args: &BackupArgs) -> Result<(), CliError
         };
         let events = format_count(backup.events, "event", "events");
         let file = target.display();
-        format!("{file}: verified, {} bytes, {events}, newest event of {newest}{older}", backup.bytes)
+        let size = format_bytes(backup.bytes);
+        format!("{file}: verified, {size}, {events}, newest event of {newest}{older}")
     })?;
     Ok(())
 }

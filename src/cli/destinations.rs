@@ -3,8 +3,11 @@
 
 use crate::app::runtime;
 use crate::cli::filters::parse_number;
-use crate::cli::output::{format_count, print_line, print_table, print_untrusted_line, shorten_text};
+use crate::cli::output::{print_line, print_untrusted_line};
+use crate::cli::rows::RowFormatArgs;
 use crate::cli::store::with_store;
+use crate::cli::table::{free_text, print_table, time_cell};
+use crate::cli::times::TimeFormat;
 use crate::cli::{CliError, GlobalArgs};
 use crate::clock::Clock;
 use crate::config::{Config, SecretLoading};
@@ -12,6 +15,7 @@ use crate::delivery::destinations::{Destination, DestinationSettings, OutboundEv
 use crate::queue::process;
 use crate::store::events::destinations;
 use crate::store::events::destinations::DestinationState;
+use crate::text::format_count;
 use anyhow::{Context, bail};
 use clap::Args;
 
@@ -35,10 +39,25 @@ pub enum DestinationsCommand {
 
 #[derive(Debug, Args)]
 pub struct DestinationsListArgs {
-    /// Print one JSON line per destination
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    format: RowFormatArgs,
 }
+
+/// Columns of destinations in CSV.
+const DESTINATION_COLUMNS: [&str; 12] = [
+    "name",
+    "paused_at",
+    "down_since",
+    "next_probe_at",
+    "waiting",
+    "oldest_waiting_at",
+    "oldest_waiting_seconds",
+    "failed",
+    "last_success_at",
+    "last_error_at",
+    "last_error",
+    "recovered_at",
+];
 
 #[derive(Debug, Args)]
 pub struct DestinationShowArgs {
@@ -78,39 +97,38 @@ fn print_destinations(global: &GlobalArgs, args: &DestinationsListArgs) -> anyho
     let names: Vec<String> = config.destinations.iter().map(|settings| settings.name.clone()).collect();
     let now = Clock::system().now();
     let states = global.open_reader()?.read(|connection| destinations::list_destinations(connection, &names, now))?;
-    if args.json {
-        return states.iter().try_for_each(|state| Ok(print_line(&serde_json::to_string(state)?)?));
+    if args.format.print_rows(&DESTINATION_COLUMNS, &states)? {
+        return Ok(());
     }
     if states.is_empty() {
         print_line("No destinations are configured: see [[destinations]] in the shipped config.toml.")?;
         return Ok(());
     }
+    let times = global.time_format();
     print_table(
         &["NAME", "STATE", "QUEUED", "OLDEST", "FAILED", "LAST SUCCESS", "LAST ERROR"],
         states.iter().map(|state| {
             vec![
                 state.name.clone().into(),
-                describe_destination_state(&config, state).into(),
+                describe_destination_state(&config, state, &times).into(),
                 state.waiting.to_string().into(),
-                state.oldest_waiting_at.clone().unwrap_or_default().into(),
+                time_cell(&times, state.oldest_waiting_at.as_deref()),
                 state.failed.to_string().into(),
-                state.last_success_at.clone().unwrap_or_default().into(),
-                shorten_text(&describe_last_error(state), LAST_ERROR_CHARS).into(),
+                time_cell(&times, state.last_success_at.as_deref()),
+                free_text(describe_last_error(state, &times)),
             ]
         }),
     )?;
     Ok(())
 }
 
-/// Most characters of the last error in the list; `destinations show` prints all of it.
-const LAST_ERROR_CHARS: usize = 100;
-
 /// Returns time and text of the last error, or the time of the recovery from it.
-fn describe_last_error(state: &DestinationState) -> String {
+fn describe_last_error(state: &DestinationState, times: &TimeFormat) -> String {
+    let format_at = |at: &str| times.format_time_with_age(at);
     match (&state.last_error_at, &state.last_error, &state.recovered_at) {
-        (Some(at), Some(error), _) => format!("{at}: {error}"),
-        (Some(at), None, _) => format!("{at}: a redaction erased the text"),
-        (None, _, Some(at)) => format!("recovered at {at}"),
+        (Some(at), Some(error), _) => format!("{}: {error}", format_at(at)),
+        (Some(at), None, _) => format!("{}: a redaction erased the text", format_at(at)),
+        (None, _, Some(at)) => format!("recovered at {}", format_at(at)),
         (None, _, None) => String::new(),
     }
 }
@@ -136,16 +154,18 @@ fn print_destination(global: &GlobalArgs, args: &DestinationShowArgs) -> anyhow:
         print_line(&document.to_string())?;
         return Ok(());
     }
+    let times = global.time_format();
+    let format_at = |at: &Option<String>| at.as_deref().map(|at| times.format_time_with_age(at));
     let fields = [
         ("destination", Some(state.name.clone())),
-        ("state", Some(describe_destination_state(&config, &state))),
+        ("state", Some(describe_destination_state(&config, &state, &times))),
         ("topics", settings.map(|settings| settings.topics.join(", "))),
         ("queued", Some(state.waiting.to_string())),
-        ("oldest queued at", state.oldest_waiting_at.clone()),
-        ("next probe at", state.next_probe_at.clone()),
+        ("oldest queued at", format_at(&state.oldest_waiting_at)),
+        ("next probe at", format_at(&state.next_probe_at)),
         ("failed", Some(state.failed.to_string())),
-        ("last success at", state.last_success_at.clone()),
-        ("last error", Some(describe_last_error(&state)).filter(|text| !text.is_empty())),
+        ("last success at", format_at(&state.last_success_at)),
+        ("last error", Some(describe_last_error(&state, &times)).filter(|text| !text.is_empty())),
     ];
     for (name, value) in fields {
         if let Some(value) = value {
@@ -157,23 +177,27 @@ fn print_destination(global: &GlobalArgs, args: &DestinationShowArgs) -> anyhow:
         print_line("")?;
         print_untrusted_line(&format!(
             "event {}  {} {}  failed at {} after {attempts}",
-            failure.event_id, failure.source, failure.topic, failure.failed_at
+            failure.event_id,
+            failure.source,
+            failure.topic,
+            times.format_time_with_age(&failure.failed_at)
         ))?;
         print_untrusted_line(&format!("    {}", failure.error.as_deref().unwrap_or("a redaction erased the text")))?;
     }
     if state.failed > failures.len() as u64 {
-        print_line(&format!("\n{} of {} failed deliveries are shown: raise --limit", failures.len(), state.failed))?;
+        let failed = format_count(state.failed, "failed delivery is", "failed deliveries are");
+        print_line(&format!("\n{} of {failed} shown: raise --limit", failures.len()))?;
     }
     Ok(())
 }
 
-fn describe_destination_state(config: &Config, state: &DestinationState) -> String {
+fn describe_destination_state(config: &Config, state: &DestinationState, times: &TimeFormat) -> String {
     if !config.destinations.iter().any(|settings| settings.name == state.name) {
         "not configured".to_owned()
     } else if let Some(at) = &state.paused_at {
-        format!("paused since {at}")
+        format!("paused since {}", times.format_time_with_age(at))
     } else if let Some(since) = &state.down_since {
-        format!("down since {since}")
+        format!("down since {}", times.format_time_with_age(since))
     } else {
         "ok".to_owned()
     }

@@ -1,7 +1,6 @@
-//! Filters, numbers and times that several commands accept, and paging through events.
+//! Filters and numbers that several commands accept, and paging through events.
 
-use crate::clock::{self, Clock};
-use crate::config::reader::parse_duration;
+use crate::cli::times::{TimeArg, TimeFormat, parse_time_arg};
 use crate::event::Source;
 use crate::store::db::reader::Reader;
 use crate::store::events::records;
@@ -24,27 +23,20 @@ pub(crate) struct EventFilterArgs {
     /// Only events with this topic; * matches anything: 'orders/*'
     #[arg(long)]
     topic: Option<String>,
-    /// Only events received since this time: 2026-11-23T20:30:00Z, or an age such as 2h or 3d
-    #[arg(long, value_name = "TIME", value_parser = parse_since)]
-    since: Option<String>,
+    /// Only events received since this time: '2026-11-23 20:30', yesterday, or an age such as 2h or '3 days ago'
+    #[arg(long, value_name = "TIME", value_parser = parse_time_arg)]
+    since: Option<TimeArg>,
 }
 
 impl EventFilterArgs {
-    pub(crate) fn to_filter(&self) -> EventFilter {
-        EventFilter { status: self.status, source: self.source, topic: self.topic.clone(), since: self.since.clone() }
+    pub(crate) fn to_filter(&self, times: &TimeFormat) -> EventFilter {
+        EventFilter {
+            status: self.status,
+            source: self.source,
+            topic: self.topic.clone(),
+            since: self.since.as_ref().map(|since| since.resolve(times)),
+        }
     }
-}
-
-/// Parses a time, or an age such as `2h` or `3d`, and returns it as the database stores times.
-pub(crate) fn parse_since(text: &str) -> Result<String, String> {
-    if let Ok(at) = clock::parse_timestamp(text) {
-        return Ok(clock::format_timestamp(at));
-    }
-    let days = text.strip_suffix('d').and_then(|days| days.parse::<u64>().ok());
-    let hours = days.and_then(|days| days.checked_mul(24)).map(|hours| format!("{hours}h"));
-    let age = parse_duration(hours.as_deref().unwrap_or(text))
-        .ok_or("write a time such as 2026-11-23T20:30:00Z, or an age such as 30m, 2h or 3d")?;
-    Ok(clock::format_timestamp(Clock::system().now().checked_sub(age).map_err(|error| error.to_string())?))
 }
 
 /// Parses an event id, a request id or a limit.

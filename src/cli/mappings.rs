@@ -1,13 +1,16 @@
 //! `mappings`: maps the products of a shop to items of the ERP, one by one or from a CSV file.
 
 use crate::cli::filters::parse_number;
-use crate::cli::output::{format_count, print_line, print_table};
+use crate::cli::output::print_line;
+use crate::cli::rows::RowFormatArgs;
 use crate::cli::store::with_store;
+use crate::cli::table::{free_text, print_table};
 use crate::cli::{CliError, GlobalArgs, output};
 use crate::config::SecretLoading;
 use crate::store::db::reader::Reader;
 use crate::store::erp::mappings;
 use crate::store::erp::mappings::ProductMapping;
+use crate::text::format_count;
 use anyhow::{Context, bail};
 use clap::{ArgGroup, Args};
 use std::fs;
@@ -37,10 +40,13 @@ pub struct MappingsListArgs {
     /// List sold products without a mapping, those on most orders first
     #[arg(long)]
     unmapped: bool,
-    /// Print one JSON line per row
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    format: RowFormatArgs,
 }
+
+/// Columns of products without a mapping in CSV.
+const UNMAPPED_COLUMNS: [&str; 8] =
+    ["shop_domain", "sku", "variant_id", "title", "variant_title", "lines", "orders", "first_order"];
 
 #[derive(Debug, Args)]
 #[command(group(ArgGroup::new("product").required(true).args(["variant", "sku"])))]
@@ -82,8 +88,8 @@ pub struct MappingsImportArgs {
 
 pub fn run_mappings(global: &GlobalArgs, command: MappingsCommand) -> Result<(), CliError> {
     Ok(match command {
-        MappingsCommand::List(args) if args.unmapped => print_unmapped_products(&global.open_reader()?, args.json),
-        MappingsCommand::List(args) => print_mappings(&global.open_reader()?, args.json),
+        MappingsCommand::List(args) if args.unmapped => print_unmapped_products(&global.open_reader()?, args.format),
+        MappingsCommand::List(args) => print_mappings(&global.open_reader()?, args.format),
         MappingsCommand::Add(args) => {
             let MappingsAddArgs { key, item, factor, note } = args;
             let mapping = validate_mapping(&key.shop, key.variant, key.sku, item, factor, note);
@@ -126,10 +132,10 @@ fn validate_mapping(
     if problems.is_empty() { Ok(mapping) } else { Err(problems) }
 }
 
-fn print_unmapped_products(reader: &Reader, as_json: bool) -> anyhow::Result<()> {
+fn print_unmapped_products(reader: &Reader, format: RowFormatArgs) -> anyhow::Result<()> {
     let rows = reader.read(mappings::list_unmapped_products)?;
-    if as_json {
-        return rows.iter().try_for_each(|row| Ok(print_line(&serde_json::to_string(row)?)?));
+    if format.print_rows(&UNMAPPED_COLUMNS, &rows)? {
+        return Ok(());
     }
     if rows.is_empty() {
         print_line("Every sold product has a mapping.")?;
@@ -143,7 +149,7 @@ fn print_unmapped_products(reader: &Reader, as_json: bool) -> anyhow::Result<()>
                 row.shop_domain.into(),
                 row.sku.unwrap_or_default().into(),
                 row.variant_id.map_or(String::new(), |id| id.to_string()).into(),
-                title.join(", ").into(),
+                free_text(title.join(", ")),
                 row.lines.to_string().into(),
                 row.orders.to_string().into(),
                 row.first_order.unwrap_or_default().into(),
@@ -153,10 +159,10 @@ fn print_unmapped_products(reader: &Reader, as_json: bool) -> anyhow::Result<()>
     Ok(())
 }
 
-fn print_mappings(reader: &Reader, as_json: bool) -> anyhow::Result<()> {
+fn print_mappings(reader: &Reader, format: RowFormatArgs) -> anyhow::Result<()> {
     let rows = reader.read(mappings::list_product_mappings)?;
-    if as_json {
-        return rows.iter().try_for_each(|row| Ok(print_line(&serde_json::to_string(row)?)?));
+    if format.print_rows(&CSV_COLUMNS, &rows)? {
+        return Ok(());
     }
     print_table(
         &["SHOP", "VARIANT", "SKU", "ITEM", "FACTOR", "NOTE"],
@@ -167,7 +173,7 @@ fn print_mappings(reader: &Reader, as_json: bool) -> anyhow::Result<()> {
                 row.sku.unwrap_or_default().into(),
                 row.item.into(),
                 row.factor.into(),
-                row.note.unwrap_or_default().into(),
+                free_text(row.note.unwrap_or_default()),
             ]
         }),
     )?;

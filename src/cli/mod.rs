@@ -20,6 +20,7 @@ mod port_holder;
 pub mod privacy;
 pub mod prune;
 pub mod restore;
+mod rows;
 mod samples;
 pub mod send;
 pub mod serve;
@@ -27,8 +28,11 @@ pub mod setup;
 pub mod sps;
 pub mod stats;
 mod store;
+mod table;
+mod times;
 pub mod work;
 
+use crate::cli::times::TimeFormat;
 use crate::config::{Config, INSTALLED_CONFIG_PATH, SecretLoading, dev};
 use crate::store::db::reader::Reader;
 use clap::{Args, Parser, Subcommand};
@@ -49,7 +53,7 @@ const AFTER_HELP: &str = "\
 Exit status: 0 done, 1 failed (one line on standard error gives the cause and the fix), 2 wrong usage.
 Show the queue with sqlite3: sqlite3 -readonly /var/lib/novex-ingest/events.db 'SELECT * FROM queue'";
 
-/// Options that select the configuration.
+/// Options of every command.
 #[derive(Debug, Clone, Args)]
 pub struct GlobalArgs {
     /// Configuration file [default: /etc/novex-ingest/config.toml, or ./var/config.toml if that is not installed]
@@ -59,6 +63,9 @@ pub struct GlobalArgs {
     /// missing
     #[arg(long, global = true)]
     dev: bool,
+    /// Print and read times in UTC, not in the time zone of this machine
+    #[arg(long, global = true)]
+    utc: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -185,6 +192,11 @@ impl GlobalArgs {
 
     fn load_config(&self, secrets: SecretLoading) -> anyhow::Result<Config> {
         Ok(Config::load(&self.config_path()?, secrets)?)
+    }
+
+    /// Returns the form of times for people.
+    fn time_format(&self) -> TimeFormat {
+        TimeFormat::detect(self.utc)
     }
 
     /// Opens the database read-only, for commands that only read. It does not matter whether the daemon runs.

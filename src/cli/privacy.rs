@@ -3,8 +3,11 @@
 
 use crate::cli::events::dismiss::parse_reason;
 use crate::cli::filters::parse_number;
-use crate::cli::output::{format_count, print_line, print_table};
+use crate::cli::output::print_line;
+use crate::cli::rows::RowFormatArgs;
 use crate::cli::store::{name_operator, with_store};
+use crate::cli::table::{free_text, print_table, time_cell};
+use crate::cli::times::TimeFormat;
 use crate::cli::{CliError, GlobalArgs};
 use crate::clock::{self, Clock, Timestamp};
 use crate::config::{Config, SecretLoading};
@@ -15,6 +18,7 @@ use crate::store::privacy::data_requests;
 use crate::store::privacy::data_requests::DataRequest;
 use crate::store::privacy::destructive_requests::{DestructiveRequest, RequestState, list_destructive_requests};
 use crate::store::privacy::scrub::ScrubResult;
+use crate::text::format_count;
 use anyhow::{Context, bail};
 use clap::Args;
 use serde_json::Value;
@@ -37,10 +41,29 @@ pub enum PrivacyCommand {
 
 #[derive(Debug, Args)]
 pub struct PrivacyListArgs {
-    /// Print one JSON line per request
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    format: RowFormatArgs,
 }
+
+/// Columns of requests in CSV. `kind` is `destructive_request` or `data_request`, and each kind has its own columns.
+const REQUEST_COLUMNS: [&str; 16] = [
+    "kind",
+    "event_id",
+    "id",
+    "shop_domain",
+    "topic",
+    "state",
+    "received_at",
+    "due_at",
+    "deadline_at",
+    "decided_at",
+    "decided_by",
+    "reason",
+    "request_id",
+    "customer_id",
+    "requested_at",
+    "done_at",
+];
 
 #[derive(Debug, Args)]
 pub struct PrivacyStopArgs {
@@ -74,7 +97,7 @@ pub struct DataRequestArgs {
 
 pub fn run_privacy(global: &GlobalArgs, command: &PrivacyCommand) -> Result<(), CliError> {
     Ok(match command {
-        PrivacyCommand::List(args) => print_requests(&global.open_reader()?, args),
+        PrivacyCommand::List(args) => print_requests(&global.open_reader()?, args, &global.time_format()),
         PrivacyCommand::Stop(args) => stop_request(global, args),
         PrivacyCommand::Run(args) => run_request(global, args),
         PrivacyCommand::Export(args) => export_customer_data(&global.open_reader()?, args.id),
@@ -83,41 +106,43 @@ pub fn run_privacy(global: &GlobalArgs, command: &PrivacyCommand) -> Result<(), 
     }?)
 }
 
-fn print_requests(reader: &Reader, args: &PrivacyListArgs) -> anyhow::Result<()> {
+fn print_requests(reader: &Reader, args: &PrivacyListArgs, times: &TimeFormat) -> anyhow::Result<()> {
     let held = reader.read(list_destructive_requests)?;
     let requests = reader.read(data_requests::list_data_requests)?;
-    if args.json {
+    if let Some(mut writer) = args.format.open_writer(&REQUEST_COLUMNS)? {
         for request in &held {
-            print_json_request("destructive_request", serde_json::to_value(request)?)?;
+            writer.write_row(&add_request_kind("destructive_request", serde_json::to_value(request)?))?;
         }
-        return requests
-            .iter()
-            .try_for_each(|request| print_json_request("data_request", serde_json::to_value(request)?));
+        return requests.iter().try_for_each(|request| {
+            writer.write_row(&add_request_kind("data_request", serde_json::to_value(request)?))
+        });
     }
     if held.is_empty() && requests.is_empty() {
         print_line("No requests.")?;
         return Ok(());
     }
     if !held.is_empty() {
-        print_destructive_requests(held)?;
+        print_destructive_requests(held, times)?;
     }
     if !requests.is_empty() {
-        print_data_requests(&requests)?;
+        print_data_requests(&requests, times)?;
     }
     Ok(())
 }
 
-fn print_json_request(kind: &str, mut request: Value) -> anyhow::Result<()> {
+fn add_request_kind(kind: &str, mut request: Value) -> Value {
     request["kind"] = kind.into();
-    Ok(print_line(&request.to_string())?)
+    request
 }
 
-fn print_destructive_requests(requests: Vec<DestructiveRequest>) -> anyhow::Result<()> {
+fn print_destructive_requests(requests: Vec<DestructiveRequest>, times: &TimeFormat) -> anyhow::Result<()> {
     print_table(
         &["EVENT", "TOPIC", "SHOP", "ARRIVED", "DEADLINE", "STATE"],
         requests.into_iter().map(|request| {
             let state = match request.state {
-                RequestState::Waiting => format!("waits until {}", request.due_at.unwrap_or_default()),
+                RequestState::Waiting => {
+                    format!("waits until {}", times.format_time_with_age(&request.due_at.unwrap_or_default()))
+                }
                 RequestState::Refused => "refused, needs a decision".to_owned(),
                 RequestState::Stopped | RequestState::Accepted => {
                     let by = request.decided_by.unwrap_or_default();
@@ -129,29 +154,29 @@ fn print_destructive_requests(requests: Vec<DestructiveRequest>) -> anyhow::Resu
             };
             vec![
                 request.event_id.to_string().into(),
-                request.topic.into(),
-                request.shop_domain.into(),
-                request.received_at.into(),
-                request.deadline_at.unwrap_or_default().into(),
-                state.into(),
+                free_text(request.topic),
+                free_text(request.shop_domain),
+                time_cell(times, Some(&request.received_at)),
+                time_cell(times, request.deadline_at.as_deref()),
+                free_text(state),
             ]
         }),
     )?;
     Ok(())
 }
 
-fn print_data_requests(requests: &[DataRequest]) -> anyhow::Result<()> {
+fn print_data_requests(requests: &[DataRequest], times: &TimeFormat) -> anyhow::Result<()> {
     let now = Clock::system().now();
     print_table(
         &["ID", "SHOP", "CUSTOMER", "REQUESTED", "DUE", "STATE"],
         requests.iter().map(|request| {
             vec![
                 request.id.to_string().into(),
-                request.shop_domain.clone().into(),
+                free_text(request.shop_domain.clone()),
                 request.customer_id.map_or(String::new(), |id| id.to_string()).into(),
-                request.requested_at.clone().into(),
-                request.due_at.clone().into(),
-                describe_request_state(request, now).into(),
+                time_cell(times, Some(&request.requested_at)),
+                time_cell(times, Some(&request.due_at)),
+                describe_request_state(request, now, times).into(),
             ]
         }),
     )?;
@@ -188,9 +213,9 @@ fn decide_request(config: &Config, event: i64, decision: RequestDecision, by: Op
     }
 }
 
-fn describe_request_state(request: &DataRequest, now: Timestamp) -> String {
+fn describe_request_state(request: &DataRequest, now: Timestamp, times: &TimeFormat) -> String {
     match (&request.done_at, clock::parse_timestamp(&request.due_at)) {
-        (Some(at), _) => format!("done {at}"),
+        (Some(at), _) => format!("done {}", times.format_time_with_age(at)),
         (None, Ok(due)) if due < now => "OVERDUE".to_owned(),
         (None, Ok(due)) => {
             let days = clock::duration_between(now, due).as_secs() / 86_400;

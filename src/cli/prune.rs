@@ -1,10 +1,11 @@
 //! `prune`: deletes old finished events and bodies now, as `[retention]` defines.
 
-use crate::cli::output::{format_bytes, format_count, print_line};
+use crate::cli::output::{format_bytes, print_line};
 use crate::cli::store::with_store;
 use crate::cli::{CliError, GlobalArgs};
 use crate::config::SecretLoading;
 use crate::queue::retention;
+use crate::text::format_count;
 use clap::Args;
 use serde_json::json;
 use std::time::Duration;

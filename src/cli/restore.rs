@@ -1,10 +1,11 @@
 //! `restore`: verifies a backup and replaces the database with it.
 
 use crate::cli::backup::format_file_timestamp;
-use crate::cli::output::{format_count, print_line};
+use crate::cli::output::print_line;
 use crate::cli::{CliError, GlobalArgs};
 use crate::config::SecretLoading;
 use crate::store::db::backup;
+use crate::text::format_count;
 use clap::Args;
 use serde_json::json;
 use std::path::PathBuf;
@@ -29,7 +30,8 @@ pub fn run_restore(global: &GlobalArgs, args: &RestoreArgs) -> Result<(), CliErr
     } else {
         backup::restore_backup(&args.file, &config.store.path, &format_file_timestamp()).map_err(to_error)?
     };
-    let newest = backup.newest_received_at.as_deref().unwrap_or("none");
+    let times = global.time_format();
+    let newest = backup.newest_received_at.as_deref().map_or("none".to_owned(), |at| times.format_time_with_age(at));
     print_line(&if args.json {
         json!({
             "bytes": backup.bytes, "events": backup.events, "newest_event_at": backup.newest_received_at,

@@ -6,6 +6,7 @@ use crate::cli::setup::plan::prompt_yes_no;
 use crate::cli::{CliError, GlobalArgs, output};
 use crate::config::{Config, SecretLoading, dev};
 use crate::event::Source;
+use crate::text::format_count;
 use anyhow::Context;
 use clap::Args;
 use hyper::StatusCode;
@@ -67,7 +68,7 @@ fn is_dev_config(config: &Config) -> bool {
 
 /// Warns before a real event goes to a production daemon, and asks if a person is there.
 fn confirm_real_event(config: &Config) -> anyhow::Result<()> {
-    let destinations = output::format_count(config.destinations.len(), "destination", "destinations");
+    let destinations = format_count(config.destinations.len(), "destination", "destinations");
     eprintln!(
         "This event is real for the daemon of {}: it changes the ERP tables and goes to {destinations}. Without --real it \
          is a test event and changes nothing.",

@@ -1,10 +1,13 @@
 //! `stats`: shows counts of events, the oldest pending event, rates, and the size of the database.
 
-use crate::cli::output::{format_bytes, format_count, format_duration, format_status, print_line, print_table};
+use crate::cli::output::{format_bytes, format_duration, print_line};
+use crate::cli::table::{print_table, status_cell};
+use crate::cli::times::TimeFormat;
 use crate::cli::{CliError, GlobalArgs};
-use crate::clock::{self, Clock};
+use crate::clock::{self, Clock, Timestamp};
 use crate::store::events::stats;
 use crate::store::events::stats::{PeriodCounts, StoreStats};
+use crate::text::format_count;
 use clap::Args;
 use std::time::Duration;
 
@@ -21,18 +24,18 @@ pub fn run_stats(global: &GlobalArgs, args: &StatsArgs) -> Result<(), CliError> 
         print_line(&serde_json::to_string(&stats)?)?;
         return Ok(());
     }
-    print_stats(&stats)?;
+    print_stats(&stats, &global.time_format())?;
     Ok(())
 }
 
-fn print_stats(stats: &StoreStats) -> std::io::Result<()> {
+fn print_stats(stats: &StoreStats, times: &TimeFormat) -> std::io::Result<()> {
     if stats.counts.is_empty() {
         print_line("No events yet.")?;
     }
     print_table(
         &["SOURCE", "STATUS", "EVENTS"],
         stats.counts.iter().map(|count| {
-            vec![count.source.clone().into(), format_status(&count.status), count.events.to_string().into()]
+            vec![count.source.clone().into(), status_cell(&count.status), count.events.to_string().into()]
         }),
     )?;
     if stats.test_events > 0 {
@@ -44,12 +47,10 @@ fn print_stats(stats: &StoreStats) -> std::io::Result<()> {
     print_line(&format!("\noldest pending   {oldest}"))?;
     for (counts, hours) in [(stats.last_hour, 1), (stats.last_day, 24)] {
         // The store counts by the clock hour, so a period starts at a full hour.
-        let since =
-            clock::parse_timestamp(&stats.at).ok().and_then(|at| at.checked_sub(Duration::from_hours(hours)).ok());
-        let since = since.map_or(String::new(), |at| clock::format_timestamp(at)[..13].replace('T', " "));
+        let since = find_period_start(&stats.at, hours).map_or(String::new(), |at| times.format_minute(&at));
         let PeriodCounts { received, completed, failed, retried } = counts;
         print_line(&format!(
-            "since {since}h {received} received, {completed} completed, {failed} failed, {retried} retried"
+            "since {since}: {received} received, {completed} completed, {failed} failed, {retried} retried"
         ))?;
     }
     print_line(&format!(
@@ -58,7 +59,18 @@ fn print_stats(stats: &StoreStats) -> std::io::Result<()> {
         format_bytes(stats.free_bytes_inside)
     ))?;
     if let Some(at) = &stats.rejected_last {
-        print_line(&format!("last rejection   {at} (`novex-ingest events rejected` gives the reason)"))?;
+        print_line(&format!(
+            "last rejection   {} (`novex-ingest events rejected` gives the reason)",
+            times.format_time_with_age(at)
+        ))?;
     }
     Ok(())
+}
+
+/// Returns the start of a period of full hours that ends in the hour of `at`.
+fn find_period_start(at: &str, hours: u64) -> Option<String> {
+    const HOUR_SECONDS: i64 = 3_600;
+    let at = clock::parse_timestamp(at).ok()?.checked_sub(Duration::from_hours(hours)).ok()?;
+    let start = Timestamp::from_second(at.as_second().div_euclid(HOUR_SECONDS) * HOUR_SECONDS).ok()?;
+    Some(clock::format_timestamp(start))
 }

@@ -18,6 +18,7 @@ use crate::store::leases::begun::BegunRecord;
 use crate::store::leases::deliveries::{DELIVERIES, DeliveryClaim, NewDelivery};
 use crate::store::leases::delivery_outcomes::{BreakerChange, DeliveryOutcome};
 use crate::store::{Store, StoreError};
+use crate::text::format_count;
 use crate::token_bucket::TokenBucket;
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
@@ -399,8 +400,8 @@ fn log_delivery_outcome(claim: &DeliveryClaim, outcome: &DeliveryOutcome, change
             clock::format_timestamp(next_probe_at)
         ),
         BreakerChange::Closed { waiting } => {
-            let events = if waiting == 1 { "event" } else { "events" };
-            info!(destination, waiting, "destination `{destination}` recovered; delivering {waiting} queued {events}");
+            let events = format_count(waiting, "queued event", "queued events");
+            info!(destination, waiting, "destination `{destination}` recovered; delivering {events}");
         }
     }
 }

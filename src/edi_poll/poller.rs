@@ -19,6 +19,7 @@ use crate::store::leases::LeaseOwner;
 use crate::store::leases::begun::BegunRecord;
 use crate::store::leases::files::{FILES, FileClaim, FileClaimOutcome, FileClaimResult, ListedFile};
 use crate::store::{Store, StoreError};
+use crate::text::format_count;
 use crate::transfer::source::{AfterDownload, SourceSettings};
 use crate::transfer::{RemoteFile, TransferError, Transport};
 use bytes::Bytes;
@@ -395,16 +396,16 @@ impl FileReceiver<'_> {
 fn log_poll(poll: &PollRecord) {
     let PollRecord { source, found, stored, duplicates, skipped, failed, orders, unreadable, .. } = poll;
     if *unreadable > 0 {
-        let files = if *unreadable == 1 { "file" } else { "files" };
+        let files = format_count(*unreadable, "file", "files");
         warn!(
             source,
             unreadable,
-            "{unreadable} {files} of source `{source}` could not be read; each is stored as a failed event: \
+            "{files} of source `{source}` could not be read; each is stored as a failed event: \
              `novex-ingest sps list --attention`"
         );
     }
     if stored + failed > 0 {
-        let files = if *found == 1 { "file" } else { "files" };
+        let files = format_count(*found, "file", "files");
         info!(
             source,
             found,
@@ -413,7 +414,7 @@ fn log_poll(poll: &PollRecord) {
             skipped,
             failed,
             orders,
-            "source `{source}` polled: {found} {files} found, {stored} stored, {failed} failed"
+            "source `{source}` polled: {files} found, {stored} stored, {failed} failed"
         );
     }
 }

@@ -10,6 +10,7 @@ use crate::edi::file::EdiFile;
 use crate::edi::x12::acknowledgement;
 use crate::event::Subject;
 use crate::handlers::{Event, Handler, HandlerError, Plan};
+use crate::text::format_count;
 
 /// Handles each received file. Topics: every topic of `sps` but `send/*`, such as `850` and `860`.
 ///
@@ -62,7 +63,7 @@ impl Handler for EdiFileHandler {
         }
         let mut notes = Vec::new();
         if rejected > 0 {
-            notes.push(format!("{rejected} of {} orders rejected", rejected + stored));
+            notes.push(format!("{rejected} of {} rejected", format_count(rejected + stored, "order", "orders")));
         }
         if other > 0 && stored == 0 {
             notes.push(format!("stored only: no handler for {}", file.kind));

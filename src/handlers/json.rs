@@ -9,6 +9,7 @@
 use crate::clock;
 use crate::handlers::HandlerError;
 use crate::lenient_json::{REPLACEMENT, parse_lenient_json};
+use crate::text::format_count;
 use serde_json::Value;
 
 /// Parses a body, with repairs where a text cannot be read.
@@ -26,7 +27,8 @@ pub fn parse_body(body: &[u8]) -> Result<Value, HandlerError> {
             _ if message.starts_with("recursion limit") => "it has too many levels",
             _ => "it is not JSON",
         };
-        HandlerError::Permanent(format!("the body cannot be read: {problem} at {place} of {} bytes", body.len()))
+        let size = format_count(body.len(), "byte", "bytes");
+        HandlerError::Permanent(format!("the body cannot be read: {problem} at {place} of {size}"))
     })
 }
 

@@ -12,6 +12,7 @@ mod fields;
 
 pub use fields::read_text_fields;
 
+use crate::text::format_count;
 use serde_json::Value;
 use std::borrow::Cow;
 use std::fmt;
@@ -47,16 +48,13 @@ impl fmt::Display for TextRepairs {
             parts.push(format!("a byte order mark of {} is left out", if self.is_utf16 { "UTF-16" } else { "UTF-8" }));
         }
         if self.raw_controls > 0 {
-            let characters = if self.raw_controls == 1 { "character is" } else { "characters are" };
-            parts.push(format!("{} control {characters} not escaped", self.raw_controls));
+            let characters = format_count(self.raw_controls, "control character is", "control characters are");
+            parts.push(format!("{characters} not escaped"));
         }
         if let Some((line, column)) = self.first_replaced {
-            let characters = if self.replaced == 1 { "character" } else { "characters" };
+            let characters = format_count(self.replaced, "unreadable character", "unreadable characters");
             let place = if self.replaced == 1 { "at" } else { "the first at" };
-            parts.push(format!(
-                "{} unreadable {characters} became U+FFFD, {place} line {line}, column {column}",
-                self.replaced
-            ));
+            parts.push(format!("{characters} became U+FFFD, {place} line {line}, column {column}"));
         }
         write!(f, "the body was read with repairs: {}; the stored bytes are unchanged", parts.join("; "))
     }

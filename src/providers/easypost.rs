@@ -18,6 +18,7 @@ use crate::providers::{
     Rejection, RejectionReason, WebhookRequest, build_digest_id, headers, parse_body_id, parse_name, test_mark,
 };
 use crate::secret::Secret;
+use crate::text::format_count;
 use std::time::Duration;
 use unicode_normalization::UnicodeNormalization;
 use zeroize::Zeroizing;
@@ -115,7 +116,10 @@ impl EasyPostVerifier {
     }
 
     fn reject_mismatch(&self, header: &str) -> Rejection {
-        let detail = format!("none of the {} secrets gives {header}", self.secrets.len());
+        let detail = format!(
+            "{}; none gives {header}",
+            format_count(self.secrets.len(), "secret is configured", "secrets are configured")
+        );
         Rejection::new(RejectionReason::SignatureMismatch, detail)
     }
 }

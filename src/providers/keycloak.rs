@@ -12,6 +12,7 @@ use crate::providers::{
     Rejection, RejectionReason, WebhookRequest, build_digest_id, headers, parse_body_id, parse_name, test_mark,
 };
 use crate::secret::Secret;
+use crate::text::format_count;
 use base64::Engine;
 
 /// Verifier for the events of Keycloak.
@@ -105,11 +106,15 @@ impl KeycloakVerifier {
                 )
             })?;
             return verify_hmac_sha256(&self.secrets, &[], request.body, &tag).map_err(|_| {
-                let detail = format!("none of the {} secrets gives X-Keycloak-Signature", self.secrets.len());
+                let detail = format!("{}; none gives X-Keycloak-Signature", self.count_secrets());
                 Rejection::new(RejectionReason::SignatureMismatch, detail)
             });
         }
         self.verify_authorization(request.headers, request.body)
+    }
+
+    fn count_secrets(&self) -> String {
+        format_count(self.secrets.len(), "secret is configured", "secrets are configured")
     }
 
     /// Checks `Authorization`: Bearer or Basic.
@@ -124,7 +129,7 @@ impl KeycloakVerifier {
         let mismatch = |proof_name: &str| {
             Rejection::new(
                 RejectionReason::BearerMismatch,
-                format!("the {proof_name} matches none of the {} secrets", self.secrets.len()),
+                format!("{}; the {proof_name} matches none", self.count_secrets()),
             )
         };
         let (scheme, proof) = authorization.split_once(' ').unwrap_or((authorization, ""));

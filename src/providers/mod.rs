@@ -18,6 +18,7 @@ pub use rejection::{Rejection, RejectionReason};
 use crate::clock::Timestamp;
 use crate::event::VerifiedWebhook;
 use crate::lenient_json::REPLACEMENT;
+use crate::text::format_count;
 use bytes::Bytes;
 use hyper::HeaderMap;
 use sha2::{Digest, Sha256};
@@ -120,8 +121,8 @@ fn parse_name_header<'t>(header: &str, value: Option<&'t str>) -> Result<Option<
         Some(text) if parse_name(text).is_some() => Ok(Some(text)),
         Some(text) => {
             let detail = format!(
-                "{header} has control characters or {} bytes; at most {NAME_BYTES_MAX} are allowed",
-                text.len()
+                "{header} has {}, or control characters; at most {NAME_BYTES_MAX} bytes are allowed",
+                format_count(text.len(), "byte", "bytes")
             );
             Err(Rejection::new(RejectionReason::HeaderMalformed, detail))
         }

@@ -15,6 +15,7 @@ use crate::event::{Envelope, EventKey, Source, VerifiedWebhook};
 use crate::proof::{AuthenticBody, HMAC_TAG_BYTES, compute_hmac_sha256, verify_hmac_sha256};
 use crate::providers::{Rejection, RejectionReason, WebhookRequest, headers, parse_name, parse_name_header, test_mark};
 use crate::secret::Secret;
+use crate::text::format_count;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use hyper::HeaderMap;
@@ -103,7 +104,8 @@ impl ShopifyVerifier {
                 "X-Shopify-Hmac-Sha256 is not base64 of 32 bytes",
             )),
             (_, _, Err(_)) => {
-                let detail = format!("none of the {} secrets of {domain} gives the signature", secrets.len());
+                let secrets = format_count(secrets.len(), "secret is configured", "secrets are configured");
+                let detail = format!("for {domain}, {secrets}; none gives the signature");
                 Err(Rejection::new(RejectionReason::SignatureMismatch, detail))
             }
             (Some(_), Some(_), Ok(authentic)) => {

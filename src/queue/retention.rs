@@ -6,6 +6,7 @@
 use crate::clock::Timestamp;
 use crate::store::db::prune::{PruneSummary, RetentionRule};
 use crate::store::{Store, StoreError};
+use crate::text::format_count;
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -117,9 +118,9 @@ pub async fn run_retention(
 async fn reset_distant_due_times(store: &Store, longest_wait: Duration) {
     match store.reset_distant_due_times(longest_wait).await {
         Ok(0) => {}
-        Ok(1) => warn!(count = 1, "1 event or delivery is due now; a clock that was far ahead had postponed it"),
         Ok(count) => {
-            warn!(count, "{count} events or deliveries are due now; a clock that was far ahead had postponed them");
+            let postponed = format_count(count, "event or delivery is", "events or deliveries are");
+            warn!(count, "{postponed} due now; a clock that was far ahead had caused a longer wait");
         }
         Err(error) => {
             warn!("the database could not be searched for events and deliveries that a wrong clock postponed: {error}");

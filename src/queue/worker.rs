@@ -19,6 +19,7 @@ use crate::store::leases::begun::BegunRecord;
 use crate::store::leases::event_outcomes::Outcome;
 use crate::store::leases::events::{EVENTS, EventClaim};
 use crate::store::{Store, StoreError};
+use crate::text::format_count;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -335,8 +336,8 @@ impl Worker {
         attempts.shutdown().await;
         let unfinished = self.held_claims.all();
         let count = unfinished.len();
-        let events = if count == 1 { "event" } else { "events" };
-        warn!(events = count, "the handlers of {count} {events} exceeded worker.grace; their claims are released");
+        let events = format_count(count, "event", "events");
+        warn!(events = count, "the handlers of {events} exceeded worker.grace; their claims are released");
         // Once, because the process must stop. A claim that is not released is recovered after this process has ended.
         let error = match tokio::time::timeout(RELEASE_TIMEOUT, self.store.release_claims(unfinished.clone())).await {
             Ok(Ok(())) => return unfinished.iter().for_each(|claim| self.held_claims.remove(claim)),
@@ -345,7 +346,7 @@ impl Worker {
         };
         warn!(
             events = count,
-            "the claims of {count} {events} could not be released; the next start recovers them, and their \
+            "the claims of {events} could not be released; the next start recovers them, and their \
              attempts do not count: {error}"
         );
     }
@@ -362,13 +363,12 @@ fn has_changes(outcome: &Outcome) -> bool {
 
 fn log_event_outcome(claim: &EventClaim, outcome: &Outcome, elapsed: Duration) {
     let (event, attempt, duration_ms) = (claim.event.id, claim.attempt, elapsed.as_millis());
-    let attempts = if attempt == 1 { "attempt" } else { "attempts" };
+    let attempts = format_count(attempt, "attempt", "attempts");
     match outcome {
         Outcome::Completed { .. } => debug!(event, attempt, duration_ms, "event {event} completed"),
         Outcome::Failed { error, .. } => error!(
             event,
-            attempt,
-            "event {event} failed for good after {attempt} {attempts}: {error}; `novex-ingest events show {event}`"
+            attempt, "event {event} failed for good after {attempts}: {error}; `novex-ingest events show {event}`"
         ),
         Outcome::Retry { error, .. } if attempt >= claim.max_attempts => error!(
             event,

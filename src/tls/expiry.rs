@@ -1,6 +1,7 @@
 //! Warns before the certificate expires.
 
 use crate::clock::{Clock, Timestamp};
+use crate::text::format_count;
 use crate::tls::certificates;
 use crate::tls::certificates::CertificateFiles;
 use anyhow::{Context, bail};
@@ -111,8 +112,10 @@ fn log_expiry(files: &CertificateFiles, days: i64, is_managed: bool) {
     match days {
         ..0 => error!("the certificate {file} expired; no provider delivers until there is a new one: {fix}"),
         0 => warn!("the certificate {file} expires within a day; then no provider delivers: {fix}"),
-        1 => warn!("the certificate {file} expires in 1 day; then no provider delivers: {fix}"),
-        _ => warn!("the certificate {file} expires in {days} days; then no provider delivers: {fix}"),
+        _ => {
+            let days = format_count(days, "day", "days");
+            warn!("the certificate {file} expires in {days}; then no provider delivers: {fix}");
+        }
     }
 }
 

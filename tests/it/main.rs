@@ -29,6 +29,7 @@ mod front_door;
 mod golden;
 mod lease_model;
 mod limits;
+mod list_output;
 mod local_source;
 mod manual_pages;
 mod operator_commands;

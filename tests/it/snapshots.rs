@@ -42,6 +42,8 @@ fn assert_text(name: &str, home: Option<&Home>, text: &str) {
     settings.set_prepend_module_to_snapshot(false);
     settings.set_omit_expression(true);
     settings.add_filter(r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d+)?)?Z?", "TIME");
+    settings.add_filter(r"\d{4}-\d\d-\d\d \d\d:\d\d(:\d\d(\.\d+)?)? UTC", "TIME");
+    settings.add_filter(r"\((now|\d+ (s|min|h|days?) ago|in \d+ (s|min|h|days?))\)", "(AGE)");
     settings.add_filter(r"127\.0\.0\.1:\d+", "127.0.0.1:PORT");
     settings.add_filter(r"[\w.-]+:\d{2,7}(\s|$)", "HOST:PID$1");
     settings.add_filter(r"\b[0-9a-f]{64}\b", "SHA256");

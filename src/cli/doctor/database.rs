@@ -3,13 +3,14 @@
 use crate::cli::doctor::findings::quote_word;
 use crate::cli::doctor::units::is_packaged;
 use crate::cli::doctor::{Findings, backups};
-use crate::cli::output::{format_bytes, format_count, format_duration};
+use crate::cli::output::{format_bytes, format_duration};
 use crate::clock::{self, Clock};
 use crate::config::Config;
 use crate::files::with_suffix;
 use crate::store::db::diagnostics::{FailedDeliveries, StoreDiagnostics};
 use crate::store::db::reader::Reader;
 use crate::store::db::{backup, diagnostics, migrate};
+use crate::text::format_count;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -121,7 +122,10 @@ fn check_clock_against_events(diagnostics: &StoreDiagnostics, findings: &mut Fin
     if is_in_future {
         findings.add_failure(
             "clock",
-            format!("the newest event is of {newest}, in the future: the clock was set back, and due events wait"),
+            format!(
+                "the newest event is of {}, in the future: the clock was set back, and due events wait",
+                findings.format_time(newest)
+            ),
             "Check the clock of this machine: `timedatectl`",
         );
     }
@@ -227,14 +231,15 @@ fn describe_start(config: &Config) -> &'static str {
 /// Checks the deadlines that the law sets.
 fn check_privacy_deadlines(diagnostics: &StoreDiagnostics, findings: &mut Findings) {
     if let Some((id, due)) = &diagnostics.next_data_request {
+        let shown = findings.format_time(due);
         let fix = format!(
             "`novex-ingest privacy export {id}`; once the shop's owner has it: `novex-ingest privacy done {id}`"
         );
         if clock::parse_timestamp(due).is_ok_and(|due| due < Clock::system().now()) {
-            let message = format!("a customer's request for their data is overdue: it was due by {due}");
+            let message = format!("a customer's request for their data is overdue: it was due by {shown}");
             findings.add_failure("privacy", message, fix);
         } else {
-            findings.add_warning("privacy", format!("a customer's request for their data is due by {due}"), fix);
+            findings.add_warning("privacy", format!("a customer's request for their data is due by {shown}"), fix);
         }
     }
     check_destructive_requests(diagnostics, findings);
@@ -243,7 +248,7 @@ fn check_privacy_deadlines(diagnostics: &StoreDiagnostics, findings: &mut Findin
     {
         findings.add_warning(
             "privacy",
-            format!("data redacted at {at} may still be in free pages of the database file"),
+            format!("data redacted at {} may still be in free pages of the database file", findings.format_time(at)),
             "`novex-ingest privacy scrub`, with no sqlite3 shell open",
         );
     }
@@ -252,7 +257,11 @@ fn check_privacy_deadlines(diagnostics: &StoreDiagnostics, findings: &mut Findin
 fn check_destructive_requests(diagnostics: &StoreDiagnostics, findings: &mut Findings) {
     if let (count @ 1.., Some(due)) = &diagnostics.waiting_redactions {
         let waits = format_count(*count, "redaction waits", "redactions wait");
-        findings.add_info("privacy", format!("{waits}; the first is worked at {due}"), "`novex-ingest privacy list`");
+        findings.add_info(
+            "privacy",
+            format!("{waits}; the first is worked at {}", findings.format_time(due)),
+            "`novex-ingest privacy list`",
+        );
     }
     for (event, topic, state, deadline) in &diagnostics.undecided_requests {
         let fix = format!(
@@ -263,7 +272,9 @@ fn check_destructive_requests(diagnostics: &StoreDiagnostics, findings: &mut Fin
             let now = Clock::system().now();
             (deadline >= now).then(|| clock::duration_between(now, deadline).as_secs() / 86_400)
         });
-        let limit = deadline.as_deref().map_or(String::new(), |at| format!("; Shopify's time limit is {at}"));
+        let limit = deadline
+            .as_deref()
+            .map_or(String::new(), |at| format!("; Shopify's time limit is {}", findings.format_time(at)));
         let message = format!("event {event} ({topic}) was {state}{limit}");
         match days_left {
             Some(None) => findings.add_failure("privacy", message, fix),

@@ -1,6 +1,8 @@
 //! Findings of the checks: their states, their order, their summary and their output.
 
-use crate::cli::output::{format_count, print_line, replace_control_chars, shorten_text};
+use crate::cli::output::{print_line, replace_control_chars};
+use crate::cli::times::TimeFormat;
+use crate::text::{format_count, keep_first_chars};
 use serde_json::json;
 use std::fmt::Write;
 
@@ -50,6 +52,8 @@ pub(crate) struct Findings {
     list: Vec<Finding>,
     /// The program with the options that select this configuration: `novex-ingest --config FILE`.
     program: String,
+    /// The form of the times in messages.
+    times: TimeFormat,
 }
 
 /// Returns a word of a command as a shell reads it.
@@ -63,15 +67,24 @@ pub(crate) fn quote_word(word: &str) -> String {
 
 impl Default for Findings {
     fn default() -> Self {
-        Self::new("novex-ingest".to_owned())
+        Self::new("novex-ingest".to_owned(), TimeFormat::detect(false))
     }
 }
 
 impl Findings {
     /// Creates an empty list. `program` replaces `novex-ingest` at the beginning of each command of a fix, so that the
     /// command works as printed.
-    pub fn new(program: String) -> Self {
-        Self { list: Vec::new(), program }
+    pub fn new(program: String, times: TimeFormat) -> Self {
+        Self { list: Vec::new(), program, times }
+    }
+
+    pub fn times(&self) -> &TimeFormat {
+        &self.times
+    }
+
+    /// Returns a stored time with its age, for a message.
+    pub fn format_time(&self, stored: &str) -> String {
+        self.times.format_time_with_age(stored)
     }
 
     pub fn add_passed(&mut self, check: &'static str, message: impl Into<String>) {
@@ -113,7 +126,7 @@ impl Findings {
     ) {
         let message: String = message.into();
         let first_line = message.lines().next().unwrap_or_default();
-        let summary = shorten_text(first_line, SUMMARY_CHARS_MAX);
+        let summary = keep_first_chars(first_line, SUMMARY_CHARS_MAX);
         let fix: String = fix.into();
         let fix = ["`", "`sudo "].iter().fold(fix, |fix, start| {
             fix.replace(&format!("{start}novex-ingest "), &format!("{start}{} ", self.program))
@@ -229,7 +242,7 @@ mod tests {
 
     #[test]
     fn problems_come_first_and_commands_name_the_configuration() {
-        let mut findings = Findings::new("novex-ingest --config /srv/x.toml".to_owned());
+        let mut findings = Findings { program: "novex-ingest --config /srv/x.toml".to_owned(), ..Findings::default() };
         findings.add_passed("one", "");
         findings.add_warning(
             "two",

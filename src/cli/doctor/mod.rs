@@ -11,9 +11,9 @@ pub mod network;
 pub mod tls;
 pub mod units;
 
-use crate::cli::output::format_count;
 use crate::cli::{CliError, GlobalArgs};
 use crate::config::{Config, INSTALLED_CONFIG_PATH, SecretLoading};
+use crate::text::format_count;
 use clap::Args;
 use findings::quote_word;
 pub(crate) use findings::{FindingState, Findings};
@@ -27,7 +27,7 @@ pub struct DoctorArgs {
 }
 
 pub fn run_doctor(global: &GlobalArgs, args: &DoctorArgs) -> Result<(), CliError> {
-    let mut findings = Findings::new(describe_program(global));
+    let mut findings = Findings::new(describe_program(global), global.time_format().for_programs(args.json));
     if let Some(config) = check_configuration(global, &mut findings)? {
         machine::check_machine(&config, &mut findings);
         units::check_units(&config, &mut findings);

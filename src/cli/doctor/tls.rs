@@ -3,10 +3,10 @@
 use crate::app::runtime;
 use crate::cli::daemon_client;
 use crate::cli::doctor::Findings;
-use crate::cli::output::format_count;
 use crate::clock::{Clock, Timestamp, add_duration, format_timestamp};
 use crate::config::Config;
 use crate::http_client;
+use crate::text::format_count;
 use crate::tls::acme::progress::AcmeProgress;
 use crate::tls::acme::{AcmeSettings, schedule};
 use crate::tls::certificates::CertificateFiles;
@@ -130,10 +130,12 @@ fn check_acme_certificate(settings: &AcmeSettings, info: &CertificateInfo, findi
     let now = Clock::system().now();
     let files = CertificateFiles::from_single_file(settings.certificate_path());
     let progress = AcmeProgress::load(settings, now);
+    let times = findings.times().clone();
+    let format_at = |at: Timestamp| times.format_time_with_age(&format_timestamp(at));
     let is_issued = acme::is_issued_by_authority(settings) && settings.check_certificate(info).is_ok();
     let next_attempt = progress
         .next_attempt_at(now, is_issued)
-        .map_or(String::new(), |at| format!("; the next attempt is at {}", format_timestamp(at)));
+        .map_or(String::new(), |at| format!("; the next attempt is at {}", format_at(at)));
     let fix = if progress.can_attempt_now(now, is_issued) {
         "Fix the cause; then `systemctl reload novex-ingest` tries at once."
     } else {
@@ -150,15 +152,15 @@ fn check_acme_certificate(settings: &AcmeSettings, info: &CertificateInfo, findi
     let due_at = schedule::compute_renewal_time(info, progress.suggested_renewal_at(settings));
     match progress.last_failure {
         Some((at, reason)) => {
-            let message = format!("the renewal failed at {}: {reason}{next_attempt}", format_timestamp(at));
+            let message = format!("the renewal failed at {}: {reason}{next_attempt}", format_at(at));
             findings.add_warning("acme", message, fix);
         }
         None if is_renewal_overdue(due_at, now) => findings.add_failure(
             "acme",
-            format!("the renewal has been due since {} without an attempt{next_attempt}", format_timestamp(due_at)),
+            format!("the renewal has been due since {} without an attempt{next_attempt}", format_at(due_at)),
             "Start the daemon, or see its log: journalctl -u novex-ingest",
         ),
-        None => findings.add_passed("acme", format!("the daemon renews it from {} on", format_timestamp(due_at))),
+        None => findings.add_passed("acme", format!("the daemon renews it from {} on", format_at(due_at))),
     }
 }
 
@@ -184,7 +186,10 @@ fn report_missing_certificate(
     let missing = format!("{} has issued no certificate for {names} yet; {current}", settings.directory_url);
     match &progress.last_failure {
         Some((at, reason)) => {
-            let message = format!("{missing}. At {}: {reason}{next_attempt}", format_timestamp(*at));
+            let message = {
+                let at = findings.format_time(&format_timestamp(*at));
+                format!("{missing}. At {at}: {reason}{next_attempt}")
+            };
             findings.add_failure("acme", message, fix);
         }
         None => findings.add_warning(

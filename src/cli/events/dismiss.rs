@@ -2,13 +2,15 @@
 
 use crate::cli::GlobalArgs;
 use crate::cli::filters::{EVENT_PAGE_ROWS, EventFilterArgs, for_each_event, parse_number};
-use crate::cli::output::{format_count, print_line, print_untrusted_line};
+use crate::cli::output::{print_line, print_untrusted_line};
 use crate::cli::store::{name_operator, with_store};
+use crate::cli::times::TimeFormat;
 use crate::config::{Config, SecretLoading};
 use crate::store::db::reader::Reader;
 use crate::store::events::destinations;
 use crate::store::events::records::EventStatus;
 use crate::store::leases::dismissals::{Dismissal, DismissedEvent};
+use crate::text::format_count;
 use anyhow::bail;
 use clap::Args;
 use serde_json::json;
@@ -68,7 +70,8 @@ pub fn dismiss_events(global: &GlobalArgs, args: &EventsDismissArgs) -> anyhow::
         bail!("only failed events can be dismissed: leave --status out; `novex-ingest events list` shows the others");
     }
     let is_filtered = args.ids.is_empty();
-    let ids = if is_filtered { find_matching_failures(&config, args)? } else { args.ids.clone() };
+    let ids =
+        if is_filtered { find_matching_failures(&config, args, &global.time_format())? } else { args.ids.clone() };
     let ids: BTreeSet<i64> = ids.into_iter().collect();
     if ids.is_empty() {
         if !args.json {
@@ -111,9 +114,9 @@ pub fn dismiss_events(global: &GlobalArgs, args: &EventsDismissArgs) -> anyhow::
 }
 
 /// Returns the ids of matching failures that are not dismissed.
-fn find_matching_failures(config: &Config, args: &EventsDismissArgs) -> anyhow::Result<Vec<i64>> {
+fn find_matching_failures(config: &Config, args: &EventsDismissArgs, times: &TimeFormat) -> anyhow::Result<Vec<i64>> {
     let reader = Reader::open(&config.store.path, 1)?;
-    let mut filter = args.filter.to_filter();
+    let mut filter = args.filter.to_filter(times);
     filter.status = Some(EventStatus::Failed);
     if let Some(destination) = &args.destination {
         let limit = args.limit.unwrap_or(u32::MAX);

@@ -1,7 +1,7 @@
 //! What an event became: its order, customer and total, its rows, and its state at each destination. `events show` and
 //! `events search` print it.
 
-use crate::cli::output::format_count;
+use crate::cli::times::TimeFormat;
 use crate::clock::{self, Clock};
 use crate::config::Config;
 use crate::delivery::destinations::DestinationSettings;
@@ -9,6 +9,7 @@ use crate::store::StoreError;
 use crate::store::erp::event_summary::{self, EVENT_ROWS_MAX, EventSummary};
 use crate::store::events::destinations::{self, DeliveryRecord, DestinationState};
 use crate::store::events::records::EventRecord;
+use crate::text::format_count;
 use rusqlite::Connection;
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -34,7 +35,7 @@ pub(super) struct DestinationProgress {
 
 impl DestinationProgress {
     /// Returns the state in words.
-    pub(super) fn describe(&self) -> String {
+    pub(super) fn describe(&self, times: &TimeFormat) -> String {
         let mut text = self.state.to_owned();
         if let Some(at) = &self.at {
             text.push_str(match self.state {
@@ -42,7 +43,7 @@ impl DestinationProgress {
                 "delivering" => " since ",
                 _ => " at ",
             });
-            text.push_str(at);
+            text.push_str(&times.format_time_with_age(at));
         }
         if self.attempts > 0 && self.state != "delivered" {
             text = format!("{text} after {}", format_count(self.attempts, "attempt", "attempts"));
@@ -58,15 +59,16 @@ impl DestinationProgress {
 pub(super) struct FactsReader {
     settings: Vec<DestinationSettings>,
     states: Vec<DestinationState>,
+    times: TimeFormat,
 }
 
 impl FactsReader {
-    /// Reads the state of each configured destination.
-    pub(super) fn new(connection: &Connection, config: &Config) -> Result<Self, StoreError> {
+    /// Reads the state of each configured destination. Reasons have times in the form `times`.
+    pub(super) fn new(connection: &Connection, config: &Config, times: TimeFormat) -> Result<Self, StoreError> {
         let settings = config.destinations.clone();
         let names: Vec<String> = settings.iter().map(|settings| settings.name.clone()).collect();
         let states = destinations::list_destinations(connection, &names, Clock::system().now())?;
-        Ok(Self { settings, states })
+        Ok(Self { settings, states, times })
     }
 
     /// Reads the facts of an event.
@@ -78,19 +80,67 @@ impl FactsReader {
             let delivery = deliveries.iter().position(|delivery| delivery.destination == settings.name);
             progress.push(match delivery.map(|index| deliveries.remove(index)) {
                 Some(delivery) => {
-                    describe_delivery(delivery, self.states.iter().find(|state| state.name == settings.name))
+                    self.describe_delivery(delivery, self.states.iter().find(|state| state.name == settings.name))
                 }
                 None => describe_missing_delivery(settings, event),
             });
         }
         for delivery in deliveries {
-            let mut other = describe_delivery(delivery, None);
+            let mut other = self.describe_delivery(delivery, None);
             let reason = Some("the destination is not configured".to_owned());
             other.reason = Some(join_words([other.reason, reason], "; "));
             progress.push(other);
         }
         let rows = event_summary::find_event_summary(connection, event.identity.id, &key.shop_domain)?;
         Ok(EventFacts { rows, destinations: progress })
+    }
+
+    fn describe_delivery(
+        &self,
+        delivery: DeliveryRecord,
+        destination: Option<&DestinationState>,
+    ) -> DestinationProgress {
+        let now = clock::format_timestamp(Clock::system().now());
+        let mut progress = DestinationProgress {
+            destination: delivery.destination,
+            state: "failed",
+            at: delivery.finished_at,
+            attempts: delivery.attempts,
+            reason: delivery.last_error,
+        };
+        match delivery.status.as_str() {
+            "delivered" => progress.state = "delivered",
+            "delivering" => (progress.state, progress.at) = ("delivering", delivery.locked_at),
+            "pending" => {
+                progress.state = "pending";
+                let wait = destination.and_then(|destination| self.describe_wait(destination));
+                progress.at = if wait.is_some() { None } else { delivery.next_attempt_at.map(|at| at.max(now)) };
+                let words = [wait, progress.reason.take()];
+                progress.reason = Some(join_words(words, "; ")).filter(|text| !text.is_empty());
+            }
+            _ if progress.reason.as_deref() == Some(destinations::DROPPED_ERROR) => {
+                (progress.state, progress.reason) = ("dropped", None);
+            }
+            _ => {}
+        }
+        if let Some(at) = delivery.dismissed_at {
+            let dismissed = join_words(
+                [Some(format!("dismissed at {}", self.times.format_time(&at))), delivery.dismissed_reason],
+                ": ",
+            );
+            progress.reason = Some(join_words([progress.reason.take(), Some(dismissed)], "; "));
+        }
+        progress
+    }
+
+    /// Returns why a destination gets nothing now.
+    fn describe_wait(&self, destination: &DestinationState) -> Option<String> {
+        if let Some(at) = &destination.paused_at {
+            return Some(format!("the destination is paused since {}", self.times.format_time_with_age(at)));
+        }
+        let (since, probe) = (destination.down_since.as_ref()?, destination.next_probe_at.as_ref()?);
+        let (since, probe) = (self.times.format_time_with_age(since), self.times.format_time_with_age(probe));
+        Some(format!("the destination is down since {since}, next probe at {probe}"))
     }
 }
 
@@ -131,46 +181,6 @@ impl EventFacts {
 
 fn join_words<const N: usize>(words: [Option<String>; N], separator: &str) -> String {
     words.into_iter().flatten().collect::<Vec<_>>().join(separator)
-}
-
-fn describe_delivery(delivery: DeliveryRecord, destination: Option<&DestinationState>) -> DestinationProgress {
-    let now = clock::format_timestamp(Clock::system().now());
-    let mut progress = DestinationProgress {
-        destination: delivery.destination,
-        state: "failed",
-        at: delivery.finished_at,
-        attempts: delivery.attempts,
-        reason: delivery.last_error,
-    };
-    match delivery.status.as_str() {
-        "delivered" => progress.state = "delivered",
-        "delivering" => (progress.state, progress.at) = ("delivering", delivery.locked_at),
-        "pending" => {
-            progress.state = "pending";
-            let wait = destination.and_then(describe_wait);
-            progress.at = if wait.is_some() { None } else { delivery.next_attempt_at.map(|at| at.max(now)) };
-            let words = [wait, progress.reason.take()];
-            progress.reason = Some(join_words(words, "; ")).filter(|text| !text.is_empty());
-        }
-        _ if progress.reason.as_deref() == Some(destinations::DROPPED_ERROR) => {
-            (progress.state, progress.reason) = ("dropped", None);
-        }
-        _ => {}
-    }
-    if let Some(at) = delivery.dismissed_at {
-        let dismissed = join_words([Some(format!("dismissed at {at}")), delivery.dismissed_reason], ": ");
-        progress.reason = Some(join_words([progress.reason.take(), Some(dismissed)], "; "));
-    }
-    progress
-}
-
-/// Returns why a destination gets nothing now.
-fn describe_wait(destination: &DestinationState) -> Option<String> {
-    if let Some(at) = &destination.paused_at {
-        return Some(format!("the destination is paused since {at}"));
-    }
-    let (since, probe) = (destination.down_since.as_ref()?, destination.next_probe_at.as_ref()?);
-    Some(format!("the destination is down since {since}, next probe at {probe}"))
 }
 
 /// Returns why a destination has no delivery of an event.

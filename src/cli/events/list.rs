@@ -1,9 +1,11 @@
 //! `events list` and `events export`: events that match a filter, as a table or as JSON lines.
 
+use crate::cli::GlobalArgs;
 use crate::cli::events::parse_stored_headers;
 use crate::cli::filters::{EventFilterArgs, for_each_event, parse_number};
-use crate::cli::output::{format_status, print_line, print_table, shorten_text};
-use crate::store::db::reader::Reader;
+use crate::cli::output::print_line;
+use crate::cli::rows::RowFormatArgs;
+use crate::cli::table::{free_text, print_table, status_cell, time_cell};
 use crate::store::events::records;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -16,10 +18,37 @@ pub struct EventsListArgs {
     /// Most events to list
     #[arg(long, default_value_t = 50, value_parser = parse_number::<u32>)]
     limit: u32,
-    /// Print one JSON line per event
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    format: RowFormatArgs,
 }
+
+/// Columns of events in CSV.
+pub(super) const EVENT_COLUMNS: [&str; 24] = [
+    "id",
+    "received_at",
+    "source",
+    "topic",
+    "shop_domain",
+    "webhook_id",
+    "status",
+    "attempts",
+    "max_attempts",
+    "next_attempt_at",
+    "last_error",
+    "note",
+    "completed_at",
+    "triggered_at",
+    "provider_event_id",
+    "same_body_as",
+    "test",
+    "redacted_at",
+    "dismissed_at",
+    "dismissed_by",
+    "dismissed_reason",
+    "locked_by",
+    "locked_at",
+    "lease_expires_at",
+];
 
 #[derive(Debug, Args)]
 pub struct EventsExportArgs {
@@ -33,15 +62,14 @@ pub struct EventsExportArgs {
     json: bool,
 }
 
-pub fn print_events(reader: &Reader, args: &EventsListArgs) -> anyhow::Result<()> {
-    let filter = args.filter.to_filter();
-    if args.json {
-        return for_each_event(reader, &filter, None, Some(args.limit), |event| {
-            Ok(print_line(&serde_json::to_string(&event)?)?)
-        });
+pub fn print_events(global: &GlobalArgs, args: &EventsListArgs) -> anyhow::Result<()> {
+    let (reader, times) = (global.open_reader()?, global.time_format());
+    let filter = args.filter.to_filter(&times);
+    if let Some(mut writer) = args.format.open_writer(&EVENT_COLUMNS)? {
+        return for_each_event(&reader, &filter, None, Some(args.limit), |event| writer.write_row(&event));
     }
     let mut rows = Vec::new();
-    for_each_event(reader, &filter, None, Some(args.limit), |event| {
+    for_each_event(&reader, &filter, None, Some(args.limit), |event| {
         rows.push(event);
         Ok(())
     })?;
@@ -52,7 +80,7 @@ pub fn print_events(reader: &Reader, args: &EventsListArgs) -> anyhow::Result<()
     print_table(
         &["ID", "RECEIVED", "SOURCE", "TOPIC", "SHOP", "STATUS", "ATTEMPTS", "ERROR OR NOTE"],
         rows.into_iter().map(|event| {
-            let status = format_status(&event.status_text());
+            let status = status_cell(&event.status_text());
             let message = event.last_error.or(event.note).unwrap_or_default();
             let message = match (&event.dismissed_at, event.dismissed_reason) {
                 (Some(_), Some(reason)) => format!("dismissed ({reason}): {message}"),
@@ -61,21 +89,22 @@ pub fn print_events(reader: &Reader, args: &EventsListArgs) -> anyhow::Result<()
             };
             vec![
                 event.identity.id.to_string().into(),
-                event.received_at.into(),
+                time_cell(&times, Some(&event.received_at)),
                 event.identity.key.source.as_str().into(),
-                event.identity.key.topic.into(),
-                event.identity.key.shop_domain.into(),
+                free_text(event.identity.key.topic),
+                free_text(event.identity.key.shop_domain),
                 status,
                 format!("{} of {}", event.attempts, event.max_attempts).into(),
-                shorten_text(&message, 80).into(),
+                free_text(message),
             ]
         }),
     )?;
     Ok(())
 }
 
-pub fn export_events(reader: &Reader, args: &EventsExportArgs) -> anyhow::Result<()> {
-    for_each_event(reader, &args.filter.to_filter(), None, args.limit, |event| {
+pub fn export_events(global: &GlobalArgs, args: &EventsExportArgs) -> anyhow::Result<()> {
+    let reader = global.open_reader()?;
+    for_each_event(&reader, &args.filter.to_filter(&global.time_format()), None, args.limit, |event| {
         let payload = reader.read(|connection| records::read_payload(connection, event.identity.id))?;
         let mut document = serde_json::to_value(&event)?;
         if let Some(payload) = payload {

@@ -37,14 +37,14 @@ pub enum EventsCommand {
 
 pub fn run_events(global: &GlobalArgs, command: EventsCommand) -> Result<(), CliError> {
     Ok(match command {
-        EventsCommand::List(args) => list::print_events(&global.open_reader()?, &args),
+        EventsCommand::List(args) => list::print_events(global, &args),
         EventsCommand::Show(args) => show::print_event(global, &args),
         EventsCommand::Retry(args) => retry::retry_events(global, &args),
         EventsCommand::Dismiss(args) => dismiss::dismiss_events(global, &args),
         EventsCommand::Search(args) => search::print_search_hits(global, &args),
-        EventsCommand::Tail(args) => tail::follow_event_history(&global.open_reader()?, &args),
-        EventsCommand::Export(args) => list::export_events(&global.open_reader()?, &args),
-        EventsCommand::Rejected(args) => rejected::print_rejections(&global.open_reader()?, &args),
+        EventsCommand::Tail(args) => tail::follow_event_history(global, &args),
+        EventsCommand::Export(args) => list::export_events(global, &args),
+        EventsCommand::Rejected(args) => rejected::print_rejections(global, &args),
         EventsCommand::RemoveTests(args) => remove_tests::remove_tests(global, &args),
     }?)
 }

@@ -1,12 +1,16 @@
 //! `events rejected`: lists rejected requests, each with its reason and a hint.
 
-use crate::cli::filters::{parse_number, parse_since};
-use crate::cli::output::{format_count, print_line, print_untrusted_line};
+use crate::cli::GlobalArgs;
+use crate::cli::filters::parse_number;
+use crate::cli::output::{print_line, print_untrusted_line};
+use crate::cli::rows::RowFormatArgs;
+use crate::cli::times::{TimeArg, TimeFormat, parse_time_arg};
 use crate::event::Source;
 use crate::providers::RejectionReason;
-use crate::store::db::reader::Reader;
 use crate::store::events::rejections::{self, RejectionFilter, RejectionRecord};
+use crate::text::format_count;
 use clap::Args;
+use serde::Serialize;
 
 #[derive(Debug, Args)]
 pub struct EventsRejectedArgs {
@@ -19,36 +23,57 @@ pub struct EventsRejectedArgs {
     /// Only requests to this topic's address; * matches anything: 'orders/*'
     #[arg(long)]
     topic: Option<String>,
-    /// Only since this time: 2026-11-23T20:30:00Z, or an age such as 2h or 3d
-    #[arg(long, value_name = "TIME", value_parser = parse_since)]
-    since: Option<String>,
+    /// Only since this time: '2026-11-23 20:30', yesterday, or an age such as 2h or '3 days ago'
+    #[arg(long, value_name = "TIME", value_parser = parse_time_arg)]
+    since: Option<TimeArg>,
     /// Most requests to list
     #[arg(long, default_value_t = 20, value_parser = parse_number::<u32>)]
     limit: u32,
-    /// Print one JSON line per request
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    format: RowFormatArgs,
 }
 
-pub fn print_rejections(reader: &Reader, args: &EventsRejectedArgs) -> anyhow::Result<()> {
+/// Columns of rejected requests in CSV.
+const REJECTION_COLUMNS: [&str; 12] = [
+    "at",
+    "remote_addr",
+    "method",
+    "path",
+    "http_status",
+    "reason",
+    "detail",
+    "hint",
+    "header_names",
+    "body_bytes",
+    "body_sha256",
+    "unrecorded",
+];
+
+/// A rejection with its hint.
+#[derive(Serialize)]
+struct HintedRejection<'r> {
+    #[serde(flatten)]
+    rejection: &'r RejectionRecord,
+    hint: &'static str,
+}
+
+pub fn print_rejections(global: &GlobalArgs, args: &EventsRejectedArgs) -> anyhow::Result<()> {
+    let (reader, times) = (global.open_reader()?, global.time_format());
     let filter = RejectionFilter {
         http_status: args.status,
         path: build_path_pattern(args.source, args.topic.as_deref()),
-        since: args.since.clone(),
+        since: args.since.as_ref().map(|since| since.resolve(&times)),
     };
     let rows = reader.read(|connection| rejections::list_rejections(connection, &filter, args.limit))?;
-    if args.json {
-        for row in &rows {
-            let mut document = serde_json::to_value(row)?;
-            document["hint"] = find_rejection_hint(row).into();
-            print_line(&document.to_string())?;
-        }
-        return Ok(());
+    if let Some(mut writer) = args.format.open_writer(&REJECTION_COLUMNS)? {
+        return rows.iter().try_for_each(|rejection| {
+            writer.write_row(&HintedRejection { rejection, hint: find_rejection_hint(rejection) })
+        });
     }
     if rows.is_empty() {
         print_line("No rejected requests.")?;
     }
-    rows.iter().try_for_each(print_rejection)?;
+    rows.iter().try_for_each(|row| print_rejection(row, &times))?;
     Ok(())
 }
 
@@ -65,8 +90,9 @@ fn build_path_pattern(source: Option<Source>, topic: Option<&str>) -> Option<Str
     }
 }
 
-fn print_rejection(row: &RejectionRecord) -> std::io::Result<()> {
-    print_untrusted_line(&format!("{}  {} {}  from {}", row.at, row.method, row.path, row.remote_addr))?;
+fn print_rejection(row: &RejectionRecord, times: &TimeFormat) -> std::io::Result<()> {
+    let at = times.format_time_with_age(&row.at);
+    print_untrusted_line(&format!("{at}  {} {}  from {}", row.method, row.path, row.remote_addr))?;
     let detail = row.detail.as_deref().unwrap_or("");
     print_untrusted_line(&format!("    {} {}: {detail}", row.http_status, row.reason))?;
     print_untrusted_line(&format!("    hint: {}", find_rejection_hint(row)))?;

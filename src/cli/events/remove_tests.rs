@@ -1,9 +1,10 @@
 //! `events remove-tests`: deletes the test events of `setup` and `send`.
 
 use crate::cli::GlobalArgs;
-use crate::cli::output::{format_count, print_line};
+use crate::cli::output::print_line;
 use crate::cli::store::with_store;
 use crate::config::SecretLoading;
+use crate::text::format_count;
 use clap::Args;
 use serde_json::json;
 

@@ -2,12 +2,14 @@
 
 use crate::cli::GlobalArgs;
 use crate::cli::filters::{EVENT_PAGE_ROWS, EventFilterArgs, for_each_event, parse_number};
-use crate::cli::output::{format_count, print_line};
+use crate::cli::output::print_line;
 use crate::cli::store::with_store;
+use crate::cli::times::TimeFormat;
 use crate::config::{Config, SecretLoading};
 use crate::queue::process;
 use crate::store::db::reader::Reader;
 use crate::store::events::records::EventStatus;
+use crate::text::format_count;
 use anyhow::bail;
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -44,7 +46,11 @@ pub fn retry_events(global: &GlobalArgs, args: &EventsRetryArgs) -> anyhow::Resu
         bail!("events in processing cannot be retried; if their worker dies, another worker recovers them");
     }
     let is_filtered = args.ids.is_empty();
-    let ids = if is_filtered { find_matching_events(&config, args)? } else { remove_duplicates(&args.ids) };
+    let ids = if is_filtered {
+        find_matching_events(&config, args, &global.time_format())?
+    } else {
+        remove_duplicates(&args.ids)
+    };
     if ids.is_empty() {
         if !args.json {
             print_line("No such events.")?;
@@ -75,8 +81,8 @@ pub fn retry_events(global: &GlobalArgs, args: &EventsRetryArgs) -> anyhow::Resu
 
 /// Returns the ids of matching events that are not dismissed, newest first. Without `--status`, only failed events
 /// match.
-fn find_matching_events(config: &Config, args: &EventsRetryArgs) -> anyhow::Result<Vec<i64>> {
-    let mut filter = args.filter.to_filter();
+fn find_matching_events(config: &Config, args: &EventsRetryArgs, times: &TimeFormat) -> anyhow::Result<Vec<i64>> {
+    let mut filter = args.filter.to_filter(times);
     filter.status = filter.status.or(Some(EventStatus::Failed));
     let mut ids = Vec::new();
     let limit = args.limit.unwrap_or(u32::MAX) as usize;

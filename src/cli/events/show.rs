@@ -5,13 +5,16 @@ use crate::cli::events::facts::{EventFacts, FactsReader};
 use crate::cli::events::parse_stored_headers;
 use crate::cli::filters::parse_number;
 use crate::cli::output;
-use crate::cli::output::{format_count, print_line, print_table, print_untrusted_line};
+use crate::cli::output::{print_line, print_untrusted_line};
+use crate::cli::table::{free_text, print_table};
+use crate::cli::times::TimeFormat;
 use crate::config::SecretLoading;
 use crate::store::db::reader::Reader;
 use crate::store::erp::event_summary::EVENT_ROWS_MAX;
 use crate::store::events::history::HistoryEntry;
 use crate::store::events::records::{EventRecord, Payload};
 use crate::store::events::{destinations, history, records};
+use crate::text::format_count;
 use anyhow::Context;
 use clap::Args;
 use serde_json::{Value, json};
@@ -33,9 +36,10 @@ pub struct EventsShowArgs {
 pub fn print_event(global: &GlobalArgs, args: &EventsShowArgs) -> anyhow::Result<()> {
     let id = args.id;
     let config = global.load_config(SecretLoading::Skip)?;
+    let times = global.time_format().for_programs(args.json);
     let shown = Reader::open(&config.store.path, 1)?.read(|connection| {
         let Some(event) = records::find_event(connection, id)? else { return Ok(None) };
-        let facts = FactsReader::new(connection, &config)?.read_facts(connection, &event)?;
+        let facts = FactsReader::new(connection, &config, times.clone())?.read_facts(connection, &event)?;
         let history = history::list_history(connection, id)?;
         let payload = records::read_payload(connection, id)?;
         let deliveries = destinations::list_event_deliveries(connection, id)?;
@@ -58,15 +62,21 @@ pub fn print_event(global: &GlobalArgs, args: &EventsShowArgs) -> anyhow::Result
         print_line(&document.to_string())?;
         return Ok(());
     }
-    print_event_fields(event, &facts, payload.as_ref())?;
+    print_event_fields(event, &facts, payload.as_ref(), &times)?;
     print_rows(&facts)?;
-    print_destinations(&facts)?;
+    print_destinations(&facts, &times)?;
     print_line("")?;
-    print_history(history)?;
+    print_history(history, &times)?;
     Ok(())
 }
 
-fn print_event_fields(event: EventRecord, facts: &EventFacts, payload: Option<&Payload>) -> std::io::Result<()> {
+fn print_event_fields(
+    event: EventRecord,
+    facts: &EventFacts,
+    payload: Option<&Payload>,
+    times: &TimeFormat,
+) -> std::io::Result<()> {
+    let format_at = |at: Option<String>| at.map(|at| times.format_time_with_age(&at));
     let id = event.identity.id;
     let body = payload.map_or("none: it was redacted or pruned".to_owned(), |payload| {
         let size = format_count(payload.body.len(), "byte", "bytes");
@@ -84,18 +94,18 @@ fn print_event_fields(event: EventRecord, facts: &EventFacts, payload: Option<&P
         ("customer", facts.rows.customer.clone()),
         ("status", Some(status)),
         ("attempts", Some(format!("{} of {}", event.attempts, event.max_attempts))),
-        ("received at", Some(event.received_at)),
-        ("triggered at", event.triggered_at),
-        ("next attempt at", event.next_attempt_at),
+        ("received at", format_at(Some(event.received_at))),
+        ("triggered at", format_at(event.triggered_at)),
+        ("next attempt at", format_at(event.next_attempt_at)),
         ("claimed by", event.locked_by),
-        ("lease expires at", event.lease_expires_at),
-        ("finished at", event.completed_at),
+        ("lease expires at", format_at(event.lease_expires_at)),
+        ("finished at", format_at(event.completed_at)),
         ("error", event.last_error),
         ("note", event.note),
-        ("dismissed at", event.dismissed_at),
+        ("dismissed at", format_at(event.dismissed_at)),
         ("dismissed by", event.dismissed_by),
         ("dismissed because", event.dismissed_reason),
-        ("redacted at", event.redacted_at),
+        ("redacted at", format_at(event.redacted_at)),
         ("same body as", event.same_body_as.map(|other| format!("event {other}"))),
         ("body", Some(body)),
     ];
@@ -107,18 +117,18 @@ fn print_event_fields(event: EventRecord, facts: &EventFacts, payload: Option<&P
     Ok(())
 }
 
-fn print_history(history: Vec<HistoryEntry>) -> std::io::Result<()> {
+fn print_history(history: Vec<HistoryEntry>, times: &TimeFormat) -> std::io::Result<()> {
     print_table(
         &["AT", "STATUS", "ATTEMPT", "WORKER", "MS", "ERROR"],
         history.into_iter().map(|entry| {
             let from = entry.from_status.map_or(String::new(), |from| format!("{from} → "));
             vec![
-                entry.at.into(),
+                times.format_precise_time(&entry.at).into(),
                 format!("{from}{}", entry.to_status).into(),
                 entry.attempt.to_string().into(),
-                entry.worker.unwrap_or_default().into(),
+                free_text(entry.worker.unwrap_or_default()),
                 entry.duration_ms.map_or(String::new(), |ms| ms.to_string()).into(),
-                entry.error.unwrap_or_default().into(),
+                free_text(entry.error.unwrap_or_default()),
             ]
         }),
     )
@@ -135,7 +145,7 @@ fn print_rows(facts: &EventFacts) -> std::io::Result<()> {
             vec![
                 row.table.into(),
                 row.key_text().into(),
-                row.name.clone().unwrap_or_default().into(),
+                free_text(row.name.clone().unwrap_or_default()),
                 row.event_id.map_or(String::new(), |id| id.to_string()).into(),
             ]
         }),
@@ -147,14 +157,13 @@ fn print_rows(facts: &EventFacts) -> std::io::Result<()> {
 }
 
 /// Prints the destinations as lines, because an answer of the ERP is longer than a cell of a table.
-fn print_destinations(facts: &EventFacts) -> std::io::Result<()> {
+fn print_destinations(facts: &EventFacts, times: &TimeFormat) -> std::io::Result<()> {
     if facts.destinations.is_empty() {
         return Ok(());
     }
     print_line("")?;
     print_line(&format!("{:<18} STATE", "DESTINATION"))?;
-    facts
-        .destinations
-        .iter()
-        .try_for_each(|progress| print_untrusted_line(&format!("{:<18} {}", progress.destination, progress.describe())))
+    facts.destinations.iter().try_for_each(|progress| {
+        print_untrusted_line(&format!("{:<18} {}", progress.destination, progress.describe(times)))
+    })
 }

@@ -1,10 +1,11 @@
 //! `events tail`: prints status changes of events as they happen.
 
+use crate::cli::GlobalArgs;
 use crate::cli::filters::parse_number;
-use crate::cli::output::{print_line, print_untrusted_line, shorten_text};
+use crate::cli::output::{print_line, print_untrusted_line};
 use crate::event::Source;
-use crate::store::db::reader::Reader;
 use crate::store::events::history;
+use crate::text::keep_first_chars;
 use clap::Args;
 use std::time::Duration;
 use wildmatch::WildMatch;
@@ -30,7 +31,8 @@ const TAIL_POLL_INTERVAL: Duration = Duration::from_millis(200);
 /// Most history entries of one read.
 const HISTORY_PAGE_ROWS: u32 = 500;
 
-pub fn follow_event_history(reader: &Reader, args: &EventsTailArgs) -> anyhow::Result<()> {
+pub fn follow_event_history(global: &GlobalArgs, args: &EventsTailArgs) -> anyhow::Result<()> {
+    let (reader, times) = (global.open_reader()?, global.time_format());
     let topic = args.topic.as_deref().map(WildMatch::new);
     let mut last_id = reader.read(history::read_last_history_id)?;
     let mut remaining = args.limit.unwrap_or(u64::MAX);
@@ -50,10 +52,14 @@ pub fn follow_event_history(reader: &Reader, args: &EventsTailArgs) -> anyhow::R
                 continue;
             }
             let from = entry.from_status.map_or(String::new(), |from| format!("{from} → "));
-            let error = entry.error.map_or(String::new(), |error| format!(": {}", shorten_text(&error, 100)));
+            let error = entry.error.map_or(String::new(), |error| format!(": {}", keep_first_chars(&error, 100)));
             print_untrusted_line(&format!(
                 "{}  event {}  {} {}  {from}{}{error}",
-                entry.at, entry.event_id, entry.source, entry.topic, entry.to_status
+                times.format_precise_time(&entry.at),
+                entry.event_id,
+                entry.source,
+                entry.topic,
+                entry.to_status
             ))?;
         }
         if !is_full_page && remaining > 0 {

@@ -164,7 +164,7 @@ pub fn run_setup(global: &GlobalArgs, args: &SetupArgs) -> Result<(), CliError> 
         )?;
         wait_for_certificate(&config, since)?;
     }
-    summary::print_summary(&config, &plan)?;
+    summary::print_summary(&config, &plan, &global.time_format())?;
     Ok(())
 }
 

@@ -3,6 +3,7 @@
 use crate::cli::output::print_line;
 use crate::cli::setup::SetupPlan;
 use crate::cli::setup::files::ExistingConfig;
+use crate::cli::times::TimeFormat;
 use crate::clock::{Clock, format_timestamp};
 use crate::config::Config;
 use crate::tls::acme::progress::AcmeProgress;
@@ -34,7 +35,7 @@ const SHOPIFY_TOPICS: &[&str] = &[
     "shop/update",
 ];
 
-pub(crate) fn print_summary(config: &Config, plan: &SetupPlan) -> anyhow::Result<()> {
+pub(crate) fn print_summary(config: &Config, plan: &SetupPlan, times: &TimeFormat) -> anyhow::Result<()> {
     let listen_port = config.server.listen.port();
     let port = if listen_port == 443 { String::new() } else { format!(":{listen_port}") };
     let base = format!("https://{}{port}", plan.domain);
@@ -74,7 +75,7 @@ pub(crate) fn print_summary(config: &Config, plan: &SetupPlan) -> anyhow::Result
         "\nSPS Commerce: novex-ingest fetches purchase orders. Enter the directory from SPS in [[sps.sources]], then: \
          novex-ingest sps poll",
     )?;
-    print_certificate_notice(config, plan)?;
+    print_certificate_notice(config, plan, times)?;
     print_line(&format!(
         "\nThe router or firewall must forward TCP port {listen_port} to this machine, and the DNS must have an address \
          for {}.",
@@ -91,13 +92,14 @@ pub(crate) fn print_summary(config: &Config, plan: &SetupPlan) -> anyhow::Result
 }
 
 /// Prints the fault of the certificate that keeps providers from sending events, if there is one.
-fn print_certificate_notice(config: &Config, plan: &SetupPlan) -> anyhow::Result<()> {
+fn print_certificate_notice(config: &Config, plan: &SetupPlan, times: &TimeFormat) -> anyhow::Result<()> {
     if let TlsSettings::Acme(settings) = &config.tls
         && acme::read_current_certificate(settings).is_none()
     {
         let reason = match AcmeProgress::load(settings, Clock::system().now()).last_failure {
             Some((at, reason)) => {
-                format!("At {}: {reason}. Fix that, then: systemctl reload novex-ingest", format_timestamp(at))
+                let at = times.format_time_with_age(&format_timestamp(at));
+                format!("At {at}: {reason}. Fix that, then: systemctl reload novex-ingest")
             }
             None => "The service requests it while it runs; `novex-ingest doctor` shows the progress.".to_owned(),
         };

@@ -1,21 +1,27 @@
 //! `sps map` and `sps unmapped`: mappings of partners and items to the ERP's numbers.
 
-use crate::cli::output::{format_count, print_line, print_table, shorten_text};
+use crate::cli::output::print_line;
+use crate::cli::rows::RowFormatArgs;
 use crate::cli::store::with_store;
+use crate::cli::table::{free_text, print_table};
 use crate::config::Config;
 use crate::store::StoreError;
 use crate::store::db::reader::Reader;
 use crate::store::erp::sps_mappings;
 use crate::store::erp::sps_mappings::{ItemMapping, PartnerMapping};
+use crate::text::format_count;
 use clap::Args;
 use serde_json::json;
 
 #[derive(Debug, Args)]
 pub struct SpsUnmappedArgs {
-    /// Print one JSON line per row
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    format: RowFormatArgs,
 }
+
+/// Columns of what has no mapping in CSV. A partner has only `partner` and `orders`; the others are of order lines.
+const UNMAPPED_COLUMNS: [&str; 9] =
+    ["partner", "orders", "buyer_item", "vendor_item", "upc", "gtin", "unit", "description", "lines"];
 
 #[derive(Debug, clap::Subcommand)]
 pub enum SpsMapCommand {
@@ -64,11 +70,11 @@ pub fn print_unmapped(reader: &Reader, args: &SpsUnmappedArgs) -> anyhow::Result
     let (partners, lines) = reader.read(|connection| {
         Ok((sps_mappings::list_unmapped_partners(connection)?, sps_mappings::list_unmapped_lines(connection)?))
     })?;
-    if args.json {
+    if let Some(mut writer) = args.format.open_writer(&UNMAPPED_COLUMNS)? {
         for (partner, orders) in &partners {
-            print_line(&json!({"partner": partner, "orders": orders}).to_string())?;
+            writer.write_row(&json!({"partner": partner, "orders": orders}))?;
         }
-        return lines.iter().try_for_each(|row| Ok(print_line(&serde_json::to_string(row)?)?));
+        return lines.iter().try_for_each(|row| writer.write_row(row));
     }
     if partners.is_empty() && lines.is_empty() {
         print_line("Every partner and every order line has a mapping.")?;
@@ -91,7 +97,7 @@ pub fn print_unmapped(reader: &Reader, args: &SpsUnmappedArgs) -> anyhow::Result
                     text(&row.gtin).into(),
                     text(&row.unit).into(),
                     row.lines.to_string().into(),
-                    shorten_text(row.description.as_deref().unwrap_or_default(), 40).into(),
+                    free_text(row.description.as_deref().unwrap_or_default()),
                 ]
             }),
         )?;

@@ -37,7 +37,7 @@ pub fn run_sps(global: &GlobalArgs, command: &SpsCommand) -> Result<(), CliError
     Ok(match command {
         SpsCommand::Poll(args) => poll::poll_sources(&global.load_config(SecretLoading::All)?, args),
         SpsCommand::Forget(args) => poll::forget_source(&global.load_config(SecretLoading::Skip)?, args),
-        SpsCommand::List(args) => orders::print_purchase_orders(&global.open_reader()?, args),
+        SpsCommand::List(args) => orders::print_purchase_orders(&global.open_reader()?, args, &global.time_format()),
         SpsCommand::Show(args) => orders::print_purchase_order(&global.open_reader()?, args),
         SpsCommand::Parse(args) => parse::parse_edi_file(args),
         SpsCommand::Send(args) => send::send_outbound_document(&global.load_config(SecretLoading::Skip)?, args),

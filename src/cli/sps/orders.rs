@@ -1,11 +1,15 @@
 //! `sps list` and `sps show`: purchase orders as a table, or one order as on paper.
 
 use crate::cli::filters::parse_number;
-use crate::cli::output::{self, format_count, print_line, print_table, shorten_text};
+use crate::cli::output::{self, print_line};
+use crate::cli::rows::RowFormatArgs;
 use crate::cli::sps::paper;
+use crate::cli::table::{free_text, print_table, time_cell};
+use crate::cli::times::TimeFormat;
 use crate::store::db::reader::Reader;
 use crate::store::erp::purchase_order_views as views;
 use crate::store::erp::purchase_order_views::{PurchaseOrderFilter, UnreadableFile};
+use crate::text::format_count;
 use anyhow::bail;
 use clap::Args;
 
@@ -20,10 +24,29 @@ pub struct SpsListArgs {
     /// Most orders to list
     #[arg(long, default_value_t = 50, value_parser = parse_number::<u32>)]
     limit: u32,
-    /// Print one JSON line per order
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    format: RowFormatArgs,
 }
+
+/// Columns of purchase orders in CSV. Those from `file` on are of files that could not be read.
+const ORDER_COLUMNS: [&str; 16] = [
+    "po_number",
+    "partner",
+    "release",
+    "customer",
+    "status",
+    "ordered_on",
+    "lines",
+    "unmapped",
+    "changes",
+    "lines_total",
+    "attention",
+    "event_id",
+    "file",
+    "directory",
+    "received_at",
+    "error",
+];
 
 #[derive(Debug, Args)]
 pub struct SpsShowArgs {
@@ -37,7 +60,7 @@ pub struct SpsShowArgs {
     json: bool,
 }
 
-pub fn print_purchase_orders(reader: &Reader, args: &SpsListArgs) -> anyhow::Result<()> {
+pub(crate) fn print_purchase_orders(reader: &Reader, args: &SpsListArgs, times: &TimeFormat) -> anyhow::Result<()> {
     let filter =
         PurchaseOrderFilter { partner: args.partner.clone(), attention_only: args.attention, limit: args.limit };
     let orders = reader.read(|connection| views::list_purchase_orders(connection, &filter))?;
@@ -47,12 +70,12 @@ pub fn print_purchase_orders(reader: &Reader, args: &SpsListArgs) -> anyhow::Res
     } else {
         Vec::new()
     };
-    if args.json {
-        orders.iter().try_for_each(|order| anyhow::Ok(print_line(&serde_json::to_string(order)?)?))?;
-        return files.iter().try_for_each(|file| Ok(print_line(&serde_json::to_string(file)?)?));
+    if let Some(mut writer) = args.format.open_writer(&ORDER_COLUMNS)? {
+        orders.iter().try_for_each(|order| writer.write_row(order))?;
+        return files.iter().try_for_each(|file| writer.write_row(file));
     }
     if let Some(newest) = files.first() {
-        print_unreadable_files(&files, newest.event_id)?;
+        print_unreadable_files(&files, newest.event_id, times)?;
         if orders.is_empty() {
             return Ok(());
         }
@@ -75,14 +98,14 @@ pub fn print_purchase_orders(reader: &Reader, args: &SpsListArgs) -> anyhow::Res
                 order.unmapped.to_string().into(),
                 order.changes.to_string().into(),
                 order.lines_total.clone().unwrap_or_default().into(),
-                shorten_text(order.attention.as_deref().unwrap_or_default(), 50).into(),
+                free_text(order.attention.as_deref().unwrap_or_default()),
             ]
         }),
     )?;
     Ok(())
 }
 
-fn print_unreadable_files(files: &[UnreadableFile], newest: i64) -> anyhow::Result<()> {
+fn print_unreadable_files(files: &[UnreadableFile], newest: i64, times: &TimeFormat) -> anyhow::Result<()> {
     let count = format_count(files.len(), "file", "files");
     print_line(&format!("{count} could not be read; `novex-ingest events show {newest} --body` prints the newest:"))?;
     print_table(
@@ -90,9 +113,9 @@ fn print_unreadable_files(files: &[UnreadableFile], newest: i64) -> anyhow::Resu
         files.iter().map(|file| {
             vec![
                 file.event_id.to_string().into(),
-                file.file.clone().into(),
-                file.received_at.clone().into(),
-                shorten_text(file.error.as_deref().unwrap_or_default(), 90).into(),
+                free_text(file.file.clone()),
+                time_cell(times, Some(&file.received_at)),
+                free_text(file.error.as_deref().unwrap_or_default()),
             ]
         }),
     )?;
@@ -109,7 +132,7 @@ pub fn print_purchase_order(reader: &Reader, args: &SpsShowArgs) -> anyhow::Resu
         return orders.iter().try_for_each(|order| Ok(print_line(&serde_json::to_string_pretty(order)?)?));
     }
     for order in &orders {
-        print_line(&paper::format_order(order, output::measure_stdout_width()))?;
+        print_line(&paper::format_order(order, output::measure_page_width()))?;
     }
     Ok(())
 }

@@ -9,6 +9,7 @@ use crate::edi::purchase_order::{
     ProductId, PurchaseOrder, PurchaseOrderLine,
 };
 use crate::store::erp::purchase_order_views::{PurchaseOrderLineView, PurchaseOrderView};
+use crate::text::format_count;
 use rust_decimal::Decimal;
 use unicode_width::UnicodeWidthStr;
 
@@ -323,15 +324,20 @@ fn describe_contact(contact: &EdiContact) -> String {
     format!("{}: {}", codes::CONTACTS.describe(&contact.kind), join_words(parts, ", "))
 }
 
+/// Returns a number of days of the sender with its noun.
+fn count_days(days: &str) -> String {
+    decimal::parse_decimal(days).map_or_else(|| format!("{days} days"), |number| format_count(number, "day", "days"))
+}
+
 fn describe_terms(terms: &PaymentTerms) -> String {
     let basis = terms.basis.as_deref().map(|basis| format!("from {}", codes::TERMS_BASES.describe(basis)));
     let discount = terms.discount_percent.as_ref().map(|percent| {
-        let days = terms.discount_days.as_ref().map(|days| format!("within {days} days"));
+        let days = terms.discount_days.as_ref().map(|days| format!("within {}", count_days(days)));
         let day = terms.discount_on.as_ref().map(|day| format!("until {day}"));
         join_words([Some(format!("{percent} %").as_str()), days.as_deref(), day.as_deref()], " ")
     });
     let amount = terms.discount_amount.as_ref().map(|amount| format!("discount {amount}"));
-    let net_days = terms.net_days.as_ref().map(|days| format!("net {days} days"));
+    let net_days = terms.net_days.as_ref().map(|days| format!("net {}", count_days(days)));
     let net_on = terms.net_on.as_ref().map(|day| format!("net by {day}"));
     let kind = terms.kind.as_deref().map(|kind| codes::TERMS.describe(kind));
     let parts = [

@@ -1,10 +1,11 @@
 //! `sps parse`: reads an EDI file and prints its documents and faults.
 
-use crate::cli::output::{self, format_count, print_line};
+use crate::cli::output::{self, print_line};
 use crate::cli::sps::{paper, read_file_or_stdin};
 use crate::edi::file::{self, EdiFile, FaultSeverity};
 use crate::edi::purchase_order::PurchaseOrder;
 use crate::store::erp::purchase_order_views as views;
+use crate::text::format_count;
 use anyhow::bail;
 use clap::Args;
 use serde_json::json;
@@ -62,7 +63,7 @@ fn print_file(file: &EdiFile) -> anyhow::Result<()> {
         let name = format!("{} {}", document.kind, document.control_number);
         match &document.order {
             Some(order) => {
-                let width = output::measure_stdout_width();
+                let width = output::measure_page_width();
                 print_line(&paper::format_order(&views::to_order_view(order), width))?;
             }
             None if document.is_rejected() => print_line(&format!("{name}: rejected"))?,

@@ -1,11 +1,12 @@
 //! `sps poll`: polls the EDI sources now and prints how many files each had.
 
 use crate::app::build;
-use crate::cli::output::{format_count, print_line};
+use crate::cli::output::print_line;
 use crate::cli::store::{with_store, with_store_multi_thread};
 use crate::config::Config;
 use crate::edi_poll::poller::{PollTrigger, Poller};
 use crate::store::events::polls::PollRecord;
+use crate::text::format_count;
 use crate::transfer::source::SourceSettings;
 use anyhow::{Context, bail};
 use clap::Args;

@@ -7,6 +7,7 @@ use crate::edi::purchase_order::{
     PaymentTerms, ProductId, PurchaseOrder, PurchaseOrderLine,
 };
 use crate::edi::rsx::tree::RsxNode;
+use crate::text::format_count;
 
 /// Kind of an RSX document.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -182,7 +183,8 @@ fn read_summary(document: &RsxNode, order: &mut PurchaseOrder, reader: &mut RsxF
     if let Some(stated) =
         order.stated_lines.as_deref().filter(|stated| decimal::parse_decimal(stated) != Some(counted.into()))
     {
-        reader.add_warning("Summary/TotalLineItemNumber", format!("is {stated:?}, but the order has {counted} lines"));
+        let lines = format_count(counted, "line", "lines");
+        reader.add_warning("Summary/TotalLineItemNumber", format!("is {stated:?}, but the order has {lines}"));
     }
 }
 

@@ -9,6 +9,7 @@ use crate::edi::fault::{EdiFault, FaultSeverity, SyntaxErrorCode};
 use crate::edi::purchase_order::{EdiAddress, PurchaseOrder, PurchaseOrderLine};
 use crate::edi::x12::tokenizer::X12Segment;
 use crate::edi::x12::{Interchange, TransactionSet, segments};
+use crate::text::format_count;
 use rust_decimal::Decimal;
 
 /// Returns true for the transaction sets that are read here.
@@ -441,7 +442,8 @@ impl X12OrderReader {
         if let Some(stated) = &self.order.stated_lines
             && decimal::parse_decimal(stated) != Some(line_count.into())
         {
-            let message = format!("the set has {line_count} lines, CTT01 states {stated:?}");
+            let lines = format_count(line_count, "line", "lines");
+            let message = format!("the set has {lines}, CTT01 states {stated:?}");
             self.add_fault(FaultSeverity::Warning, ctt, 1, SyntaxErrorCode::None, message);
         }
         let mut quantities =

@@ -7,6 +7,7 @@
 use crate::files::{parent_directory, rename_and_sync, sync_directory, with_suffix};
 use crate::store::StoreError;
 use crate::store::db::{migrate, open};
+use crate::text::format_count;
 use rusqlite::Connection;
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io;
@@ -37,7 +38,7 @@ pub enum BackupError {
     #[error("{path} is damaged: {reason}. Do not restore it; use an older backup")]
     Damaged { path: PathBuf, reason: String },
     #[error(
-        "the disk of {path} has {free} bytes free, and the copy needs up to {needed}. Free space, or use another disk"
+        "the disk of {path} has too little space: {free} of up to {needed} bytes are free. Free space, or use another disk"
     )]
     InsufficientSpace { path: PathBuf, free: u64, needed: u64 },
     #[error(
@@ -189,14 +190,20 @@ pub fn verify_backup(path: &Path) -> Result<BackupSummary, BackupError> {
     let count = |sql: &str| connection.query_row(sql, [], |row| row.get::<_, u64>(0));
     let orphans = count("SELECT count(*) FROM pragma_foreign_key_check")?;
     if orphans > 0 {
-        return Err(to_damaged_error(path, format!("{orphans} rows refer to rows that do not exist")));
+        return Err(to_damaged_error(
+            path,
+            format!("{} to a row that does not exist", format_count(orphans, "row refers", "rows refer")),
+        ));
     }
     let (stored, counted) = (
         count("SELECT coalesce(sum(events), 0) FROM event_counts")?,
         count("SELECT count(*) FROM webhook_events WHERE test = 0")?,
     );
     if stored != counted {
-        let reason = format!("it holds {counted} events, but its table event_counts adds up to {stored}");
+        let reason = format!(
+            "it holds {}, but its table event_counts adds up to {stored}",
+            format_count(counted, "event", "events")
+        );
         return Err(to_damaged_error(path, reason));
     }
     let newest = connection.query_row("SELECT max(received_at) FROM webhook_events", [], |row| row.get(0))?;

@@ -6,6 +6,7 @@ use crate::event::Source;
 use crate::store::db::writer::WriteClass;
 use crate::store::events::records::EventFilter;
 use crate::store::{Store, StoreError};
+use crate::text::format_count;
 use rusqlite::{Connection, OptionalExtension, named_params, params};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
@@ -45,12 +46,13 @@ impl WaitingDeliveries {
     /// Returns the number in words: `131 orders wait`, `140 events of 131 orders wait` or `140 events wait`.
     #[must_use]
     pub fn describe(&self) -> String {
-        let name = |count: u64, noun: &str| format!("{count} {noun}{}", if count == 1 { "" } else { "s" });
+        let (events, orders) =
+            (format_count(self.events, "event", "events"), format_count(self.orders, "order", "orders"));
         let verb = if self.events == 1 { "waits" } else { "wait" };
         match self.orders {
-            0 => format!("{} {verb}", name(self.events, "event")),
-            orders if orders == self.events => format!("{} {verb}", name(orders, "order")),
-            orders => format!("{} of {} {verb}", name(self.events, "event"), name(orders, "order")),
+            0 => format!("{events} {verb}"),
+            count if count == self.events => format!("{orders} {verb}"),
+            _ => format!("{events} of {orders} {verb}"),
         }
     }
 }

@@ -78,6 +78,7 @@ impl Home {
             .arg("--config")
             .arg(self.config())
             .args(arguments)
+            .env("TZ", "UTC")
             .env_remove("NOVEX_CONFIG")
             .env_remove("JOURNAL_STREAM");
         command
