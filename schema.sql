@@ -1,6 +1,6 @@
 -- The database of novex-ingest: events, queue, deliveries, audit trail and ERP tables in one SQLite file.
 --
--- Read it with `sqlite3 -readonly events.db`. `.schema TABLE` prints the comments of a table.
+-- Read it with `sqlite3 -readonly /var/lib/novex-ingest/events.db`. `.schema TABLE` prints the comments of a table.
 -- It needs SQLite 3.39 (July 2022): HAVING without GROUP BY. `->>` needs 3.38, STRICT tables 3.37. Debian 12 has 3.40.
 --
 -- Contents

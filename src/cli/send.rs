@@ -6,6 +6,8 @@ use crate::cli::setup::plan::prompt_yes_no;
 use crate::cli::{CliError, GlobalArgs, output};
 use crate::config::{Config, SecretLoading, dev};
 use crate::event::Source;
+use crate::store::db::reader::Reader;
+use crate::store::events::records;
 use crate::text::format_count;
 use anyhow::Context;
 use clap::Args;
@@ -13,6 +15,7 @@ use hyper::StatusCode;
 use std::io::{self, IsTerminal};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 #[derive(Debug, Args)]
 pub struct SendArgs {
@@ -33,6 +36,9 @@ pub struct SendArgs {
     /// verified, stored and processed, and it changes nothing
     #[arg(long)]
     real: bool,
+    /// Wait until the event is processed, and print its status; exits 1 if it failed
+    #[arg(long)]
+    wait: bool,
     /// Address of the daemon [default: as configured, on this machine]
     #[arg(long, value_name = "IP:PORT")]
     to: Option<SocketAddr>,
@@ -58,7 +64,38 @@ pub fn run_send(global: &GlobalArgs, args: SendArgs) -> Result<(), CliError> {
     if !args.real && args.source != Source::Sps {
         daemon_client::check_test_answer(&answer)?;
     }
+    if args.wait {
+        wait_until_processed(&config, &answer)?;
+    }
     Ok(())
+}
+
+/// Waits until a worker completes or fails the event of an answer, and prints its status.
+fn wait_until_processed(config: &Config, answer: &str) -> anyhow::Result<()> {
+    const WAIT_MAX: Duration = Duration::from_secs(60);
+    const POLL_INTERVAL: Duration = Duration::from_millis(20);
+    let answer: serde_json::Value = serde_json::from_str(answer).unwrap_or_default();
+    let id = answer["event_id"].as_i64().context("--wait has no event to wait for: the answer names none")?;
+    let reader = Reader::open(&config.store.path, 1)?;
+    let start = Instant::now();
+    loop {
+        let event = reader.read(|connection| records::find_event(connection, id))?;
+        let event = event.with_context(|| format!("event {id} is not in {}", config.store.path.display()))?;
+        match event.status.as_str() {
+            "completed" => return Ok(output::print_line(&format!("event {id} is completed"))?),
+            "failed" => {
+                let error = event.last_error.unwrap_or_default();
+                anyhow::bail!("event {id} failed: {error}; `novex-ingest events show {id}`");
+            }
+            status if start.elapsed() > WAIT_MAX => {
+                anyhow::bail!(
+                    "event {id} is still {status} after {} s: `novex-ingest events show {id}`; is a worker running?",
+                    WAIT_MAX.as_secs()
+                );
+            }
+            _ => std::thread::sleep(POLL_INTERVAL),
+        }
+    }
 }
 
 /// Returns true for the configuration that `serve --dev` made. Its ERP tables are for trying things out.

@@ -34,8 +34,8 @@ pub fn run_serve(global: &GlobalArgs) -> Result<(), CliError> {
         let _ = output::print_line(&format!("novex-ingest ready https://{address}"));
         if is_dev {
             info!(
-                "send an order: novex-ingest send shopify orders/create --real, then: \
-                 sqlite3 {} 'SELECT * FROM event_history'",
+                "send an order: novex-ingest send shopify orders/create --real --wait, then: \
+                 sqlite3 -readonly -header {} 'SELECT name, total, currency FROM sales_orders'",
                 database.display()
             );
             info!(
