@@ -1,11 +1,11 @@
 //! Rows of lists for programs: JSON lines and CSV.
 
-use crate::cli::output::{self, StdoutWriter, print_line};
+use crate::cli::csv_output::CsvWriter;
+use crate::cli::output::print_line;
 use crate::text::is_hidden_char;
 use clap::Args;
 use serde::Serialize;
 use serde_json::Value;
-use std::io::Stdout;
 
 /// The form in which a list is printed: a table for people, or rows for programs.
 #[derive(Debug, Clone, Copy, Args)]
@@ -32,10 +32,8 @@ impl RowFormatArgs {
         if !self.csv {
             return Ok(None);
         }
-        let mut writer = csv::Writer::from_writer(output::open_stdout());
-        writer.write_record(columns)?;
-        writer.flush()?;
-        Ok(Some(RowWriter::Csv { writer: Box::new(writer), columns }))
+        let writer = Box::new(CsvWriter::begin(columns)?);
+        Ok(Some(RowWriter::Csv { writer, columns }))
     }
 
     /// Prints all rows, or returns false if a person reads the list.
@@ -49,7 +47,7 @@ impl RowFormatArgs {
 /// Writes rows to standard output, each as soon as it is known.
 pub(crate) enum RowWriter {
     JsonLines,
-    Csv { writer: Box<csv::Writer<StdoutWriter<Stdout>>>, columns: &'static [&'static str] },
+    Csv { writer: Box<CsvWriter>, columns: &'static [&'static str] },
 }
 
 impl RowWriter {
@@ -59,34 +57,21 @@ impl RowWriter {
             Self::JsonLines => print_line(&serde_json::to_string(row)?)?,
             Self::Csv { writer, columns } => {
                 let document = serde_json::to_value(row)?;
-                writer.write_record(columns.iter().map(|column| format_csv_value(&document[*column])))?;
-                writer.flush()?;
+                writer.write_row(columns.iter().map(|column| format_csv_value(&document[*column])))?;
             }
         }
         Ok(())
     }
 }
 
+/// Returns a value as text that a terminal does not obey. A list is JSON.
 fn format_csv_value(value: &Value) -> String {
+    let replace = |letter| if is_hidden_char(letter) && letter != '\n' && letter != '\t' { '\u{fffd}' } else { letter };
     match value {
         Value::Null => String::new(),
-        Value::String(text) => neutralize_text(text),
+        Value::String(text) => text.chars().map(replace).collect(),
         other => other.to_string(),
     }
-}
-
-/// Returns `text` so that a spreadsheet does not run it as a formula and a terminal does not obey it. A text that looks
-/// like a formula gets an apostrophe before it, which spreadsheets read as "this is text".
-fn neutralize_text(text: &str) -> String {
-    let replace = |letter| if is_hidden_char(letter) && letter != '\n' && letter != '\t' { '\u{fffd}' } else { letter };
-    let visible: String = text.chars().map(replace).collect();
-    let is_number = visible.starts_with('-') && visible.parse::<f64>().is_ok_and(f64::is_finite);
-    if visible.starts_with(['=', '+', '-', '@', '\t', '\n', '\u{ff1d}', '\u{ff0b}', '\u{ff0d}', '\u{ff20}'])
-        && !is_number
-    {
-        return format!("'{visible}");
-    }
-    visible
 }
 
 #[cfg(test)]
@@ -95,28 +80,10 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn spreadsheet_runs_no_formula_of_a_row() {
-        for (text, neutral) in [
-            ("=HYPERLINK(\"http://192.0.2.10\")", "'=HYPERLINK(\"http://192.0.2.10\")"),
-            ("+1+cmd|' /C calc'!A0", "'+1+cmd|' /C calc'!A0"),
-            ("-2+3", "'-2+3"),
-            ("@SUM(A1)", "'@SUM(A1)"),
-            ("\t=1", "'\t=1"),
-            ("＝1", "'＝1"),
-            ("-10.00", "-10.00"),
-            ("+4930123456", "'+4930123456"),
-            ("plain", "plain"),
-            ("line one\nline two", "line one\nline two"),
-            ("\u{1b}[2J=1", "\u{fffd}[2J=1"),
-        ] {
-            assert_eq!(neutralize_text(text), neutral);
-        }
-    }
-
-    #[test]
     fn values_are_text_and_lists_are_json() {
         assert_eq!(format_csv_value(&json!(null)), "");
         assert_eq!(format_csv_value(&json!(-5)), "-5");
+        assert_eq!(format_csv_value(&json!("one\n\u{1b}[2Jtwo")), "one\n\u{fffd}[2Jtwo");
         assert_eq!(format_csv_value(&json!(true)), "true");
         assert_eq!(format_csv_value(&json!([{"name": "erp"}])), r#"[{"name":"erp"}]"#);
     }

@@ -72,7 +72,7 @@ pub fn run_send(global: &GlobalArgs, args: SendArgs) -> Result<(), CliError> {
 
 /// Waits until a worker completes or fails the event of an answer, and prints its status.
 fn wait_until_processed(config: &Config, answer: &str) -> anyhow::Result<()> {
-    const WAIT_MAX: Duration = Duration::from_secs(60);
+    const WAIT_MAX: Duration = Duration::from_mins(1);
     const POLL_INTERVAL: Duration = Duration::from_millis(20);
     let answer: serde_json::Value = serde_json::from_str(answer).unwrap_or_default();
     let id = answer["event_id"].as_i64().context("--wait has no event to wait for: the answer names none")?;

@@ -83,7 +83,7 @@ fn measure_columns(rows: &[Vec<TableCell>]) -> Vec<usize> {
     (0..columns).map(|column| measure(column).unwrap_or(0)).collect()
 }
 
-/// Shortens cells until the table is `width` columns wide, or no cell may be shorter. Returns the widths of the columns.
+/// Shortens cells until the table is `width` columns wide, or no cell may be shorter. Returns the width of each column.
 fn fit_table(rows: &mut [Vec<TableCell>], width: usize) -> Vec<usize> {
     let natural = measure_columns(rows);
     let can_be_cut: Vec<bool> = (0..natural.len())

@@ -119,8 +119,8 @@ async fn reset_distant_due_times(store: &Store, longest_wait: Duration) {
     match store.reset_distant_due_times(longest_wait).await {
         Ok(0) => {}
         Ok(count) => {
-            let postponed = format_count(count, "event or delivery is", "events or deliveries are");
-            warn!(count, "{postponed} due now; a clock that was far ahead had caused a longer wait");
+            let postponed = format_count(count, "event or delivery", "events or deliveries");
+            warn!(count, "a clock that was far ahead had postponed {postponed}, due now");
         }
         Err(error) => {
             warn!("the database could not be searched for events and deliveries that a wrong clock postponed: {error}");

@@ -97,6 +97,24 @@ fn times_of_arguments_are_read_in_the_zone() {
 }
 
 #[test]
+fn send_waits_until_the_event_is_processed() {
+    let home = Home::new("");
+    let daemon = home.serve();
+    let send_order = |extra: &[&str]| {
+        let to = daemon.address.to_string();
+        home.run(&[&["send", "shopify", "orders/create", "--real", "--wait", "--to", &to], extra].concat())
+    };
+    let sent = send_order(&[]);
+    assert!(String::from_utf8(sent.stdout).unwrap().ends_with("event 1 is completed\n"));
+    assert_eq!(home.sql("SELECT status FROM webhook_events"), "completed");
+    fs::write(home.path("broken"), "no JSON").unwrap();
+    let failed = send_order(&["--file", &home.path("broken").display().to_string()]);
+    assert_eq!(failed.status.code(), Some(1));
+    let error = String::from_utf8(failed.stderr).unwrap();
+    assert!(error.contains("event 2 failed: the body cannot be read"), "{error}");
+}
+
+#[test]
 fn next_attempt_is_ahead() {
     let home = home_with_event();
     home.sql(
