@@ -230,7 +230,7 @@ fn forged_anchor_is_detected() {
     );
 }
 
-/// A user name that any client typed reaches the trail, which limits its length. Output escapes its control characters.
+/// A user name that any client typed reaches the trail, which limits its length. Output has no control characters.
 #[test]
 fn any_user_name_is_printed_safely() {
     let home = Home::new("");

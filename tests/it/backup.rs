@@ -155,7 +155,7 @@ fn backup_directory_keeps_the_newest_complete_backups() {
     // The disk is full: the command reports it and leaves no file.
     let Some(disk) = SmallDisk::mount(home.path("disk"), "64k") else { return };
     let full = home.run(&["backup", &disk.path.display().to_string()]);
-    assert!(String::from_utf8_lossy(&full.stderr).contains("bytes are free"), "{full:?}");
+    assert!(String::from_utf8_lossy(&full.stderr).contains("bytes free"), "{full:?}");
     assert_eq!(file_names(&disk.path), Vec::<String>::new());
 }
 

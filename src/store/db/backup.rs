@@ -38,7 +38,7 @@ pub enum BackupError {
     #[error("{path} is damaged: {reason}. Do not restore it; use an older backup")]
     Damaged { path: PathBuf, reason: String },
     #[error(
-        "the disk of {path} has too little space: {free} of up to {needed} bytes are free. Free space, or use another disk"
+        "the disk of {path} has {free} bytes free, and the copy needs up to {needed}. Free space, or use another disk"
     )]
     InsufficientSpace { path: PathBuf, free: u64, needed: u64 },
     #[error(
