@@ -4,7 +4,7 @@ use crate::backoff::Backoff;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::delivery::destinations::{Destination, Destinations};
-use crate::delivery::dispatcher::Dispatcher;
+use crate::delivery::dispatcher::{Dispatcher, DispatcherOptions};
 use crate::edi_poll::poller::Poller;
 use crate::handlers::Routes;
 use crate::processor::EventProcessor;
@@ -133,7 +133,12 @@ pub fn build_destinations(config: &Config) -> anyhow::Result<Destinations> {
 /// Builds the dispatcher.
 pub fn build_dispatcher(config: &Config, store: Store, owner: LeaseOwner, destinations: Destinations) -> Dispatcher {
     let backoff = Backoff::new(config.worker.backoff_base, config.worker.backoff_max);
-    Dispatcher::new(store, destinations, owner, backoff, config.worker.poll, config.worker.grace)
+    let options = DispatcherOptions {
+        poll_interval: config.worker.poll,
+        shutdown_grace: config.worker.grace,
+        max_delivery_bytes: config.worker.max_delivery_bytes,
+    };
+    Dispatcher::new(store, destinations, owner, backoff, options)
 }
 
 /// Builds the poller of EDI sources.
@@ -172,6 +177,7 @@ pub fn build_worker(config: &Config, store: Store, owner: LeaseOwner, destinatio
     let options = WorkerOptions {
         batch_size: config.worker.batch,
         concurrency: usize::try_from(config.worker.concurrency).unwrap_or(usize::MAX),
+        max_handler_bytes: config.worker.max_handler_bytes,
         lease_duration: config.worker.lease,
         poll_interval: config.worker.poll,
         shutdown_grace: config.worker.grace,

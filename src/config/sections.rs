@@ -51,6 +51,10 @@ pub struct WorkerSettings {
     pub lease: Duration,
     pub batch: u32,
     pub concurrency: u64,
+    /// Most bytes that handlers hold at once.
+    pub max_handler_bytes: u64,
+    /// Most bytes of payloads of deliveries in flight.
+    pub max_delivery_bytes: u64,
     pub poll: Duration,
     pub grace: Duration,
 }
@@ -201,6 +205,8 @@ fn read_worker_section(mut table: ConfigTable<'_>) -> WorkerSettings {
         lease: table.read_duration("lease", 300 * SECOND, SECOND..=DAY),
         batch: saturate(table.read_number("batch", 32, 1..=10_000)),
         concurrency: table.read_number("concurrency", 4, 1..=256),
+        max_handler_bytes: table.read_number("max_handler_bytes", 256 << 20, 1 << 20..=1 << 40),
+        max_delivery_bytes: table.read_number("max_delivery_bytes", 64 << 20, 1 << 20..=1 << 40),
         poll: table.read_duration("poll", SECOND, SECOND / 100..=HOUR),
         grace: table.read_duration("grace", 20 * SECOND, Duration::ZERO..=HOUR),
     };

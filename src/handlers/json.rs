@@ -8,15 +8,14 @@
 
 use crate::clock;
 use crate::handlers::HandlerError;
-use crate::lenient_json::{REPLACEMENT, parse_lenient_json};
-use serde_json::Value;
+use crate::lenient_json::{JsonValue, REPLACEMENT, parse_lenient_json};
 
 /// Parses a body, with repairs where a text cannot be read.
 ///
 /// # Errors
 /// [`HandlerError::Permanent`] with the place of the error. The message quotes nothing of the body, which may be
 /// personal data.
-pub fn parse_body(body: &[u8]) -> Result<Value, HandlerError> {
+pub fn parse_body(body: &[u8]) -> Result<JsonValue, HandlerError> {
     parse_lenient_json(body).map(|read| read.value).map_err(|error| {
         let place = format!("line {}, column {}", error.line(), error.column());
         let message = error.to_string();
@@ -32,30 +31,30 @@ pub fn parse_body(body: &[u8]) -> Result<Value, HandlerError> {
 
 /// Returns a text that is not empty, or the digits of a number.
 #[must_use]
-pub fn read_text(object: &Value, field: &str) -> Option<String> {
+pub fn read_text(object: &JsonValue, field: &str) -> Option<String> {
     match object.get(field)? {
-        Value::String(text) if !text.is_empty() => Some(text.clone()),
-        Value::Number(number) => Some(number.to_string()),
+        JsonValue::Text(text) if !text.is_empty() => Some(text.to_string()),
+        JsonValue::Number(number) => Some(number.to_string()),
         _ => None,
     }
 }
 
 /// Returns a text that identifies something. A text that could not be read identifies nothing.
 #[must_use]
-pub fn read_id_text(object: &Value, field: &str) -> Option<String> {
+pub fn read_id_text(object: &JsonValue, field: &str) -> Option<String> {
     read_text(object, field).filter(|text| !text.contains(REPLACEMENT))
 }
 
 /// Returns the elements of an array; none if it is missing.
-pub fn iter_array<'v>(object: &'v Value, field: &str) -> impl Iterator<Item = &'v Value> {
-    object.get(field).and_then(Value::as_array).into_iter().flatten()
+pub fn iter_array<'v>(object: &'v JsonValue, field: &str) -> impl Iterator<Item = &'v JsonValue> {
+    object.get(field).and_then(JsonValue::as_array).into_iter().flatten()
 }
 
 /// Returns a time in the format of [`clock::format_timestamp`].
 ///
 /// Returns `None` if the field is missing or invalid: a malformed time must not fail an event.
 #[must_use]
-pub fn read_time(object: &Value, field: &str) -> Option<String> {
+pub fn read_time(object: &JsonValue, field: &str) -> Option<String> {
     parse_time(&read_text(object, field)?)
 }
 

@@ -45,7 +45,7 @@ fn named_modules(text: &str) -> BTreeSet<String> {
 
 /// The layers from the bottom up. A module imports lower layers only.
 const LAYERS: [&[&str]; 12] = [
-    &["clock", "secret", "files", "text", "backoff", "token_bucket", "lenient_json"],
+    &["clock", "secret", "files", "text", "backoff", "byte_budget", "token_bucket", "lenient_json"],
     &["proof", "http_client", "keycloak_event", "edi"],
     &["event"],
     &["changes", "transfer", "tls", "logging"],
