@@ -33,18 +33,30 @@ pub async fn open_or_create_store(config: &Config) -> anyhow::Result<Store> {
     let store = Store::open(&build_store_options(config), &Clock::system());
     timeout_extension.abort();
     let store = store?;
+    warn_about_rescued_files(&store);
     if is_new {
         warn_if_database_lost(&store).await?;
     }
     Ok(store)
 }
 
-/// Warns if the database is new but backups of a database exist: then the old one was most likely lost.
+/// Reports files with events that a daemon rescued. They stay until an operator moves them elsewhere.
+fn warn_about_rescued_files(store: &Store) {
+    for file in backup::list_rescued_files(store.path()) {
+        let file = file.display();
+        warn!(
+            "{file} has the events of a database that was deleted or replaced. If they are missing, stop the service \
+             and run `novex-ingest restore {file}`; then move the file elsewhere"
+        );
+    }
+}
+
+/// Warns if the database is new but copies of a database exist: then the old one was most likely lost.
 ///
 /// It also reserves the event ids that the lost database may have given out, so that no id is used twice.
 async fn warn_if_database_lost(store: &Store) -> anyhow::Result<()> {
-    let backups = backup::list_backups(store.path());
-    if let Some(last_id) = backups.iter().filter_map(|file| backup::read_last_event_id(file)).max() {
+    let copies = [backup::list_rescued_files(store.path()), backup::list_backups(store.path())].concat();
+    if let Some(last_id) = copies.iter().filter_map(|file| backup::read_last_event_id(file)).max() {
         error!(
             "the database {} did not exist, but backups of it do; the daemon created a new, empty database. If its \
              disk is not mounted or the file was lost, stop the service, and mount the disk or run novex-ingest \

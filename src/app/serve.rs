@@ -126,6 +126,7 @@ impl Daemon {
         let files = certificates::locate_certificate_files(&config.tls);
         background.spawn(expiry::watch_expiry(files, acme_settings.is_some(), Clock::system()));
         background.spawn(feed_watchdog(server.clone()));
+        background.spawn(watch_database_files(store.clone()));
         let server_task =
             tokio::spawn(listener::run_server(listeners, certificate, challenges, server.clone(), server_stopped));
         let worker_task = config.worker.in_serve.then(|| {
@@ -273,6 +274,15 @@ async fn feed_watchdog(server: Arc<ServerState>) {
                  state the cause"
             );
         }
+    }
+}
+
+/// Makes the writer look at its files while no commit does: a deleted database must be found before the process ends.
+async fn watch_database_files(store: Store) {
+    const CHECK_INTERVAL: Duration = Duration::from_secs(1);
+    loop {
+        tokio::time::sleep(CHECK_INTERVAL).await;
+        store.writer.check_files();
     }
 }
 

@@ -7,6 +7,7 @@ use crate::cli::output::{format_bytes, format_count, format_duration};
 use crate::clock::{self, Clock};
 use crate::config::Config;
 use crate::files::with_suffix;
+use crate::store::StoreError;
 use crate::store::db::diagnostics::{FailedDeliveries, StoreDiagnostics};
 use crate::store::db::reader::Reader;
 use crate::store::db::{backup, diagnostics, migrate};
@@ -28,16 +29,18 @@ pub(crate) fn check_database(config: &Config, findings: &mut Findings) {
     let now = Clock::system().now();
     let diagnostics = Reader::open(&config.store.path, 1)
         .and_then(|reader| reader.read(|connection| diagnostics::read_diagnostics(connection, now)));
-    let mut first_event_id = None;
+    let mut lineage = None;
     match diagnostics {
         Ok(diagnostics) => {
-            first_event_id = diagnostics.first_event_id;
+            lineage = Some(diagnostics.lineage.clone());
             check_events(config, &diagnostics, findings);
             check_deliveries(config, &diagnostics, findings);
             check_polls(config, &diagnostics, findings);
             check_alerts(&diagnostics, findings);
             check_privacy_deadlines(&diagnostics, findings);
         }
+        // check_backups reports it with the backup to restore.
+        Err(StoreError::DatabaseMissing { .. }) if backups::has_backup(config) => {}
         Err(error) => {
             let newest = backup::list_backups(&config.store.path).into_iter().max();
             let fix = match newest {
@@ -53,7 +56,8 @@ pub(crate) fn check_database(config: &Config, findings: &mut Findings) {
         }
     }
     check_wal(config, findings);
-    backups::check_backups(config, first_event_id, findings);
+    backups::check_rescued_files(config, findings);
+    backups::check_backups(config, lineage, findings);
 }
 
 /// Returns the seconds from a stored time until now, or None for a time in the future.

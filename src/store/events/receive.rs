@@ -85,11 +85,6 @@ fn insert_event(
     Ok(Receipt { event_id, duplicate: false, conflict: false, is_test: webhook.is_test() })
 }
 
-/// Returns the first eight bytes of a SHA-256 digest, by which the store finds equal bodies.
-pub(crate) fn to_body_hash(digest: &[u8; 32]) -> i64 {
-    i64::from_be_bytes(*digest.first_chunk().expect("a digest has more than eight bytes"))
-}
-
 /// Inserts the payload and the first history entry of a new event, which every new event has beside its row.
 pub(crate) fn insert_payload_and_log(
     connection: &Connection,
