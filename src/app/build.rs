@@ -1,5 +1,6 @@
 //! Builds the parts of the daemon from the configuration. No part runs yet.
 
+use crate::app::port_holder;
 use crate::backoff::Backoff;
 use crate::clock::Clock;
 use crate::config::Config;
@@ -15,7 +16,7 @@ use crate::providers::keycloak::KeycloakVerifier;
 use crate::providers::shopify::ShopifyVerifier;
 use crate::queue::{Worker, WorkerOptions, process};
 use crate::server::{Authenticators, listener};
-use crate::store::db::backup;
+use crate::store::db::{backup, open};
 use crate::store::leases::LeaseOwner;
 use crate::store::{Store, StoreError, StoreOptions};
 use anyhow::Context;
@@ -84,11 +85,11 @@ async fn extend_start_timeout() {
 pub fn bind_listeners(config: &Config, inherited: Vec<std::net::TcpListener>) -> anyhow::Result<Vec<TcpListener>> {
     if inherited.is_empty() {
         let listener = listener::bind_listener(config.server.listen).with_context(|| {
-            format!(
-                "the daemon cannot listen on {}, so it receives no events. Another novex-ingest or another program may \
-                 use this port: `ss -ltnp` lists it",
-                config.server.listen
-            )
+            let listen = config.server.listen;
+            let holder = port_holder::find_port_holder(listen, &config.store.path).map_or_else(String::new, |holder| {
+                format!(" {listen} is in use by {}. Stop it, or set another port.", holder.describe_program())
+            });
+            format!("the daemon cannot listen on {listen}, so it receives no events.{holder}")
         })?;
         return Ok(vec![listener]);
     }
@@ -156,11 +157,8 @@ pub fn build_poller(config: &Config, store: Store) -> Poller {
 
 /// Opens the database that `serve` created. A command never creates one: the file would belong to the wrong user.
 pub fn open_existing_store(config: &Config) -> Result<Store, StoreError> {
-    if config.store.path.exists() {
-        Store::open(&build_store_options(config), &Clock::system())
-    } else {
-        Err(StoreError::DatabaseMissing { path: config.store.path.clone() })
-    }
+    open::check_database_exists(&config.store.path)?;
+    Store::open(&build_store_options(config), &Clock::system())
 }
 
 /// Returns the options of the store.

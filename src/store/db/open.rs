@@ -10,6 +10,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 use std::cell::Cell;
 use std::fs::{self, OpenOptions, Permissions};
+use std::io::ErrorKind;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 use std::sync::Arc;
@@ -155,10 +156,7 @@ pub fn to_read_only_error(path: &Path) -> StoreError {
 /// [`migrate::read_schema_version`] for a file that this version cannot use, [`StoreError::OpenFailed`] if it cannot be
 /// read.
 pub fn open_for_reading(path: &Path) -> Result<Connection, StoreError> {
-    // Beside an empty file SQLite would delete the WAL, which may be the only copy of events.
-    if fs::metadata(path).map_or(0, |data| data.len()) == 0 {
-        return Err(StoreError::DatabaseMissing { path: path.to_owned() });
-    }
+    check_database_exists(path)?;
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     #[expect(clippy::disallowed_methods, reason = "this module opens all connections")]
     let connection =
@@ -168,6 +166,21 @@ pub fn open_for_reading(path: &Path) -> Result<Connection, StoreError> {
         return Err(StoreError::DatabaseMissing { path: path.to_owned() });
     }
     Ok(connection)
+}
+
+/// Checks that the file exists and is not empty. Beside an empty file SQLite would delete the WAL, which may be the only
+/// copy of events.
+///
+/// # Errors
+/// [`StoreError::DatabaseMissing`], or [`StoreError::NotReadable`] if this user may not find out.
+pub fn check_database_exists(path: &Path) -> Result<(), StoreError> {
+    match fs::metadata(path) {
+        Ok(data) if data.len() > 0 => Ok(()),
+        Err(error) if error.kind() == ErrorKind::PermissionDenied => {
+            Err(StoreError::NotReadable { path: path.to_owned() })
+        }
+        _ => Err(StoreError::DatabaseMissing { path: path.to_owned() }),
+    }
 }
 
 /// Returns a connection for `VACUUM INTO`, which reads this file and writes another one. Errors are those of
@@ -244,6 +257,12 @@ fn to_shared_open_error(path: &Path, cause: Arc<rusqlite::Error>, waited: Durati
             StoreError::Busy { waited }
         }
         Some(ErrorCode::NotADatabase) => StoreError::NotADatabase { path },
+        Some(ErrorCode::DatabaseCorrupt) => StoreError::Damaged(cause),
+        Some(ErrorCode::CannotOpen)
+            if rustix::fs::access(&path, rustix::fs::Access::READ_OK) == Err(rustix::io::Errno::ACCESS) =>
+        {
+            StoreError::NotReadable { path }
+        }
         _ => StoreError::OpenFailed { path, cause },
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::clock;
 use crate::event::VerifiedWebhook;
+use crate::store::db::types::to_body_hash;
 use crate::store::db::writer::{PendingWrite, WriteClass};
 use crate::store::{Store, StoreError};
 use rusqlite::{Connection, OptionalExtension, params};
