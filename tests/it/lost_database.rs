@@ -148,10 +148,10 @@ fn wal_without_its_database_is_set_aside() {
     assert!(!home.run(&["events", "list"]).status.success());
     fs::write(home.db(), b"").unwrap();
     assert!(!home.run(&["events", "list"]).status.success());
-    assert_eq!(fs::read(home.path("events.db-wal")).unwrap(), bytes);
+    assert!(fs::read(home.path("events.db-wal")).unwrap() == bytes);
     home.serve().stop();
     let kept = find_files(&home, "events.db.lost-");
-    assert_eq!(fs::read(&kept[0]).unwrap(), bytes);
+    assert!(fs::read(&kept[0]).unwrap() == bytes);
     // Together with its database it is complete.
     fs::rename(&kept[0], home.path("kept.db-wal")).unwrap();
     assert_eq!(stored_webhooks(&home.path("kept.db")), BTreeSet::from(["w1".to_owned()]));

@@ -198,11 +198,10 @@ impl Writer {
         self.messages.closed().await;
     }
 
-    /// Commits the jobs that are queued, refuses later ones, empties the WAL and closes the file.
+    /// Commits the jobs that are queued, refuses later ones, empties the WAL and closes the file. If the writer ended
+    /// because its files were lost, it waits until their events are saved.
     pub async fn close(&self) {
-        if self.messages.send(WriterMessage::Close).await.is_err() {
-            return;
-        }
+        let _ = self.messages.send(WriterMessage::Close).await;
         let thread = self.thread.lock().expect("no code panics while it has the lock").take();
         if let Some(thread) = thread
             && !matches!(tokio::task::spawn_blocking(|| thread.join()).await, Ok(Ok(())))
