@@ -23,6 +23,7 @@ mod edi_examples;
 mod edi_faults;
 mod event_dismissals;
 mod event_facts;
+mod fault_advice;
 mod file_lease_model;
 mod file_modes;
 mod foreign_backups;
