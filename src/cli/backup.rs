@@ -154,7 +154,8 @@ fn upload_backup(settings: &BackupSettings, file: &Path, lineage: &str) -> anyho
     })?
 }
 
-/// Returns true for the name of a backup of this database. A backup of another one may hold the only copy of its events.
+/// Returns true for the name of a backup of this database. A backup of another one may hold the only copy of its
+/// events.
 fn is_backup_name(name: &str, lineage: &str) -> bool {
     let end = format!("-{lineage}{BACKUP_NAME_SUFFIX}");
     let time = name.strip_prefix(BACKUP_NAME_PREFIX).and_then(|name| name.strip_suffix(&end));
@@ -163,8 +164,8 @@ fn is_backup_name(name: &str, lineage: &str) -> bool {
 
 /// Removes the oldest backups before `new`, so that `keep` remain with it, and returns how many it removed.
 ///
-/// It touches only files with the name of a backup of this database. A file with a later time in its name stays: a clock that was set back
-/// must not cost the copy that was just made.
+/// It touches only files with the name of a backup of this database. A file with a later time in its name stays: a
+/// clock that was set back must not cost the copy that was just made.
 fn rotate_backups(directory: &Path, new: &Path, lineage: &str, keep: usize) -> std::io::Result<usize> {
     let own_name = new.file_name().unwrap_or_default();
     let mut older: Vec<PathBuf> = fs::read_dir(directory)?
