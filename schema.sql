@@ -5,7 +5,8 @@
 --
 -- Contents
 --   Events              webhook_events, webhook_payloads, webhook_event_log, webhook_conflicts, event_subjects,
---                       rejected_requests, event_counts, event_counts_by_hour, write_probe
+--                       rejected_requests, event_counts, event_counts_by_hour, database_lineage,
+--                       write_probe
 --   Deliveries          destination_deliveries, destination_delivery_log, destinations
 --   Privacy             redacted_subjects, redactions, destructive_requests, data_requests
 --   Views for operators queue, failures, destination_queue, destination_failures, event_history, throughput_by_hour,
@@ -231,6 +232,13 @@ END;
 CREATE TRIGGER webhook_events_uncounted AFTER DELETE ON webhook_events WHEN OLD.test = 0 BEGIN
   UPDATE event_counts SET events = events - 1 WHERE source = OLD.source AND status = OLD.status;
 END;
+
+CREATE TABLE database_lineage (
+  -- Distinguishes this database and its backups from a database that was created later in its place. One row.
+  id         TEXT PRIMARY KEY, -- random; a backup and a restored database keep it
+  created_at TEXT NOT NULL     -- creation of the database
+) STRICT;
+INSERT INTO database_lineage VALUES (lower(hex(randomblob(4))), strftime('%Y-%m-%dT%H:%M:%fZ', 'now'));
 
 CREATE TABLE write_probe (
   -- GET /healthz writes here, so that it answers 200 only while an event could be stored.

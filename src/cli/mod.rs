@@ -17,7 +17,6 @@ mod filters;
 pub mod man;
 pub mod mappings;
 pub mod output;
-mod port_holder;
 pub mod privacy;
 pub mod prune;
 pub mod restore;

@@ -3,6 +3,7 @@
 use crate::config::{ConfigWarning, is_pipe};
 use crate::secret::Secret;
 use std::fs;
+use std::io::ErrorKind;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
@@ -87,7 +88,15 @@ fn load_secret_file(path: &Path) -> Result<LoadedSecret, (String, String)> {
     let bytes = fs::read(path).map_err(|error| {
         (
             format!("the secret's file {} cannot be read: {error}", path.display()),
-            "Create it and let the group novex-ingest read it (chown root:novex-ingest, chmod 640).".to_owned(),
+            if error.kind() == ErrorKind::NotFound {
+                "Create it and let the group novex-ingest read it (chown root:novex-ingest, chmod 640).".to_owned()
+            } else {
+                format!(
+                    "Let the group novex-ingest read it: `chown root:novex-ingest {0}; chmod 640 {0}`. Or run this with \
+                     sudo.",
+                    path.display()
+                )
+            },
         )
     })?;
     check_secret(bytes, &format!("the file {}", path.display()))

@@ -57,6 +57,9 @@ fn test_events_change_nothing() {
     }
     wait_until_delivered(&home);
     assert_eq!(home.sql(EFFECTS), ["0"; 17].join("|"));
+    // The mark is a signature: a reader of it could send the body again.
+    let marked = "SELECT count(*) FROM webhook_payloads WHERE headers LIKE '%novex-ingest-test%'";
+    assert_eq!(home.sql(marked), "0");
     let stored = home.sql("SELECT DISTINCT status, test, substr(note, 1, 11) FROM webhook_events");
     assert_eq!(stored, "completed|1|test event:");
     assert_eq!(fs::read_dir(home.path("files")).unwrap().count(), 0);

@@ -6,6 +6,7 @@ use crate::clock;
 use crate::edi::outbound_document::{OutboundContent, OutboundDocument};
 use crate::edi::x12::write::ControlNumbers;
 use crate::store::StoreError;
+use crate::store::db::types::to_body_hash;
 use crate::store::erp::changes::ChangedEvent;
 use crate::store::events::receive;
 use rusqlite::{Connection, OptionalExtension, params};
@@ -68,13 +69,7 @@ pub(crate) fn enqueue_document(
             |row| row.get(0),
         )?;
     let headers = answers.map_or("{}".to_owned(), |event| format!("{{\"answers\":{event}}}"));
-    receive::insert_payload_and_log(
-        connection,
-        event_id,
-        &headers,
-        (body.as_bytes(), receive::to_body_hash(&digest)),
-        at,
-    )?;
+    receive::insert_payload_and_log(connection, event_id, &headers, (body.as_bytes(), to_body_hash(&digest)), at)?;
     Ok(event_id)
 }
 

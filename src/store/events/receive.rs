@@ -2,6 +2,7 @@
 
 use crate::clock;
 use crate::event::VerifiedWebhook;
+use crate::store::db::types::to_body_hash;
 use crate::store::db::writer::{PendingWrite, WriteClass};
 use crate::store::{Store, StoreError};
 use rusqlite::{Connection, OptionalExtension, params};
@@ -95,11 +96,6 @@ fn insert_event(
     };
     insert_payload_and_log(connection, event_id, &envelope.headers, (webhook.body(), body_hash), &received_at)?;
     Ok(Receipt { event_id, duplicate: false, conflict: false, is_copy, is_test: webhook.is_test() })
-}
-
-/// Returns the first eight bytes of a SHA-256 digest, by which the store finds equal bodies.
-pub(crate) fn to_body_hash(digest: &[u8; 32]) -> i64 {
-    i64::from_be_bytes(*digest.first_chunk().expect("a digest has more than eight bytes"))
 }
 
 /// Inserts the payload and the first history entry of a new event, which every new event has beside its row.
