@@ -85,10 +85,16 @@ fn load_secret_file(path: &Path) -> Result<LoadedSecret, (String, String)> {
         return Err((message, "Put the secret into a regular file.".to_owned()));
     }
     let bytes = fs::read(path).map_err(|error| {
-        (
-            format!("the secret's file {} cannot be read: {error}", path.display()),
-            "Create it and let the group novex-ingest read it (chown root:novex-ingest, chmod 640).".to_owned(),
-        )
+        let shown = path.display();
+        let hint = if error.kind() == std::io::ErrorKind::NotFound {
+            "Create it and let the group novex-ingest read it (chown root:novex-ingest, chmod 640).".to_owned()
+        } else {
+            format!(
+                "Run this command as root or as the user novex-ingest; the service needs: chown root:novex-ingest {shown}, \
+                 chmod 640 {shown}."
+            )
+        };
+        (format!("the secret's file {shown} cannot be read: {error}"), hint)
     })?;
     check_secret(bytes, &format!("the file {}", path.display()))
 }

@@ -292,11 +292,11 @@ impl SectionReader<'_> {
         for mut table in tables {
             let path = self.config_path;
             let file = |name: &str| resolve_path(path, name);
-            let settings = destinations::read_destination(&mut table, &all, max_attempts, file, |table| {
+            let settings = destinations::read_destination(&mut table, &all, max_attempts, file, |table, name| {
                 let references = table.read_texts("secrets");
                 if references.is_empty() {
                     self.warnings.push(ConfigWarning::new(
-                        "a destination has no secrets: the daemon does not sign its deliveries",
+                        format!("destination `{name}` has no secrets: the daemon does not sign its deliveries"),
                         "add secrets = [\"file:/etc/novex-ingest/secrets/NAME\"] to it",
                     ));
                 }

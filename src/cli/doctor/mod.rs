@@ -65,7 +65,7 @@ fn check_configuration(global: &GlobalArgs, findings: &mut Findings) -> anyhow::
         Err(error) => {
             findings.add_failure(
                 "configuration",
-                format!("{}: {error}", path.display()),
+                error.to_string(),
                 if path.exists() {
                     "`sudo novex-ingest doctor`; or name another file with --config."
                 } else {

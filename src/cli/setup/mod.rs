@@ -278,9 +278,9 @@ fn send_test_events(config: &Config) -> anyhow::Result<()> {
     let start = Instant::now();
     for (source, shop) in sources {
         let answer = loop {
-            let request = TestRequest { shop: shop.map(str::to_owned), ..TestRequest::default() };
+            let request = TestRequest { shop: shop.map(str::to_owned), ..TestRequest::new(source) };
             let to = daemon_client::to_local_address(config.server.listen);
-            let answer = daemon_client::send_test_request(config, to, source, request);
+            let answer = daemon_client::send_test_request(config, to, request);
             match runtime::block_on(answer).and_then(|answer| answer) {
                 Ok((status, answer)) if status.is_success() => {
                     daemon_client::check_test_answer(&answer)?;
