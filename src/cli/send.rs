@@ -22,8 +22,8 @@ pub struct SendArgs {
     /// File with the body [default: a made-up body]
     #[arg(long, value_name = "FILE")]
     file: Option<PathBuf>,
-    /// Webhook id [default: a new one]; the same id again is a duplicate. With --file Shopify only: the others have it in
-    /// the body
+    /// Webhook id [default: a new one]; the same id again is a duplicate. With --file for Shopify only: the others have
+    /// it in the body
     #[arg(long)]
     id: Option<String>,
     /// Shopify only: shop that sends [default: the first one configured]

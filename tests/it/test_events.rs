@@ -113,7 +113,7 @@ fn only_the_secret_of_the_source_makes_a_test_event() {
     let tests = [
         order("w0").with_header(MARK, &mark_body(SECRET, &body)),
         order("t1").with_header(MARK, &mark_body(OLD_SECRET, &body)),
-        easypost_request(event).with_header(MARK, &mark_body("se\u{301}cret", event)),
+        easypost_request(event).with_header(MARK, &mark_body("se\u{301}cret-of-easypost", event)),
         keycloak_request(login).with_header(MARK, &mark_body(KEYCLOAK_SECRET, login)),
     ];
     for test in &tests {
