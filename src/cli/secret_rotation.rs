@@ -35,8 +35,7 @@ impl SecretRotation {
         self.new.last_used_at.is_some() && self.old.iter().all(is_unused)
     }
 
-    /// Returns a line such as `EasyPost has 2 secrets: the new one, …, was not used yet; the old one, …, was last used at
-    /// …`.
+    /// Returns the number of secrets and the last use of each, as one sentence.
     pub fn describe(&self) -> String {
         let describe_use = |secret: &SecretUse| match secret.last_used_at {
             Some(at) => format!("{}, was last used at {}", secret.reference, clock::format_timestamp(at)),
