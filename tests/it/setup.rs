@@ -196,13 +196,12 @@ fn rotation_keeps_the_old_secret_until_it_is_unused() {
     let uses = "SELECT secret, last_used_at > '2026' FROM secret_uses";
     // setup's own test event, signed with the new secret, is no use by Shopify.
     home.run_ok(&["send", "shopify", "--to", &daemon.address.to_string()]);
-    let body = order_body(1);
-    let sign = |id: &str, secret: &str| {
-        let signature = base64(&hmac_sha256(secret.as_bytes(), &body));
-        shopify_request(id, &body).with_header("X-Shopify-Hmac-Sha256", &signature)
+    let sign = |id: &str, body: &[u8], secret: &str| {
+        let signature = base64(&hmac_sha256(secret.as_bytes(), body));
+        shopify_request(id, body).with_header("X-Shopify-Hmac-Sha256", &signature)
     };
     for id in ["w1", "w2"] {
-        daemon.request(&sign(id, OLD_SECRET)).event_id();
+        daemon.request(&sign(id, &order_body(1), OLD_SECRET)).event_id();
     }
     home.wait_for(uses, &format!("{old}|1"));
     let finding = |home: &Home| {
@@ -218,7 +217,9 @@ fn rotation_keeps_the_old_secret_until_it_is_unused() {
         "{message}"
     );
     assert!(fix.starts_with("Enter the new secret at the provider"), "{fix}");
-    daemon.request(&sign("w3", SECRET)).event_id();
+    // A repeated body, then a new one.
+    daemon.request(&sign("w3", &order_body(1), SECRET)).event_id();
+    daemon.request(&sign("w4", &order_body(2), SECRET)).event_id();
     home.wait_for("SELECT count(*) FROM secret_uses", "2");
     assert!(finding(&home).1.starts_with("Keep both"), "Shopify may sign with the old one for an hour");
     home.sql("UPDATE secret_uses SET last_used_at = '2026-01-01T00:00:00.000Z' WHERE secret NOT LIKE '%-2'");
