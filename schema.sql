@@ -5,7 +5,7 @@
 --
 -- Contents
 --   Events              webhook_events, webhook_payloads, webhook_event_log, webhook_conflicts, event_subjects,
---                       rejected_requests, event_counts, event_counts_by_hour, database_lineage,
+--                       rejected_requests, secret_uses, event_counts, event_counts_by_hour, database_lineage,
 --                       write_probe
 --   Deliveries          destination_deliveries, destination_delivery_log, destinations
 --   Privacy             redacted_subjects, redactions, destructive_requests, data_requests
@@ -181,6 +181,16 @@ CREATE TABLE rejected_requests (
   body_bytes   INTEGER NOT NULL,                  -- bytes read before the rejection
   unrecorded   INTEGER NOT NULL DEFAULT 0         -- rejections since the row before that exceeded the recording rate
 ) STRICT;
+
+CREATE TABLE secret_uses (
+  -- When each secret last proved an event, written at most once an hour for a secret. After a rotation it shows whether
+  -- the old secret can go: `novex-ingest doctor`. It holds no part of a secret. Test events are not counted.
+  source       TEXT NOT NULL, -- as in webhook_events
+  shop_domain  TEXT NOT NULL, -- Shopify: x.myshopify.com; others: ''
+  secret       TEXT NOT NULL, -- the place of the secret, as the configuration names it: file:secrets/easypost
+  last_used_at TEXT NOT NULL, -- arrival of the event
+  PRIMARY KEY (source, shop_domain, secret)
+) STRICT, WITHOUT ROWID;
 
 CREATE TABLE event_counts (
   -- Number of events by source and status, without test events. Triggers maintain it, so that a count costs the same

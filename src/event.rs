@@ -3,6 +3,7 @@
 use crate::clock::Timestamp;
 use crate::proof::AuthenticBody;
 use serde::{Serialize, Serializer};
+use std::sync::Arc;
 
 /// The sender of an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -126,6 +127,12 @@ impl VerifiedWebhook {
     #[must_use]
     pub fn is_test(&self) -> bool {
         self.body.is_test()
+    }
+
+    /// Returns the place of the secret that proved the sender, as the configuration names it.
+    #[must_use]
+    pub fn secret_reference(&self) -> Option<&Arc<str>> {
+        self.body.secret_reference()
     }
 
     #[must_use]

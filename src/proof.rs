@@ -12,6 +12,7 @@ use crate::secret::Secret;
 use bytes::Bytes;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
+use std::sync::Arc;
 use subtle::{Choice, ConstantTimeEq};
 
 /// A body from a proven sender.
@@ -19,6 +20,8 @@ use subtle::{Choice, ConstantTimeEq};
 pub struct AuthenticBody {
     body: Bytes,
     is_test: bool,
+    /// Place of the secret that proved the sender; None for a fetched file.
+    secret_reference: Option<Arc<str>>,
 }
 
 impl AuthenticBody {
@@ -26,6 +29,12 @@ impl AuthenticBody {
     #[must_use]
     pub fn body(&self) -> &Bytes {
         &self.body
+    }
+
+    /// Returns the place of the secret that proved the sender, as the configuration names it.
+    #[must_use]
+    pub fn secret_reference(&self) -> Option<&Arc<str>> {
+        self.secret_reference.as_ref()
     }
 
     /// Returns true if a holder of the secret marked the body as a test event.
@@ -59,7 +68,7 @@ pub fn compute_test_mark(secret: &Secret, body: &[u8]) -> [u8; HMAC_TAG_BYTES] {
 /// certificate, or because it is a directory of this machine.
 #[must_use]
 pub fn trust_fetched_body(body: &Bytes) -> AuthenticBody {
-    AuthenticBody { body: body.clone(), is_test: false }
+    AuthenticBody { body: body.clone(), is_test: false, secret_reference: None }
 }
 
 /// No configured secret matches.
@@ -76,11 +85,26 @@ pub fn verify_hmac_sha256<'s>(
     body: &Bytes,
     tag: &[u8],
 ) -> Result<AuthenticBody, VerificationError> {
-    let mut is_match = Choice::from(0);
+    find_matching_secret(secrets, body, |secret| compute_hmac_sha256(secret, prefix, body).as_slice().ct_eq(tag))
+}
+
+/// Compares all secrets and returns the body if one matches.
+///
+/// Only a match takes a branch, so the time of a request without a valid proof depends on no secret.
+fn find_matching_secret<'s>(
+    secrets: impl IntoIterator<Item = &'s Secret>,
+    body: &Bytes,
+    compare: impl Fn(&Secret) -> Choice,
+) -> Result<AuthenticBody, VerificationError> {
+    let mut matching = None;
     for secret in secrets {
-        is_match |= compute_hmac_sha256(secret, prefix, body).as_slice().ct_eq(tag);
+        let is_match = bool::from(compare(secret));
+        if is_match && matching.is_none() {
+            matching = Some(secret);
+        }
     }
-    if bool::from(is_match) { Ok(AuthenticBody { body: body.clone(), is_test: false }) } else { Err(VerificationError) }
+    let secret = matching.ok_or(VerificationError)?;
+    Ok(AuthenticBody { body: body.clone(), is_test: false, secret_reference: secret.reference().cloned() })
 }
 
 /// Checks that `presented`, such as a bearer token, is one of `secrets`.
@@ -93,11 +117,7 @@ pub fn verify_bearer_token<'s>(
 ) -> Result<AuthenticBody, VerificationError> {
     use sha2::Digest;
     let presented = Sha256::digest(presented);
-    let mut is_match = Choice::from(0);
-    for secret in secrets {
-        is_match |= Sha256::digest(secret.expose()).as_slice().ct_eq(presented.as_slice());
-    }
-    if bool::from(is_match) { Ok(AuthenticBody { body: body.clone(), is_test: false }) } else { Err(VerificationError) }
+    find_matching_secret(secrets, body, |secret| Sha256::digest(secret.expose()).as_slice().ct_eq(presented.as_slice()))
 }
 
 /// Checks a user name and password of HTTP Basic; `user` is `None` if any name is valid.

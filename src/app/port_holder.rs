@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 /// Unit of the package with which systemd, as root, opens the port for the daemon.
 const SOCKET_UNIT: &str = "/usr/lib/systemd/system/novex-ingest.socket";
-/// User id of root in the sandbox of the service, which has a user namespace (user_namespaces(7)).
+/// User id of root in the sandbox of the service, which has a user namespace (`user_namespaces(7)`).
 const UNMAPPED_UID: u32 = 65534;
 /// Name of the daemon's process.
 const DAEMON_NAME: &str = "novex-ingest";

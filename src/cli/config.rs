@@ -32,9 +32,12 @@ pub fn run_config_check(global: &GlobalArgs, command: &ConfigCommand) -> Result<
     // A key with an error has its default in `config`: a check of the default would report something else.
     let unread_keys: Vec<String> = errors.errors.iter().map(|error| error.key.clone()).collect();
     let startup_errors = check_startup(&config, &mut warnings);
-    let is_unread =
-        |key: &str| unread_keys.iter().any(|unread| unread == key || unread.starts_with(&format!("{key}.")));
-    errors.errors.extend(startup_errors.into_iter().filter(|error| !is_unread(&error.key)));
+    let is_reported = |key: &str| {
+        let is_same =
+            |unread: &String| unread.strip_prefix(key).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
+        unread_keys.iter().any(is_same)
+    };
+    errors.errors.extend(startup_errors.into_iter().filter(|error| !is_reported(&error.key)));
     errors.errors.sort_by_key(|error| error.line);
     for warning in &warnings {
         output::print_line(&format!("warning: {warning}"))?;

@@ -21,6 +21,7 @@ pub mod privacy;
 pub mod prune;
 pub mod restore;
 mod samples;
+mod secret_rotation;
 pub mod send;
 pub mod serve;
 pub mod setup;

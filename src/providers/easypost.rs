@@ -123,7 +123,8 @@ impl EasyPostVerifier {
 /// Returns the secret in NFKD, which EasyPost uses as HMAC key. A secret that is not text stays unchanged.
 fn normalize_secret(secret: &Secret) -> Secret {
     match std::str::from_utf8(secret.expose()) {
-        Ok(text) => Secret::new(Zeroizing::new(text.nfkd().collect::<String>()).as_bytes().to_vec()),
+        Ok(text) => Secret::new(Zeroizing::new(text.nfkd().collect::<String>()).as_bytes().to_vec())
+            .with_reference(secret.reference().cloned()),
         Err(_) => secret.clone(),
     }
 }

@@ -117,7 +117,7 @@ fn only_a_proof_makes_an_authentic_body_and_only_a_provider_an_envelope() {
     assert!(
         fs::read_to_string(root().join("src/proof.rs"))
             .unwrap()
-            .contains("pub struct AuthenticBody {\n    body: Bytes,\n    is_test: bool,\n}")
+            .contains("pub struct AuthenticBody {\n    body: Bytes,\n    is_test: bool,\n    /// ")
     );
     for file in files_with("VerifiedWebhook::new(") {
         assert!(file.starts_with("src/providers/"), "{file} makes a VerifiedWebhook");

@@ -52,6 +52,8 @@ fn backup_under_load_is_consistent_and_restores() {
     assert_eq!(daemon.send_order("after", b"{}").status, 200);
     daemon.stop();
     assert!(home.run_ok(&["restore", "--check", &copy]).contains("is sound"));
+    let directory = home.run(&["restore", "--check", &home.path("").display().to_string()]);
+    assert!(String::from_utf8_lossy(&directory.stderr).contains("is not a backup: it is a directory"), "{directory:?}");
     let all = home.sql("SELECT count(*) FROM webhook_events");
     let printed = home.run_ok(&["restore", &copy]);
     assert!(printed.contains("is restored") && printed.contains(".before-restore-"), "{printed}");

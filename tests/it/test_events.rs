@@ -116,7 +116,7 @@ fn only_the_secret_of_the_source_makes_a_test_event() {
     let tests = [
         order("w0").with_header(MARK, &mark_body(SECRET, &body)),
         order("t1").with_header(MARK, &mark_body(OLD_SECRET, &body)),
-        easypost_request(event).with_header(MARK, &mark_body("se\u{301}cret", event)),
+        easypost_request(event).with_header(MARK, &mark_body("se\u{301}cret-of-easypost", event)),
         keycloak_request(login).with_header(MARK, &mark_body(KEYCLOAK_SECRET, login)),
     ];
     for test in &tests {
@@ -188,19 +188,53 @@ fn test_events_are_shown_as_tests_and_can_be_removed() {
     let backup = home.path("backup").display().to_string();
     send(&home, &daemon, &["keycloak"]);
     home.run_ok(&["backup", &backup]);
+    // A stored mark and body would let a reader of the database make test events.
+    let exported = home.run_ok(&["events", "export"]);
+    assert!(exported.contains("content-type") && !exported.contains(&MARK.to_lowercase()), "{exported}");
     daemon.stop();
 }
 
 /// A real event to a production daemon is announced, because it reaches the ERP.
 #[test]
 fn send_warns_before_a_real_event() {
-    let home = Home::new("");
+    let home = home_with_destinations(|home| {
+        let destination = |name: &str, topics: &str| {
+            directory_destination(&home.path("files"))
+                .replace("\"files\"\ntype", &format!("\"{name}\"\ntype"))
+                .replace("[\"*\"]", topics)
+        };
+        destination("erp", "[\"shopify:*\"]") + &destination("scans", "[\"easypost:*\"]")
+    });
     let daemon = home.serve();
     let to = daemon.address.to_string();
-    let real = home.run(&["send", "shopify", "--real", "--to", &to]);
-    let warning = String::from_utf8_lossy(&real.stderr).into_owned();
-    assert!(real.status.success() && warning.contains("it changes the ERP tables"), "{warning}");
+    for (source, effect) in [
+        ("shopify", "changes the ERP tables and goes to 1 destination (erp)."),
+        ("keycloak", "goes to no destination."),
+    ] {
+        let real = home.run(&["send", source, "--real", "--to", &to]);
+        let warning = String::from_utf8_lossy(&real.stderr).into_owned();
+        assert!(real.status.success() && warning.contains(effect), "{warning}");
+    }
     let test = home.run(&["send", "shopify", "--to", &to]);
     assert!(test.status.success() && test.stderr.is_empty(), "{test:?}");
     daemon.stop();
+}
+
+/// An option that the source would ignore is refused, and an unknown shop is answered with the known ones.
+#[test]
+fn send_refuses_what_it_would_ignore() {
+    let home = Home::new("");
+    let body = home.path("acme").display().to_string();
+    for (arguments, code, message) in [
+        (&["shopify", "--shop", "third.myshopify.com"][..], 1, "third.myshopify.com is not configured"),
+        (&["shopify", "--shop", "third.myshopify.com"], 1, "has acme-foods.myshopify.com, "),
+        (&["easypost", "--shop", "acme-foods.myshopify.com"], 2, "--shop is for Shopify"),
+        (&["keycloak", "--id", "x", "--file", &body], 2, "has its id in the body"),
+        (&["sps", "850"], 2, "EDI documents cannot be sent this way"),
+        (&["sps"], 1, "has no [sps]"),
+    ] {
+        let refused = home.run(&[&["send"], arguments].concat());
+        let printed = String::from_utf8_lossy(&refused.stderr).into_owned();
+        assert!(refused.status.code() == Some(code) && printed.contains(message), "{arguments:?}: {printed}");
+    }
 }

@@ -72,7 +72,7 @@ fn signatures_of_openssl_are_accepted() {
     assert_eq!(daemon.request(&request).status, 200);
     // EasyPost's key is the NFKD form of the secret: here e and a combining accent.
     let body = br#"{"id":"evt_1","description":"tracker.created"}"#;
-    let tag = hex::encode(openssl_hmac("se\u{301}cret", body));
+    let tag = hex::encode(openssl_hmac("se\u{301}cret-of-easypost", body));
     let request = Request::post("/api/webhooks/easypost", body)
         .with_header("X-Hmac-Signature", &format!("hmac-sha256-hex={tag}"));
     assert_eq!(daemon.request(&request).status, 200);
@@ -199,7 +199,7 @@ fn both_easypost_signatures_are_verified() {
     let home = Home::new("[worker]\nin_serve = false");
     let daemon = home.serve();
     let body = br#"{"id":"evt_7","description":"tracker.updated","mode":"test","result":{"object":"Tracker"}}"#;
-    let key = "se\u{301}cret".as_bytes();
+    let key = "se\u{301}cret-of-easypost".as_bytes();
     let first = |prefix: &str, tag: &str| {
         Request::post("/api/webhooks/easypost", body).with_header("X-Hmac-Signature", &format!("{prefix}{tag}"))
     };

@@ -12,7 +12,8 @@ pub mod tls;
 pub mod units;
 
 use crate::cli::output::format_count;
-use crate::cli::{CliError, GlobalArgs};
+use crate::cli::{CliError, GlobalArgs, secret_rotation};
+use crate::clock::Clock;
 use crate::config::{Config, INSTALLED_CONFIG_PATH, SecretLoading};
 use clap::Args;
 use findings::quote_word;
@@ -34,6 +35,7 @@ pub fn run_doctor(global: &GlobalArgs, args: &DoctorArgs) -> Result<(), CliError
         directories::check_directories(&config, &mut findings);
         tls::check_tls(&config, &mut findings);
         database::check_database(&config, &mut findings);
+        check_rotations(&config, &mut findings);
         network::check_network(&config, &mut findings)?;
     }
     findings.print(args.json)?;
@@ -100,4 +102,12 @@ fn check_configuration(global: &GlobalArgs, findings: &mut Findings) -> anyhow::
         findings.add_passed("secrets", "all exist, and no other user can read them");
     }
     Ok(Some(config))
+}
+
+/// Reports each source with several secrets: whether the old ones can go.
+fn check_rotations(config: &Config, findings: &mut Findings) {
+    let now = Clock::system().now();
+    for rotation in secret_rotation::list_rotations(config) {
+        findings.add_info("secrets", rotation.describe(), rotation.describe_next_step(now));
+    }
 }

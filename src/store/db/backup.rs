@@ -34,6 +34,8 @@ pub enum BackupError {
     InvalidName { path: PathBuf, reason: &'static str },
     #[error("{path} exists already, and a backup never overwrites a file. Choose another name, or remove the file")]
     AlreadyExists { path: PathBuf },
+    #[error("{path} is not a backup: {reason}. Name a file that `backup` made")]
+    NotABackup { path: PathBuf, reason: &'static str },
     #[error("{path} is damaged: {reason}. Do not restore it; use an older backup")]
     Damaged { path: PathBuf, reason: String },
     #[error(
@@ -417,21 +419,19 @@ fn advance_sequences(copy: &Path, replaced: Option<&Connection>) -> Result<(), B
 /// Checks that the backup is complete in one plain file, is not the database itself, and has no log beside it.
 fn check_standalone_file(backup: &Path, database: &Path) -> Result<(), BackupError> {
     let data = fs::metadata(backup).map_err(to_backup_error(backup))?;
+    let refuse = |reason: &'static str| Err(BackupError::NotABackup { path: backup.to_owned(), reason });
     if data.is_dir() {
         return Err(BackupError::IsDirectory { path: backup.to_owned() });
     }
     if !data.is_file() {
-        return Err(to_damaged_error(backup, "it is not a plain file"));
+        return refuse("it is not a plain file");
     }
     if fs::metadata(database).is_ok_and(|other| (other.dev(), other.ino()) == (data.dev(), data.ino())) {
-        return Err(to_damaged_error(backup, "it is the database itself"));
+        return refuse("it is the database itself");
     }
     let has_log = |suffix: &&str| fs::metadata(with_suffix(backup, suffix)).is_ok_and(|log| log.len() > 0);
     if ["-wal", "-journal"].iter().any(has_log) {
-        return Err(to_damaged_error(
-            backup,
-            "a log beside it holds a part of it: it is a database in use, not a backup",
-        ));
+        return refuse("a log beside it holds a part of it, so it is a database in use");
     }
     Ok(())
 }
