@@ -31,6 +31,7 @@ mod lease_model;
 mod limits;
 mod local_source;
 mod manual_pages;
+mod mappings_csv;
 mod operator_commands;
 mod poison;
 mod privacy;

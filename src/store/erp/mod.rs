@@ -3,6 +3,7 @@
 pub mod changes;
 pub mod event_rows;
 pub mod event_summary;
+pub mod mapping_warnings;
 pub mod mappings;
 pub mod outbound_documents;
 pub mod projection;
