@@ -2,6 +2,7 @@
 
 pub mod changes;
 pub mod event_rows;
+pub mod event_subjects;
 pub mod event_summary;
 pub mod mapping_warnings;
 pub mod mappings;
