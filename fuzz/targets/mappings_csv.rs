@@ -8,7 +8,7 @@ fuzz_target!(|input: &[u8]| {
     match read_mappings_csv(input) {
         Ok(file) => {
             let mut written = Vec::new();
-            write_mappings_csv(&file.mappings, &mut written).unwrap();
+            write_mappings_csv(file.mappings.clone(), &mut written).unwrap();
             let again = read_mappings_csv(&written).expect("what was written can be read");
             assert_eq!(again.mappings, file.mappings);
         }

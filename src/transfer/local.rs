@@ -234,7 +234,7 @@ impl OpenDirectory {
         }
     }
 
-    /// Returns true if a file that is set aside also has its own name, its name with a number, or a name in the archive.
+    /// Returns true if a file that is set aside also has its own name, that name with a number, or one in the archive.
     fn has_second_name(&self, original: &str, aside: &fs::Metadata) -> Result<bool, Errno> {
         if aside.nlink() < 2 {
             return Ok(false);

@@ -210,7 +210,7 @@ proptest! {
         let mappings: Vec<ProductMapping> =
             mappings.into_iter().filter(|mapping| seen.insert((mapping.variant_id, mapping.sku.clone()))).collect();
         let mut exported = Vec::new();
-        write_mappings_csv(&mappings, &mut exported).unwrap();
+        write_mappings_csv(mappings.clone(), &mut exported).unwrap();
         prop_assert_eq!(&read(&exported), &mappings);
         let saved = save_by_spreadsheet(&exported, separator, decimal, encoding);
         let is_ambiguous = |mapping: &ProductMapping| {

@@ -1,5 +1,6 @@
 //! The CSV file of product mappings, which `mappings export` writes and `mappings import` reads.
 
+use crate::cli::csv_output::{restore_cell, write_csv};
 use crate::cli::mappings::csv_text::{CsvDialect, CsvRow, CsvSeparator, LineError, read_csv_rows};
 use crate::store::erp::mappings::ProductMapping;
 use std::collections::HashMap;
@@ -7,9 +8,6 @@ use std::io;
 
 /// Columns of the file.
 pub const CSV_COLUMNS: [&str; 6] = ["shop_domain", "variant_id", "sku", "item", "factor", "note"];
-/// First characters that make a spreadsheet calculate a value.
-const FORMULA_STARTS: [char; 6] = ['=', '+', '-', '@', '\t', '\r'];
-
 /// The mappings of a file, and how the file was written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MappingsFile {
@@ -18,27 +16,18 @@ pub struct MappingsFile {
 }
 
 /// Writes mappings with commas, in UTF-8. [`read_mappings_csv`] returns equal ones.
-pub fn write_mappings_csv(mappings: &[ProductMapping], out: impl io::Write) -> io::Result<()> {
-    let mut out = csv::Writer::from_writer(out);
-    out.write_record(CSV_COLUMNS)?;
-    for mapping in mappings {
-        let variant = mapping.variant_id.map_or(String::new(), |id| id.to_string());
-        let text = |text: &str| if starts_formula(text) { format!("'{text}") } else { text.to_owned() };
-        out.write_record([
-            text(&mapping.shop_domain),
-            variant,
-            text(mapping.sku.as_deref().unwrap_or_default()),
-            text(&mapping.item),
-            mapping.factor.clone(),
-            text(mapping.note.as_deref().unwrap_or_default()),
-        ])?;
-    }
-    out.flush()
-}
-
-/// Returns true for a value that a spreadsheet takes for a formula, also behind the apostrophes that prevent it.
-fn starts_formula(text: &str) -> bool {
-    text.trim_start_matches('\'').starts_with(FORMULA_STARTS)
+pub fn write_mappings_csv(mappings: Vec<ProductMapping>, out: impl io::Write) -> anyhow::Result<()> {
+    let rows = mappings.into_iter().map(|mapping| {
+        vec![
+            mapping.shop_domain,
+            mapping.variant_id.map_or(String::new(), |id| id.to_string()),
+            mapping.sku.unwrap_or_default(),
+            mapping.item,
+            mapping.factor,
+            mapping.note.unwrap_or_default(),
+        ]
+    });
+    write_csv(out, &CSV_COLUMNS, rows)
 }
 
 /// Returns all mappings of a file, or all its errors with their lines.
@@ -113,7 +102,7 @@ fn read_mapping(row: &CsvRow, columns: &[Option<usize>], separator: CsvSeparator
     for (field, column) in row.fields.iter().zip(columns) {
         match column {
             _ if field.is_empty() => {}
-            Some(column) => values[*column] = Some(remove_formula_guard(field).to_owned()),
+            Some(column) => values[*column] = Some(restore_cell(field)),
             None => return Err(format!("the value {field:?} has no column name in the first line")),
         }
     }
@@ -135,11 +124,6 @@ fn read_mapping(row: &CsvRow, columns: &[Option<usize>], separator: CsvSeparator
         note,
     )
     .map_err(|problems| problems.join("; "))
-}
-
-/// Removes the apostrophe that [`write_mappings_csv`] adds.
-fn remove_formula_guard(text: &str) -> &str {
-    text.strip_prefix('\'').filter(|rest| starts_formula(rest)).unwrap_or(text)
 }
 
 /// Returns the mapping, or all its errors.
@@ -207,7 +191,7 @@ fn read_factor(text: &str, separator: CsvSeparator) -> Result<String, String> {
     Ok(fraction.map_or_else(|| whole.clone(), |fraction| format!("{whole}.{fraction}")))
 }
 
-/// Returns the digits of a whole number whose thousands are separated by one kind of mark; None if it is something else.
+/// Returns the digits of a whole number whose thousands are separated by one kind of mark; None for other text.
 fn join_thousands(text: &str, marks: &[char]) -> Option<String> {
     let Some(mark) = marks.first() else { return Some(text.to_owned()) };
     let is_known = matches!(mark, ',' | '.' | ' ' | '\u{a0}' | '\u{202f}' | '\'' | '’');

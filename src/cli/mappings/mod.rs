@@ -31,9 +31,6 @@ pub enum MappingsCommand {
     /// Remove a mapping; the order lines that it completed wait again
     Remove(MappingKeyArgs),
     /// Import mappings from a CSV file, all or none; columns: shop_domain,variant_id,sku,item,factor,note
-    ///
-    /// The file may have commas, semicolons or tabs, decimal commas, and be UTF-8, UTF-16 or Windows-1252. The command
-    /// prints how it read the file, and warns about shops and products that it does not know.
     #[expect(clippy::doc_markdown, reason = "help has no markup")]
     Import(MappingsImportArgs),
     /// Export all mappings as CSV, in the form that import reads
@@ -219,6 +216,5 @@ fn print_warnings(config: &Config, mappings: &[ProductMapping]) -> anyhow::Resul
 
 fn export_mappings(reader: &Reader) -> anyhow::Result<()> {
     let mappings = reader.read(mappings::list_product_mappings)?;
-    csv_file::write_mappings_csv(&mappings, output::open_stdout())?;
-    Ok(())
+    csv_file::write_mappings_csv(mappings, output::open_stdout())
 }

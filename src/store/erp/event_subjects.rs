@@ -1,8 +1,8 @@
 //! The subjects of an event, and the tables that have their rows. The rows that destinations get and the summary of an
 //! event both start here.
 //!
-//! The catalogue decides: a column of a table's key belongs to one kind of subject, `refund_id` to `refund`. So no topic
-//! needs a rule of its own.
+//! The catalogue decides: a column of a table's key belongs to one kind of subject, `refund_id` to `refund`. So no
+//! topic needs a rule of its own.
 
 use crate::changes::catalogue::{ALL_TABLES, EASYPOST_OBJECTS, SHIPMENTS, SHOPS};
 use crate::changes::rows::TableSpec;
