@@ -4,8 +4,8 @@
 //! or send the other cells away. [`neutralise_cell`] puts an apostrophe before it, and [`restore_cell`] takes exactly
 //! these apostrophes away again.
 
-use crate::cli::output;
 use crate::text::is_hidden_char;
+use std::io;
 
 /// First characters of a formula. East Asian spreadsheets also accept the full-width ones.
 const FORMULA_STARTS: [char; 8] = ['=', '+', '-', '@', '＝', '＋', '－', '＠'];
@@ -15,9 +15,13 @@ const SEPARATORS: [char; 5] = [';', '\t', '|', '\r', '\n'];
 /// Put before a cell that would be a formula.
 const PREFIX: char = '\'';
 
-/// Prints a table as CSV with commas. No cell of it is a formula.
-pub fn print_csv(header: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> anyhow::Result<()> {
-    let mut out = csv::Writer::from_writer(output::open_stdout());
+/// Writes a table as CSV with commas. No cell of it is a formula.
+pub fn write_csv(
+    out: impl io::Write,
+    header: &[&str],
+    rows: impl IntoIterator<Item = Vec<String>>,
+) -> anyhow::Result<()> {
+    let mut out = csv::Writer::from_writer(out);
     out.write_record(header)?;
     for row in rows {
         out.write_record(row.iter().map(|cell| neutralise_cell(cell)))?;

@@ -3,7 +3,6 @@
 use crate::config::{ConfigWarning, is_pipe};
 use crate::secret::Secret;
 use std::fs;
-use std::io::ErrorKind;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 

@@ -35,6 +35,7 @@ mod local_source;
 mod lost_database;
 mod manual_pages;
 mod memory;
+mod mappings_csv;
 mod operator_commands;
 mod poison;
 mod privacy;

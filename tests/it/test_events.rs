@@ -238,3 +238,23 @@ fn send_refuses_what_it_would_ignore() {
         assert!(refused.status.code() == Some(code) && printed.contains(message), "{arguments:?}: {printed}");
     }
 }
+
+/// A row with the number in the body of a test event belongs to a real event.
+#[test]
+fn test_event_shows_no_rows_of_a_real_order() {
+    let home = Home::new("");
+    let daemon = home.serve();
+    let file = home.path("order.json");
+    fs::write(&file, order_body(9)).unwrap();
+    let real = daemon.send_order("real", &order_body(9)).event_id().to_string();
+    let test = send(&home, &daemon, &["shopify", "orders/create", "--file", &file.display().to_string()])["event_id"]
+        .to_string();
+    home.wait_until_processed();
+    let show = |id: &str| serde_json::from_str::<Value>(&home.run_ok(&["events", "show", id, "--json"])).unwrap();
+    assert_eq!(
+        (&show(&real)["order_number"], &show(&real)["rows"][0]["table"]),
+        (&"#9".into(), &"sales_orders".into())
+    );
+    assert_eq!((&show(&test)["order_number"], &show(&test)["rows"]), (&Value::Null, &Value::Array(Vec::new())));
+    daemon.stop();
+}

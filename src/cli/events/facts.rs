@@ -9,6 +9,7 @@ use crate::store::StoreError;
 use crate::store::erp::event_summary::{self, EVENT_ROWS_MAX, EventSummary};
 use crate::store::events::destinations::{self, DeliveryRecord, DestinationState};
 use crate::store::events::records::EventRecord;
+use crate::store::leases::dismissals;
 use rusqlite::Connection;
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -152,12 +153,14 @@ fn describe_delivery(delivery: DeliveryRecord, destination: Option<&DestinationS
             let words = [wait, progress.reason.take()];
             progress.reason = Some(join_words(words, "; ")).filter(|text| !text.is_empty());
         }
-        _ if progress.reason.as_deref() == Some(destinations::DROPPED_ERROR) => {
+        _ if progress.reason.as_deref() == Some(dismissals::DROPPED_ERROR) => {
             (progress.state, progress.reason) = ("dropped", None);
         }
         _ => {}
     }
-    if let Some(at) = delivery.dismissed_at {
+    // Dropping dismisses the delivery without a reason of its own.
+    let is_only_dropped = progress.state == "dropped" && delivery.dismissed_reason.is_none();
+    if let Some(at) = delivery.dismissed_at.filter(|_| !is_only_dropped) {
         let dismissed = join_words([Some(format!("dismissed at {at}")), delivery.dismissed_reason], ": ");
         progress.reason = Some(join_words([progress.reason.take(), Some(dismissed)], "; "));
     }
