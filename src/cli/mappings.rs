@@ -1,9 +1,10 @@
 //! `mappings`: maps the products of a shop to items of the ERP, one by one or from a CSV file.
 
+use crate::cli::csv_output::{print_csv, restore_cell};
 use crate::cli::filters::parse_number;
 use crate::cli::output::{format_count, print_line, print_table};
 use crate::cli::store::with_store;
-use crate::cli::{CliError, GlobalArgs, output};
+use crate::cli::{CliError, GlobalArgs};
 use crate::config::SecretLoading;
 use crate::store::db::reader::Reader;
 use crate::store::erp::mappings;
@@ -294,7 +295,7 @@ fn find_csv_columns(header: &csv::StringRecord) -> Result<[Option<usize>; 6], Ve
 
 fn read_mapping_record(record: &csv::StringRecord, columns: [Option<usize>; 6]) -> Result<ProductMapping, String> {
     let [shop_domain, variant_id, sku, item, factor, note] = columns
-        .map(|column| column.and_then(|column| record.get(column)).filter(|text| !text.is_empty()).map(str::to_owned));
+        .map(|column| column.and_then(|column| record.get(column)).filter(|text| !text.is_empty()).map(restore_cell));
     let parse_variant_id = |text: String| {
         text.parse::<i64>().map_err(|_| {
             format!(
@@ -316,21 +317,20 @@ fn read_mapping_record(record: &csv::StringRecord, columns: [Option<usize>; 6]) 
 
 fn export_mappings(reader: &Reader) -> anyhow::Result<()> {
     let rows = reader.read(mappings::list_product_mappings)?;
-    let mut out = csv::Writer::from_writer(output::open_stdout());
-    out.write_record(CSV_COLUMNS)?;
-    for row in rows {
-        let variant = row.variant_id.map_or(String::new(), |id| id.to_string());
-        out.write_record([
-            row.shop_domain,
-            variant,
-            row.sku.unwrap_or_default(),
-            row.item,
-            row.factor,
-            row.note.unwrap_or_default(),
-        ])?;
-    }
-    out.flush()?;
-    Ok(())
+    print_csv(
+        &CSV_COLUMNS,
+        rows.into_iter().map(|row| {
+            let variant = row.variant_id.map_or(String::new(), |id| id.to_string());
+            vec![
+                row.shop_domain,
+                variant,
+                row.sku.unwrap_or_default(),
+                row.item,
+                row.factor,
+                row.note.unwrap_or_default(),
+            ]
+        }),
+    )
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ pub mod backup;
 mod backup_target;
 pub mod completions;
 pub mod config;
+mod csv_output;
 mod daemon_client;
 pub mod destinations;
 pub mod doctor;

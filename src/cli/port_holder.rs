@@ -7,8 +7,10 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-/// Link that systemd keeps while the package's socket unit is active.
-const SOCKET_UNIT_LINK: &str = "/run/systemd/units/invocation:novex-ingest.socket";
+/// Unit of the package with which systemd, as root, opens the port for the daemon.
+const SOCKET_UNIT: &str = "/usr/lib/systemd/system/novex-ingest.socket";
+/// User id of root in the sandbox of the service, which has a user namespace (user_namespaces(7)).
+const UNMAPPED_UID: u32 = 65534;
 /// Name of the daemon's process.
 const DAEMON_NAME: &str = "novex-ingest";
 /// State of a listening socket in /proc/net/tcp.
@@ -37,7 +39,7 @@ pub(crate) fn find_port_holder(address: SocketAddr, database: &Path) -> Option<P
     let socket = sockets.first()?;
     let inodes: BTreeSet<u64> = sockets.iter().map(|socket| socket.inode).collect();
     let holders = find_processes(&inodes);
-    let has_socket_unit = fs::symlink_metadata(SOCKET_UNIT_LINK).is_ok();
+    let has_socket_unit = fs::symlink_metadata(SOCKET_UNIT).is_ok();
     let is_own = |(pid, name): &(u32, String)| name == DAEMON_NAME || (*pid == 1 && has_socket_unit);
     if holders.iter().any(is_own) {
         return Some(PortHolder::OwnService);
@@ -47,7 +49,8 @@ pub(crate) fn find_port_holder(address: SocketAddr, database: &Path) -> Option<P
     }
     // Another user's process is invisible, but its socket shows the user.
     let service_user = fs::metadata(parent_directory(database)).map(|data| data.uid()).ok();
-    let is_own = (socket.uid == 0 && has_socket_unit) || (socket.uid != 0 && service_user == Some(socket.uid));
+    let is_of_root = matches!(socket.uid, 0 | UNMAPPED_UID);
+    let is_own = if is_of_root { has_socket_unit } else { service_user == Some(socket.uid) };
     Some(if is_own { PortHolder::OwnService } else { PortHolder::Invisible })
 }
 

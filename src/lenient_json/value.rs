@@ -222,7 +222,7 @@ impl FieldNames {
     }
 }
 
-/// The name of the only field of the map by which serde_json hands over a number that is not an integer of 64 bits.
+/// The name of the only field of the map by which `serde_json` hands over a number that is not an integer of 64 bits.
 const NUMBER_FIELD: &str = "$serde_json::private::Number";
 
 /// Longest list that is built in a reused buffer. Its own buffer, grown and shrunk, would leave holes in the memory.
@@ -247,7 +247,8 @@ impl<T> ListBuffers<T> {
         if list.len() > SHORT_LIST_MAX {
             return list;
         }
-        let exact = list.drain(..).collect();
+        let mut exact = Vec::with_capacity(list.len());
+        exact.append(&mut list);
         self.0.push(list);
         exact
     }

@@ -2,10 +2,10 @@
 //! the loop of the connection reads.
 
 use crate::server::control_frames::ControlFrameMeter;
+use crate::server::rate_meter::RateMeter;
 use crate::server::settings::ServerSettings;
 use std::io;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -130,20 +130,20 @@ impl Drop for RequestGuard {
 pub struct MonitoredStream<S> {
     stream: S,
     activity: ConnectionActivity,
-    received: Arc<AtomicU64>,
+    rate_meter: Option<Arc<RateMeter>>,
     control_frames: Option<ControlFrameMeter>,
     suppressed_status: Option<u16>,
 }
 
 impl<S> MonitoredStream<S> {
-    /// Returns a stream that adds to `received`. `control_frames` limits the frames of an HTTP/2 connection.
+    /// Returns a stream that reports to `rate_meter`. `control_frames` limits the frames of an HTTP/2 connection.
     pub fn new(
         stream: S,
         activity: ConnectionActivity,
-        received: Arc<AtomicU64>,
+        rate_meter: Option<Arc<RateMeter>>,
         control_frames: Option<ControlFrameMeter>,
     ) -> Self {
-        Self { stream, activity, received, control_frames, suppressed_status: None }
+        Self { stream, activity, rate_meter, control_frames, suppressed_status: None }
     }
 
     /// Returns the status of a response that hyper built for a request that it could not read.
@@ -172,7 +172,9 @@ impl<S: AsyncRead + Unpin> AsyncRead for MonitoredStream<S> {
         let new_bytes = &buffer.filled()[before..];
         if !new_bytes.is_empty() {
             self.activity.record_bytes_received();
-            self.received.fetch_add(new_bytes.len() as u64, Ordering::Relaxed);
+            if let Some(meter) = &self.rate_meter {
+                meter.record_bytes(new_bytes.len(), Instant::now());
+            }
             if self.control_frames.as_mut().is_some_and(|meter| !meter.observe(new_bytes)) {
                 return Poll::Ready(Err(io::Error::other("the client sent too many control frames")));
             }

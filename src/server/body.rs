@@ -6,8 +6,7 @@ use crate::server::places::Place;
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
 use hyper::body::{Body, Incoming};
-use std::sync::atomic::Ordering;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 /// Share of a stated length after which the buffer gets its final size: a buffer that grew by doubling would hold the
 /// body almost twice while it moves. Before that, a stated length costs the sender nothing.
@@ -60,7 +59,7 @@ enum CollectError {
 }
 
 async fn collect_body(body: &mut Incoming, place: &Place, max: u64, bytes: &mut BytesMut) -> Result<(), CollectError> {
-    let received = place.received_bytes();
+    let meter = place.meter();
     while let Some(frame) = body.frame().await {
         // No provider gives trailers a meaning.
         let Ok(data) = frame.map_err(CollectError::Interrupted)?.into_data() else { continue };
@@ -68,7 +67,7 @@ async fn collect_body(body: &mut Incoming, place: &Place, max: u64, bytes: &mut 
             return Err(CollectError::TooLarge);
         }
         place.hold_bytes(data.len() as u64).map_err(|_shortage| CollectError::BufferFull)?;
-        received.fetch_add(data.len() as u64, Ordering::Relaxed);
+        meter.record_bytes(data.len(), Instant::now());
         let stated = body.size_hint().lower() + (bytes.len() + data.len()) as u64;
         reserve_for(bytes, data.len(), stated);
         bytes.extend_from_slice(&data);

@@ -53,14 +53,14 @@ impl Peer {
     #[must_use]
     pub fn as_applicant(&self, shared: &ServerState) -> Applicant {
         let is_settled = self.place.as_ref().is_some_and(Place::is_settled);
-        let standing = if is_settled { Standing::Proven } else { shared.reputation.find_standing(self.from) };
+        let of_connection = if is_settled { Standing::Proven } else { Standing::Unproven };
+        let standing = of_connection.max(shared.reputation.find_standing(self.from));
         let connection = self.place.as_ref().map_or(u64::MAX, Place::id);
         Applicant { address: to_network_prefix(self.from), connection, standing }
     }
 
-    /// Records that this client sent a valid request, whose place is `request`.
-    pub fn record_proof(&self, request: &Place, shared: &ServerState) {
-        request.settle();
+    /// Records that this client sent a valid request that nobody sent before.
+    pub fn record_proof(&self, shared: &ServerState) {
         if let Some(place) = &self.place {
             place.settle();
         }
@@ -101,8 +101,8 @@ pub(crate) async fn serve_connection(
     // there: h2 limits the size of headers, and the body has its own timeout.
     let activity = ConnectionActivity::new(!is_http2);
     let control_frames = is_http2.then(|| ControlFrameMeter::new(shared.limits.max_stream_resets));
-    let received = peer.place.as_ref().map(Place::received_bytes).unwrap_or_default();
-    let stream = TokioIo::new(MonitoredStream::new(stream, activity.clone(), received, control_frames));
+    let meter = peer.place.as_ref().map(Place::meter);
+    let stream = TokioIo::new(MonitoredStream::new(stream, activity.clone(), meter, control_frames));
     if is_http2 {
         Box::pin(serve_http2(stream, peer, activity, shared, stop)).await;
     } else {

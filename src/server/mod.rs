@@ -19,6 +19,7 @@ pub mod health;
 pub mod listener;
 pub mod place_limits;
 pub mod places;
+pub mod rate_meter;
 pub mod rejections;
 pub mod reputation;
 pub mod request;

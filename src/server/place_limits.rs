@@ -7,10 +7,12 @@ use std::time::Duration;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Standing {
     Unproven,
-    /// A valid webhook came from its address in the last hours, or the address is in `server.trusted_networks`.
+    /// A valid webhook came from its address in the last hours.
     KnownAddress,
     /// A valid webhook came on its connection.
     Proven,
+    /// Its address is in `server.trusted_networks`.
+    Trusted,
 }
 
 /// The limits of a table.
@@ -19,9 +21,9 @@ pub struct PlaceLimits {
     pub places: u64,
     pub places_per_address: u64,
     pub bytes: u64,
-    /// Most bytes of an unproven address.
+    /// Most bytes of an address that is not trusted.
     pub bytes_per_address: u64,
-    /// Most bytes of an unproven connection.
+    /// Most bytes of a connection whose address is not trusted.
     pub bytes_per_connection: u64,
     /// Places and bytes that unproven clients may use.
     pub unproven_places: u64,
@@ -30,13 +32,18 @@ pub struct PlaceLimits {
     pub min_rate: u64,
     /// A client that lags by more than this loses its place first.
     pub grace: Duration,
+    /// The same for a place whose client sent a valid webhook on it; `None`: it never loses the place.
+    pub settled_grace: Option<Duration>,
 }
 
 impl PlaceLimits {
     /// Returns the limits of connections.
     #[must_use]
     pub fn for_connections(settings: &ServerSettings) -> Self {
-        Self::new(settings, settings.max_connections, settings.max_connections_per_address)
+        // The answer to a webhook may take this long; until then the client has nothing to send.
+        let settled_grace = Some(settings.answer_timeout + settings.body_grace);
+        let limits = Self::new(settings, settings.max_connections, settings.max_connections_per_address);
+        Self { settled_grace, ..limits }
     }
 
     /// Returns the limits of requests in flight and of their bodies.
@@ -59,6 +66,7 @@ impl PlaceLimits {
             unproven_bytes: at_least_one_body(unproven(settings.max_buffered_bytes)),
             min_rate: settings.min_body_rate.max(1),
             grace: settings.body_grace,
+            settled_grace: None,
         }
     }
 }

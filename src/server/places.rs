@@ -6,12 +6,12 @@
 //! from the address that holds most, there from the connection that holds most, there the slowest.
 //!
 //! So one address cannot hold what others need, and of many addresses the slowest go first. A place whose client sent a
-//! valid webhook on it is settled: nothing takes it.
+//! valid webhook on it is settled: a request keeps it, a connection loses it only after a silence.
 
 use crate::server::place_limits::{PlaceLimits, Standing};
+use crate::server::rate_meter::RateMeter;
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 use tokio::sync::Notify;
@@ -64,8 +64,7 @@ struct Holder {
     standing: Standing,
     is_settled: bool,
     bytes: u64,
-    started_at: Instant,
-    received: Arc<AtomicU64>,
+    meter: Arc<RateMeter>,
     evicted: Arc<Notify>,
 }
 
@@ -81,7 +80,7 @@ pub struct Applicant {
 pub struct Place {
     table: Arc<PlacesTable>,
     id: u64,
-    received: Arc<AtomicU64>,
+    meter: Arc<RateMeter>,
     evicted: Arc<Notify>,
 }
 
@@ -108,21 +107,21 @@ impl Places {
         table.make_room(&mut state, None, applicant, Usage { places: 1, bytes: 0 })?;
         let id = state.next_id;
         state.next_id += 1;
-        let (received, evicted) = (Arc::default(), Arc::default());
+        let meter = Arc::new(RateMeter::new(table.limits.min_rate, table.limits.grace));
+        let evicted = Arc::default();
         let holder = Holder {
             address: applicant.address,
             connection: applicant.connection,
             standing: applicant.standing,
             is_settled: false,
             bytes: 0,
-            started_at: Instant::now(),
-            received: Arc::clone(&received),
+            meter: Arc::clone(&meter),
             evicted: Arc::clone(&evicted),
         };
         state.add_usage(&holder, Usage { places: 1, bytes: 0 });
         state.holders.insert(id, holder);
         drop(state);
-        Ok(Place { table: table.clone(), id, received, evicted })
+        Ok(Place { table: table.clone(), id, meter, evicted })
     }
 }
 
@@ -133,10 +132,10 @@ impl Place {
         self.id
     }
 
-    /// Returns the counter of received bytes, which decides whether the client lags.
+    /// Returns the meter of received bytes, which decides whether the client lags.
     #[must_use]
-    pub fn received_bytes(&self) -> Arc<AtomicU64> {
-        self.received.clone()
+    pub fn meter(&self) -> Arc<RateMeter> {
+        self.meter.clone()
     }
 
     /// Waits until another client gets this place. Only one task may wait.
@@ -144,13 +143,13 @@ impl Place {
         self.evicted.notified().await;
     }
 
-    /// Returns whether the client sent a valid webhook on this place, and its place is safe.
+    /// Returns whether the client sent a valid webhook on this place.
     #[must_use]
     pub fn is_settled(&self) -> bool {
         self.table.lock().holders.get(&self.id).is_some_and(|holder| holder.is_settled)
     }
 
-    /// Makes the place safe: its client sent a valid webhook.
+    /// Records that the client sent a valid webhook on this place.
     pub fn settle(&self) {
         let mut state = self.table.lock();
         let state = &mut *state;
@@ -159,7 +158,7 @@ impl Place {
             state.unproven.places -= 1;
             state.unproven.bytes -= holder.bytes;
         }
-        holder.standing = Standing::Proven;
+        holder.standing = holder.standing.max(Standing::Proven);
         holder.is_settled = true;
     }
 
@@ -236,18 +235,19 @@ impl PlacesTable {
         if is_over(of_address.places, needed.places, limits.places_per_address) {
             return Some(Shortage::OfAddress(applicant.address));
         }
-        if applicant.standing == Standing::Unproven {
+        if applicant.standing != Standing::Trusted {
             if is_over(of_connection.bytes, needed.bytes, limits.bytes_per_connection) {
                 return Some(Shortage::OfConnection(applicant.connection));
             }
             if is_over(of_address.bytes, needed.bytes, limits.bytes_per_address) {
                 return Some(Shortage::OfAddress(applicant.address));
             }
-            if is_over(state.unproven.places, needed.places, limits.unproven_places)
-                || is_over(state.unproven.bytes, needed.bytes, limits.unproven_bytes)
-            {
-                return Some(Shortage::OfUnproven);
-            }
+        }
+        if applicant.standing == Standing::Unproven
+            && (is_over(state.unproven.places, needed.places, limits.unproven_places)
+                || is_over(state.unproven.bytes, needed.bytes, limits.unproven_bytes))
+        {
+            return Some(Shortage::OfUnproven);
         }
         let is_short = is_over(state.total.places, needed.places, limits.places)
             || is_over(state.total.bytes, needed.bytes, limits.bytes);
@@ -262,9 +262,7 @@ impl PlacesTable {
         state
             .holders
             .iter()
-            .filter(|(id, holder)| {
-                Some(**id) != own_id && !holder.is_settled && (needed.bytes == 0 || holder.bytes > 0)
-            })
+            .filter(|(id, holder)| Some(**id) != own_id && (needed.bytes == 0 || holder.bytes > 0))
             .filter(|(_, holder)| match shortage {
                 Shortage::OfAddress(address) => holder.address == address,
                 Shortage::OfConnection(connection) => holder.connection == connection,
@@ -272,8 +270,9 @@ impl PlacesTable {
                 Shortage::Total => true,
             })
             .filter_map(|(id, holder)| {
-                let lag = self.lag_millis(holder, now);
-                let is_lagging = lag > i128::try_from(self.limits.grace.as_millis()).unwrap_or(i128::MAX);
+                let lag = holder.meter.measure_lag(now);
+                let grace = if holder.is_settled { self.limits.settled_grace? } else { self.limits.grace };
+                let is_lagging = lag > grace;
                 let is_unproven = holder.standing == Standing::Unproven;
                 let of_address = share(state.by_address.get(&holder.address));
                 let of_connection = share(state.by_connection.get(&holder.connection));
@@ -281,14 +280,6 @@ impl PlacesTable {
             })
             .max()
             .map(|(_, id)| id)
-    }
-
-    /// Returns by how many milliseconds the client is behind the minimum rate; negative if it is ahead.
-    fn lag_millis(&self, holder: &Holder, now: Instant) -> i128 {
-        let age = now.duration_since(holder.started_at).as_millis();
-        let received = u128::from(holder.received.load(Ordering::Relaxed));
-        let expected = received * 1000 / u128::from(self.limits.min_rate);
-        i128::try_from(age).unwrap_or(i128::MAX) - i128::try_from(expected).unwrap_or(i128::MAX)
     }
 
     fn log_eviction(&self, state: &mut TableState) {
@@ -365,6 +356,7 @@ mod tests {
                 unproven_bytes: 300,
                 min_rate: 1,
                 grace: Duration::from_secs(3),
+                settled_grace: None,
             },
         )
     }
@@ -380,8 +372,10 @@ mod tests {
     /// Lets `place` lag by this many seconds.
     fn let_lag(places: &Places, place: &Place, seconds: u64) {
         let mut state = places.0.lock();
-        let holder = state.holders.get_mut(&place.id).unwrap();
-        holder.started_at = holder.started_at.checked_sub(Duration::from_secs(seconds)).unwrap();
+        let meter = &mut state.holders.get_mut(&place.id).unwrap().meter;
+        let mut lagging = RateMeter::new(places.0.limits.min_rate, places.0.limits.grace);
+        lagging.add_lag(meter.measure_lag(Instant::now()) + Duration::from_secs(seconds));
+        *meter = Arc::new(lagging);
     }
 
     #[test]
@@ -392,7 +386,7 @@ mod tests {
         let_lag(&places, &other, 2);
         let_lag(&places, &slow, 2);
         let_lag(&places, &fast, 2);
-        fast.received.fetch_add(100, Ordering::Relaxed);
+        places.0.lock().holders[&fast.id].meter.record_bytes(100, Instant::now());
         let new = places.admit(applicant(3, 4, Standing::Unproven)).unwrap();
         assert_eq!([&other, &fast, &slow, &new].map(is_evicted), [false, false, true, false]);
         // A lagging client loses its place before a larger one.
@@ -439,10 +433,13 @@ mod tests {
         assert_eq!(one.hold_bytes(1), Err(Shortage::Total), "an evicted place holds nothing");
         let held = four.detach_bytes(100);
         let known = places.admit(applicant(2, 4, Standing::KnownAddress)).unwrap();
-        assert_eq!(known.hold_bytes(301), Err(Shortage::Total), "the writer's bytes count");
+        assert_eq!(known.hold_bytes(101), Err(Shortage::OfConnection(4)), "a known client has its share and no more");
+        drop(known);
+        let trusted = places.admit(applicant(2, 5, Standing::Trusted)).unwrap();
+        assert_eq!(trusted.hold_bytes(301), Err(Shortage::Total), "the writer's bytes count");
         assert!(is_evicted(&two));
         drop(held);
-        known.hold_bytes(400).unwrap();
+        trusted.hold_bytes(400).unwrap();
     }
 
     #[test]

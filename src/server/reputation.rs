@@ -29,10 +29,12 @@ impl Reputation {
     /// Returns the standing of a new connection from this address.
     #[must_use]
     pub fn find_standing(&self, from: IpAddr) -> Standing {
-        let is_trusted = self.trusted_networks.iter().any(|network| network.contains(from));
+        if self.trusted_networks.iter().any(|network| network.contains(from)) {
+            return Standing::Trusted;
+        }
         let proven_at = self.proven_at.lock().expect("nothing panics while it holds the addresses");
         let is_known = proven_at.get(&to_network_prefix(from)).is_some_and(|at| at.elapsed() < PROOF_LIFETIME);
-        if is_trusted || is_known { Standing::KnownAddress } else { Standing::Unproven }
+        if is_known { Standing::KnownAddress } else { Standing::Unproven }
     }
 
     /// Records that a valid webhook came from this address.
@@ -143,7 +145,7 @@ mod tests {
     #[test]
     fn known_addresses_are_bounded_and_the_oldest_is_forgotten() {
         let reputation = Reputation::new(vec!["198.51.100.0/24".parse().unwrap()]);
-        assert_eq!(reputation.find_standing(address("198.51.100.9")), Standing::KnownAddress);
+        assert_eq!(reputation.find_standing(address("198.51.100.9")), Standing::Trusted);
         let nth = |n: u32| IpAddr::from(std::net::Ipv4Addr::from_bits(0x0a00_0000 + n));
         let max = u32::try_from(KNOWN_ADDRESSES_MAX).unwrap();
         for n in 0..=max {

@@ -25,6 +25,7 @@ use http_body_util::BodyExt;
 use hyper::body::{Body, Incoming};
 use hyper::header::HOST;
 use hyper::http::request::Parts;
+use hyper::http::uri::Authority;
 use hyper::{Method, Request, Version};
 use percent_encoding::percent_decode_str;
 use std::net::IpAddr;
@@ -153,14 +154,38 @@ async fn route_request(head: &Parts, incoming: &mut Incoming, peer: &Peer, share
     }
 }
 
-/// Checks `Host` (RFC 9112, section 3.2): several, or none on HTTP/1.1, are how one request passes for another.
+/// Checks `Host` and the authority of the request target (RFC 9112, section 3.2; RFC 9113, section 8.3.1).
+///
+/// Several names, none, or a name that two programs read in two ways are how one request passes for another.
 fn check_host(head: &Parts) -> Result<(), Rejection> {
-    let detail = match head.headers.get_all(HOST).iter().count() {
-        0 if head.version == Version::HTTP_11 => "the request has no Host header",
-        0 | 1 => return Ok(()),
-        _ => "the request has several Host headers",
+    let reject = |detail| Err(Rejection::new(RejectionReason::RequestMalformed, detail));
+    let mut hosts = head.headers.get_all(HOST).iter();
+    let (host, target) = (hosts.next(), head.uri.authority());
+    if hosts.next().is_some() {
+        return reject("the request has several Host headers");
+    }
+    if host.is_none() && (head.version == Version::HTTP_11 || (head.version == Version::HTTP_2 && target.is_none())) {
+        return reject("the request has no Host header");
+    }
+    let host = match host.map(|host| Authority::try_from(host.as_bytes())) {
+        Some(Err(_)) if host.is_some_and(|host| !host.is_empty()) => return reject("the Host header is no host name"),
+        Some(Ok(host)) => Some(host),
+        Some(Err(_)) | None => None,
     };
-    Err(Rejection::new(RejectionReason::RequestMalformed, detail))
+    if [host.as_ref(), target].into_iter().flatten().any(|name| !is_host_and_port(name)) {
+        return reject("the Host header is no host name");
+    }
+    match (host, target) {
+        (Some(host), Some(target)) if host != *target => reject("the Host header and the request target differ"),
+        _ => Ok(()),
+    }
+}
+
+/// Returns whether an authority is a host with or without a port: no user name, no port above 65535.
+fn is_host_and_port(authority: &Authority) -> bool {
+    let text = authority.as_str();
+    let port = text.rsplit_once(':').filter(|(_, port)| !port.ends_with(']')).map(|(_, port)| port);
+    !text.contains('@') && port.is_none_or(|port| port.parse::<u16>().is_ok())
 }
 
 async fn receive_webhook(
@@ -189,7 +214,7 @@ async fn receive_webhook(
         Ok(webhook) => webhook,
         Err(rejection) => return reject(&rejection, &body),
     };
-    peer.record_proof(place, shared);
+    place.settle();
     // The memory goes with the body: the writer releases it, not the end of the request.
     let held_bytes = place.detach_bytes(body.len() as u64);
     let stored = match shared.store.receive(webhook, shared.max_attempts, held_bytes) {
@@ -202,6 +227,9 @@ async fn receive_webhook(
     match stored {
         Ok(receipt) => {
             debug!(event = receipt.event_id, duplicate = receipt.duplicate, %from, "stored");
+            if receipt.is_first_arrival() {
+                peer.record_proof(shared);
+            }
             response::received_response(receipt)
         }
         Err(reason @ (StoreError::Overloaded | StoreError::ShuttingDown)) => response::store_error_response(&reason),
@@ -226,7 +254,8 @@ async fn request_poll(
         record_rejection(head, peer.from, &[], &rejection, shared);
         return response::rejection_response(&rejection);
     }
-    peer.record_proof(place, shared);
+    place.settle();
+    peer.record_proof(shared);
     let (reply, polled) = oneshot::channel();
     if poll_requests.try_send(reply).is_err() {
         return response::unavailable_response("polls are running already");

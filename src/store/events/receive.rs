@@ -16,8 +16,18 @@ pub struct Receipt {
     pub duplicate: bool,
     /// A duplicate with other bytes; `webhook_conflicts` keeps them.
     pub conflict: bool,
+    /// A new event whose bytes arrived before under another id.
+    pub is_copy: bool,
     /// True for a test event.
     pub is_test: bool,
+}
+
+impl Receipt {
+    /// Returns whether the bytes arrived for the first time: a person who captured a webhook can only repeat its bytes.
+    #[must_use]
+    pub fn is_first_arrival(&self) -> bool {
+        !self.duplicate && !self.is_copy
+    }
 }
 
 impl Store {
@@ -54,7 +64,7 @@ fn insert_event(
     let body_hash = to_body_hash(digest);
     // The UNIQUE constraint finds a duplicate. A SELECT before it would let another process insert the same event in
     // between.
-    let id: Option<i64> = connection
+    let inserted: Option<(i64, bool)> = connection
         .prepare_cached(
             // A test event says nothing about a real one with the same body.
             "INSERT INTO webhook_events (source, shop_domain, topic, webhook_id, max_attempts, next_attempt_at, \
@@ -62,7 +72,7 @@ fn insert_event(
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6, ?7, ?8, ?10, \
              (SELECT event_id FROM webhook_payloads p WHERE body_hash = ?9 AND ?10 = 0 AND NOT EXISTS \
              (SELECT 1 FROM webhook_events WHERE id = p.event_id AND test = 1) ORDER BY event_id LIMIT 1)) \
-             ON CONFLICT (source, shop_domain, webhook_id) DO NOTHING RETURNING id",
+             ON CONFLICT (source, shop_domain, webhook_id) DO NOTHING RETURNING id, same_body_as IS NOT NULL",
         )?
         .query_row(
             params![
@@ -77,12 +87,14 @@ fn insert_event(
                 body_hash,
                 webhook.is_test(),
             ],
-            |row| row.get(0),
+            |row| Ok((row.get(0)?, row.get(1)?)),
         )
         .optional()?;
-    let Some(event_id) = id else { return record_duplicate(connection, webhook, digest, &received_at) };
+    let Some((event_id, is_copy)) = inserted else {
+        return record_duplicate(connection, webhook, digest, &received_at);
+    };
     insert_payload_and_log(connection, event_id, &envelope.headers, (webhook.body(), body_hash), &received_at)?;
-    Ok(Receipt { event_id, duplicate: false, conflict: false, is_test: webhook.is_test() })
+    Ok(Receipt { event_id, duplicate: false, conflict: false, is_copy, is_test: webhook.is_test() })
 }
 
 /// Returns the first eight bytes of a SHA-256 digest, by which the store finds equal bodies.
@@ -145,5 +157,5 @@ fn record_duplicate(
             );
         }
     }
-    Ok(Receipt { event_id, duplicate: true, conflict: !is_same_body, is_test: webhook.is_test() })
+    Ok(Receipt { event_id, duplicate: true, conflict: !is_same_body, is_copy: false, is_test: webhook.is_test() })
 }
