@@ -56,7 +56,7 @@ fn build_audit_entry(body: &JsonValue, event: &Event<'_>) -> AuditEntry {
         (Some(name), _, _) => name.to_owned(),
         (None, None, _) => "unknown".to_owned(),
     };
-    let read_auth = |field: &str| ["authDetails", "auth"].iter().find_map(|name| read_text(body.get(*name)?, field));
+    let read_auth = |field: &str| ["authDetails", "auth"].iter().find_map(|name| read_text(body.get(name)?, field));
     let read_actor = |field: &str| read_text(body, field).or_else(|| read_auth(field));
     let details = body.get("details").filter(|details| details.is_object());
     let read_detail = |field: &str| details.and_then(|details| read_text(details, field));

@@ -152,7 +152,7 @@ impl FromStr for JsonValue {
 /// Parses JSON.
 pub(crate) fn parse_json(text: &[u8]) -> Result<JsonValue, serde_json::Error> {
     let mut reader = serde_json::Deserializer::from_slice(text);
-    let value = ValueSeed { names: &mut FieldNames::default() }.deserialize(&mut reader)?;
+    let value = ValueSeed { parser: &mut JsonParser::default() }.deserialize(&mut reader)?;
     reader.end()?;
     Ok(value)
 }
@@ -222,11 +222,48 @@ impl FieldNames {
     }
 }
 
-/// The name of the only field of the map by which serde_json hands over a number with all of its digits.
+/// The name of the only field of the map by which `serde_json` hands over a number that is not an integer of 64 bits.
 const NUMBER_FIELD: &str = "$serde_json::private::Number";
 
-struct ValueSeed<'n> {
-    names: &'n mut FieldNames,
+/// Longest list that is built in a reused buffer. Its own buffer, grown and shrunk, would leave holes in the memory.
+const SHORT_LIST_MAX: usize = 64;
+
+/// Buffers for lists that are being built, one for each level.
+struct ListBuffers<T>(Vec<Vec<T>>);
+
+impl<T> Default for ListBuffers<T> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl<T> ListBuffers<T> {
+    fn take(&mut self) -> Vec<T> {
+        self.0.pop().unwrap_or_default()
+    }
+
+    /// Returns the list without its buffer.
+    fn finish(&mut self, mut list: Vec<T>) -> Vec<T> {
+        if list.len() > SHORT_LIST_MAX {
+            return list;
+        }
+        let mut exact = Vec::with_capacity(list.len());
+        exact.append(&mut list);
+        self.0.push(list);
+        exact
+    }
+}
+
+/// State of parsing one body.
+#[derive(Default)]
+struct JsonParser {
+    names: FieldNames,
+    arrays: ListBuffers<JsonValue>,
+    objects: ListBuffers<(Rc<str>, JsonValue)>,
+}
+
+struct ValueSeed<'p> {
+    parser: &'p mut JsonParser,
 }
 
 impl<'de> DeserializeSeed<'de> for ValueSeed<'_> {
@@ -252,28 +289,39 @@ impl<'de> Visitor<'de> for ValueSeed<'_> {
         Ok(JsonValue::Bool(value))
     }
 
+    fn visit_i64<E>(self, number: i64) -> Result<JsonValue, E> {
+        Ok(JsonValue::Number(JsonNumber::Integer(number)))
+    }
+
+    fn visit_u64<E>(self, number: u64) -> Result<JsonValue, E> {
+        Ok(JsonValue::Number(
+            i64::try_from(number).map_or_else(|_| JsonNumber::Digits(number.to_string().into()), JsonNumber::Integer),
+        ))
+    }
+
     fn visit_str<E>(self, text: &str) -> Result<JsonValue, E> {
         Ok(JsonValue::Text(text.into()))
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<JsonValue, A::Error> {
-        let mut array = Vec::new();
-        while let Some(element) = elements.next_element_seed(ValueSeed { names: &mut *self.names })? {
+        let mut array = self.parser.arrays.take();
+        while let Some(element) = elements.next_element_seed(ValueSeed { parser: &mut *self.parser })? {
             array.push(element);
         }
-        Ok(JsonValue::Array(array.into_boxed_slice()))
+        Ok(JsonValue::Array(self.parser.arrays.finish(array).into_boxed_slice()))
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<JsonValue, A::Error> {
-        let mut fields = Vec::new();
-        while let Some(name) = map.next_key_seed(NameSeed { names: &mut *self.names })? {
+        let mut fields = self.parser.objects.take();
+        while let Some(name) = map.next_key_seed(NameSeed { names: &mut self.parser.names })? {
             if fields.is_empty() && *name == *NUMBER_FIELD {
+                self.parser.objects.finish(fields);
                 let digits: String = map.next_value()?;
                 return JsonNumber::parse(&digits).map(JsonValue::Number).map_err(A::Error::custom);
             }
-            fields.push((name, map.next_value_seed(ValueSeed { names: &mut *self.names })?));
+            fields.push((name, map.next_value_seed(ValueSeed { parser: &mut *self.parser })?));
         }
-        Ok(JsonValue::Object(fields.into_iter().collect()))
+        Ok(JsonValue::Object(self.parser.objects.finish(fields).into_iter().collect()))
     }
 }
 
@@ -312,6 +360,7 @@ mod tests {
             Just(Value::Null),
             any::<bool>().prop_map(Value::from),
             any::<i64>().prop_map(Value::from),
+            any::<u64>().prop_map(Value::from),
             prop::sample::select(vec!["-0", "1e3", "0.10", "89999999999999999999.990"])
                 .prop_map(|digits| serde_json::from_str(digits).unwrap()),
             ".{0,6}".prop_map(Value::from),

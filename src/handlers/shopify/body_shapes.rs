@@ -273,7 +273,7 @@ fn check_gid(kind: BodyKind, object: &JsonObject) -> Result<(), String> {
 /// Checks that no field belongs to another kind, and that a body with many fields has one of its own kind.
 fn check_owners(kind: BodyKind, object: &JsonObject) -> Result<(), String> {
     for (owners, names) in FIELD_OWNERS.iter().filter(|(owners, _)| !owners.contains(&kind)) {
-        if let Some(name) = names.split(' ').find(|name| object.contains_key(*name)) {
+        if let Some(name) = names.split(' ').find(|name| object.contains_key(name)) {
             return Err(format!("it has {name}, as {} has", owners[0].noun()));
         }
     }
@@ -309,7 +309,7 @@ fn check_deletion(kind: BodyKind, object: &JsonObject) -> Result<(), String> {
 }
 
 fn require_fields(object: &JsonObject, names: &[&str]) -> Result<(), String> {
-    match names.iter().find(|name| object.get(**name).is_none_or(JsonValue::is_null)) {
+    match names.iter().find(|name| object.get(name).is_none_or(JsonValue::is_null)) {
         Some(name) => Err(format!("it has no {name}")),
         None => Ok(()),
     }

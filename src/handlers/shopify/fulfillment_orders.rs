@@ -65,10 +65,10 @@ impl Handler for FulfillmentOrderHandler {
         let main = FULFILLMENT_ORDER_ROLES
             .iter()
             .filter(|(_, role)| *role == FulfillmentOrderRole::Main)
-            .find_map(|(field, _)| read_entity_id(body.get(*field)?));
+            .find_map(|(field, _)| read_entity_id(body.get(field)?));
         let mut rows: Vec<(i64, Vec<(&'static str, CellValue)>)> = Vec::new();
         for (field, role) in FULFILLMENT_ORDER_ROLES {
-            let Some(object) = body.get(*field) else { continue };
+            let Some(object) = body.get(field) else { continue };
             let Some(id) = read_entity_id(object) else { continue };
             let mut columns = read_fulfillment_order_columns(event, object)?;
             match role {
