@@ -219,16 +219,18 @@ fn check_daemon_health(config: &Config, findings: &mut Findings) {
                 describe_database_users(&config.store.path)
             ),
         ),
-        Err(error) => match port_holder::find_port_holder(config.server.listen, &config.store.path) {
-            Some(holder @ PortHolder::Stranger { .. }) => findings.add_failure(
-                "daemon",
-                format!("{} is in use by {}", config.server.listen, holder.describe_program()),
-                "Stop that program, or set server.listen to another port; then start the service.",
-            ),
-            _ => {
+        Err(error) => {
+            let holder = port_holder::find_port_holder(config.server.listen, &config.store.path);
+            if let Some(holder @ PortHolder::Stranger { .. }) = holder {
+                findings.add_failure(
+                    "daemon",
+                    format!("{} is in use by {}", config.server.listen, holder.describe_program()),
+                    "Stop that program, or set server.listen to another port; then start the service.",
+                );
+            } else {
                 let fix = "systemctl status novex-ingest.socket novex-ingest; journalctl -u novex-ingest";
                 findings.add_failure("daemon", format!("{error:#}"), fix);
             }
-        },
+        }
     }
 }

@@ -37,11 +37,11 @@ pub(crate) fn check_schema(connection: &Connection, path: &Path, version: i64) -
         return Ok(());
     }
     let others = differences.len().saturating_sub(DIFFERENCES_MAX);
-    let mut listed = differences.into_iter().take(DIFFERENCES_MAX).collect::<Vec<_>>().join("; ");
+    let mut listed: Vec<String> = differences.into_iter().take(DIFFERENCES_MAX).collect();
     if others > 0 {
-        listed.push_str(&format!("; {others} more"));
+        listed.push(format!("{others} more"));
     }
-    Err(BackupError::ForeignSchema { path: path.to_owned(), differences: listed })
+    Err(BackupError::ForeignSchema { path: path.to_owned(), differences: listed.join("; ") })
 }
 
 /// Returns the objects of a file as they are after the migrations to this version.
