@@ -22,18 +22,20 @@ use crate::changes::catalogue::{ORDER_TRANSACTIONS, REFUNDS};
 use crate::changes::rows::{CellValue, ListChange, RowChange, TableSpec};
 use crate::clock;
 use crate::event::Subject;
-use crate::handlers::fallback::find_subjects;
+use crate::handlers::fallback::{FallbackHandler, find_subjects};
 use crate::handlers::fields::{FieldKind, JsonField};
 use crate::handlers::json::read_time;
-use crate::handlers::shopify::body_shapes::read_body;
+use crate::handlers::shopify::body_shapes::{check_unhandled_body, read_body, states_no_resource};
 use crate::handlers::{Event, Handler, HandlerError, Plan, fields};
 use serde_json::Value;
 
-/// Completes an event of Shopify's Events preview whose body no handler reads. Such a body may have another shape than
-/// the REST resource of the topic.
+/// Completes an event of Shopify's Events preview whose body no handler reads. Such a body has another shape than the
+/// REST resource of the topic.
+///
+/// Nobody signs the headers of the preview. So an event whose body has a field of a resource fails as without them.
 pub fn note_unread_preview(event: &Event<'_>, result: Result<Plan, HandlerError>) -> Result<Plan, HandlerError> {
     match result {
-        Err(HandlerError::Permanent(reason)) => {
+        Err(HandlerError::Permanent(reason)) if states_no_resource(event.body) => {
             let note = format!("stored only: the body of the Events preview is not read: {reason}");
             let subjects = find_subjects(event.source(), event.topic(), event.body);
             Ok(Plan { subjects, ..Plan::note_only(note) })
@@ -147,6 +149,16 @@ impl Handler for DeletionHandler {
         let deleted_at = clock::format_timestamp(event.sent_at());
         let row = build_row(event, self.table, vec![id.into()], vec![("deleted_at", deleted_at.into())]);
         Ok(Plan { changes: vec![Change::Row(row)], subjects: vec![Subject::new(self.subject, id)], ..Plan::default() })
+    }
+}
+
+/// Handles the topics that no other handler reads. Writes no table. Refuses the body of a topic that has a handler.
+pub struct UnhandledTopicHandler;
+
+impl Handler for UnhandledTopicHandler {
+    fn plan(&self, event: &Event<'_>) -> Result<Plan, HandlerError> {
+        check_unhandled_body(event)?;
+        FallbackHandler.plan(event)
     }
 }
 

@@ -1,7 +1,7 @@
 //! Stores verified webhooks durably, each of them once.
 
 use crate::clock;
-use crate::event::VerifiedWebhook;
+use crate::event::{EventKey, VerifiedWebhook};
 use crate::store::db::writer::{PendingWrite, WriteClass};
 use crate::store::{Store, StoreError};
 use rusqlite::{Connection, OptionalExtension, params};
@@ -51,17 +51,60 @@ fn insert_event(
 ) -> Result<Receipt, StoreError> {
     let envelope = webhook.envelope();
     let received_at = clock::format_timestamp(envelope.received_at);
-    let body_hash = to_body_hash(digest);
+    let insert = |webhook_id: &str| insert_event_row(connection, webhook, webhook_id, digest, max_attempts);
+    let mut id = insert(&envelope.key.webhook_id)?;
+    if id.is_none() {
+        let stored = find_stored_event(connection, webhook, &envelope.key.webhook_id)?;
+        if stored.topic == envelope.key.topic {
+            return record_duplicate(connection, webhook, digest, &stored, &received_at);
+        }
+        // Shopify signs neither the id nor the topic. So somebody else may have used the id before under another topic,
+        // and this event must not be lost to that one.
+        let webhook_id = build_id_with_topic(&envelope.key);
+        id = insert(&webhook_id)?;
+        let Some(event_id) = id else {
+            let stored = find_stored_event(connection, webhook, &webhook_id)?;
+            return record_duplicate(connection, webhook, digest, &stored, &received_at);
+        };
+        warn!(
+            event = event_id,
+            "event {event_id} ({}) has the webhook id {:?} of event {} ({}); it is stored and processed as {webhook_id:?}, \
+             because {} does not repeat an id under another topic",
+            envelope.key.topic,
+            envelope.key.webhook_id,
+            stored.id,
+            stored.topic,
+            envelope.key.source
+        );
+    }
+    let event_id = id.expect("a missing id returns above");
+    insert_payload_and_log(connection, event_id, &envelope.headers, webhook.body(), &received_at)?;
+    Ok(Receipt { event_id, duplicate: false, conflict: false, is_test: webhook.is_test() })
+}
+
+/// Returns the webhook id of an event whose id another topic has. No header holds such an id, because it is not ASCII.
+fn build_id_with_topic(key: &EventKey) -> String {
+    format!("{} · {}", key.webhook_id, key.topic)
+}
+
+/// Inserts the row of an event, and returns its id; `None` if the store has an event with this webhook id.
+fn insert_event_row(
+    connection: &Connection,
+    webhook: &VerifiedWebhook,
+    webhook_id: &str,
+    digest: &[u8; 32],
+    max_attempts: u32,
+) -> Result<Option<i64>, StoreError> {
+    let envelope = webhook.envelope();
     // The UNIQUE constraint finds a duplicate. A SELECT before it would let another process insert the same event in
     // between.
-    let id: Option<i64> = connection
+    Ok(connection
         .prepare_cached(
             // A test event says nothing about a real one with the same body.
             "INSERT INTO webhook_events (source, shop_domain, topic, webhook_id, max_attempts, next_attempt_at, \
-             received_at, provider_event_id, triggered_at, test, same_body_as) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6, ?7, ?8, ?10, \
-             (SELECT event_id FROM webhook_payloads p WHERE body_hash = ?9 AND ?10 = 0 AND NOT EXISTS \
-             (SELECT 1 FROM webhook_events WHERE id = p.event_id AND test = 1) ORDER BY event_id LIMIT 1)) \
+             received_at, provider_event_id, triggered_at, body_hash, test, same_body_as) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6, ?7, ?8, ?9, ?10, \
+             (SELECT id FROM webhook_events WHERE body_hash = ?9 AND ?10 = 0 AND test = 0 ORDER BY id LIMIT 1)) \
              ON CONFLICT (source, shop_domain, webhook_id) DO NOTHING RETURNING id",
         )?
         .query_row(
@@ -69,20 +112,17 @@ fn insert_event(
                 envelope.key.source,
                 envelope.key.shop_domain,
                 envelope.key.topic,
-                envelope.key.webhook_id,
+                webhook_id,
                 max_attempts,
-                received_at,
+                clock::format_timestamp(envelope.received_at),
                 envelope.provider_event_id,
                 envelope.triggered_at,
-                body_hash,
+                to_body_hash(digest),
                 webhook.is_test(),
             ],
             |row| row.get(0),
         )
-        .optional()?;
-    let Some(event_id) = id else { return record_duplicate(connection, webhook, digest, &received_at) };
-    insert_payload_and_log(connection, event_id, &envelope.headers, (webhook.body(), body_hash), &received_at)?;
-    Ok(Receipt { event_id, duplicate: false, conflict: false, is_test: webhook.is_test() })
+        .optional()?)
 }
 
 /// Returns the first eight bytes of a SHA-256 digest, by which the store finds equal bodies.
@@ -95,12 +135,12 @@ pub(crate) fn insert_payload_and_log(
     connection: &Connection,
     event_id: i64,
     headers: &str,
-    (body, body_hash): (&[u8], i64),
+    body: &[u8],
     at: &str,
 ) -> Result<(), StoreError> {
     connection
-        .prepare_cached("INSERT INTO webhook_payloads (event_id, headers, body, body_hash) VALUES (?, ?, ?, ?)")?
-        .execute(params![event_id, headers, body, body_hash])?;
+        .prepare_cached("INSERT INTO webhook_payloads (event_id, headers, body) VALUES (?, ?, ?)")?
+        .execute(params![event_id, headers, body])?;
     connection
         .prepare_cached(
             "INSERT INTO webhook_event_log (event_id, at, to_status, attempt) VALUES (?, ?, 'received', 0)",
@@ -109,25 +149,42 @@ pub(crate) fn insert_payload_and_log(
     Ok(())
 }
 
-/// Records a webhook whose id is stored already. Equal bytes are a retry of the provider; other bytes are kept in
-/// `webhook_conflicts`.
+/// The event that has the webhook id of a request.
+struct StoredEvent {
+    id: i64,
+    topic: String,
+    /// True if it has the bytes of the request, or has no body any more.
+    is_same_body: bool,
+}
+
+fn find_stored_event(
+    connection: &Connection,
+    webhook: &VerifiedWebhook,
+    webhook_id: &str,
+) -> Result<StoredEvent, StoreError> {
+    let key = &webhook.envelope().key;
+    Ok(connection
+        .prepare_cached(
+            "SELECT e.id, e.topic, coalesce(p.body = ?4, 1) FROM webhook_events e \
+             LEFT JOIN webhook_payloads p ON p.event_id = e.id \
+             WHERE e.source = ?1 AND e.shop_domain = ?2 AND e.webhook_id = ?3",
+        )?
+        .query_row(params![key.source, key.shop_domain, webhook_id, webhook.body()], |row| {
+            Ok(StoredEvent { id: row.get(0)?, topic: row.get(1)?, is_same_body: row.get(2)? })
+        })?)
+}
+
+/// Records a webhook whose id and topic are stored already. Equal bytes are a retry of the provider; other bytes are
+/// kept in `webhook_conflicts`.
 fn record_duplicate(
     connection: &Connection,
     webhook: &VerifiedWebhook,
     digest: &[u8; 32],
+    stored: &StoredEvent,
     at: &str,
 ) -> Result<Receipt, StoreError> {
     let envelope = webhook.envelope();
-    let (event_id, is_same_body): (i64, bool) = connection
-        .prepare_cached(
-            "SELECT e.id, coalesce(p.body = ?4, 1) FROM webhook_events e \
-             LEFT JOIN webhook_payloads p ON p.event_id = e.id \
-             WHERE e.source = ?1 AND e.shop_domain = ?2 AND e.webhook_id = ?3",
-        )?
-        .query_row(
-            params![envelope.key.source, envelope.key.shop_domain, envelope.key.webhook_id, webhook.body()],
-            |row| Ok((row.get(0)?, row.get(1)?)),
-        )?;
+    let StoredEvent { id: event_id, is_same_body, .. } = *stored;
     if !is_same_body {
         let inserted = connection
             .prepare_cached(
