@@ -92,6 +92,8 @@ CREATE TABLE webhook_events (
   provider_event_id TEXT,                              -- Shopify: the merchant's action, shared by all events that it
                                                        -- caused
   triggered_at      TEXT,                              -- the provider's time of the event, as the provider wrote it
+  body_hash         INTEGER,                           -- first 8 bytes of the body's SHA-256; stays when the body is
+                                                       -- deleted, so that a copy is recognised
   same_body_as      INTEGER,                           -- an earlier event with the same bytes under another webhook_id,
                                                        -- if any
   same_name_as      INTEGER,                           -- SPS: an earlier event from a file of this name with other
@@ -115,16 +117,15 @@ CREATE INDEX webhook_events_due ON webhook_events (next_attempt_at, id) WHERE st
 CREATE INDEX webhook_events_leased ON webhook_events (lease_expires_at) WHERE status = 'processing';
 CREATE INDEX webhook_events_failed ON webhook_events (id) WHERE status = 'failed';
 CREATE INDEX webhook_events_test ON webhook_events (id) WHERE test = 1;
+CREATE INDEX webhook_events_by_body ON webhook_events (body_hash);
 
 CREATE TABLE webhook_payloads (
   -- Body and headers as received. They are written once, with the event, and never change.
   event_id  INTEGER PRIMARY KEY REFERENCES webhook_events (id) ON DELETE CASCADE, -- event of the payload
   headers   TEXT NOT NULL,   -- JSON object; names in lower case, without credentials and signatures
-  body      BLOB NOT NULL,   -- exact bytes:
+  body      BLOB NOT NULL    -- exact bytes:
                              -- SELECT writefile('body.json', body) FROM webhook_payloads WHERE event_id = 17
-  body_hash INTEGER NOT NULL -- first 8 bytes of the body's SHA-256; finds the same body under another webhook_id
 ) STRICT;
-CREATE INDEX webhook_payloads_by_hash ON webhook_payloads (body_hash);
 
 CREATE TABLE webhook_event_log (
   -- Every status change of every event, written in the transaction that makes the change.
@@ -141,7 +142,7 @@ CREATE TABLE webhook_event_log (
 CREATE INDEX webhook_event_log_by_event ON webhook_event_log (event_id);
 
 CREATE TABLE webhook_conflicts (
-  -- Requests that repeat a webhook_id with other bytes. The event keeps its first body; this table keeps the other
+  -- Requests that repeat a webhook_id and topic with other bytes. The event keeps its first body; this table keeps the other
   -- one.
   id          INTEGER PRIMARY KEY, -- in the order of arrival
   event_id    INTEGER NOT NULL REFERENCES webhook_events (id) ON DELETE CASCADE, -- event whose webhook_id the request
@@ -352,12 +353,12 @@ CREATE TABLE redactions (
 CREATE INDEX redactions_unscrubbed ON redactions (event_id) WHERE scrubbed_at IS NULL;
 
 CREATE TABLE destructive_requests (
-  -- Events that ask to erase or delete something: every redaction that a worker has looked at, and every other one that
-  -- was refused. `novex-ingest privacy list` shows them.
+  -- Events that need a decision: every redaction that a worker has looked at, and every other event that was refused
+  -- because its body arrived before under another topic. `novex-ingest privacy list` shows them.
   event_id    INTEGER PRIMARY KEY, -- event of the request
   shop_domain TEXT NOT NULL,       -- shop of the event
   topic       TEXT NOT NULL,       -- topic of the event
-  body_hash   INTEGER NOT NULL,    -- as in webhook_payloads; recognises a copy after a redaction erased the body
+  body_hash   INTEGER,             -- as in webhook_events; recognises a copy after retention deleted the event
   state       TEXT NOT NULL        -- waiting until due_at; refused and waiting for a decision; stopped or accepted by an
                                    -- operator; done
               CHECK (state IN ('waiting', 'refused', 'stopped', 'accepted', 'done')),
@@ -441,7 +442,7 @@ CREATE VIEW throughput_by_hour AS
     FROM event_counts_by_hour ORDER BY hour DESC, source;
 
 CREATE VIEW conflicts AS
-  -- Requests that repeated a webhook_id with other bytes, newest first. Nothing was overwritten: compare the two
+  -- Requests that repeated a webhook_id and topic with other bytes, newest first. Nothing was overwritten: compare the two
   -- bodies.
   SELECT c.id, c.at, c.event_id, e.source, e.topic, e.webhook_id,
          length(p.body) AS first_bytes, length(c.body) AS second_bytes, c.body_sha256 AS second_sha256

@@ -37,31 +37,32 @@ impl AuthenticBody {
         self.secret_reference.as_ref()
     }
 
-    /// Returns true if a holder of the secret marked the body as a test event.
+    /// Returns true for the body of a test event.
     #[must_use]
     pub fn is_test(&self) -> bool {
         self.is_test
     }
-
-    /// Marks the body as a test event if `tag` is the test mark of these bytes under one of `secrets`. With any other
-    /// tag the body stays real: a sender without the secret cannot turn a real event into a test.
-    #[must_use]
-    pub fn apply_test_mark<'s>(self, secrets: impl IntoIterator<Item = &'s Secret>, tag: &[u8]) -> Self {
-        // An event without a mark costs no HMAC more.
-        let is_test =
-            tag.len() == HMAC_TAG_BYTES && verify_hmac_sha256(secrets, &[TEST_MARK_PREFIX], &self.body, tag).is_ok();
-        Self { is_test, ..self }
-    }
 }
 
 /// First bytes of the message of a test mark. No provider's signed message begins with them, so that no signature of a
-/// provider is a test mark.
+/// provider is a test mark, and no test mark is a signature.
 const TEST_MARK_PREFIX: &[u8] = b"novex-ingest test event\n";
 
 /// Returns the test mark of a body: an HMAC-SHA256 that only a holder of the secret can compute.
 #[must_use]
 pub fn compute_test_mark(secret: &Secret, body: &[u8]) -> [u8; HMAC_TAG_BYTES] {
     compute_hmac_sha256(secret, &[TEST_MARK_PREFIX], body)
+}
+
+/// Checks the test mark `tag` of a body, with each of `secrets`. It takes the place of the provider's proof: a test
+/// request has no signature with which somebody could send its body as a real event.
+pub fn verify_test_mark<'s>(
+    secrets: impl IntoIterator<Item = &'s Secret>,
+    body: &Bytes,
+    tag: &[u8],
+) -> Result<AuthenticBody, VerificationError> {
+    let authentic = verify_hmac_sha256(secrets, &[TEST_MARK_PREFIX], body, tag)?;
+    Ok(AuthenticBody { is_test: true, ..authentic })
 }
 
 /// Trusts bytes that this process fetched itself from a source that proved its identity: by its host key, by its
@@ -185,17 +186,18 @@ mod tests {
     #[test]
     fn only_a_mark_of_the_body_under_a_secret_makes_a_test() {
         let (body, secret) = (Bytes::from_static(b"{}"), make_secret("s"));
-        let prove =
-            |tag: &[u8]| trust_fetched_body(&body).apply_test_mark([&make_secret("old"), &secret], tag).is_test();
-        assert!(prove(&compute_test_mark(&secret, &body)));
+        let prove = |tag: &[u8]| verify_test_mark([&make_secret("old"), &secret], &body, tag);
+        let mark = compute_test_mark(&secret, &body);
+        assert!(prove(&mark).unwrap().is_test());
         assert!(!trust_fetched_body(&body).is_test());
+        assert!(verify_hmac_sha256([&secret], &[], &body, &mark).is_err(), "a mark proves no real event");
         for wrong in [
             &compute_hmac_sha256(&secret, &[], &body)[..],
             &compute_test_mark(&secret, b"{} "),
             &compute_test_mark(&make_secret("t"), &body),
             &[],
         ] {
-            assert!(!prove(wrong));
+            assert!(prove(wrong).is_err());
         }
     }
 

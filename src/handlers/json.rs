@@ -8,7 +8,7 @@
 
 use crate::clock;
 use crate::handlers::HandlerError;
-use crate::lenient_json::{JsonValue, REPLACEMENT, parse_lenient_json};
+use crate::lenient_json::{JsonValue, REPLACEMENT, parse_lenient_json, repair_json};
 
 /// Parses a body, with repairs where a text cannot be read.
 ///
@@ -25,7 +25,12 @@ pub fn parse_body(body: &[u8]) -> Result<JsonValue, HandlerError> {
             _ if message.starts_with("recursion limit") => "it has too many levels",
             _ => "it is not JSON",
         };
-        HandlerError::Permanent(format!("the body cannot be read: {problem} at {place} of {} bytes", body.len()))
+        // The parser reads the text after repairs, whose bytes are not those of the body.
+        let text = match repair_json(body) {
+            (_, Some(_)) => "the repaired text".to_owned(),
+            (_, None) => format!("{} bytes", body.len()),
+        };
+        HandlerError::Permanent(format!("the body cannot be read: {problem} at {place} of {text}"))
     })
 }
 
@@ -66,8 +71,14 @@ pub fn parse_time(text: &str) -> Option<String> {
     Some(clock::format_timestamp(at)).filter(|text| text.len() == "2026-11-23T20:30:00.123Z".len())
 }
 
+/// Most bytes of a decimal number. The amounts of real orders have at most 20.
+const DECIMAL_BYTES_MAX: usize = 64;
+
 /// Returns true for exact decimal text such as `-404.95`.
 pub(crate) fn is_decimal(text: &str) -> bool {
+    if text.len() > DECIMAL_BYTES_MAX {
+        return false;
+    }
     let digits = text.strip_prefix('-').unwrap_or(text);
     let (whole, fraction) = digits.split_once('.').unwrap_or((digits, "0"));
     [whole, fraction].iter().all(|part| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit()))
@@ -82,9 +93,16 @@ mod tests {
         for text in ["404.95", "-0.10", "12"] {
             assert!(is_decimal(text), "{text}");
         }
-        for text in ["1e3", "1,50", ".5", ""] {
+        for text in ["1e3", "1,50", ".5", "", &"9".repeat(65), &format!("0.{}", "0".repeat(63))] {
             assert!(!is_decimal(text), "{text}");
         }
+        assert!(is_decimal(&"9".repeat(64)));
+    }
+
+    #[test]
+    fn parse_error_after_a_repair_names_no_number_of_bytes() {
+        let Err(HandlerError::Permanent(error)) = parse_body(br#"{"name": "\uz"#) else { panic!() };
+        assert_eq!(error, "the body cannot be read: it is truncated at line 1, column 15 of the repaired text");
     }
 
     #[test]

@@ -228,7 +228,7 @@ async fn receive_webhook(
     };
     match stored {
         Ok(receipt) => {
-            debug!(event = receipt.event_id, duplicate = receipt.duplicate, %from, "stored");
+            debug!(event = receipt.event_id, duplicate = receipt.is_duplicate(), %from, "stored");
             if receipt.is_first_arrival() {
                 peer.record_proof(shared);
                 // A repetition does not show that the provider still has the secret.

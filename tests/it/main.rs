@@ -46,6 +46,7 @@ mod redaction_deliveries;
 mod relink;
 mod reload;
 mod replayed_bodies;
+mod replayed_topics;
 mod retention;
 mod retries;
 mod service_manager;

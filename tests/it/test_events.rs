@@ -129,6 +129,40 @@ fn only_the_secret_of_the_source_makes_a_test_event() {
     daemon.stop();
 }
 
+/// A test request proves nothing but a test: without its mark, or with the mark as a signature, nothing is stored.
+#[test]
+fn test_request_cannot_be_made_a_real_one() {
+    let home = Home::new("");
+    home.edit_config("[keycloak]", "[keycloak]\naccept = [\"bearer\", \"signature\"]");
+    let daemon = home.serve();
+    let (body, login) = (order_body(1), br#"{"uid":"k1","type":"LOGIN","time":1764000000000}"#);
+    let event = r#"{"id":"evt_1","description":"tracker.updated","result":{}}"#.as_bytes();
+    let marked = [
+        (shopify_request("t", &body).without_header("X-Shopify-Hmac-Sha256"), mark_body(SECRET, &body)),
+        (easypost_request(event).without_header("X-Hmac-Signature"), mark_body("se\u{301}cret", event)),
+        (keycloak_request(login).without_header("Authorization"), mark_body(KEYCLOAK_SECRET, login)),
+    ];
+    for (request, mark) in marked {
+        assert_eq!(daemon.request(&request.clone().with_header(MARK, &mark)).json()["test"], true);
+        let base64_mark = base64(&hex::decode(&mark).unwrap());
+        for stripped in [
+            request.clone(),
+            request.clone().with_header("X-Shopify-Hmac-Sha256", &base64_mark),
+            request.clone().with_header("X-Hmac-Signature", &format!("hmac-sha256-hex={mark}")),
+            request.clone().with_header("X-Keycloak-Signature", &mark),
+            request.clone().with_header(MARK, &mark_body("wrong", b"{}")),
+        ] {
+            assert_eq!(daemon.request(&stripped).status, 401);
+        }
+    }
+    assert_eq!(home.count("SELECT count(*) FROM webhook_events WHERE test = 0"), 0);
+    // `send` itself sends no proof of a real request.
+    send(&home, &daemon, &["shopify", "orders/create"]);
+    let reasons = home.sql("SELECT DISTINCT reason FROM rejected_requests WHERE path LIKE '%shopify%' ORDER BY 1");
+    assert_eq!(reasons, "signature_mismatch\nsignature_missing");
+    daemon.stop();
+}
+
 /// A real event with the id and the bytes of a test event is neither its duplicate nor its repetition.
 #[test]
 fn a_test_event_takes_nothing_from_a_real_one() {

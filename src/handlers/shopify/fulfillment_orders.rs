@@ -9,7 +9,8 @@ use crate::changes::rows::CellValue;
 use crate::clock;
 use crate::event::Subject;
 use crate::handlers::fields::{FieldKind, JsonField};
-use crate::handlers::json::{iter_array, parse_body, read_text};
+use crate::handlers::json::{iter_array, read_text};
+use crate::handlers::shopify::body_shapes::read_body;
 use crate::handlers::shopify::build_row;
 use crate::handlers::shopify::payments::find_order_subject;
 use crate::handlers::{Event, Handler, HandlerError, Plan, fields};
@@ -60,7 +61,7 @@ pub struct FulfillmentOrderHandler;
 
 impl Handler for FulfillmentOrderHandler {
     fn plan(&self, event: &Event<'_>) -> Result<Plan, HandlerError> {
-        let body = parse_body(event.body)?;
+        let body = read_body(event)?;
         let mut plan = Plan::default();
         let main = FULFILLMENT_ORDER_ROLES
             .iter()
@@ -130,7 +131,7 @@ pub struct FulfillmentHoldHandler;
 
 impl Handler for FulfillmentHoldHandler {
     fn plan(&self, event: &Event<'_>) -> Result<Plan, HandlerError> {
-        let body = parse_body(event.body)?;
+        let body = read_body(event)?;
         let fulfillment_order = body.get("fulfillment_order").and_then(read_entity_id);
         let hold = body.get("fulfillment_hold").unwrap_or(&JsonValue::Null);
         let Some(change) = build_hold_change(event, hold, fulfillment_order)? else {

@@ -25,15 +25,17 @@ use crate::event::Subject;
 use crate::handlers::fallback::find_subjects;
 use crate::handlers::fields::{FieldKind, JsonField};
 use crate::handlers::json::read_time;
-use crate::handlers::shopify::body_shapes::read_body;
+use crate::handlers::shopify::body_shapes::{read_body, states_no_resource};
 use crate::handlers::{Event, Handler, HandlerError, Plan, fields};
 use crate::lenient_json::JsonValue;
 
-/// Completes an event of Shopify's Events preview whose body no handler reads. Such a body may have another shape than
-/// the REST resource of the topic.
+/// Completes an event of Shopify's Events preview whose body no handler reads. Such a body has another shape than the
+/// REST resource of the topic.
+///
+/// Nobody signs the headers of the preview. So an event whose body has a field of a resource fails as without them.
 pub fn note_unread_preview(event: &Event<'_>, result: Result<Plan, HandlerError>) -> Result<Plan, HandlerError> {
     match result {
-        Err(HandlerError::Permanent(reason)) => {
+        Err(HandlerError::Permanent(reason)) if states_no_resource(event.body) => {
             let note = format!("stored only: the body of the Events preview is not read: {reason}");
             let subjects = find_subjects(event.source(), event.topic(), event.body);
             Ok(Plan { subjects, ..Plan::note_only(note) })
