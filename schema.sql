@@ -5,7 +5,8 @@
 --
 -- Contents
 --   Events              webhook_events, webhook_payloads, webhook_event_log, webhook_conflicts, event_subjects,
---                       rejected_requests, event_counts, event_counts_by_hour, write_probe
+--                       rejected_requests, secret_uses, event_counts, event_counts_by_hour, database_lineage,
+--                       write_probe
 --   Deliveries          destination_deliveries, destination_delivery_log, destinations
 --   Privacy             redacted_subjects, redactions, destructive_requests, data_requests
 --   Views for operators queue, failures, destination_queue, destination_failures, event_history, throughput_by_hour,
@@ -91,6 +92,8 @@ CREATE TABLE webhook_events (
   provider_event_id TEXT,                              -- Shopify: the merchant's action, shared by all events that it
                                                        -- caused
   triggered_at      TEXT,                              -- the provider's time of the event, as the provider wrote it
+  body_hash         INTEGER,                           -- first 8 bytes of the body's SHA-256; stays when the body is
+                                                       -- deleted, so that a copy is recognised
   same_body_as      INTEGER,                           -- an earlier event with the same bytes under another webhook_id,
                                                        -- if any
   same_name_as      INTEGER,                           -- SPS: an earlier event from a file of this name with other
@@ -114,16 +117,15 @@ CREATE INDEX webhook_events_due ON webhook_events (next_attempt_at, id) WHERE st
 CREATE INDEX webhook_events_leased ON webhook_events (lease_expires_at) WHERE status = 'processing';
 CREATE INDEX webhook_events_failed ON webhook_events (id) WHERE status = 'failed';
 CREATE INDEX webhook_events_test ON webhook_events (id) WHERE test = 1;
+CREATE INDEX webhook_events_by_body ON webhook_events (body_hash);
 
 CREATE TABLE webhook_payloads (
   -- Body and headers as received. They are written once, with the event, and never change.
   event_id  INTEGER PRIMARY KEY REFERENCES webhook_events (id) ON DELETE CASCADE, -- event of the payload
   headers   TEXT NOT NULL,   -- JSON object; names in lower case, without credentials and signatures
-  body      BLOB NOT NULL,   -- exact bytes:
+  body      BLOB NOT NULL    -- exact bytes:
                              -- SELECT writefile('body.json', body) FROM webhook_payloads WHERE event_id = 17
-  body_hash INTEGER NOT NULL -- first 8 bytes of the body's SHA-256; finds the same body under another webhook_id
 ) STRICT;
-CREATE INDEX webhook_payloads_by_hash ON webhook_payloads (body_hash);
 
 CREATE TABLE webhook_event_log (
   -- Every status change of every event, written in the transaction that makes the change.
@@ -140,7 +142,7 @@ CREATE TABLE webhook_event_log (
 CREATE INDEX webhook_event_log_by_event ON webhook_event_log (event_id);
 
 CREATE TABLE webhook_conflicts (
-  -- Requests that repeat a webhook_id with other bytes. The event keeps its first body; this table keeps the other
+  -- Requests that repeat a webhook_id and topic with other bytes. The event keeps its first body; this table keeps the other
   -- one.
   id          INTEGER PRIMARY KEY, -- in the order of arrival
   event_id    INTEGER NOT NULL REFERENCES webhook_events (id) ON DELETE CASCADE, -- event whose webhook_id the request
@@ -180,6 +182,16 @@ CREATE TABLE rejected_requests (
   body_bytes   INTEGER NOT NULL,                  -- bytes read before the rejection
   unrecorded   INTEGER NOT NULL DEFAULT 0         -- rejections since the row before that exceeded the recording rate
 ) STRICT;
+
+CREATE TABLE secret_uses (
+  -- When each secret last proved an event, written at most once an hour for a secret. After a rotation it shows whether
+  -- the old secret can go: `novex-ingest doctor`. It holds no part of a secret. Test events are not counted.
+  source       TEXT NOT NULL, -- as in webhook_events
+  shop_domain  TEXT NOT NULL, -- Shopify: x.myshopify.com; others: ''
+  secret       TEXT NOT NULL, -- the place of the secret, as the configuration names it: file:secrets/easypost
+  last_used_at TEXT NOT NULL, -- arrival of the event
+  PRIMARY KEY (source, shop_domain, secret)
+) STRICT, WITHOUT ROWID;
 
 CREATE TABLE event_counts (
   -- Number of events by source and status, without test events. Triggers maintain it, so that a count costs the same
@@ -231,6 +243,13 @@ END;
 CREATE TRIGGER webhook_events_uncounted AFTER DELETE ON webhook_events WHEN OLD.test = 0 BEGIN
   UPDATE event_counts SET events = events - 1 WHERE source = OLD.source AND status = OLD.status;
 END;
+
+CREATE TABLE database_lineage (
+  -- Distinguishes this database and its backups from a database that was created later in its place. One row.
+  id         TEXT PRIMARY KEY, -- random; a backup and a restored database keep it
+  created_at TEXT NOT NULL     -- creation of the database
+) STRICT;
+INSERT INTO database_lineage VALUES (lower(hex(randomblob(4))), strftime('%Y-%m-%dT%H:%M:%fZ', 'now'));
 
 CREATE TABLE write_probe (
   -- GET /healthz writes here, so that it answers 200 only while an event could be stored.
@@ -334,12 +353,12 @@ CREATE TABLE redactions (
 CREATE INDEX redactions_unscrubbed ON redactions (event_id) WHERE scrubbed_at IS NULL;
 
 CREATE TABLE destructive_requests (
-  -- Events that ask to erase or delete something: every redaction that a worker has looked at, and every other one that
-  -- was refused. `novex-ingest privacy list` shows them.
+  -- Events that need a decision: every redaction that a worker has looked at, and every other event that was refused
+  -- because its body arrived before under another topic. `novex-ingest privacy list` shows them.
   event_id    INTEGER PRIMARY KEY, -- event of the request
   shop_domain TEXT NOT NULL,       -- shop of the event
   topic       TEXT NOT NULL,       -- topic of the event
-  body_hash   INTEGER NOT NULL,    -- as in webhook_payloads; recognises a copy after a redaction erased the body
+  body_hash   INTEGER,             -- as in webhook_events; recognises a copy after retention deleted the event
   state       TEXT NOT NULL        -- waiting until due_at; refused and waiting for a decision; stopped or accepted by an
                                    -- operator; done
               CHECK (state IN ('waiting', 'refused', 'stopped', 'accepted', 'done')),
@@ -423,7 +442,7 @@ CREATE VIEW throughput_by_hour AS
     FROM event_counts_by_hour ORDER BY hour DESC, source;
 
 CREATE VIEW conflicts AS
-  -- Requests that repeated a webhook_id with other bytes, newest first. Nothing was overwritten: compare the two
+  -- Requests that repeated a webhook_id and topic with other bytes, newest first. Nothing was overwritten: compare the two
   -- bodies.
   SELECT c.id, c.at, c.event_id, e.source, e.topic, e.webhook_id,
          length(p.body) AS first_bytes, length(c.body) AS second_bytes, c.body_sha256 AS second_sha256

@@ -154,7 +154,11 @@ fn build_webhook(secret: &Secret, id: u64, size: usize) -> Request<Full<Bytes>> 
         r##"{{"id":{},"name":"#{id}","currency":"USD","total_price":"10.00","updated_at":"2026-11-23T10:00:00-05:00","line_items":[],"note":""##,
         id + 1
     );
-    let body = Bytes::from(format!("{prefix}{}\"}}", "x".repeat(size.saturating_sub(prefix.len() + 2))));
+    sign_webhook(secret, id, Bytes::from(format!("{prefix}{}\"}}", "x".repeat(size.saturating_sub(prefix.len() + 2)))))
+}
+
+/// Returns a signed `orders/create` with this body.
+pub fn sign_webhook(secret: &Secret, id: u64, body: Bytes) -> Request<Full<Bytes>> {
     let signature = base64::engine::general_purpose::STANDARD.encode(proof::compute_hmac_sha256(secret, &[], &body));
     Request::post("/api/webhooks/shopify/orders/create")
         .header("host", "localhost")

@@ -51,6 +51,14 @@ impl Clock {
     }
 }
 
+/// Returns a time for a file name, such as `20261124T133059Z`.
+#[must_use]
+pub fn format_file_timestamp(at: Timestamp) -> String {
+    let digits: String =
+        format_timestamp(at).chars().filter(|letter| letter.is_ascii_digit() || *letter == 'T').collect();
+    format!("{}Z", digits.get(..15).unwrap_or(&digits))
+}
+
 /// Returns `at` + `by`, at most [`Timestamp::MAX`].
 #[must_use]
 pub fn add_duration(at: Timestamp, by: Duration) -> Timestamp {

@@ -3,6 +3,7 @@
 use crate::clock::Timestamp;
 use crate::proof::AuthenticBody;
 use serde::{Serialize, Serializer};
+use std::sync::Arc;
 
 /// The sender of an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -73,6 +74,9 @@ pub struct EventIdentity {
     pub key: EventKey,
 }
 
+/// Most earlier events that are read for one event.
+pub const EARLIER_EVENTS_MAX: usize = 200;
+
 /// An earlier event with the same body as a later one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EarlierEvent {
@@ -83,6 +87,8 @@ pub struct EarlierEvent {
     pub is_failed: bool,
     /// True if it is not finished.
     pub is_pending: bool,
+    /// True if it was refused because its own body had arrived before, and no operator decided about it.
+    pub is_refused: bool,
 }
 
 /// Facts about an event beside its body. The provider does not sign them. The verifier only checks that the secret that
@@ -126,6 +132,12 @@ impl VerifiedWebhook {
     #[must_use]
     pub fn is_test(&self) -> bool {
         self.body.is_test()
+    }
+
+    /// Returns the place of the secret that proved the sender, as the configuration names it.
+    #[must_use]
+    pub fn secret_reference(&self) -> Option<&Arc<str>> {
+        self.body.secret_reference()
     }
 
     #[must_use]

@@ -14,6 +14,11 @@ pub mod changes {
         pub use crate::changes::rows::{CellValue, ListChange, RowChange};
     }
 }
+pub mod cli {
+    pub mod mappings {
+        pub use crate::cli::mappings::csv_file::{read_mappings_csv, write_mappings_csv};
+    }
+}
 pub mod clock {
     pub use crate::clock::{Clock, Timestamp, add_duration, format_timestamp};
 }
@@ -132,6 +137,9 @@ pub mod store {
     pub mod erp {
         pub mod event_summary {
             pub use crate::store::erp::event_summary::{EventSummary, RowReference, find_event_summary};
+        }
+        pub mod mappings {
+            pub use crate::store::erp::mappings::ProductMapping;
         }
         pub mod changes {
             pub use crate::store::erp::changes::{ChangedEvent, apply_changes};

@@ -14,10 +14,11 @@
 //!
 //! Modules form layers, and import only lower ones. From the top: [`cli`] and [`app`] start the parts, [`config`] reads
 //! their settings, then the parts above. All parts share [`event`], [`clock`], [`secret`], [`files`], [`http_client`],
-//! [`text`] and [`token_bucket`]. `tests/it/architecture.rs` has the exact order and checks it.
+//! [`text`], [`byte_budget`] and [`token_bucket`]. `tests/it/architecture.rs` has the exact order and checks it.
 
 mod app;
 mod backoff;
+mod byte_budget;
 mod changes;
 pub mod cli;
 mod clock;

@@ -8,9 +8,9 @@ use crate::delivery::destinations::{Destination, Destinations};
 use crate::delivery::dispatcher;
 use crate::event::Source;
 use crate::handlers::fallback::find_subjects;
-use crate::handlers::shopify::body_shapes::is_destructive;
+use crate::handlers::shopify::body_shapes::{find_body_kind, is_destructive};
 use crate::handlers::shopify::note_unread_preview;
-use crate::handlers::shopify::repeated_bodies::{RepeatVerdict, judge_repeated_body};
+use crate::handlers::shopify::repeated_bodies::{RepeatVerdict, RepeatedBody, judge_body};
 use crate::handlers::{Event, HandlerError, Plan, Routes};
 use crate::providers::shopify::is_events_preview;
 use crate::queue::worker::{Preparation, ProcessEvent, RetryAttempt};
@@ -120,24 +120,18 @@ impl EventProcessor {
         Ok(to_completed(plan, deliveries))
     }
 
-    /// Decides whether an event of Shopify that would change something may do so now. Returns the outcome if it may
-    /// not: its body arrived before under other names, or it is a redaction that waits.
+    /// Decides whether an event of Shopify may be completed now. Returns the outcome if it may not: its body arrived
+    /// before under other names, or it is a redaction that waits.
     fn hold_event(&self, claim: &EventClaim, plan: &Plan, body: &Payload) -> Result<Option<Outcome>, HandlerError> {
         let (key, is_redaction) = (&claim.event.key, plan.redaction.is_some());
-        if key.source != Source::Shopify || (plan.changes.is_empty() && !is_redaction) {
+        let (is_repeat, is_guarded) = (claim.same_body_as.is_some(), is_destructive(&key.topic));
+        let is_unhandled = find_body_kind(&key.topic).is_none();
+        if key.source != Source::Shopify || !(is_repeat || is_guarded || is_unhandled) {
             return Ok(None);
         }
-        let is_guarded = is_destructive(&key.topic);
         let unreadable = |error| HandlerError::Retry(format!("the earlier events could not be read: {error}"));
-        let request = if is_guarded {
-            self.store
-                .reader
-                .read(|connection| find_destructive_request(connection, claim.event.id))
-                .map_err(unreadable)?
-        } else {
-            None
-        };
-        match request {
+        let find_request = |connection: &_| find_destructive_request(connection, claim.event.id);
+        match self.store.reader.read(find_request).map_err(unreadable)? {
             Some(request) if request.state == RequestState::Accepted => return Ok(None),
             Some(request) if request.state == RequestState::Stopped => {
                 let (by, reason) = (request.decided_by.unwrap_or_default(), request.reason.unwrap_or_default());
@@ -146,18 +140,22 @@ impl EventProcessor {
             _ => {}
         }
         let deadline = is_redaction.then(|| clock::add_duration(claim.received_at, REDACTION_DEADLINE));
-        let held = |hold| Outcome::Held { hold, deadline, subjects: Vec::new() };
-        if claim.same_body_as.is_some() || is_redaction {
+        // A request to erase or delete keeps its body until an operator decided, also if it is about a person whose
+        // data was redacted before. It therefore has no subjects yet.
+        let subjects = if is_guarded { Vec::new() } else { plan.subjects.clone() };
+        let held = |hold| Outcome::Held { hold, deadline, subjects: subjects.clone() };
+        if is_repeat || is_redaction || is_unhandled {
             let earlier = self.store.find_earlier_events(body.body_hash, claim.event.id).map_err(unreadable)?;
-            match judge_repeated_body(key, &earlier, claim.same_body_as.is_some()) {
+            let has_effect = is_redaction || !plan.changes.is_empty();
+            match judge_body(RepeatedBody { key, body: &body.body, is_repeat, has_effect }, &earlier) {
                 RepeatVerdict::Process => {}
-                RepeatVerdict::NoteOnly(note) => return Ok(Some(to_completed(Plan::note_only(note), Vec::new()))),
-                RepeatVerdict::Refuse(error) if is_guarded => {
-                    let event = claim.event.id;
-                    let error = format!("{error}. If it is true: `novex-ingest privacy run {event}`");
+                RepeatVerdict::NoteOnly(note) => {
+                    return Ok(Some(to_completed(Plan { subjects, ..Plan::note_only(note) }, Vec::new())));
+                }
+                RepeatVerdict::Refuse(error) => {
+                    let error = format!("{error}. If it is true: `novex-ingest privacy run {}`", claim.event.id);
                     return Ok(Some(held(RequestHold::Refused { error })));
                 }
-                RepeatVerdict::Refuse(error) => return Err(HandlerError::Permanent(error)),
             }
         }
         let now = self.store.clock.now();

@@ -12,6 +12,7 @@ use crate::secret::Secret;
 use bytes::Bytes;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
+use std::sync::Arc;
 use subtle::{Choice, ConstantTimeEq};
 
 /// A body from a proven sender.
@@ -19,6 +20,8 @@ use subtle::{Choice, ConstantTimeEq};
 pub struct AuthenticBody {
     body: Bytes,
     is_test: bool,
+    /// Place of the secret that proved the sender; None for a fetched file.
+    secret_reference: Option<Arc<str>>,
 }
 
 impl AuthenticBody {
@@ -28,25 +31,21 @@ impl AuthenticBody {
         &self.body
     }
 
-    /// Returns true if a holder of the secret marked the body as a test event.
+    /// Returns the place of the secret that proved the sender, as the configuration names it.
+    #[must_use]
+    pub fn secret_reference(&self) -> Option<&Arc<str>> {
+        self.secret_reference.as_ref()
+    }
+
+    /// Returns true for the body of a test event.
     #[must_use]
     pub fn is_test(&self) -> bool {
         self.is_test
     }
-
-    /// Marks the body as a test event if `tag` is the test mark of these bytes under one of `secrets`. With any other
-    /// tag the body stays real: a sender without the secret cannot turn a real event into a test.
-    #[must_use]
-    pub fn apply_test_mark<'s>(self, secrets: impl IntoIterator<Item = &'s Secret>, tag: &[u8]) -> Self {
-        // An event without a mark costs no HMAC more.
-        let is_test =
-            tag.len() == HMAC_TAG_BYTES && verify_hmac_sha256(secrets, &[TEST_MARK_PREFIX], &self.body, tag).is_ok();
-        Self { is_test, ..self }
-    }
 }
 
 /// First bytes of the message of a test mark. No provider's signed message begins with them, so that no signature of a
-/// provider is a test mark.
+/// provider is a test mark, and no test mark is a signature.
 const TEST_MARK_PREFIX: &[u8] = b"novex-ingest test event\n";
 
 /// Returns the test mark of a body: an HMAC-SHA256 that only a holder of the secret can compute.
@@ -55,11 +54,22 @@ pub fn compute_test_mark(secret: &Secret, body: &[u8]) -> [u8; HMAC_TAG_BYTES] {
     compute_hmac_sha256(secret, &[TEST_MARK_PREFIX], body)
 }
 
+/// Checks the test mark `tag` of a body, with each of `secrets`. It takes the place of the provider's proof: a test
+/// request has no signature with which somebody could send its body as a real event.
+pub fn verify_test_mark<'s>(
+    secrets: impl IntoIterator<Item = &'s Secret>,
+    body: &Bytes,
+    tag: &[u8],
+) -> Result<AuthenticBody, VerificationError> {
+    let authentic = verify_hmac_sha256(secrets, &[TEST_MARK_PREFIX], body, tag)?;
+    Ok(AuthenticBody { is_test: true, ..authentic })
+}
+
 /// Trusts bytes that this process fetched itself from a source that proved its identity: by its host key, by its
 /// certificate, or because it is a directory of this machine.
 #[must_use]
 pub fn trust_fetched_body(body: &Bytes) -> AuthenticBody {
-    AuthenticBody { body: body.clone(), is_test: false }
+    AuthenticBody { body: body.clone(), is_test: false, secret_reference: None }
 }
 
 /// No configured secret matches.
@@ -76,11 +86,26 @@ pub fn verify_hmac_sha256<'s>(
     body: &Bytes,
     tag: &[u8],
 ) -> Result<AuthenticBody, VerificationError> {
-    let mut is_match = Choice::from(0);
+    find_matching_secret(secrets, body, |secret| compute_hmac_sha256(secret, prefix, body).as_slice().ct_eq(tag))
+}
+
+/// Compares all secrets and returns the body if one matches.
+///
+/// Only a match takes a branch, so the time of a request without a valid proof depends on no secret.
+fn find_matching_secret<'s>(
+    secrets: impl IntoIterator<Item = &'s Secret>,
+    body: &Bytes,
+    compare: impl Fn(&Secret) -> Choice,
+) -> Result<AuthenticBody, VerificationError> {
+    let mut matching = None;
     for secret in secrets {
-        is_match |= compute_hmac_sha256(secret, prefix, body).as_slice().ct_eq(tag);
+        let is_match = bool::from(compare(secret));
+        if is_match && matching.is_none() {
+            matching = Some(secret);
+        }
     }
-    if bool::from(is_match) { Ok(AuthenticBody { body: body.clone(), is_test: false }) } else { Err(VerificationError) }
+    let secret = matching.ok_or(VerificationError)?;
+    Ok(AuthenticBody { body: body.clone(), is_test: false, secret_reference: secret.reference().cloned() })
 }
 
 /// Checks that `presented`, such as a bearer token, is one of `secrets`.
@@ -93,11 +118,7 @@ pub fn verify_bearer_token<'s>(
 ) -> Result<AuthenticBody, VerificationError> {
     use sha2::Digest;
     let presented = Sha256::digest(presented);
-    let mut is_match = Choice::from(0);
-    for secret in secrets {
-        is_match |= Sha256::digest(secret.expose()).as_slice().ct_eq(presented.as_slice());
-    }
-    if bool::from(is_match) { Ok(AuthenticBody { body: body.clone(), is_test: false }) } else { Err(VerificationError) }
+    find_matching_secret(secrets, body, |secret| Sha256::digest(secret.expose()).as_slice().ct_eq(presented.as_slice()))
 }
 
 /// Checks a user name and password of HTTP Basic; `user` is `None` if any name is valid.
@@ -165,17 +186,18 @@ mod tests {
     #[test]
     fn only_a_mark_of_the_body_under_a_secret_makes_a_test() {
         let (body, secret) = (Bytes::from_static(b"{}"), make_secret("s"));
-        let prove =
-            |tag: &[u8]| trust_fetched_body(&body).apply_test_mark([&make_secret("old"), &secret], tag).is_test();
-        assert!(prove(&compute_test_mark(&secret, &body)));
+        let prove = |tag: &[u8]| verify_test_mark([&make_secret("old"), &secret], &body, tag);
+        let mark = compute_test_mark(&secret, &body);
+        assert!(prove(&mark).unwrap().is_test());
         assert!(!trust_fetched_body(&body).is_test());
+        assert!(verify_hmac_sha256([&secret], &[], &body, &mark).is_err(), "a mark proves no real event");
         for wrong in [
             &compute_hmac_sha256(&secret, &[], &body)[..],
             &compute_test_mark(&secret, b"{} "),
             &compute_test_mark(&make_secret("t"), &body),
             &[],
         ] {
-            assert!(!prove(wrong));
+            assert!(prove(wrong).is_err());
         }
     }
 

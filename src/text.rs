@@ -2,6 +2,9 @@
 
 use std::fmt::Display;
 
+/// Jaro-Winkler similarity above which a name is suggested for an unknown one.
+const SIMILARITY_MIN: f64 = 0.85;
+
 /// Returns true for a character that changes how a terminal shows other text: a control character, or one that
 /// reverses the direction of writing. Such text can clear, colour or forge the content of a terminal.
 #[must_use]
@@ -23,6 +26,15 @@ pub fn escape_hidden_chars(text: &str) -> String {
         }
     }
     escaped
+}
+
+/// Returns the candidate that is most similar to `name`, without regard to case, if one is similar enough to be meant.
+#[must_use]
+pub fn find_similar<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let name = name.to_lowercase();
+    let rated = candidates.into_iter().map(|other| (strsim::jaro_winkler(&other.to_lowercase(), &name), other));
+    let (similarity, closest) = rated.max_by(|one, other| one.0.total_cmp(&other.0))?;
+    (similarity > SIMILARITY_MIN).then_some(closest)
 }
 
 /// Returns the first `chars` characters of `text`; an ellipsis is the last one if text is left out.

@@ -1,10 +1,11 @@
 //! Builds the parts of the daemon from the configuration. No part runs yet.
 
+use crate::app::port_holder;
 use crate::backoff::Backoff;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::delivery::destinations::{Destination, Destinations};
-use crate::delivery::dispatcher::Dispatcher;
+use crate::delivery::dispatcher::{Dispatcher, DispatcherOptions};
 use crate::edi_poll::poller::Poller;
 use crate::handlers::Routes;
 use crate::processor::EventProcessor;
@@ -15,7 +16,7 @@ use crate::providers::keycloak::KeycloakVerifier;
 use crate::providers::shopify::ShopifyVerifier;
 use crate::queue::{Worker, WorkerOptions, process};
 use crate::server::{Authenticators, listener};
-use crate::store::db::backup;
+use crate::store::db::{backup, open};
 use crate::store::leases::LeaseOwner;
 use crate::store::{Store, StoreError, StoreOptions};
 use anyhow::Context;
@@ -33,18 +34,30 @@ pub async fn open_or_create_store(config: &Config) -> anyhow::Result<Store> {
     let store = Store::open(&build_store_options(config), &Clock::system());
     timeout_extension.abort();
     let store = store?;
+    warn_about_rescued_files(&store);
     if is_new {
         warn_if_database_lost(&store).await?;
     }
     Ok(store)
 }
 
-/// Warns if the database is new but backups of a database exist: then the old one was most likely lost.
+/// Reports files with events that a daemon rescued. They stay until an operator moves them elsewhere.
+fn warn_about_rescued_files(store: &Store) {
+    for file in backup::list_rescued_files(store.path()) {
+        let file = file.display();
+        warn!(
+            "{file} has the events of a database that was deleted or replaced. If they are missing, stop the service \
+             and run `novex-ingest restore {file}`; then move the file elsewhere"
+        );
+    }
+}
+
+/// Warns if the database is new but copies of a database exist: then the old one was most likely lost.
 ///
 /// It also reserves the event ids that the lost database may have given out, so that no id is used twice.
 async fn warn_if_database_lost(store: &Store) -> anyhow::Result<()> {
-    let backups = backup::list_backups(store.path());
-    if let Some(last_id) = backups.iter().filter_map(|file| backup::read_last_event_id(file)).max() {
+    let copies = [backup::list_rescued_files(store.path()), backup::list_backups(store.path())].concat();
+    if let Some(last_id) = copies.iter().filter_map(|file| backup::read_last_event_id(file)).max() {
         error!(
             "the database {} did not exist, but backups of it do; the daemon created a new, empty database. If its \
              disk is not mounted or the file was lost, stop the service, and mount the disk or run novex-ingest \
@@ -72,11 +85,11 @@ async fn extend_start_timeout() {
 pub fn bind_listeners(config: &Config, inherited: Vec<std::net::TcpListener>) -> anyhow::Result<Vec<TcpListener>> {
     if inherited.is_empty() {
         let listener = listener::bind_listener(config.server.listen).with_context(|| {
-            format!(
-                "the daemon cannot listen on {}, so it receives no events. Another novex-ingest or another program may \
-                 use this port: `ss -ltnp` lists it",
-                config.server.listen
-            )
+            let listen = config.server.listen;
+            let holder = port_holder::find_port_holder(listen, &config.store.path).map_or_else(String::new, |holder| {
+                format!(" {listen} is in use by {}. Stop it, or set another port.", holder.describe_program())
+            });
+            format!("the daemon cannot listen on {listen}, so it receives no events.{holder}")
         })?;
         return Ok(vec![listener]);
     }
@@ -133,7 +146,12 @@ pub fn build_destinations(config: &Config) -> anyhow::Result<Destinations> {
 /// Builds the dispatcher.
 pub fn build_dispatcher(config: &Config, store: Store, owner: LeaseOwner, destinations: Destinations) -> Dispatcher {
     let backoff = Backoff::new(config.worker.backoff_base, config.worker.backoff_max);
-    Dispatcher::new(store, destinations, owner, backoff, config.worker.poll, config.worker.grace)
+    let options = DispatcherOptions {
+        poll_interval: config.worker.poll,
+        shutdown_grace: config.worker.grace,
+        max_delivery_bytes: config.worker.max_delivery_bytes,
+    };
+    Dispatcher::new(store, destinations, owner, backoff, options)
 }
 
 /// Builds the poller of EDI sources.
@@ -144,11 +162,8 @@ pub fn build_poller(config: &Config, store: Store) -> Poller {
 
 /// Opens the database that `serve` created. A command never creates one: the file would belong to the wrong user.
 pub fn open_existing_store(config: &Config) -> Result<Store, StoreError> {
-    if config.store.path.exists() {
-        Store::open(&build_store_options(config), &Clock::system())
-    } else {
-        Err(StoreError::DatabaseMissing { path: config.store.path.clone() })
-    }
+    open::check_database_exists(&config.store.path)?;
+    Store::open(&build_store_options(config), &Clock::system())
 }
 
 /// Returns the options of the store.
@@ -172,6 +187,7 @@ pub fn build_worker(config: &Config, store: Store, owner: LeaseOwner, destinatio
     let options = WorkerOptions {
         batch_size: config.worker.batch,
         concurrency: usize::try_from(config.worker.concurrency).unwrap_or(usize::MAX),
+        max_handler_bytes: config.worker.max_handler_bytes,
         lease_duration: config.worker.lease,
         poll_interval: config.worker.poll,
         shutdown_grace: config.worker.grace,

@@ -126,6 +126,7 @@ impl Daemon {
         let files = certificates::locate_certificate_files(&config.tls);
         background.spawn(expiry::watch_expiry(files, acme_settings.is_some(), Clock::system()));
         background.spawn(feed_watchdog(server.clone()));
+        background.spawn(watch_database_files(store.clone()));
         let server_task =
             tokio::spawn(listener::run_server(listeners, certificate, challenges, server.clone(), server_stopped));
         let worker_task = config.worker.in_serve.then(|| {
@@ -200,6 +201,7 @@ impl RunningDaemon {
                     // Waiting senders get a 503 first.
                     self.stop_server.send_replace(true);
                     let _ = (&mut self.server_task).await;
+                    wait_with_watchdog(self.store.writer.close()).await;
                     anyhow::bail!(
                         "the store cannot write any more, and the lines before this one state the cause; the daemon \
                          exits, so that the service manager starts a new process"
@@ -273,6 +275,24 @@ async fn feed_watchdog(server: Arc<ServerState>) {
                  state the cause"
             );
         }
+    }
+}
+
+/// Waits for the writer, which may copy all events of a lost file. The watchdog must not end that.
+async fn wait_with_watchdog(writer_closed: impl Future<Output = ()>) {
+    const NOTIFY_INTERVAL: Duration = Duration::from_secs(1);
+    tokio::pin!(writer_closed);
+    while tokio::time::timeout(NOTIFY_INTERVAL, &mut writer_closed).await.is_err() {
+        let _ = sd_notify::notify(&[sd_notify::NotifyState::Watchdog]);
+    }
+}
+
+/// Makes the writer look at its files while no commit does: a deleted database must be found before the process ends.
+async fn watch_database_files(store: Store) {
+    const CHECK_INTERVAL: Duration = Duration::from_secs(1);
+    loop {
+        tokio::time::sleep(CHECK_INTERVAL).await;
+        store.writer.check_files();
     }
 }
 

@@ -67,6 +67,89 @@ pub struct RowChange {
     pub lists: Vec<ListChange>,
 }
 
+/// The rows of a list, encoded in one piece of memory: most cells of most lists are empty, and an order can have many
+/// thousand lines.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ListRows {
+    bytes: Vec<u8>,
+    /// Number of cells of each row.
+    width: usize,
+    count: usize,
+}
+
+/// First byte of an encoded cell.
+const NULL_TAG: u8 = 0;
+const INTEGER_TAG: u8 = 1;
+const TEXT_TAG: u8 = 2;
+
+impl ListRows {
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.count
+    }
+
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// Adds a row. All rows have the same number of cells.
+    pub fn push(&mut self, cells: impl IntoIterator<Item = CellValue>) {
+        let mut width = 0;
+        for cell in cells {
+            width += 1;
+            match cell {
+                CellValue::Null => self.bytes.push(NULL_TAG),
+                CellValue::Integer(number) => {
+                    self.bytes.push(INTEGER_TAG);
+                    self.bytes.extend_from_slice(&number.to_le_bytes());
+                }
+                CellValue::Text(text) => {
+                    self.bytes.push(TEXT_TAG);
+                    self.bytes.extend_from_slice(&(text.len() as u64).to_le_bytes());
+                    self.bytes.extend_from_slice(text.as_bytes());
+                }
+            }
+        }
+        assert!(self.count == 0 || self.width == width, "a row has {width} cells, the others {}", self.width);
+        self.width = width;
+        self.count += 1;
+    }
+
+    /// Returns the rows, in the order in which they were added.
+    pub fn iter(&self) -> impl Iterator<Item = Vec<CellValue>> {
+        let mut remaining = self.bytes.as_slice();
+        (0..self.count).map(move |_| (0..self.width).map(|_| read_cell(&mut remaining)).collect())
+    }
+}
+
+impl FromIterator<Vec<CellValue>> for ListRows {
+    fn from_iter<I: IntoIterator<Item = Vec<CellValue>>>(rows: I) -> Self {
+        let mut list = Self::default();
+        rows.into_iter().for_each(|cells| list.push(cells));
+        list
+    }
+}
+
+fn read_cell(remaining: &mut &[u8]) -> CellValue {
+    match take_array::<1>(remaining)[0] {
+        NULL_TAG => CellValue::Null,
+        INTEGER_TAG => CellValue::Integer(i64::from_le_bytes(take_array(remaining))),
+        _ => {
+            let length = usize::try_from(u64::from_le_bytes(take_array(remaining))).expect("a text is in memory");
+            let (text, rest) = remaining.split_at(length);
+            *remaining = rest;
+            CellValue::Text(String::from_utf8(text.to_vec()).expect("`push` wrote a text"))
+        }
+    }
+}
+
+fn take_array<const N: usize>(remaining: &mut &[u8]) -> [u8; N] {
+    let (bytes, rest) = remaining.split_first_chunk().expect("`push` wrote whole cells");
+    *remaining = rest;
+    *bytes
+}
+
 /// All rows of one entity in another table. They replace the rows that are there.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ListChange {
@@ -76,7 +159,7 @@ pub struct ListChange {
     pub partition: Option<(&'static str, &'static str)>,
     /// The columns beside the key of the entity and the partition.
     pub columns: Vec<&'static str>,
-    pub rows: Vec<Vec<CellValue>>,
+    pub rows: ListRows,
 }
 
 /// A row that is added once and never changes.
@@ -90,5 +173,21 @@ impl ListChange {
     /// Returns the name of the register in `column_versions`: `table`, or `table:partition`.
     pub(crate) fn register_name(&self) -> String {
         self.partition.map_or_else(|| self.table.to_owned(), |(_, value)| format!("{}:{value}", self.table))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn list_rows_return_the_cells_that_were_added() {
+        let rows = vec![
+            vec![CellValue::Null, CellValue::Integer(i64::MIN), "Müsli".into()],
+            vec!["".into(), CellValue::Integer(7), CellValue::Null],
+        ];
+        let list: ListRows = rows.iter().cloned().collect();
+        assert_eq!((list.len(), list.iter().collect::<Vec<_>>()), (2, rows));
+        assert!(ListRows::default().is_empty());
     }
 }

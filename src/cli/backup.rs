@@ -44,29 +44,22 @@ fn parse_keep_count(text: &str) -> Result<u32, String> {
     count.ok_or_else(|| "write a whole number of 1 or more".to_owned())
 }
 
-/// Returns the current time for a file name, such as `20261124T133059Z`.
-pub(crate) fn format_file_timestamp() -> String {
-    let digits: String = clock::format_timestamp(Clock::system().now())
-        .chars()
-        .filter(|letter| letter.is_ascii_digit() || *letter == 'T')
-        .collect();
-    format!("{}Z", digits.get(..15).unwrap_or(&digits))
-}
-
-fn build_backup_name() -> String {
-    format!("{BACKUP_NAME_PREFIX}{}{BACKUP_NAME_SUFFIX}", format_file_timestamp())
+/// Returns a name with the time and the lineage of the database: `novex-ingest-20261124T133059Z-1a2b3c4d.db`.
+fn build_backup_name(lineage: &str) -> String {
+    let time = clock::format_file_timestamp(Clock::system().now());
+    format!("{BACKUP_NAME_PREFIX}{time}-{lineage}{BACKUP_NAME_SUFFIX}")
 }
 
 /// Returns a free name in a directory. It waits for the next second if a backup of this second exists.
-fn find_free_name(directory: &Path) -> PathBuf {
+fn find_free_name(directory: &Path, lineage: &str) -> PathBuf {
     const ROUNDS_MAX: usize = 100;
-    let mut path = directory.join(build_backup_name());
+    let mut path = directory.join(build_backup_name(lineage));
     for _ in 0..ROUNDS_MAX {
         if fs::symlink_metadata(&path).is_err() {
             break;
         }
         std::thread::sleep(Duration::from_millis(20));
-        path = directory.join(build_backup_name());
+        path = directory.join(build_backup_name(lineage));
     }
     path
 }
@@ -82,23 +75,28 @@ pub fn run_backup(global: &GlobalArgs, args: &BackupArgs) -> Result<(), CliError
             return Err(anyhow::anyhow!(error).into());
         }
     };
+    let lineage = backup::read_database_lineage(&config.store.path)
+        .map_err(|error| anyhow::anyhow!("no backup was made: {error}"))?;
     let place = BackupTarget::resolve(&args.target, args.keep.is_some()).map_err(CliError::Usage)?;
     if place.create(&config.store.path)? && !args.json {
         print_line(&format!("created the directory {}", args.target.display()))?;
     }
     let target = match place {
-        BackupTarget::Directory(directory) => find_free_name(&directory),
+        BackupTarget::Directory(directory) => find_free_name(&directory, &lineage),
         BackupTarget::File(file) => file,
     };
     let backup = backup::create_backup(&config.store.path, &target, config.store.min_free_bytes)
         .map_err(|error| anyhow::anyhow!("no backup was made: {error}"))?;
+    // A restore would refuse it, so it must not push out older ones.
+    backup::verify_restorable(&target, &config.store.path)
+        .map_err(|error| anyhow::anyhow!("a copy was made, and all older backups stay, but {error}"))?;
     let removed = match args.keep {
-        Some(keep) => rotate_backups(&args.target, &target, keep as usize)
+        Some(keep) => rotate_backups(&args.target, &target, &lineage, keep as usize)
             .context("the new backup is verified, but older ones cannot be removed")?,
         None => 0,
     };
     if let Some(settings) = upload {
-        upload_backup(settings, &target)
+        upload_backup(settings, &target, &lineage)
             .with_context(|| format!("{} is made and verified, but cannot be uploaded", target.display()))?;
     }
     let times = global.time_format();
@@ -137,9 +135,9 @@ fn remove_unfinished_backups(directory: &Path) {
 }
 
 /// Uploads a copy to the server, then removes older copies there.
-fn upload_backup(settings: &BackupSettings, file: &Path) -> anyhow::Result<()> {
-    let own_name = file.file_name().and_then(|name| name.to_str()).filter(|name| is_backup_name(name));
-    let name = own_name.map_or_else(build_backup_name, str::to_owned);
+fn upload_backup(settings: &BackupSettings, file: &Path, lineage: &str) -> anyhow::Result<()> {
+    let own_name = file.file_name().and_then(|name| name.to_str()).filter(|name| is_backup_name(name, lineage));
+    let name = own_name.map_or_else(|| build_backup_name(lineage), str::to_owned);
     let to_error = |error: TransferError| anyhow::anyhow!("{error}");
     runtime::block_on(async {
         let (transport, _key) = Transport::connect(&settings.target, None).await.map_err(to_error)?;
@@ -147,7 +145,7 @@ fn upload_backup(settings: &BackupSettings, file: &Path) -> anyhow::Result<()> {
         let (files, _skipped) = transport.list(Clock::system().now()).await.map_err(to_error)?;
         // As in a directory: a file with a later time in its name stays.
         let mut older: Vec<_> =
-            files.into_iter().filter(|file| is_backup_name(&file.name) && file.name < name).collect();
+            files.into_iter().filter(|file| is_backup_name(&file.name, lineage) && file.name < name).collect();
         older.sort_by(|one, other| one.name.cmp(&other.name));
         let keep_count = usize::try_from(settings.keep_count).unwrap_or(usize::MAX);
         let surplus = (older.len() + 1).saturating_sub(keep_count);
@@ -159,21 +157,26 @@ fn upload_backup(settings: &BackupSettings, file: &Path) -> anyhow::Result<()> {
     })?
 }
 
-fn is_backup_name(name: &str) -> bool {
-    let time = name.strip_prefix(BACKUP_NAME_PREFIX).and_then(|name| name.strip_suffix(BACKUP_NAME_SUFFIX));
+/// Returns true for the name of a backup of this database. A backup of another one may hold the only copy of its
+/// events.
+fn is_backup_name(name: &str, lineage: &str) -> bool {
+    let end = format!("-{lineage}{BACKUP_NAME_SUFFIX}");
+    let time = name.strip_prefix(BACKUP_NAME_PREFIX).and_then(|name| name.strip_suffix(&end));
     time.is_some_and(|time| time.len() == 16 && time.ends_with('Z'))
 }
 
 /// Removes the oldest backups before `new`, so that `keep` remain with it, and returns how many it removed.
 ///
-/// It touches only files with a backup's name. A file with a later time in its name stays: a clock that was set back
-/// must not cost the copy that was just made.
-fn rotate_backups(directory: &Path, new: &Path, keep: usize) -> std::io::Result<usize> {
+/// It touches only files with the name of a backup of this database. A file with a later time in its name stays: a
+/// clock that was set back must not cost the copy that was just made.
+fn rotate_backups(directory: &Path, new: &Path, lineage: &str, keep: usize) -> std::io::Result<usize> {
     let own_name = new.file_name().unwrap_or_default();
     let mut older: Vec<PathBuf> = fs::read_dir(directory)?
         .collect::<Result<Vec<_>, _>>()?
         .into_iter()
-        .filter(|entry| entry.file_name().to_str().is_some_and(is_backup_name) && entry.file_name() < own_name)
+        .filter(|entry| {
+            entry.file_name().to_str().is_some_and(|name| is_backup_name(name, lineage)) && entry.file_name() < own_name
+        })
         .map(|entry| entry.path())
         .collect();
     remove_unfinished_backups(directory);

@@ -22,9 +22,11 @@ impl BackupTarget {
     /// or if `is_rotated`, because only a directory can hold several backups.
     ///
     /// # Errors
-    /// If a file has the name of the directory: the file may be the only backup, so nothing replaces it.
+    /// If a file has the name of the directory: the file may be the only backup, so nothing replaces it. If `is_rotated`
+    /// and the name of a new path is one of a file.
     pub fn resolve(path: &Path, is_rotated: bool) -> Result<Self, String> {
-        let must_be_directory = is_rotated || path.as_os_str().as_encoded_bytes().ends_with(b"/");
+        let has_slash = path.as_os_str().as_encoded_bytes().ends_with(b"/");
+        let must_be_directory = is_rotated || has_slash;
         if path.is_dir() {
             return Ok(Self::Directory(path.to_owned()));
         }
@@ -33,6 +35,12 @@ impl BackupTarget {
         let is_new = fs::symlink_metadata(&bare_path).is_err();
         if !is_new && must_be_directory {
             return Err(describe_file_in_place(&bare_path));
+        }
+        if is_new && is_rotated && path.extension().is_some() && !has_slash {
+            let name = path.display();
+            return Err(format!(
+                "{name} names a file, and --keep needs a directory: no backup was made. Write {name}/ for a directory"
+            ));
         }
         if must_be_directory || (is_new && path.extension().is_none()) {
             return Ok(Self::Directory(path.to_owned()));
@@ -101,7 +109,7 @@ mod tests {
         fs::create_dir(path("made.db")).unwrap();
         let resolve = |name: &str, is_rotated| BackupTarget::resolve(&path(name), is_rotated);
         for (name, is_rotated) in
-            [("new", false), ("new.d/", false), (".new", false), ("new.d", true), ("made.db", false)]
+            [("new", false), ("new.d/", false), (".new", false), ("new.d/", true), ("new", true), ("made.db", true)]
         {
             assert_eq!(resolve(name, is_rotated).unwrap(), BackupTarget::Directory(path(name)), "{name}");
         }
@@ -109,6 +117,7 @@ mod tests {
         for name in ["copy.db", "taken"] {
             assert_eq!(resolve(name, false).unwrap(), BackupTarget::File(path(name)), "{name}");
         }
+        assert!(resolve("new.db", true).unwrap_err().contains("names a file, and --keep needs a directory"));
         for (name, is_rotated) in [("taken/", false), ("taken", true)] {
             let error = resolve(name, is_rotated).unwrap_err();
             assert!(error.contains("is a file, and backups need a directory"), "{error}");

@@ -1,13 +1,14 @@
 //! `config check`: takes the steps of `serve` up to its start, creates nothing and disturbs nothing that runs.
 
-use crate::cli::port_holder::PortHolder;
-use crate::cli::{CliError, GlobalArgs, daemon_client, output, port_holder};
+use crate::app::port_holder::{self, PortHolder};
+use crate::cli::{CliError, GlobalArgs, daemon_client, output};
+use crate::clock::{self, Clock};
 use crate::config::{Config, ConfigError, INSTALLED_CONFIG_PATH, SecretLoading};
 use crate::files::{parent_directory, with_suffix};
 use crate::http_client;
 use crate::store::StoreError;
 use crate::store::db::open;
-use crate::tls::{TlsSettings, certificates};
+use crate::tls::{TlsSettings, certificates, expiry};
 use clap::Subcommand;
 use std::io::ErrorKind;
 use std::net::SocketAddr;
@@ -31,7 +32,12 @@ pub fn run_config_check(global: &GlobalArgs, command: &ConfigCommand) -> Result<
     // A key with an error has its default in `config`: a check of the default would report something else.
     let unread_keys: Vec<String> = errors.errors.iter().map(|error| error.key.clone()).collect();
     let startup_errors = check_startup(&config, &mut warnings);
-    errors.errors.extend(startup_errors.into_iter().filter(|error| !unread_keys.contains(&error.key)));
+    let is_reported = |key: &str| {
+        let is_same =
+            |unread: &String| unread.strip_prefix(key).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
+        unread_keys.iter().any(is_same)
+    };
+    errors.errors.extend(startup_errors.into_iter().filter(|error| !is_reported(&error.key)));
     errors.errors.sort_by_key(|error| error.line);
     for warning in &warnings {
         output::print_line(&format!("warning: {warning}"))?;
@@ -78,6 +84,14 @@ fn check_startup(config: &Config, warnings: &mut Vec<String>) -> Vec<ConfigError
             let hint = "Name a PEM file with the whole chain and its key, readable by the user novex-ingest. \
                         Or remove both keys: the daemon then creates a self-signed pair.";
             add_error(config.lines.certificate, "tls.certificate", format!("{error:#}"), hint);
+        } else if let Ok(info) = expiry::read_certificate_info(&files)
+            && info.days_left(Clock::system().now()) < 0
+        {
+            warnings.push(format!(
+                "tls: the certificate {} expired on {}, so no provider sends events; renew it",
+                files.certificate.display(),
+                clock::format_timestamp(info.not_after)
+            ));
         }
     } else {
         let file = files.certificate.display();
@@ -92,10 +106,10 @@ fn check_startup(config: &Config, warnings: &mut Vec<String>) -> Vec<ConfigError
         Err(error) if error.kind() == ErrorKind::AddrInUse || is_address_in_use(listen) => {
             match port_holder::find_port_holder(listen, &config.store.path) {
                 Some(PortHolder::OwnService) | None => {}
-                Some(PortHolder::Stranger { name, pid }) => add_error(
+                Some(holder @ PortHolder::Stranger { .. }) => add_error(
                     config.lines.listen,
                     "server.listen",
-                    format!("{listen} is in use by {name} (process {pid}), which is not novex-ingest"),
+                    format!("{listen} is in use by {}", holder.describe_program()),
                     "Stop that program, or set server.listen to another port.",
                 ),
                 Some(PortHolder::Invisible) => warnings.push(format!(

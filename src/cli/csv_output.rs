@@ -6,7 +6,7 @@
 
 use crate::cli::output::{self, StdoutWriter};
 use crate::text::is_hidden_char;
-use std::io::Stdout;
+use std::io::{self, Stdout};
 
 /// First characters of a formula. East Asian spreadsheets also accept the full-width ones.
 const FORMULA_STARTS: [char; 8] = ['=', '+', '-', '@', '＝', '＋', '－', '＠'];
@@ -16,13 +16,20 @@ const SEPARATORS: [char; 5] = [';', '\t', '|', '\r', '\n'];
 /// Put before a cell that would be a formula.
 const PREFIX: char = '\'';
 
-/// Writes CSV with commas to standard output. No cell of it is a formula.
-pub struct CsvWriter(csv::Writer<StdoutWriter<Stdout>>);
+/// Writes CSV with commas. No cell of it is a formula.
+pub struct CsvWriter<W: io::Write = StdoutWriter<Stdout>>(csv::Writer<W>);
 
-impl CsvWriter {
-    /// Writes the line of column names.
+impl CsvWriter<StdoutWriter<Stdout>> {
+    /// Writes the line of column names to standard output.
     pub fn begin(header: &[&str]) -> anyhow::Result<Self> {
-        let mut out = csv::Writer::from_writer(output::open_stdout());
+        Self::begin_in(output::open_stdout(), header)
+    }
+}
+
+impl<W: io::Write> CsvWriter<W> {
+    /// Writes the line of column names.
+    pub fn begin_in(out: W, header: &[&str]) -> anyhow::Result<Self> {
+        let mut out = csv::Writer::from_writer(out);
         out.write_record(header)?;
         out.flush()?;
         Ok(Self(out))
@@ -36,9 +43,13 @@ impl CsvWriter {
     }
 }
 
-/// Prints a table as CSV.
-pub fn print_csv(header: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> anyhow::Result<()> {
-    let mut writer = CsvWriter::begin(header)?;
+/// Writes a table as CSV.
+pub fn write_csv(
+    out: impl io::Write,
+    header: &[&str],
+    rows: impl IntoIterator<Item = Vec<String>>,
+) -> anyhow::Result<()> {
+    let mut writer = CsvWriter::begin_in(out, header)?;
     rows.into_iter().try_for_each(|row| writer.write_row(row))
 }
 

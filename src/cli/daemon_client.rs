@@ -5,6 +5,7 @@
 
 use crate::cli::samples;
 use crate::config::Config;
+use crate::config::sections::ShopSettings;
 use crate::event::Source;
 use crate::providers::{easypost, shopify, test_mark};
 use crate::secret::Secret;
@@ -30,8 +31,9 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 const ANSWER_BYTES_MAX: usize = 64 << 10;
 
 /// Request that a provider would send. `None` is a default: the usual topic, a made-up body, a new id, the first shop.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct TestRequest {
+    pub(crate) source: Source,
     pub(crate) topic: Option<String>,
     pub(crate) body: Option<Vec<u8>>,
     pub(crate) id: Option<String>,
@@ -40,25 +42,36 @@ pub(crate) struct TestRequest {
     pub(crate) is_real: bool,
 }
 
-/// Signs a request with the first secret of `source`, sends it, and returns the status and body of the answer.
+impl TestRequest {
+    /// Returns a test event of a source with all defaults.
+    pub(crate) fn new(source: Source) -> Self {
+        Self { source, topic: None, body: None, id: None, shop: None, is_real: false }
+    }
+
+    pub(crate) fn topic(&self) -> &str {
+        self.topic.as_deref().unwrap_or(match self.source {
+            Source::Shopify => "orders/create",
+            Source::EasyPost => "tracker.updated",
+            Source::Keycloak => "access.LOGIN",
+            Source::Sps => "",
+        })
+    }
+}
+
+/// Signs a request with the first secret of its source, sends it, and returns the status and body of the answer.
 pub(crate) async fn send_test_request(
     config: &Config,
     to: SocketAddr,
-    source: Source,
     request: TestRequest,
 ) -> anyhow::Result<(StatusCode, String)> {
-    let request = build_signed_request(config, source, &request)?;
+    let request = build_signed_request(config, &request)?;
     tokio::time::timeout(ANSWER_TIMEOUT, send_request(config, to, request))
         .await
         .with_context(|| format!("{to} did not answer within {} s", ANSWER_TIMEOUT.as_secs()))?
 }
 
-fn build_signed_request(
-    config: &Config,
-    source: Source,
-    test_request: &TestRequest,
-) -> anyhow::Result<Request<Full<Bytes>>> {
-    let is_real = test_request.is_real;
+fn build_signed_request(config: &Config, test_request: &TestRequest) -> anyhow::Result<Request<Full<Bytes>>> {
+    let (source, topic, is_real) = (test_request.source, test_request.topic(), test_request.is_real);
     // From the system's random source: two processes that start at the same moment must not use one id.
     let id = match &test_request.id {
         Some(id) => id.clone(),
@@ -67,57 +80,63 @@ fn build_signed_request(
     let post = |path: &str| {
         Request::post(path).header(header::HOST, "localhost").header(header::CONTENT_TYPE, "application/json")
     };
-    let (request, mark, body) = match source {
+    // A test request has the mark in place of the provider's proof, so that nobody can make a real one of it.
+    let (request, (proof_name, proof), body) = match source {
         Source::Shopify => {
-            let shop = match &test_request.shop {
-                Some(domain) => config.shopify.iter().find(|shop| &shop.domain == domain),
-                None => config.shopify.first(),
-            };
-            let shop = shop.with_context(|| format!("{} has no such [[shopify.shops]]", config.path.display()))?;
-            let topic = test_request.topic.as_deref().unwrap_or("orders/create");
+            let shop = find_shop(config, test_request.shop.as_deref())?;
             let domain = shop.domain.as_str();
             let fields = [("shop_domain", domain), ("myshopify_domain", domain)];
-            let body = fill_sample(test_request, source, topic, &fields, FieldUse::IfPresent)?;
+            let body = fill_sample(test_request, &fields, FieldUse::IfPresent)?;
             let secret = first_secret(&shop.secrets)?;
             let request = post(&format!("/api/webhooks/shopify/{topic}"))
                 .header("x-shopify-topic", topic)
                 .header("x-shopify-shop-domain", domain)
-                .header("x-shopify-webhook-id", id)
-                .header("x-shopify-hmac-sha256", shopify::sign_shopify_body(secret, &body));
-            (request, test_mark::sign_test_mark(secret, &body), body)
+                .header("x-shopify-webhook-id", id);
+            let proof = if is_real {
+                ("x-shopify-hmac-sha256", header::HeaderValue::try_from(shopify::sign_shopify_body(secret, &body))?)
+            } else {
+                (test_mark::TEST_MARK_HEADER, header::HeaderValue::try_from(test_mark::sign_test_mark(secret, &body))?)
+            };
+            (request, proof, body)
         }
         Source::EasyPost => {
             let easypost = config.easypost.as_ref().with_context(|| format_missing_section(config, "easypost"))?;
             let id = format!("evt_{id}");
-            let topic = test_request.topic.as_deref().unwrap_or("tracker.updated");
             let fields = [("id", id.as_str()), ("description", topic)];
-            let body = fill_sample(test_request, source, topic, &fields, FieldUse::Always)?;
+            let body = fill_sample(test_request, &fields, FieldUse::Always)?;
             let secret = first_secret(&easypost.secrets)?;
-            let request =
-                post("/api/webhooks/easypost").header("x-hmac-signature", easypost::sign_easypost_body(secret, &body));
-            (request, easypost::sign_easypost_test_mark(secret, &body), body)
+            let proof = if is_real {
+                ("x-hmac-signature", header::HeaderValue::try_from(easypost::sign_easypost_body(secret, &body))?)
+            } else {
+                (
+                    test_mark::TEST_MARK_HEADER,
+                    header::HeaderValue::try_from(easypost::sign_easypost_test_mark(secret, &body))?,
+                )
+            };
+            (post("/api/webhooks/easypost"), proof, body)
         }
         Source::Sps => {
-            let sps = config
-                .sps
-                .as_ref()
-                .filter(|sps| !sps.secrets.is_empty())
-                .with_context(|| format_missing_section(config, "sps"))?;
-            let token = build_bearer_header(first_secret(&sps.secrets)?)?;
+            let sps = config.sps.as_ref().with_context(|| format_missing_section(config, "sps"))?;
+            let secret = first_secret(&sps.secrets).context(
+                "[sps] has no secrets, so the daemon accepts no poll requests: `novex-ingest sps poll` polls without one",
+            )?;
+            let token = build_bearer_header(secret)?;
             return Ok(post("/api/sps/poll").header(header::AUTHORIZATION, token).body(Full::default())?);
         }
         Source::Keycloak => {
             let keycloak = config.keycloak.as_ref().with_context(|| format_missing_section(config, "keycloak"))?;
-            let topic = test_request.topic.as_deref().unwrap_or("access.LOGIN");
             let fields = [("uid", id.as_str()), ("type", topic)];
-            let body = fill_sample(test_request, source, topic, &fields, FieldUse::Always)?;
+            let body = fill_sample(test_request, &fields, FieldUse::Always)?;
             let secret = first_secret(&keycloak.secrets)?;
-            let request = post("/api/keycloak/events").header(header::AUTHORIZATION, build_bearer_header(secret)?);
-            (request, test_mark::sign_test_mark(secret, &body), body)
+            let proof = if is_real {
+                ("authorization", build_bearer_header(secret)?)
+            } else {
+                (test_mark::TEST_MARK_HEADER, header::HeaderValue::try_from(test_mark::sign_test_mark(secret, &body))?)
+            };
+            (post("/api/keycloak/events"), proof, body)
         }
     };
-    let request = if is_real { request } else { request.header(test_mark::TEST_MARK_HEADER, mark) };
-    Ok(request.body(Full::new(Bytes::from(body)))?)
+    Ok(request.header(proof_name, proof).body(Full::new(Bytes::from(body)))?)
 }
 
 /// Which fields of a made-up body get a value.
@@ -129,23 +148,27 @@ enum FieldUse {
 }
 
 /// Returns the given body, or else the made-up body of the topic with these fields.
-fn fill_sample(
-    test_request: &TestRequest,
-    source: Source,
-    topic: &str,
-    fields: &[(&str, &str)],
-    field_use: FieldUse,
-) -> anyhow::Result<Vec<u8>> {
+fn fill_sample(test_request: &TestRequest, fields: &[(&str, &str)], field_use: FieldUse) -> anyhow::Result<Vec<u8>> {
     if let Some(body) = &test_request.body {
         return Ok(body.clone());
     }
-    let mut sample = samples::find_sample_body(source, topic)?;
+    let mut sample = samples::find_sample_body(test_request.source, test_request.topic())?;
     for (field, value) in fields {
         if field_use == FieldUse::Always || sample.get(field).is_some() {
             sample[field] = (*value).into();
         }
     }
     Ok(serde_json::to_vec(&sample)?)
+}
+
+/// Returns the shop of this domain, or the first one.
+fn find_shop<'c>(config: &'c Config, domain: Option<&str>) -> anyhow::Result<&'c ShopSettings> {
+    let Some(first) = config.shopify.first() else { bail!("{} has no [[shopify.shops]]", config.path.display()) };
+    let Some(domain) = domain else { return Ok(first) };
+    config.shopify.iter().find(|shop| shop.domain == domain).with_context(|| {
+        let domains: Vec<&str> = config.shopify.iter().map(|shop| shop.domain.as_str()).collect();
+        format!("{domain} is not configured; {} has {}", config.path.display(), domains.join(", "))
+    })
 }
 
 fn first_secret(secrets: &[Secret]) -> anyhow::Result<&Secret> {

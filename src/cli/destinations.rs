@@ -5,14 +5,13 @@ use crate::app::runtime;
 use crate::cli::filters::parse_number;
 use crate::cli::output::{print_line, print_untrusted_line};
 use crate::cli::rows::RowFormatArgs;
-use crate::cli::store::with_store;
+use crate::cli::store::{name_operator, with_store};
 use crate::cli::table::{free_text, print_table, time_cell};
 use crate::cli::times::TimeFormat;
 use crate::cli::{CliError, GlobalArgs};
 use crate::clock::Clock;
 use crate::config::{Config, SecretLoading};
 use crate::delivery::destinations::{Destination, DestinationSettings, OutboundEvent, SendResult};
-use crate::queue::process;
 use crate::store::events::destinations;
 use crate::store::events::destinations::DestinationState;
 use crate::text::format_count;
@@ -31,7 +30,8 @@ pub enum DestinationsCommand {
     Pause(DestinationNameArgs),
     /// Resume a paused destination, or try one that is down at once
     Resume(DestinationNameArgs),
-    /// Fail all queued deliveries of a destination that is gone for good; `events retry` queues the events again
+    /// Give up all queued deliveries of a destination that is gone for good; they do not count as failed, and `events
+    /// retry` queues those of an event again
     Drop(DestinationNameArgs),
     /// Forget a destination that was removed from the configuration: its state, its queued and its failed deliveries
     Forget(DestinationNameArgs),
@@ -238,15 +238,14 @@ fn set_destination_paused(config: &Config, name: &str, pause: bool) -> anyhow::R
 
 /// Drops the queued deliveries of a destination, also of one that is no longer configured.
 fn drop_deliveries(config: &Config, name: &str) -> anyhow::Result<()> {
-    let worker = process::identify_current_process().worker;
-    let dropped = with_store(config, async |store| Ok(store.drop_deliveries(name, &worker).await?))?;
+    let dropped = with_store(config, async |store| Ok(store.drop_deliveries(name, &name_operator(None)).await?))?;
     if dropped == 0 {
         find_destination(config, name)?;
     }
     let deliveries = format_count(dropped, "delivery", "deliveries");
     print_line(&format!(
-        "Dropped {deliveries} to {name}. They count as failed until `novex-ingest events dismiss --destination {name} \
-         --reason TEXT`; the view destination_failures has them."
+        "Dropped {deliveries} to {name}. They count as settled, not as failed; `novex-ingest events retry ID` queues \
+         those of an event again."
     ))?;
     Ok(())
 }
@@ -256,9 +255,8 @@ fn forget_destination(config: &Config, name: &str) -> anyhow::Result<()> {
     if config.destinations.iter().any(|settings| settings.name == name) {
         bail!("{name} is in {}: remove it there first, then run this again", config.path.display());
     }
-    let worker = process::identify_current_process().worker;
     let forgotten = with_store(config, async |store| {
-        store.drop_deliveries(name, &worker).await?;
+        store.drop_deliveries(name, &name_operator(None)).await?;
         Ok(store.forget_destination(name).await?)
     })?;
     let Some(deliveries) = forgotten else { bail!("nothing is stored about a destination {name:?}") };

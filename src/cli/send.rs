@@ -26,10 +26,11 @@ pub struct SendArgs {
     /// File with the body [default: a made-up body]
     #[arg(long, value_name = "FILE")]
     file: Option<PathBuf>,
-    /// Webhook id [default: a new one]; the same id again is a duplicate. Shopify only: the others have it in the body
+    /// Webhook id [default: a new one]; the same id again is a duplicate. With --file for Shopify only: the others have
+    /// it in the body
     #[arg(long)]
     id: Option<String>,
-    /// Shop that sends [default: the first one configured]
+    /// Shopify only: shop that sends [default: the first one configured]
     #[arg(long, value_name = "DOMAIN")]
     shop: Option<String>,
     /// Send a real event, which changes the ERP tables and reaches the destinations. Without this it is a test event:
@@ -45,15 +46,22 @@ pub struct SendArgs {
 }
 
 pub fn run_send(global: &GlobalArgs, args: SendArgs) -> Result<(), CliError> {
+    check_options(&args).map_err(CliError::Usage)?;
     let config = load_source_config(global, args.source)?;
     let body = args.file.map(|file| std::fs::read(&file).with_context(|| format!("{} cannot be read", file.display())));
-    let request =
-        TestRequest { topic: args.topic, body: body.transpose()?, id: args.id, shop: args.shop, is_real: args.real };
+    let request = TestRequest {
+        source: args.source,
+        topic: args.topic,
+        body: body.transpose()?,
+        id: args.id,
+        shop: args.shop.map(|shop| shop.to_ascii_lowercase()),
+        is_real: args.real,
+    };
     if args.real && args.source != Source::Sps && !is_dev_config(&config) {
-        confirm_real_event(&config)?;
+        confirm_real_event(&config, args.source, request.topic())?;
     }
     let to = args.to.unwrap_or_else(|| daemon_client::to_local_address(config.server.listen));
-    let answer = daemon_client::send_test_request(&config, to, args.source, request);
+    let answer = daemon_client::send_test_request(&config, to, request);
     let (status, answer) = crate::app::runtime::block_on(answer)??;
     output::print_line(&answer)?;
     if status != StatusCode::OK {
@@ -98,14 +106,39 @@ fn wait_until_processed(config: &Config, answer: &str) -> anyhow::Result<()> {
     }
 }
 
+/// Refuses an option that the source would ignore.
+fn check_options(args: &SendArgs) -> Result<(), String> {
+    if args.source == Source::Sps && (args.topic.is_some() || args.file.is_some() || args.id.is_some()) {
+        return Err(
+            "EDI documents cannot be sent this way: `send sps` only starts a poll. Put the file into the directory \
+                    of a source, then run `novex-ingest sps poll`"
+                .to_owned(),
+        );
+    }
+    if args.source != Source::Shopify {
+        if args.shop.is_some() {
+            return Err(format!("--shop is for Shopify: {} has no shops", args.source));
+        }
+        if args.id.is_some() && args.file.is_some() {
+            return Err(format!("--id has no effect: {} has its id in the body of --file", args.source));
+        }
+    }
+    Ok(())
+}
+
 /// Returns true for the configuration that `serve --dev` made. Its ERP tables are for trying things out.
 fn is_dev_config(config: &Config) -> bool {
     config.path == Path::new(dev::DEV_DIRECTORY).join("config.toml")
 }
 
 /// Warns before a real event goes to a production daemon, and asks if a person is there.
-fn confirm_real_event(config: &Config) -> anyhow::Result<()> {
-    let destinations = format_count(config.destinations.len(), "destination", "destinations");
+fn confirm_real_event(config: &Config, source: Source, topic: &str) -> anyhow::Result<()> {
+    let matching = config.destinations.iter().filter(|destination| destination.matches(source, topic));
+    let names: Vec<&str> = matching.map(|destination| destination.name.as_str()).collect();
+    let destinations = match names.len() {
+        0 => "no destination".to_owned(),
+        count => format!("{} ({})", format_count(count, "destination", "destinations"), names.join(", ")),
+    };
     eprintln!(
         "This event is real for the daemon of {}: it changes the ERP tables and goes to {destinations}. Without --real it \
          is a test event and changes nothing.",

@@ -27,7 +27,16 @@ async fn run_with_store<T>(config: &Config, task: impl AsyncFnOnce(&Store) -> an
 
 /// Returns `user@host` of the person who runs a command: `by`, else the user who called sudo, else the current user.
 pub(crate) fn name_operator(by: Option<&str>) -> String {
+    let read_variable = |name: &str| std::env::var(name).ok().filter(|user| !user.is_empty());
     let current_user =
-        || std::env::var("SUDO_USER").or_else(|_| std::env::var("USER")).unwrap_or_else(|_| "unknown".to_owned());
+        || read_variable("SUDO_USER").or_else(|| read_variable("USER")).unwrap_or_else(look_up_current_user);
     format!("{}@{}", by.map_or_else(current_user, str::to_owned), rustix::system::uname().nodename().to_string_lossy())
+}
+
+/// Returns the name of the user whose rights this process has. `id` asks the same directories as a login, such as LDAP.
+/// Cron and `systemd-run` set none of the variables.
+fn look_up_current_user() -> String {
+    let output = std::process::Command::new("id").arg("-un").output();
+    let name = output.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned()).unwrap_or_default();
+    if name.is_empty() { format!("uid {}", rustix::process::geteuid().as_raw()) } else { name }
 }

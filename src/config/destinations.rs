@@ -37,16 +37,16 @@ pub(crate) fn build_outbound_destination(target: &OutboundTarget, max_attempts: 
 }
 
 /// Reads one destination. `others` are those before it; `file` makes a path absolute; `secrets` reads the key
-/// `secrets`.
+/// `secrets` of the destination with the given name.
 pub(crate) fn read_destination(
     table: &mut ConfigTable<'_>,
     others: &[DestinationSettings],
     max_attempts: u32,
     file: impl Fn(&str) -> PathBuf,
-    secrets: impl FnOnce(&mut ConfigTable<'_>) -> Vec<Secret>,
+    secrets: impl FnOnce(&mut ConfigTable<'_>, &str) -> Vec<Secret>,
 ) -> Option<DestinationSettings> {
-    let name = read_destination_name(table, others);
-    let kind = read_destination_kind(table, file, secrets);
+    let name = read_destination_name(table, others).unwrap_or_default();
+    let kind = read_destination_kind(table, file, |table| secrets(table, &name));
     let topics = read_topics(table);
     let Some(kind) = kind else {
         // The type decides which other keys are valid.
@@ -55,7 +55,7 @@ pub(crate) fn read_destination(
     };
     let saturate = |number: u64| u32::try_from(number).unwrap_or(u32::MAX);
     let settings = DestinationSettings {
-        name: name.unwrap_or_default(),
+        name,
         kind,
         payload: read_payload_kind(table),
         topics,

@@ -21,6 +21,23 @@ use reader::ConfigDocument;
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
+/// Checks the name by which providers reach this machine.
+///
+/// # Errors
+/// The message with the fix.
+pub fn check_domain(name: &str) -> Result<(), String> {
+    let is_label =
+        |label: &str| !label.is_empty() && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+    let is_domain = name.contains('.') && name.split('.').all(is_label) && name.parse::<std::net::IpAddr>().is_err();
+    if is_domain {
+        return Ok(());
+    }
+    Err(format!(
+        "{name:?} is not a domain: write it as hooks.example.com, without https:// and path, and letters of other \
+         languages as xn--…"
+    ))
+}
+
 /// Path of the configuration in the Debian package.
 pub const INSTALLED_CONFIG_PATH: &str = "/etc/novex-ingest/config.toml";
 
@@ -34,6 +51,8 @@ fn is_pipe(path: &Path) -> bool {
 pub struct Config {
     /// The file that was read.
     pub path: PathBuf,
+    /// Name by which providers reach this machine, for the addresses that commands print.
+    pub domain: Option<String>,
     pub server: crate::server::settings::ServerSettings,
     pub tls: crate::tls::TlsSettings,
     pub store: sections::StoreSettings,

@@ -2,6 +2,7 @@
 //! reads, and goes on after an error, so that one run reports all of them.
 
 use crate::config::error::{ConfigError, ConfigErrors};
+use crate::text::find_similar;
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::ops::{Range, RangeInclusive};
@@ -293,14 +294,13 @@ impl<'t> ConfigTable<'t> {
         for (key, _) in self.entries.take().unwrap_or_default() {
             let name = self.qualified_key(key.get_ref());
             let known = self.context.known_keys.borrow();
-            let closest = known
+            let siblings = known
                 .iter()
-                .filter(|other| other.rsplit_once('.').map_or("", |(table, _)| table) == self.path)
-                .map(|other| (strsim::jaro_winkler(other, &name), other.clone()))
-                .max_by(|one, other| one.0.total_cmp(&other.0));
-            let hint = match closest {
-                Some((similarity, other)) if similarity > 0.85 => format!("Did you mean {other}?"),
-                _ => "Remove it; /usr/share/doc/novex-ingest/config.toml lists every key.".to_owned(),
+                .map(String::as_str)
+                .filter(|other| other.rsplit_once('.').map_or("", |(table, _)| table) == self.path);
+            let hint = match find_similar(&name, siblings) {
+                Some(other) => format!("Did you mean {other}?"),
+                None => "Remove it; /usr/share/doc/novex-ingest/config.toml lists every key.".to_owned(),
             };
             self.context.add_error(&key.span(), &name, "is not a known key", hint);
         }

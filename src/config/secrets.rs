@@ -12,6 +12,11 @@ const SERVICE_CREDENTIALS_DIRECTORY: &str = "/run/credentials/novex-ingest.servi
 /// Start of the first line of a key or certificate in PEM (RFC 7468).
 const PEM_START: &str = "-----BEGIN ";
 
+/// Shortest secret that setup accepts, in bytes.
+const SECRET_BYTES_MIN: usize = 8;
+/// Shortest secret without a warning, in bytes. Shopify's has 32 or more, a generated one 64.
+const SECRET_BYTES_RECOMMENDED: usize = 16;
+
 /// Keys whose secrets verify requests, so that none is a private key.
 const TOKEN_KEYS: [&str; 4] = ["shopify.shops.secrets", "easypost.secrets", "keycloak.secrets", "sps.secrets"];
 
@@ -28,6 +33,11 @@ pub struct LoadedSecret {
 /// # Errors
 /// Message and hint, without any part of a secret.
 pub fn load_secret(reference: &str, config: &Path) -> Result<LoadedSecret, (String, String)> {
+    let loaded = load_referenced_bytes(reference, config)?;
+    Ok(LoadedSecret { secret: loaded.secret.with_reference(Some(reference.into())), ..loaded })
+}
+
+fn load_referenced_bytes(reference: &str, config: &Path) -> Result<LoadedSecret, (String, String)> {
     let Some((kind, place)) = reference.split_once(':').filter(|(_, place)| !place.is_empty()) else {
         // Not quoted: an operator who writes the secret itself here must not find it in the log.
         return Err((
@@ -70,7 +80,7 @@ pub fn load_secret(reference: &str, config: &Path) -> Result<LoadedSecret, (Stri
                     "Set it for the service, or use \"file:PATH\".".to_owned(),
                 )
             })?;
-            check_secret(value.into_bytes(), &format!("the environment variable {place}"))
+            parse_secret(value.into_bytes(), &format!("the environment variable {place}"))
         }
         _ => Err((
             "is not a reference to a secret".into(),
@@ -85,35 +95,80 @@ fn load_secret_file(path: &Path) -> Result<LoadedSecret, (String, String)> {
         return Err((message, "Put the secret into a regular file.".to_owned()));
     }
     let bytes = fs::read(path).map_err(|error| {
-        (
-            format!("the secret's file {} cannot be read: {error}", path.display()),
-            "Create it and let the group novex-ingest read it (chown root:novex-ingest, chmod 640).".to_owned(),
-        )
+        let shown = path.display();
+        let hint = if error.kind() == std::io::ErrorKind::NotFound {
+            "Create it and let the group novex-ingest read it (chown root:novex-ingest, chmod 640).".to_owned()
+        } else {
+            format!(
+                "Run this command as root or as the user novex-ingest; the service needs: chown root:novex-ingest {shown}, \
+                 chmod 640 {shown}."
+            )
+        };
+        (format!("the secret's file {shown} cannot be read: {error}"), hint)
     })?;
-    check_secret(bytes, &format!("the file {}", path.display()))
+    parse_secret(bytes, &format!("the file {}", path.display()))
 }
 
-fn check_secret(mut bytes: Vec<u8>, place: &str) -> Result<LoadedSecret, (String, String)> {
+/// Parses a secret that a provider and this machine will use from now on; `place` names its origin.
+///
+/// # Errors
+/// Message with the fix, without any part of a secret: the secret is empty, too short to be safe, or not one line.
+pub fn parse_new_secret(bytes: Vec<u8>, place: &str) -> Result<Secret, String> {
+    let secret = parse_secret(bytes, place).map_err(|(message, hint)| format!("{message}. {hint}"))?.secret;
+    if secret.expose().iter().any(u8::is_ascii_control) {
+        return Err(format!(
+            "the secret in {place} contains a tab, a line end or another control character. Copy only the secret"
+        ));
+    }
+    if secret.expose().len() < SECRET_BYTES_MIN {
+        return Err(format!(
+            "{}. Use a secret of at least {SECRET_BYTES_MIN} characters",
+            describe_short_secret(place, &secret)
+        ));
+    }
+    Ok(secret)
+}
+
+/// Returns the fact about a secret that is too short, and the consequence.
+fn describe_short_secret(place: &str, secret: &Secret) -> String {
+    let length = String::from_utf8_lossy(secret.expose()).chars().count();
+    let unit = if length == 1 { "character" } else { "characters" };
+    format!("{place} has only {length} {unit}: anyone who sees one webhook can guess it and forge events")
+}
+
+fn parse_secret(mut bytes: Vec<u8>, place: &str) -> Result<LoadedSecret, (String, String)> {
     if bytes.ends_with(b"\n") {
         bytes.pop();
         if bytes.ends_with(b"\r") {
             bytes.pop();
         }
     }
-    if bytes.is_empty() {
-        return Err((format!("{place} is empty"), "Write the secret into it.".to_owned()));
+    if bytes.trim_ascii().is_empty() {
+        let state = if bytes.is_empty() { "is empty" } else { "has only spaces" };
+        return Err((format!("{place} {state}"), "Write the secret into it.".to_owned()));
     }
     let warnings = check_secret_shape(&bytes, place).into_iter().collect();
     Ok(LoadedSecret { secret: Secret::new(bytes), warnings })
 }
 
-/// Returns a warning about a private key that a key of the configuration names where providers use other secrets.
+/// Returns a warning about a secret that does not fit the key of the configuration that names it: a private key, or a
+/// secret so short that it can be guessed.
 #[must_use]
 pub fn check_secret_use(key: &str, secret: &Secret) -> Option<ConfigWarning> {
-    (TOKEN_KEYS.contains(&key) && is_private_key(secret.expose())).then(|| {
-        ConfigWarning::new(
+    if !TOKEN_KEYS.contains(&key) {
+        return None;
+    }
+    if is_private_key(secret.expose()) {
+        return Some(ConfigWarning::new(
             format!("{key} names a private key: no request has a proof that was made with it"),
             "name the file with the secret that the provider shows",
+        ));
+    }
+    (secret.expose().len() < SECRET_BYTES_RECOMMENDED).then(|| {
+        let reference = secret.reference().map_or("", |reference| &**reference);
+        ConfigWarning::new(
+            format!("{key}: {}", describe_short_secret(reference, secret)),
+            format!("use a secret of at least {SECRET_BYTES_RECOMMENDED} characters: `openssl rand -hex 32`"),
         )
     })
 }
@@ -175,6 +230,28 @@ fn warn_if_world_accessible(path: &Path) -> Option<ConfigWarning> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn empty_and_short_secrets_are_refused_for_a_new_one_and_reported_for_others() {
+        let parse = |text: &str| parse_new_secret(text.as_bytes().to_vec(), "the file x");
+        for (text, expected) in [
+            ("", "the file x is empty"),
+            ("\n", "the file x is empty"),
+            (" \t \r\n", "the file x has only spaces"),
+            ("abc\n", "the file x has only 3 characters"),
+            ("7654321", "only 7 characters"),
+            ("one-secret\nanother", "control character"),
+        ] {
+            let message = parse(text).unwrap_err();
+            assert!(message.contains(expected) && !message.contains("abc"), "{text:?}: {message}");
+        }
+        assert_eq!(parse("12345678\r\n").unwrap().expose(), b"12345678");
+        let warn = |key: &str, text: &str| check_secret_use(key, &Secret::new(text.as_bytes().to_vec()));
+        let warning = warn("easypost.secrets", "abc").unwrap().to_string();
+        assert!(warning.contains("only 3 characters"), "{warning}");
+        assert_eq!(warn("easypost.secrets", "1234567890123456"), None);
+        assert_eq!(warn("sps.sources.secrets", "abc"), None, "a partner chose the password");
+    }
 
     #[test]
     fn shape_of_a_secret_decides_the_warning() {

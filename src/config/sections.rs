@@ -6,8 +6,8 @@ use crate::config::networks::read_networks;
 use crate::config::reader::{ConfigDocument, ConfigTable, Located};
 use crate::config::sps::SpsSettings;
 use crate::config::{
-    Config, ConfigErrors, ConfigLines, ConfigWarning, SecretLoading, backup, destinations, privacy, retention, secrets,
-    sps, tls,
+    Config, ConfigErrors, ConfigLines, ConfigWarning, SecretLoading, backup, check_domain, destinations, privacy,
+    retention, secrets, sps, tls,
 };
 use crate::delivery::destinations::DestinationSettings;
 use crate::providers::keycloak::AcceptedProofs;
@@ -51,6 +51,10 @@ pub struct WorkerSettings {
     pub lease: Duration,
     pub batch: u32,
     pub concurrency: u64,
+    /// Most bytes that handlers hold at once.
+    pub max_handler_bytes: u64,
+    /// Most bytes of payloads of deliveries in flight.
+    pub max_delivery_bytes: u64,
     pub poll: Duration,
     pub grace: Duration,
 }
@@ -92,10 +96,11 @@ pub(crate) fn read_sections(
         store: store_table.line_of_key("path"),
         certificate: tls_table.line_of_key("certificate"),
     };
-    let server = read_server_section(server_table);
+    let (domain, server) = read_server_section(server_table);
     let store = read_store_section(store_table, path);
     let config = Config {
         path: path.to_owned(),
+        domain,
         lines,
         tls: reader.read_tls(tls_table, &store),
         worker: read_worker_section(root.read_table("worker")),
@@ -129,8 +134,15 @@ pub(crate) fn read_sections(
     (Config { sps, destinations, warnings: reader.warnings, ..config }, document.into_errors())
 }
 
-fn read_server_section(mut table: ConfigTable<'_>) -> ServerSettings {
+/// Reads the name by which providers reach this machine, and the settings of the listener.
+fn read_server_section(mut table: ConfigTable<'_>) -> (Option<String>, ServerSettings) {
     let limit = 1..=1_000_000;
+    let domain = table.read_text("domain");
+    if let Some(domain) = &domain
+        && let Err(message) = check_domain(&domain.value)
+    {
+        table.report_error_at(domain, message, "Write the name that the providers use.");
+    }
     let server = ServerSettings {
         listen: table.read_parsed("listen", SocketAddr::from(([0, 0, 0, 0], 8443)), "0.0.0.0:8443"),
         max_body_bytes: table.read_number("max_body_bytes", 16 << 20, 1..=1 << 30),
@@ -171,7 +183,7 @@ fn read_server_section(mut table: ConfigTable<'_>) -> ServerSettings {
         );
     }
     table.finish();
-    server
+    (domain.map(|domain| domain.value.to_ascii_lowercase()), server)
 }
 
 fn read_store_section(mut table: ConfigTable<'_>, config: &Path) -> StoreSettings {
@@ -201,6 +213,8 @@ fn read_worker_section(mut table: ConfigTable<'_>) -> WorkerSettings {
         lease: table.read_duration("lease", 300 * SECOND, SECOND..=DAY),
         batch: saturate(table.read_number("batch", 32, 1..=10_000)),
         concurrency: table.read_number("concurrency", 4, 1..=256),
+        max_handler_bytes: table.read_number("max_handler_bytes", 256 << 20, 1 << 20..=1 << 40),
+        max_delivery_bytes: table.read_number("max_delivery_bytes", 64 << 20, 1 << 20..=1 << 40),
         poll: table.read_duration("poll", SECOND, SECOND / 100..=HOUR),
         grace: table.read_duration("grace", 20 * SECOND, Duration::ZERO..=HOUR),
     };
@@ -292,11 +306,11 @@ impl SectionReader<'_> {
         for mut table in tables {
             let path = self.config_path;
             let file = |name: &str| resolve_path(path, name);
-            let settings = destinations::read_destination(&mut table, &all, max_attempts, file, |table| {
+            let settings = destinations::read_destination(&mut table, &all, max_attempts, file, |table, name| {
                 let references = table.read_texts("secrets");
                 if references.is_empty() {
                     self.warnings.push(ConfigWarning::new(
-                        "a destination has no secrets: the daemon does not sign its deliveries",
+                        format!("destination `{name}` has no secrets: the daemon does not sign its deliveries"),
                         "add secrets = [\"file:/etc/novex-ingest/secrets/NAME\"] to it",
                     ));
                 }

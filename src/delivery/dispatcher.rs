@@ -7,6 +7,7 @@
 //! A delivery that was in flight when a process died is sent while nothing else is sent to its destination.
 
 use crate::backoff::Backoff;
+use crate::byte_budget::{ByteBudget, ByteShare};
 use crate::clock::{self, Timestamp};
 use crate::delivery::destinations::{Destination, Destinations, OutboundEvent, SendResult};
 use crate::delivery::rows_payload::{PayloadKind, build_rows_payload};
@@ -20,8 +21,9 @@ use crate::store::leases::delivery_outcomes::{BreakerChange, DeliveryOutcome};
 use crate::store::{Store, StoreError};
 use crate::text::format_count;
 use crate::token_bucket::TokenBucket;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::sync::watch;
+use tokio::sync::{Mutex, watch};
 use tokio::task::JoinSet;
 use tracing::{debug, error, info, warn};
 
@@ -30,6 +32,32 @@ const LEASE_DURATION: Duration = Duration::from_mins(1);
 /// The wait before the next statement after the database refused one.
 const STORE_RETRY_DELAY: Duration = Duration::from_secs(1);
 
+/// Settings of a dispatcher.
+#[derive(Debug, Clone)]
+pub struct DispatcherOptions {
+    pub poll_interval: Duration,
+    /// How long deliveries in flight may take after a stop.
+    pub shutdown_grace: Duration,
+    /// Most bytes of payload in flight, shared equally by the destinations, so that none waits for another. A payload
+    /// that is larger than its destination's share is in flight alone there.
+    pub max_delivery_bytes: u64,
+}
+
+/// The memory of one destination. Cheap to clone.
+#[derive(Debug, Clone)]
+struct DeliveryMemory {
+    payloads: ByteBudget,
+    /// The size of rows is known only after they were read, so one delivery reads them at a time.
+    rows_turn: Arc<Mutex<()>>,
+}
+
+/// What the deliveries to one destination share. Cheap to clone.
+#[derive(Debug, Clone)]
+struct DestinationState {
+    turns: AttemptTurns,
+    memory: DeliveryMemory,
+}
+
 /// Sends due deliveries. Cheap to clone.
 #[derive(Clone)]
 pub struct Dispatcher {
@@ -37,9 +65,7 @@ pub struct Dispatcher {
     destinations: Destinations,
     lease_owner: LeaseOwner,
     backoff: Backoff,
-    poll_interval: Duration,
-    /// How long deliveries in flight may take after a stop.
-    shutdown_grace: Duration,
+    options: DispatcherOptions,
     in_flight: HeldClaims<DeliveryClaim>,
     begun: BegunRecord,
 }
@@ -69,12 +95,11 @@ impl Dispatcher {
         destinations: Destinations,
         lease_owner: LeaseOwner,
         backoff: Backoff,
-        poll_interval: Duration,
-        shutdown_grace: Duration,
+        options: DispatcherOptions,
     ) -> Self {
         let begun = BegunRecord::new(store.path(), &DELIVERIES, &lease_owner);
         let in_flight = HeldClaims::default();
-        Self { store, destinations, lease_owner, backoff, poll_interval, shutdown_grace, in_flight, begun }
+        Self { store, destinations, lease_owner, backoff, options, in_flight, begun }
     }
 
     /// Delivers until `stop` turns true, then lets deliveries in flight finish.
@@ -136,7 +161,7 @@ impl Dispatcher {
         destination: &Destination,
         stop: &watch::Receiver<bool>,
     ) -> Result<u64, StoreError> {
-        let (mut limiter, turns) = (new_rate_limiter(destination), AttemptTurns::default());
+        let (mut limiter, state) = (new_rate_limiter(destination), self.new_destination_state());
         let mut count = 0;
         while !*stop.borrow() {
             let available = limiter.available();
@@ -152,7 +177,7 @@ impl Dispatcher {
             count += claims.len() as u64;
             limiter.take(claims.len());
             let mut attempts = JoinSet::new();
-            self.spawn_attempts(destination, claims, &turns, &mut attempts);
+            self.spawn_attempts(destination, claims, &state, &mut attempts);
             let mut stopping = stop.clone();
             let is_stopping = tokio::select! {
                 () = async { while attempts.join_next().await.is_some() {} } => false,
@@ -168,22 +193,22 @@ impl Dispatcher {
     async fn run_destination(&self, destination: &Destination, mut stop: watch::Receiver<bool>) {
         let name = &destination.settings.name;
         let mut attempts: JoinSet<()> = JoinSet::new();
-        let concurrency = destination.settings.concurrency.max(1) as usize;
-        let (mut limiter, turns) = (new_rate_limiter(destination), AttemptTurns::default());
+        let (concurrency, poll_interval) =
+            (destination.settings.concurrency.max(1) as usize, self.options.poll_interval);
+        let (mut limiter, state) = (new_rate_limiter(destination), self.new_destination_state());
         let mut attempts_ended = self.store.attempts_ended.subscribe();
         while !*stop.borrow() {
             attempts_ended.mark_unchanged();
             while attempts.try_join_next().is_some() {}
             let available = limiter.available();
             let free = (concurrency - attempts.len()).min(available);
-            let mut wait =
-                if available == 0 { limiter.time_until_full().min(self.poll_interval) } else { self.poll_interval };
+            let mut wait = if available == 0 { limiter.time_until_full().min(poll_interval) } else { poll_interval };
             if free > 0 {
                 match self.claim_due(destination, free).await {
                     Ok((claims, next)) => {
                         wait = wait.min(next);
                         limiter.take(claims.len());
-                        self.spawn_attempts(destination, claims, &turns, &mut attempts);
+                        self.spawn_attempts(destination, claims, &state, &mut attempts);
                     }
                     Err(error) => {
                         error!(destination = name, "deliveries to `{name}` cannot be claimed; they wait: {error}");
@@ -201,19 +226,24 @@ impl Dispatcher {
         self.finish_in_flight(destination, attempts).await;
     }
 
+    fn new_destination_state(&self) -> DestinationState {
+        let share = self.options.max_delivery_bytes / self.destinations.len().max(1) as u64;
+        let memory = DeliveryMemory { payloads: ByteBudget::new(share), rows_turn: Arc::default() };
+        DestinationState { turns: AttemptTurns::default(), memory }
+    }
+
     fn spawn_attempts(
         &self,
         destination: &Destination,
         claims: Vec<DeliveryClaim>,
-        turns: &AttemptTurns,
+        state: &DestinationState,
         attempts: &mut JoinSet<()>,
     ) {
         for claim in claims {
-            let (dispatcher, destination, turns) = (self.clone(), destination.clone(), turns.clone());
+            let (dispatcher, destination, state) = (self.clone(), destination.clone(), state.clone());
             attempts.spawn(async move {
-                let _turn = turns.enter(claim.deaths > 0).await;
-                let _mark = dispatcher.begun.begin(&claim);
-                dispatcher.attempt_delivery(&destination, claim).await;
+                let _turn = state.turns.enter(claim.deaths > 0).await;
+                dispatcher.attempt_delivery(&destination, claim, &state.memory).await;
             });
         }
     }
@@ -221,7 +251,7 @@ impl Dispatcher {
     /// Lets deliveries in flight finish within the grace; cuts the others off and releases them.
     async fn finish_in_flight(&self, destination: &Destination, mut attempts: JoinSet<()>) {
         let all = async { while attempts.join_next().await.is_some() {} };
-        if tokio::time::timeout(self.shutdown_grace, all).await.is_ok() {
+        if tokio::time::timeout(self.options.shutdown_grace, all).await.is_ok() {
             return;
         }
         attempts.shutdown().await;
@@ -268,10 +298,23 @@ impl Dispatcher {
         Ok(claims)
     }
 
-    async fn attempt_delivery(&self, destination: &Destination, claim: DeliveryClaim) {
-        let started = Instant::now();
+    async fn attempt_delivery(&self, destination: &Destination, claim: DeliveryClaim, memory: &DeliveryMemory) {
+        let has_rows = destination.settings.payload == PayloadKind::Rows;
+        let rows_turn = if has_rows { Some(memory.rows_turn.lock().await) } else { None };
+        // Meanwhile the lease is renewed. A death of the process during this wait does not count against the delivery.
+        let body_share = memory.acquire(claim.body_bytes).await;
+        let (started, _mark) = (Instant::now(), self.begun.begin(&claim));
         let result = match self.read_outbound_event(destination, &claim).await {
-            Ok(Some(Ok(event))) => destination.send(&event, self.store.clock.now()).await,
+            Ok(Some(Ok(event))) => {
+                let _share = if has_rows {
+                    drop(body_share);
+                    memory.acquire(event.body.len() as u64).await
+                } else {
+                    body_share
+                };
+                drop(rows_turn);
+                destination.send(&event, self.store.clock.now()).await
+            }
             Ok(Some(Err(error))) => SendResult::Rejected { error },
             Ok(None) => {
                 let error = "its body is gone: the event was redacted or pruned".to_owned();
@@ -360,6 +403,13 @@ impl Dispatcher {
                 }
             }
         }
+    }
+}
+
+impl DeliveryMemory {
+    /// Waits for the memory of a payload.
+    async fn acquire(&self, bytes: u64) -> ByteShare {
+        self.payloads.acquire(bytes).await.expect("nothing closes the budget of a destination")
     }
 }
 

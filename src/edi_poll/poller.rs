@@ -312,7 +312,7 @@ impl FileReceiver<'_> {
         match removal {
             Ok(()) => {
                 self.record_outcome(claim, FileClaimOutcome::Done { event_id }).await?;
-                Ok(if receipt.duplicate { FileResult::Duplicate } else { FileResult::Stored(content) })
+                Ok(if receipt.is_duplicate() { FileResult::Duplicate } else { FileResult::Stored(content) })
             }
             Err(FileError::File(error)) => {
                 warn!(

@@ -23,11 +23,11 @@ pub fn find_subjects(source: &str, topic: &str, body: &[u8]) -> Vec<Subject> {
         return Vec::new();
     }
     let Ok(body) = parse_lenient_json(body).map(|read| read.value) else { return Vec::new() };
-    let read_id =
-        |pointers: &[&str]| pointers.iter().find_map(|pointer| body.pointer(pointer).and_then(fields::parse_entity_id));
-    let read_own_id = |family: &str| topic.starts_with(family).then(|| read_id(&["/id"])).flatten();
-    let order = read_own_id("orders/").or_else(|| read_id(&["/order_id", "/order/id"]));
-    let customer = read_own_id("customers/").or_else(|| read_id(&["/customer_id", "/customer/id"]));
+    let find = |path: &str| path.split('.').try_fold(&body, |value, name| value.get(name));
+    let read_id = |paths: &[&str]| paths.iter().find_map(|path| find(path).and_then(fields::parse_entity_id));
+    let read_own_id = |family: &str| topic.starts_with(family).then(|| read_id(&["id"])).flatten();
+    let order = read_own_id("orders/").or_else(|| read_id(&["order_id", "order.id"]));
+    let customer = read_own_id("customers/").or_else(|| read_id(&["customer_id", "customer.id"]));
     let subject = |kind, id: Option<i64>| id.map(|id| Subject::new(kind, id));
     subject("order", order).into_iter().chain(subject("customer", customer)).collect()
 }

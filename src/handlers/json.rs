@@ -8,16 +8,15 @@
 
 use crate::clock;
 use crate::handlers::HandlerError;
-use crate::lenient_json::{REPLACEMENT, parse_lenient_json};
+use crate::lenient_json::{JsonValue, REPLACEMENT, parse_lenient_json, repair_json};
 use crate::text::format_count;
-use serde_json::Value;
 
 /// Parses a body, with repairs where a text cannot be read.
 ///
 /// # Errors
 /// [`HandlerError::Permanent`] with the place of the error. The message quotes nothing of the body, which may be
 /// personal data.
-pub fn parse_body(body: &[u8]) -> Result<Value, HandlerError> {
+pub fn parse_body(body: &[u8]) -> Result<JsonValue, HandlerError> {
     parse_lenient_json(body).map(|read| read.value).map_err(|error| {
         let place = format!("line {}, column {}", error.line(), error.column());
         let message = error.to_string();
@@ -27,37 +26,41 @@ pub fn parse_body(body: &[u8]) -> Result<Value, HandlerError> {
             _ if message.starts_with("recursion limit") => "it has too many levels",
             _ => "it is not JSON",
         };
-        let size = format_count(body.len(), "byte", "bytes");
-        HandlerError::Permanent(format!("the body cannot be read: {problem} at {place} of {size}"))
+        // The parser reads the text after repairs, whose bytes are not those of the body.
+        let text = match repair_json(body) {
+            (_, Some(_)) => "the repaired text".to_owned(),
+            (_, None) => format_count(body.len(), "byte", "bytes"),
+        };
+        HandlerError::Permanent(format!("the body cannot be read: {problem} at {place} of {text}"))
     })
 }
 
 /// Returns a text that is not empty, or the digits of a number.
 #[must_use]
-pub fn read_text(object: &Value, field: &str) -> Option<String> {
+pub fn read_text(object: &JsonValue, field: &str) -> Option<String> {
     match object.get(field)? {
-        Value::String(text) if !text.is_empty() => Some(text.clone()),
-        Value::Number(number) => Some(number.to_string()),
+        JsonValue::Text(text) if !text.is_empty() => Some(text.to_string()),
+        JsonValue::Number(number) => Some(number.to_string()),
         _ => None,
     }
 }
 
 /// Returns a text that identifies something. A text that could not be read identifies nothing.
 #[must_use]
-pub fn read_id_text(object: &Value, field: &str) -> Option<String> {
+pub fn read_id_text(object: &JsonValue, field: &str) -> Option<String> {
     read_text(object, field).filter(|text| !text.contains(REPLACEMENT))
 }
 
 /// Returns the elements of an array; none if it is missing.
-pub fn iter_array<'v>(object: &'v Value, field: &str) -> impl Iterator<Item = &'v Value> {
-    object.get(field).and_then(Value::as_array).into_iter().flatten()
+pub fn iter_array<'v>(object: &'v JsonValue, field: &str) -> impl Iterator<Item = &'v JsonValue> {
+    object.get(field).and_then(JsonValue::as_array).into_iter().flatten()
 }
 
 /// Returns a time in the format of [`clock::format_timestamp`].
 ///
 /// Returns `None` if the field is missing or invalid: a malformed time must not fail an event.
 #[must_use]
-pub fn read_time(object: &Value, field: &str) -> Option<String> {
+pub fn read_time(object: &JsonValue, field: &str) -> Option<String> {
     parse_time(&read_text(object, field)?)
 }
 
@@ -69,8 +72,14 @@ pub fn parse_time(text: &str) -> Option<String> {
     Some(clock::format_timestamp(at)).filter(|text| text.len() == "2026-11-23T20:30:00.123Z".len())
 }
 
+/// Most bytes of a decimal number. The amounts of real orders have at most 20.
+const DECIMAL_BYTES_MAX: usize = 64;
+
 /// Returns true for exact decimal text such as `-404.95`.
 pub(crate) fn is_decimal(text: &str) -> bool {
+    if text.len() > DECIMAL_BYTES_MAX {
+        return false;
+    }
     let digits = text.strip_prefix('-').unwrap_or(text);
     let (whole, fraction) = digits.split_once('.').unwrap_or((digits, "0"));
     [whole, fraction].iter().all(|part| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit()))
@@ -85,9 +94,16 @@ mod tests {
         for text in ["404.95", "-0.10", "12"] {
             assert!(is_decimal(text), "{text}");
         }
-        for text in ["1e3", "1,50", ".5", ""] {
+        for text in ["1e3", "1,50", ".5", "", &"9".repeat(65), &format!("0.{}", "0".repeat(63))] {
             assert!(!is_decimal(text), "{text}");
         }
+        assert!(is_decimal(&"9".repeat(64)));
+    }
+
+    #[test]
+    fn parse_error_after_a_repair_names_no_number_of_bytes() {
+        let Err(HandlerError::Permanent(error)) = parse_body(br#"{"name": "\uz"#) else { panic!() };
+        assert_eq!(error, "the body cannot be read: it is truncated at line 1, column 15 of the repaired text");
     }
 
     #[test]

@@ -19,7 +19,7 @@ use crate::event::Subject;
 use crate::handlers::json::read_text;
 use crate::handlers::{Event, Handler, HandlerError, Plan, json};
 use crate::keycloak_event::parse_keycloak_event;
-use serde_json::Value;
+use crate::lenient_json::JsonValue;
 use std::time::Duration;
 
 /// Handles each event of Keycloak. Topics: all topics of the source `keycloak`. Writes `system_log`.
@@ -41,7 +41,7 @@ impl Handler for KeycloakEventHandler {
 
 const ADMIN_OPERATIONS: [&str; 4] = ["CREATE", "UPDATE", "DELETE", "ACTION"];
 
-fn build_audit_entry(body: &Value, event: &Event<'_>) -> AuditEntry {
+fn build_audit_entry(body: &JsonValue, event: &Event<'_>) -> AuditEntry {
     let stated_type = read_text(body, "type");
     let bare_type = stated_type.as_deref().map(|name| {
         ["access.", "admin.", "system."].iter().find_map(|prefix| name.strip_prefix(prefix)).unwrap_or(name)
@@ -56,7 +56,7 @@ fn build_audit_entry(body: &Value, event: &Event<'_>) -> AuditEntry {
         (Some(name), _, _) => name.to_owned(),
         (None, None, _) => "unknown".to_owned(),
     };
-    let read_auth = |field: &str| ["authDetails", "auth"].iter().find_map(|name| read_text(body.get(*name)?, field));
+    let read_auth = |field: &str| ["authDetails", "auth"].iter().find_map(|name| read_text(body.get(name)?, field));
     let read_actor = |field: &str| read_text(body, field).or_else(|| read_auth(field));
     let details = body.get("details").filter(|details| details.is_object());
     let read_detail = |field: &str| details.and_then(|details| read_text(details, field));
@@ -81,7 +81,7 @@ fn build_audit_entry(body: &Value, event: &Event<'_>) -> AuditEntry {
         resource: resource.map(truncate_text),
         resource_path: read_text(body, "resourcePath").map(truncate_text),
         error: error.map(truncate_text),
-        details: details.map(Value::to_string).map(|text| match text.len() {
+        details: details.map(JsonValue::to_string).map(|text| match text.len() {
             0..=DETAILS_BYTES_MAX => text,
             bytes => format!(r#"{{"left_out":"{bytes} bytes, see the event's body"}}"#),
         }),
@@ -105,14 +105,14 @@ fn truncate_text(text: String) -> String {
 ///
 /// A time more than a day after receipt, or before the year 2000, is implausible. A row far in the future would keep
 /// all later rows from ever being truncated.
-fn resolve_event_time(body: &Value, event: &Event<'_>) -> Timestamp {
+fn resolve_event_time(body: &JsonValue, event: &Event<'_>) -> Timestamp {
     let latest = clock::add_duration(event.received_at, Duration::from_hours(24));
     let earliest = Timestamp::from_second(946_684_800).unwrap_or(Timestamp::UNIX_EPOCH);
     read_event_time(body).filter(|at| (earliest..=latest).contains(at)).unwrap_or(event.received_at)
 }
 
 /// Returns the operation of an admin event and the type of its resource.
-fn find_operation_and_resource(body: &Value, name: Option<&str>) -> (Option<String>, Option<String>) {
+fn find_operation_and_resource(body: &JsonValue, name: Option<&str>) -> (Option<String>, Option<String>) {
     let resource = read_text(body, "resourceType").or_else(|| read_text(body, "resourceTypeAsString"));
     if let Some(operation) = read_text(body, "operationType") {
         return (Some(operation), resource);
@@ -136,11 +136,11 @@ fn find_operation_and_resource(body: &Value, name: Option<&str>) -> (Option<Stri
 }
 
 /// Reads the time: milliseconds since 1970 in Keycloak's own events, text in those of some listeners.
-fn read_event_time(body: &Value) -> Option<Timestamp> {
+fn read_event_time(body: &JsonValue) -> Option<Timestamp> {
     let value = body.get("time").or_else(|| body.get("timestamp"))?;
     match value {
-        Value::Number(number) => Timestamp::from_millisecond(number.as_i64()?).ok(),
-        Value::String(text) => {
+        JsonValue::Number(number) => Timestamp::from_millisecond(number.as_i64()?).ok(),
+        JsonValue::Text(text) => {
             clock::parse_timestamp(text).ok().or_else(|| Timestamp::from_millisecond(text.parse().ok()?).ok())
         }
         _ => None,

@@ -8,6 +8,7 @@
 //! An event that was in work when a process died is a suspect: it is claimed alone, and its handler runs alone.
 
 use crate::backoff::Backoff;
+use crate::byte_budget::{ByteBudget, ByteShare};
 use crate::changes::privacy::RequestHold;
 use crate::clock;
 use crate::clock::Timestamp;
@@ -23,7 +24,7 @@ use crate::text::format_count;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Semaphore, SemaphorePermit, watch};
 use tokio::task::{JoinHandle, JoinSet};
 use tracing::{debug, error, info, warn};
 
@@ -34,6 +35,9 @@ pub struct WorkerOptions {
     pub batch_size: u32,
     /// Most handlers that run at once.
     pub concurrency: usize,
+    /// Most bytes that attempts hold at once, from the body to the written outcome. An event takes
+    /// [`HANDLER_BYTES_PER_BODY_BYTE`] for each byte of its body; one that needs more than all of them runs alone.
+    pub max_handler_bytes: u64,
     /// How long a lease lasts without renewal, and the longest time that a handler may run. The worker renews a lease
     /// after each third of this time, so that a lease cannot expire before its handler ends.
     pub lease_duration: Duration,
@@ -48,6 +52,7 @@ impl Default for WorkerOptions {
         Self {
             batch_size: 32,
             concurrency: 4,
+            max_handler_bytes: 256 << 20,
             lease_duration: Duration::from_mins(5),
             poll_interval: Duration::from_secs(1),
             shutdown_grace: Duration::from_secs(20),
@@ -59,6 +64,10 @@ impl Default for WorkerOptions {
 /// [`OUTCOME_RETRY_DELAY_MAX`].
 const OUTCOME_RETRY_DELAY_MIN: Duration = Duration::from_millis(100);
 const OUTCOME_RETRY_DELAY_MAX: Duration = Duration::from_secs(5);
+
+/// Most memory that an attempt uses for each byte of a body: the body, the parsed body, and the changes. JSON of many
+/// small values such as `[0],[0]` needs as much; an order needs a fourth of it.
+pub const HANDLER_BYTES_PER_BODY_BYTE: u64 = 16;
 
 /// How long a stopping worker tries to release its claims.
 const RELEASE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -97,6 +106,7 @@ pub struct Worker {
     backoff: Backoff,
     options: WorkerOptions,
     slots: Arc<Semaphore>,
+    memory: ByteBudget,
     held_claims: HeldClaims<EventClaim>,
     turns: AttemptTurns,
     begun: BegunRecord,
@@ -112,6 +122,7 @@ impl Worker {
         options: WorkerOptions,
     ) -> Self {
         let slots = Arc::new(Semaphore::new(options.concurrency.max(1)));
+        let memory = ByteBudget::new(options.max_handler_bytes);
         let begun = BegunRecord::new(store.path(), &EVENTS, &lease_owner);
         Self {
             store,
@@ -120,6 +131,7 @@ impl Worker {
             backoff,
             options,
             slots,
+            memory,
             held_claims: HeldClaims::default(),
             turns: AttemptTurns::default(),
             begun,
@@ -242,16 +254,26 @@ impl Worker {
         // The turn comes first: an attempt that waits for it must not keep a slot from the attempt that has it. Turn
         // and mark last until the outcome is written, because writing it can be what kills the process.
         let _turn = self.turns.enter(is_suspect(&claim)).await;
-        let (outcome, elapsed, _mark) = match self.slots.acquire().await {
-            Ok(_slot) => {
+        let (outcome, elapsed, _held) = match self.wait_for_capacity(&claim).await {
+            Some((slot, share)) => {
                 let (started_at, mark) = (Instant::now(), self.begun.begin(&claim));
-                (self.run_handler(&claim).await, started_at.elapsed(), Some(mark))
+                let outcome = self.run_handler(&claim).await;
+                drop(slot);
+                (outcome, started_at.elapsed(), Some((share, mark)))
             }
-            // The slots are closed: the worker was stopped before this attempt started.
-            Err(_) => (Outcome::Released, Duration::ZERO, None),
+            // The worker was stopped before this attempt started.
+            None => (Outcome::Released, Duration::ZERO, None),
         };
         self.write_outcome(&claim, outcome, elapsed).await;
         self.held_claims.remove(&claim);
+    }
+
+    /// Waits until this attempt may run and load its body. Meanwhile the worker renews its lease. Returns `None` if the
+    /// worker stops.
+    async fn wait_for_capacity(&self, claim: &EventClaim) -> Option<(SemaphorePermit<'_>, ByteShare)> {
+        let slot = self.slots.acquire().await.ok()?;
+        let share = self.memory.acquire(claim.body_bytes.saturating_mul(HANDLER_BYTES_PER_BODY_BYTE)).await?;
+        Some((slot, share))
     }
 
     async fn run_handler(&self, claim: &EventClaim) -> Outcome {
@@ -329,6 +351,7 @@ impl Worker {
     /// Lets running attempts finish within the grace; cuts the others off and releases their claims.
     async fn finish_attempts(&self, mut attempts: JoinSet<()>) {
         self.slots.close();
+        self.memory.close();
         let all = async { while attempts.join_next().await.is_some() {} };
         if tokio::time::timeout(self.options.shutdown_grace, all).await.is_ok() {
             return;

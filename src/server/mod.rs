@@ -7,6 +7,7 @@
 //!   delivered valid webhooks.
 //! - [`control_frames`] limits the frames of HTTP/2 that carry no request.
 //! - [`body`] reads a body within its limits; [`response`] builds every response.
+//! - [`secret_uses`] records when each secret last proved an event.
 //! - [`health`] checks by a write whether events can be stored; [`rejections`] records refused requests.
 //!
 //! Every limit is a field of [`ServerSettings`]. Over a limit the daemon answers fast, and nothing grows.
@@ -24,6 +25,7 @@ pub mod rejections;
 pub mod reputation;
 pub mod request;
 pub mod response;
+pub mod secret_uses;
 pub mod settings;
 
 use crate::edi_poll::schedule::PollRequest;
@@ -54,6 +56,7 @@ pub struct ServerState {
     pub max_attempts: u32,
     pub health: health::HealthProbe,
     pub rejections: rejections::RejectionRecorder,
+    pub secret_uses: secret_uses::SecretUseRecorder,
     /// Requests to the poller; `None`: EDI is not configured.
     pub poll_requests: Option<mpsc::Sender<PollRequest>>,
     pub connections: Places,
@@ -88,6 +91,7 @@ impl ServerState {
             reputation: Reputation::new(limits.trusted_networks.clone()),
             health: health::HealthProbe::new(store.clone(), limits.answer_timeout),
             rejections: rejections::RejectionRecorder::new(store.clone()),
+            secret_uses: secret_uses::SecretUseRecorder::default(),
             limits,
             authenticators: RwLock::new(Arc::new(authenticators)),
             store,

@@ -19,6 +19,7 @@ use crate::server::connection::Peer;
 use crate::server::places::{Place, Shortage};
 use crate::server::rejections::RequestSummary;
 use crate::server::response::HttpResponse;
+use crate::server::secret_uses::SecretUseRecorder;
 use crate::server::{ServerState, body, response};
 use crate::store::StoreError;
 use http_body_util::BodyExt;
@@ -215,6 +216,7 @@ async fn receive_webhook(
         Err(rejection) => return reject(&rejection, &body),
     };
     place.settle();
+    let secret = SecretUseRecorder::identify_secret(&webhook);
     // The memory goes with the body: the writer releases it, not the end of the request.
     let held_bytes = place.detach_bytes(body.len() as u64);
     let stored = match shared.store.receive(webhook, shared.max_attempts, held_bytes) {
@@ -226,9 +228,13 @@ async fn receive_webhook(
     };
     match stored {
         Ok(receipt) => {
-            debug!(event = receipt.event_id, duplicate = receipt.duplicate, %from, "stored");
+            debug!(event = receipt.event_id, duplicate = receipt.is_duplicate(), %from, "stored");
             if receipt.is_first_arrival() {
                 peer.record_proof(shared);
+                // A repetition does not show that the provider still has the secret.
+                if let Some(secret) = secret {
+                    shared.secret_uses.record(secret, now, &shared.store);
+                }
             }
             response::received_response(receipt)
         }

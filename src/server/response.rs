@@ -32,7 +32,8 @@ fn error_response(status: StatusCode, text: &str) -> HttpResponse {
 /// Returns 200: the event is synced to the disk.
 #[must_use]
 pub fn received_response(receipt: Receipt) -> HttpResponse {
-    let Receipt { event_id, duplicate, is_test, .. } = receipt;
+    let Receipt { event_id, is_test, .. } = receipt;
+    let duplicate = receipt.is_duplicate();
     let test = if is_test { r#","test":true"# } else { "" };
     let answer = format!(r#"{{"status":"received","event_id":{event_id},"duplicate":{duplicate}{test}}}"#);
     json_response(StatusCode::OK, answer)

@@ -222,7 +222,34 @@ impl OpenDirectory {
     fn restore_abandoned_file(&self, name: &str, metadata: &fs::Metadata, now: Timestamp) -> bool {
         let original = name.strip_prefix('.').and_then(|name| name.strip_suffix(SET_ASIDE_SUFFIX));
         let Some(original) = original else { return false };
-        now.as_second() - metadata.ctime() > SET_ASIDE_SECONDS_MAX && self.restore_name(original, name).is_ok()
+        if now.as_second() - metadata.ctime() <= SET_ASIDE_SECONDS_MAX {
+            return false;
+        }
+        match self.has_second_name(original, metadata) {
+            // The process died between the two steps of a rename by hard links. Only the old name is left to remove.
+            Ok(true) => rustix::fs::unlinkat(&self.handle, name, AtFlags::empty()).is_ok(),
+            Ok(false) => self.restore_name(original, name).is_ok(),
+            // The file stays aside until the archive can be read. Else it could be archived twice.
+            Err(_) => false,
+        }
+    }
+
+    /// Returns true if a file that is set aside also has its own name, that name with a number, or one in the archive.
+    fn has_second_name(&self, original: &str, aside: &fs::Metadata) -> Result<bool, Errno> {
+        if aside.nlink() < 2 {
+            return Ok(false);
+        }
+        let is_own_name =
+            |name: &str| name.strip_prefix(original).is_some_and(|rest| rest.is_empty() || is_number(rest));
+        if has_link(&self.handle, aside, is_own_name)? {
+            return Ok(true);
+        }
+        let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        match rustix::fs::openat(&self.handle, ARCHIVE_DIRECTORY, flags, Mode::empty()) {
+            Ok(archive) => has_link(&archive, aside, |_| true),
+            Err(Errno::NOENT | Errno::LOOP | Errno::NOTDIR) => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     /// Reads the metadata of a name itself, not of the target of a link. Returns `None` if it does not exist.
@@ -246,6 +273,29 @@ fn rename_to_free_name(from: &OwnedFd, name: &str, to: &OwnedFd, target: &str) -
         }
         other => other,
     }
+}
+
+/// Returns true for the suffix that [`OpenDirectory::restore_name`] adds.
+fn is_number(suffix: &str) -> bool {
+    suffix
+        .strip_prefix('.')
+        .is_some_and(|digits| !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()))
+}
+
+/// Returns true if one of the names in a directory belongs to the file with this metadata.
+fn has_link(directory: &OwnedFd, file: &fs::Metadata, is_candidate: impl Fn(&str) -> bool) -> Result<bool, Errno> {
+    for entry in rustix::fs::Dir::read_from(directory)? {
+        let entry = entry?;
+        if !entry.file_name().to_str().is_ok_and(&is_candidate) {
+            continue;
+        }
+        match rustix::fs::statat(directory, entry.file_name(), AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(found) if (found.st_dev, found.st_ino) == (file.dev(), file.ino()) => return Ok(true),
+            Ok(_) | Err(Errno::NOENT) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(false)
 }
 
 fn check_regular(metadata: &fs::Metadata) -> Result<(), TransferError> {
@@ -406,5 +456,31 @@ mod tests {
         assert_eq!(fs::read(home.path().join("a.edi.1")).unwrap(), b"listed");
         assert_eq!(source.read(&new, 100).await.unwrap(), b"new");
         assert_ne!(file.identity, new.identity);
+    }
+
+    /// A process that dies between the two steps of a rename by hard links leaves a file with two names. A later poll
+    /// keeps the new name only: neither is the file archived twice, nor is a name lost.
+    #[tokio::test]
+    async fn abandoned_second_name_is_removed() {
+        let later = crate::clock::add_duration(now(), std::time::Duration::from_mins(2));
+        for second in ["a.edi", "a.edi.1", "archive/a.edi", "archive/a.edi.20260101"] {
+            let home = tempfile::tempdir().unwrap();
+            let (source, _) = open_with_file(home.path()).await;
+            let (aside, second) = (home.path().join(".a.edi.novex-taken"), home.path().join(second));
+            fs::create_dir(home.path().join("archive")).unwrap();
+            fs::rename(home.path().join("a.edi"), &aside).unwrap();
+            fs::hard_link(&aside, &second).unwrap();
+            source.list(now()).await.unwrap();
+            assert!(aside.exists(), "the process may still be alive");
+            source.list(later).await.unwrap();
+            assert_eq!((aside.exists(), fs::metadata(&second).unwrap().nlink()), (false, 1), "{}", second.display());
+        }
+        // A link that the sender keeps is no second name.
+        let (home, sender) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let (source, _) = open_with_file(home.path()).await;
+        fs::rename(home.path().join("a.edi"), home.path().join(".a.edi.novex-taken")).unwrap();
+        fs::hard_link(home.path().join(".a.edi.novex-taken"), sender.path().join("sent")).unwrap();
+        source.list(later).await.unwrap();
+        assert_eq!(fs::read(home.path().join("a.edi")).unwrap(), b"listed");
     }
 }

@@ -45,7 +45,7 @@ fn named_modules(text: &str) -> BTreeSet<String> {
 
 /// The layers from the bottom up. A module imports lower layers only.
 const LAYERS: [&[&str]; 13] = [
-    &["clock", "secret", "files", "text", "backoff", "token_bucket"],
+    &["clock", "secret", "files", "text", "backoff", "byte_budget", "token_bucket"],
     &["lenient_json"],
     &["proof", "http_client", "keycloak_event", "edi"],
     &["event"],
@@ -118,7 +118,7 @@ fn only_a_proof_makes_an_authentic_body_and_only_a_provider_an_envelope() {
     assert!(
         fs::read_to_string(root().join("src/proof.rs"))
             .unwrap()
-            .contains("pub struct AuthenticBody {\n    body: Bytes,\n    is_test: bool,\n}")
+            .contains("pub struct AuthenticBody {\n    body: Bytes,\n    is_test: bool,\n    /// ")
     );
     for file in files_with("VerifiedWebhook::new(") {
         assert!(file.starts_with("src/providers/"), "{file} makes a VerifiedWebhook");

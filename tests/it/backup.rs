@@ -52,6 +52,8 @@ fn backup_under_load_is_consistent_and_restores() {
     assert_eq!(daemon.send_order("after", b"{}").status, 200);
     daemon.stop();
     assert!(home.run_ok(&["restore", "--check", &copy]).contains("is sound"));
+    let directory = home.run(&["restore", "--check", &home.path("").display().to_string()]);
+    assert!(String::from_utf8_lossy(&directory.stderr).contains("is not a backup: it is a directory"), "{directory:?}");
     let all = home.sql("SELECT count(*) FROM webhook_events");
     let printed = home.run_ok(&["restore", &copy]);
     assert!(printed.contains("is restored") && printed.contains(".before-restore-"), "{printed}");
@@ -133,11 +135,13 @@ fn backup_directory_keeps_the_newest_complete_backups() {
     home.serve().stop();
     let directory = home.path("backups");
     fs::create_dir(&directory).unwrap();
+    let lineage = home.sql("SELECT id FROM database_lineage");
+    let named = |time: &str| format!("novex-ingest-{time}-{lineage}.db");
     // A backup from a clock that ran ahead does not replace new backups.
-    fs::write(directory.join("novex-ingest-29990101T000000Z.db"), "x").unwrap();
-    for old in
-        ["novex-ingest-20250101T000000Z.db", "novex-ingest-20250102T000000Z.db", "mine.db", "novex-ingest-notes.db"]
-    {
+    fs::write(directory.join(named("29990101T000000Z")), "x").unwrap();
+    let others = ["mine.db", "novex-ingest-notes.db", "novex-ingest-20250101T000000Z-0badcafe.db"];
+    let olds = [named("20250101T000000Z"), named("20250102T000000Z")];
+    for old in others.iter().copied().chain(olds.iter().map(String::as_str)) {
         fs::write(directory.join(old), "x").unwrap();
     }
     let path = directory.display().to_string();
@@ -145,8 +149,8 @@ fn backup_directory_keeps_the_newest_complete_backups() {
         serde_json::from_str(&home.run_ok(&["backup", &path, "--keep", "2", "--json"])).unwrap();
     assert_eq!(printed["removed"], 1);
     let left = file_names(&directory);
-    assert!(left.contains(&"novex-ingest-20250102T000000Z.db".to_owned()) && left.len() == 5, "{left:?}");
-    assert!(left.contains(&"mine.db".to_owned()) && left.contains(&"novex-ingest-notes.db".to_owned()));
+    assert!(left.contains(&olds[1]) && left.len() == 6, "{left:?}");
+    assert!(others.iter().all(|other| left.contains(&(*other).to_owned())), "{left:?}");
     let file = printed["file"].as_str().unwrap();
     let again = home.run(&["backup", file]);
     assert!(String::from_utf8_lossy(&again.stderr).contains("never overwrites a file"), "{again:?}");
@@ -248,7 +252,7 @@ fn missing_directory_is_created_and_a_file_stays() {
     home.serve().stop();
     let target = |name: &str| home.path(name).display().to_string();
     for (name, arguments) in
-        [("backups", vec![]), ("copies.d/", vec![]), ("deep/nightly", vec![]), ("kept.d", vec!["--keep", "2"])]
+        [("backups", vec![]), ("copies.d/", vec![]), ("deep/nightly", vec![]), ("kept.d/", vec!["--keep", "2"])]
     {
         let printed = home.run_ok(&[vec!["backup", &target(name)], arguments].concat());
         assert!(printed.contains("created the directory"), "{printed}");

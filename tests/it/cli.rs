@@ -288,6 +288,14 @@ fn destination_errors_are_reported_with_hints() {
     ] {
         assert!(printed.contains(expected), "{expected} is not in\n{printed}");
     }
+    // One fault of a secret is one error.
+    let destination = "[[destinations]]\nname = \"erp\"\ntype = \"http\"\nurl = \"https://erp.example.com\"\n\
+                       topics = [\"*\"]\nsecrets = [\"file:erp\"]\n";
+    home.configure(destination);
+    fs::write(home.path("erp"), "whsec_a-b_c-d_").unwrap();
+    let printed = stderr_text(&home.run(&["config", "check"]));
+    assert_eq!(printed.trim().lines().count(), 1, "{printed}");
+    assert!(printed.contains("destinations.secrets: the secret in file:erp is URL-safe base64, which"), "{printed}");
 }
 
 #[test]
@@ -327,10 +335,11 @@ fn help_version_completions_and_manual_are_generated() {
     fs::write(script.path(), text(&["completions", "bash"])).unwrap();
     assert!(Command::new("bash").arg("-n").arg(script.path()).status().unwrap().success());
     assert!(text(&["man"]).contains(".TH novex-ingest 1"));
-    let pages = tempfile::tempdir().unwrap();
-    text(&["man", "--out", pages.path().to_str().unwrap()]);
-    assert!(pages.path().join("novex-ingest-events-list.1").exists());
-    assert!(pages.path().join("novex-ingest.toml.5").exists());
+    let directory = tempfile::tempdir().unwrap();
+    let pages = directory.path().join("share/man");
+    text(&["man", "--out", pages.to_str().unwrap()]);
+    assert!(pages.join("novex-ingest-events-list.1").exists());
+    assert!(pages.join("novex-ingest.toml.5").exists());
     for wrong in [&[][..], &["nonsense"], &["events"], &["events", "list", "--status", "lost"], &["send", "stripe"]] {
         assert_eq!(run(wrong).status.code(), Some(2), "{wrong:?}");
     }
@@ -448,7 +457,7 @@ fn config_check_names_the_program_that_has_the_port() {
     let listen = text.lines().find(|line| line.starts_with("listen")).unwrap();
     home.edit_config(listen, &format!("listen = \"{}\"", socket.local_addr().unwrap()));
     let refused = home.run(&["config", "check"]);
-    let process = format!("(process {}), which is not novex-ingest", std::process::id());
+    let process = format!("(process {})", std::process::id());
     assert!(refused.status.code() == Some(1) && stderr_text(&refused).contains(&process), "{refused:?}");
 }
 

@@ -150,10 +150,21 @@ fn deliveries_to_a_removed_destination_can_be_discarded() {
     assert!(home.run_ok(&["destinations", "list"]).contains("not configured"));
     assert!(home.run_ok(&["destinations", "drop", "erp"]).contains("Dropped 3 deliveries to erp"));
     assert_eq!(
-        home.sql("SELECT count(*), min(error) FROM destination_failures"),
-        "3|an operator dropped the delivery: novex-ingest destinations drop"
+        home.sql(
+            "SELECT count(*), min(last_error), count(dismissed_by) FROM destination_deliveries WHERE status = 'failed'"
+        ),
+        "3|an operator dropped the delivery: novex-ingest destinations drop|3"
     );
     assert_eq!(home.sql("SELECT to_status, attempt FROM destination_delivery_log"), "failed|0\nfailed|0\nfailed|0");
+    assert_eq!(
+        home.sql("SELECT type, resource_path FROM system_log WHERE event_id IS NULL ORDER BY id LIMIT 1"),
+        "EVENT-DISMISS|events/1/destinations/erp"
+    );
+    // An operator settled them, so nothing counts them as failures.
+    assert_eq!(home.sql("SELECT count(*) FROM destination_failures"), "0");
+    let doctor = home.run(&["doctor", "--json"]);
+    let findings = String::from_utf8_lossy(&doctor.stdout);
+    assert!(findings.contains("\"check\"") && !findings.contains("failed for good"), "{findings}");
     assert_eq!(home.run(&["destinations", "drop", "epr"]).status.code(), Some(1), "no such destination");
     daemon.stop();
 }

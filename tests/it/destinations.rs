@@ -67,6 +67,22 @@ fn each_destination_gets_each_event_once_signed_and_unchanged() {
 
 /// One of three destinations is down: the other two get each event once. The outage uses up no attempts. After it, the
 /// queued deliveries go in order.
+/// A receiver could take an empty signature header for a broken signature.
+#[test]
+fn delivery_without_secrets_has_no_signature_header() {
+    let erp = FakeErp::start(|_, _| Reply::Status(200));
+    let home =
+        home_with_destinations(|_| http_destination("erp", &erp.url, "").replace("secrets = [\"file:erp\"]\n", ""));
+    let warned = home.run_ok(&["config", "check"]);
+    assert!(warned.contains("destination `erp` has no secrets"), "{warned}");
+    let daemon = home.serve();
+    send_orders(&daemon, 1..=1);
+    let requests = erp.wait_for(1);
+    assert!(requests[0].headers.iter().all(|(name, _)| name != "webhook-signature"), "{requests:?}");
+    assert_eq!(requests[0].header("webhook-id"), "1");
+    daemon.stop();
+}
+
 #[test]
 fn down_destination_blocks_no_other_and_gets_its_queue_in_order() {
     // Bound and not listening: no other process gets the port, and connections are refused.

@@ -162,7 +162,7 @@ fn each_fault_is_found() {
     );
 }
 
-/// systemd's socket accepts also while the service does not start. doctor reports it and does not wait for ever.
+/// doctor names a program that holds the port, and does not wait for ever for its answer.
 #[test]
 fn silent_port_is_reported() {
     let home = Home::new("");
@@ -170,7 +170,7 @@ fn silent_port_is_reported() {
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     home.edit_config("127.0.0.1:0", &silent.local_addr().unwrap().to_string());
     let (code, found) = run_doctor(&home);
-    assert!(code == 1 && has_finding(&found, "failed", "daemon", "nobody answers"), "{found:#}");
+    assert!(code == 1 && has_finding(&found, "failed", "daemon", "is in use by"), "{found:#}");
 }
 
 /// Problems come first, after one line about the whole. The orders that wait are counted, and the findings of the

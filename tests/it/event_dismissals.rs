@@ -63,7 +63,12 @@ fn dismissed_failures_keep_their_status_and_leave_doctor_quiet() {
     assert!(shown.contains("unknown item; dismissed at 20") && shown.contains("entered by hand"), "{shown}");
     let list: Value = serde_json::from_str(&home.run_ok(&["destinations", "list", "--json"])).unwrap();
     assert_eq!(list["failed"], 0);
-    home.run_ok(&["events", "dismiss", "2", "--reason", "x"]);
+    // A timer sets no variable that names the user.
+    let mut command = home.command(&["events", "dismiss", "2", "--reason", "a test"]);
+    assert!(command.env_remove("USER").env_remove("SUDO_USER").output().unwrap().status.success());
+    let user = String::from_utf8(std::process::Command::new("id").arg("-un").output().unwrap().stdout).unwrap();
+    let dismissed_by = home.sql("SELECT dismissed_by FROM webhook_events WHERE id = 2");
+    assert!(dismissed_by.starts_with(&format!("{}@", user.trim())), "{dismissed_by}");
     assert_eq!(find_failures(&home), Vec::<String>::new());
     home.assert_consistent();
 

@@ -116,7 +116,7 @@ fn trusted_and_known_addresses_keep_their_places() {
     }
 }
 
-/// Whoever captured a webhook can send its bytes again, under any id: that proves nothing.
+/// A stranger with a captured webhook can send its bytes again, under any id: that proves nothing.
 #[test]
 fn copy_of_a_webhook_proves_nothing() {
     let home = home_with_limits("max_requests = 4\nreserved_percent = 50");

@@ -71,7 +71,7 @@ fn mappings_are_added_imported_exported_and_complete_orders() {
     .unwrap();
     assert_eq!(
         home.run_ok(&["mappings", "import", "--dry-run", &path]),
-        "2 mappings are valid; nothing was imported\n"
+        "Read as comma-separated, UTF-8. 2 mappings are valid; nothing was imported\n"
     );
     assert_eq!(home.sql("SELECT count(*) FROM shopify_product_mappings"), "1");
     home.run_ok(&["mappings", "import", &path]);

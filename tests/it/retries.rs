@@ -87,7 +87,7 @@ async fn refused_change_counts_as_attempt_and_writes_nothing() {
             table: "sales_order_lines",
             partition: None,
             columns: vec!["line_id", "position", "quantity"],
-            rows,
+            rows: rows.into_iter().collect(),
         });
         Ok(Plan { changes: vec![Change::Row(row)], ..Plan::default() })
     });

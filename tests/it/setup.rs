@@ -1,8 +1,9 @@
 //! `setup`: the files that it writes start the service and are private; if the service would not start, setup undoes
 //! everything.
 
+use crate::support::fake_erp::{FakeErp, Reply};
 use crate::support::terminal::run_at_terminal;
-use crate::support::{BIN, Home};
+use crate::support::{BIN, Home, OLD_SECRET, SECRET, SHOP, base64, hmac_sha256, order_body, shopify_request};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Output, Stdio};
@@ -80,16 +81,19 @@ fn flags_write_a_configuration_that_starts() {
         (read("easypost"), read("keycloak"), read("shopify-other-foods")),
         (easypost, keycloak, "shop-secret".to_owned())
     );
-    // Another secret for a shop: the file of the previous one is kept.
-    fs::write(directory.path().join("given"), "rotated").unwrap();
-    assert!(run_setup(&path, &flags).status.success());
-    assert_eq!(
-        (read("shopify-acme-foods"), read("shopify-acme-foods.before")),
-        ("rotated".to_owned(), "shop-secret".to_owned())
-    );
+    // Without --domain it is the configured one, and without any flag setup prints the addresses.
+    let without_domain = run_setup(&path, &["--keycloak", "--no-start"]);
+    assert!(String::from_utf8_lossy(&without_domain.stdout).contains("https://hooks.example.com:18443/"));
+    let text = fs::read_to_string(&path).unwrap();
+    for flags in [&[][..], &["--no-start"]] {
+        let printing = run_setup(&path, flags);
+        let printed = String::from_utf8_lossy(&printing.stdout).into_owned();
+        assert!(printing.status.success() && printed.contains("https://hooks.example.com:18443/api/webhooks/easypost"));
+    }
+    assert_eq!(fs::read_to_string(&path).unwrap(), text, "printing changes nothing");
     // Another port, also in a file with other line ends.
     fs::write(&path, fs::read_to_string(&path).unwrap().replace('\n', "\r\n")).unwrap();
-    let moved = run_setup(&path, &["--domain", "hooks.example.com", "--easypost", "--port", "443", "--no-start"]);
+    let moved = run_setup(&path, &["--port", "443", "--no-start"]);
     assert!(
         String::from_utf8_lossy(&moved.stdout).contains("https://hooks.example.com/api/webhooks/easypost"),
         "{moved:?}"
@@ -106,6 +110,8 @@ fn setup_undoes_everything_if_the_service_would_not_start() {
     fs::write(directory.path().join("empty"), "\n").unwrap();
     let own_domain = given.replace("acme-foods.myshopify.com", "shop.acme-foods.example");
     let empty = format!("--shop=acme-foods.myshopify.com={}", directory.path().join("empty").display());
+    fs::write(directory.path().join("short"), "abc\n").unwrap();
+    let short = empty.replace("/empty", "/short");
     for (flags, wanted, code) in [
         (vec!["--domain", "https://hooks.example.com", &given], "is not a domain", 2),
         (vec!["--domain", "a..b", &given], "is not a domain", 2),
@@ -115,7 +121,9 @@ fn setup_undoes_everything_if_the_service_would_not_start() {
         (vec![given.as_str()], "--domain is missing", 2),
         (vec!["--domain", "hooks.example.com", "--shop=acme-foods.myshopify.com"], "write DOMAIN=FILE", 2),
         (vec!["--domain", "hooks.example.com", &own_domain], "write NAME.myshopify.com", 2),
-        (vec!["--domain", "hooks.example.com", &empty], "the secret is empty", 2),
+        (vec!["--domain", "hooks.example.com", &empty], "/empty is empty", 2),
+        (vec!["--domain", "hooks.example.com", &short], "/short has only 3 characters", 2),
+        (vec!["--domain", "hooks.example.com", &given, &short.replace("acme", "ACME")], "is given twice", 2),
         (vec!["--domain", "hooks.example.com", "--easypost", "--easypost-secret", &none], "cannot be read", 2),
         (vec!["--domain", "hooks.example.com", "--easypost"], "is not started", 1),
     ] {
@@ -140,15 +148,138 @@ fn hand_written_configuration_is_understood() {
     fs::write(&path, fs::read_to_string(&path).unwrap() + more).unwrap();
     fs::create_dir(directory.path().join("secrets")).unwrap();
     fs::write(directory.path().join("secrets/own"), "a-person's").unwrap();
-    let before = fs::read_to_string(&path).unwrap();
+    let before = fs::read_to_string(&path).unwrap() + "\n[server]\ndomain = \"hooks.example.com\"\n";
     let done = run_setup(&path, &["--domain", "hooks.example.com", "--keycloak", "--no-start"]);
     let printed = String::from_utf8_lossy(&done.stdout).into_owned();
     assert!(done.status.success() && printed.contains("secrets/own"), "{done:?}");
     assert!(!directory.path().join("secrets/keycloak").exists(), "no configuration uses it");
     assert_eq!(fs::read_to_string(&path).unwrap(), before);
-    let given = format!("--shop=acme-foods.myshopify.com={}", directory.path().join("given").display());
-    let refused = run_setup(&path, &["--domain", "hooks.example.com", &given, "--no-start"]);
-    assert!(String::from_utf8_lossy(&refused.stderr).contains("reads this secret from \"file:given\""), "{refused:?}");
+    // The secret that the file has, and another one beside it. The name of a shop has no upper case.
+    let given = format!("--shop=ACME-foods.myshopify.com={}", directory.path().join("given").display());
+    assert!(run_setup(&path, &[&given, "--no-start"]).status.success());
+    assert_eq!(fs::read_to_string(&path).unwrap(), before, "the secret is configured already");
+    fs::write(directory.path().join("other"), "another-secret").unwrap();
+    let other = given.replace("/given", "/other");
+    assert!(run_setup(&path, &[&other, "--no-start"]).status.success());
+    let expected = before.replace("'file:given'", "[\"file:secrets/shopify-acme-foods\", 'file:given']");
+    assert_eq!(fs::read_to_string(&path).unwrap(), expected);
+}
+
+/// A rotation adds the new secret before the old one. Both are valid until the operator removes the old one; setup and
+/// doctor print when each was used last.
+#[test]
+fn rotation_keeps_the_old_secret_until_it_is_unused() {
+    let home = Home::new("");
+    let path = home.path("config.toml");
+    let base = format!("[server]\nlisten = \"127.0.0.1:0\"\n[store]\npath = {:?}\n", home.db());
+    fs::write(&path, base).unwrap();
+    let setup = |flags: &[&str]| {
+        let done = run_setup(&path.display().to_string(), &[flags, &["--no-start"]].concat());
+        assert!(done.status.success(), "{done:?}");
+        String::from_utf8(done.stdout).unwrap()
+    };
+    let shop = |file: &str, secret: &str| {
+        fs::write(home.path(file), secret).unwrap();
+        format!("--shop={SHOP}={}", home.path(file).display())
+    };
+    setup(&["--domain", "hooks.example.com", &shop("given", OLD_SECRET)]);
+    let printed = setup(&[&shop("given", SECRET)]);
+    assert!(printed.contains(&format!("{SHOP} has 2 secrets")) && printed.contains("was not used yet"), "{printed}");
+    assert!(!printed.contains(SECRET) && !printed.contains(OLD_SECRET), "a secret is never printed");
+    let name = SHOP.strip_suffix(".myshopify.com").unwrap();
+    let (old, new) = (format!("file:secrets/shopify-{name}"), format!("file:secrets/shopify-{name}-2"));
+    let text = fs::read_to_string(&path).unwrap();
+    assert!(text.contains(&format!("secrets = [\"{new}\", \"{old}\"]")), "{text}");
+    assert_eq!(setup(&[&shop("given", OLD_SECRET)]), printed, "each of the two is known");
+
+    let daemon = home.serve();
+    let uses = "SELECT secret, last_used_at > '2026' FROM secret_uses";
+    // setup's own test event, signed with the new secret, is no use by Shopify.
+    home.run_ok(&["send", "shopify", "--to", &daemon.address.to_string()]);
+    let sign = |id: &str, body: &[u8], secret: &str| {
+        let signature = base64(&hmac_sha256(secret.as_bytes(), body));
+        shopify_request(id, body).with_header("X-Shopify-Hmac-Sha256", &signature)
+    };
+    for id in ["w1", "w2"] {
+        daemon.request(&sign(id, &order_body(1), OLD_SECRET)).event_id();
+    }
+    home.wait_for(uses, &format!("{old}|1"));
+    let finding = |home: &Home| {
+        let printed = String::from_utf8(home.run(&["doctor", "--json"]).stdout).unwrap();
+        let doctor: serde_json::Value = serde_json::from_str(&printed).unwrap();
+        let all = doctor["checks"].as_array().unwrap();
+        let found = all.iter().find(|check| check["message"].as_str().unwrap().contains("has 2 secrets")).unwrap();
+        (found["message"].as_str().unwrap().to_owned(), found["fix"].as_str().unwrap().to_owned())
+    };
+    let (message, fix) = finding(&home);
+    assert!(
+        message.contains(&format!("{new}, was not used yet; the old one, {old}, was last used at 20")),
+        "{message}"
+    );
+    assert!(fix.starts_with("Enter the new secret at the provider"), "{fix}");
+    // A repeated body, then a new one.
+    daemon.request(&sign("w3", &order_body(1), SECRET)).event_id();
+    daemon.request(&sign("w4", &order_body(2), SECRET)).event_id();
+    home.wait_for("SELECT count(*) FROM secret_uses", "2");
+    assert!(finding(&home).1.starts_with("Keep both"), "Shopify may sign with the old one for an hour");
+    home.sql("UPDATE secret_uses SET last_used_at = '2026-01-01T00:00:00.000Z' WHERE secret NOT LIKE '%-2'");
+    assert!(finding(&home).1.starts_with(&format!("remove {old:?} from its `secrets`")));
+    daemon.stop();
+}
+
+/// Both forms of the topics are what Shopify's tools read.
+#[test]
+fn topics_are_printed_as_app_configuration_and_as_script() {
+    let (directory, path) = install_conffile();
+    let print = |format: &str| {
+        let done = run_setup(&path, &["--topics", format, "--domain", "hooks.example.com"]);
+        assert!(done.status.success(), "{done:?}");
+        String::from_utf8(done.stdout).unwrap()
+    };
+    assert_eq!(run_setup(&path, &["--topics", "toml"]).status.code(), Some(2), "no domain is configured");
+    let app: toml::Table = print("toml").parse().unwrap();
+    assert_eq!(app["webhooks"]["api_version"].as_str(), Some("2026-10"));
+    let subscriptions = app["webhooks"]["subscriptions"].as_array().unwrap();
+    let topics = |key: &str| subscriptions.iter().filter(|entry| entry.get(key).is_some()).count();
+    assert_eq!((topics("topics"), topics("compliance_topics")), (22, 3));
+    for entry in subscriptions {
+        let topic = entry.get("topics").or(entry.get("compliance_topics")).unwrap()[0].as_str().unwrap();
+        let uri = format!("https://hooks.example.com:8443/api/webhooks/shopify/{topic}");
+        assert_eq!(entry["uri"].as_str(), Some(&*uri));
+    }
+
+    // The script, against a server in place of Shopify: it subscribes, goes on after a refusal, and fails then.
+    let shopify = FakeErp::start(|index, _| {
+        let errors = match index {
+            1 => r#"[{ "message": "Address for this topic has already been taken" }]"#,
+            2 => r#"[{"message":"You do not have the scope read_orders"}]"#,
+            _ => "[]",
+        };
+        let answer = format!(r#"{{"data":{{"webhookSubscriptionCreate":{{"userErrors":{errors}}}}}}}"#);
+        Reply::StatusWithBody(200, String::new(), answer.into_bytes())
+    });
+    let script = directory.path().join("subscribe");
+    fs::write(&script, print("script")).unwrap();
+    let ended = Command::new("sh")
+        .arg(&script)
+        .env("SHOP", "acme-foods.myshopify.com")
+        .env("TOKEN", "shpat_1")
+        .env("ADMIN_URL", shopify.url.trim_end_matches("/hooks"))
+        .env("no_proxy", "127.0.0.1")
+        .output()
+        .unwrap();
+    let (printed, errors) = (String::from_utf8_lossy(&ended.stdout), String::from_utf8_lossy(&ended.stderr));
+    assert!(!ended.status.success() && errors.contains("scope read_orders"), "{printed}{errors}");
+    assert!(printed.contains("ORDERS_CREATE: subscribed\nORDERS_UPDATED: was subscribed already"), "{printed}");
+    let requests = shopify.requests();
+    assert_eq!(requests.len(), 22);
+    assert_eq!(requests[0].header("x-shopify-access-token"), "shpat_1");
+    let first: serde_json::Value = serde_json::from_slice(&requests[0].body).unwrap();
+    assert_eq!(
+        first["query"],
+        "mutation { webhookSubscriptionCreate(topic: ORDERS_CREATE, webhookSubscription: {uri: \
+         \"https://hooks.example.com:8443/api/webhooks/shopify/orders/create\", format: JSON}) { userErrors { message } } }"
+    );
 }
 
 #[test]
@@ -164,7 +295,7 @@ fn acme_is_configured_once() {
         assert!(printed.contains("requests it while it runs"), "{printed}");
     }
     let text = fs::read_to_string(&path).unwrap();
-    let own = "\n[tls.acme]\nnames = [\"Hooks.example.com\"]\nterms_agreed = true\nemail = \"ops@example.com\"\n";
+    let own = "\n[tls.acme]\nnames = [\"hooks.example.com\"]\nterms_agreed = true\nemail = \"ops@example.com\"\n";
     assert_eq!(text.matches(own).count(), 1, "{text}");
     let with_files = run_setup(&path, &[&flags[..5], &["--certificate", "a", "--private-key", "b"]].concat());
     assert_eq!(with_files.status.code(), Some(2), "{with_files:?}");
@@ -204,7 +335,9 @@ fn setup_asks_a_person() {
             "hooks.example.com",
             "",
             "acme-foods.myshopify.com",
+            "abc",
             "typed-secret",
+            "ACME-foods.myshopify.com",
             "",
             "y",
             "",
@@ -218,6 +351,7 @@ fn setup_asks_a_person() {
         let (status, all) = run_at_terminal(&command, &typed);
         assert_eq!(status.success(), written, "{all}");
         assert!(all.contains("is not a domain") && !all.contains("typed-secret"), "{all}");
+        assert!(all.contains("has only 3 characters") && all.contains("was entered already"), "{all}");
         assert_eq!(directory.path().join("secrets").exists(), written, "{all}");
         if written {
             assert_eq!(
@@ -228,6 +362,16 @@ fn setup_asks_a_person() {
             assert!(all.contains("There is no certificate from https://acme-v02"), "{all}");
             let text = fs::read_to_string(&path).unwrap();
             assert!(text.contains("email = \"ops@example.com\""), "{text}");
+            // Run again, setup prints the addresses, remembers the domain and the port, and adds a secret.
+            let (status, all) = run_at_terminal(&command, &["n\n"]);
+            assert!(status.success() && all.contains("hooks.example.com:8443/api/webhooks/easypost"), "{all}");
+            let again = ["y", "", "", "", "y", "", "n", "3", "y"].map(|response| format!("{response}\n"));
+            let (status, all) = run_at_terminal(&command, &again);
+            assert!(status.success() && all.contains("[hooks.example.com]") && all.contains("Port [8443]"), "{all}");
+            assert!(all.contains("Configured: acme-foods.myshopify.com."), "{all}");
+            assert!(all.contains("EasyPost has 2 secrets"), "{all}");
+            let text = fs::read_to_string(&path).unwrap();
+            assert!(text.contains("secrets = [\"file:secrets/easypost-2\", \"file:secrets/easypost\"]"), "{text}");
         }
     }
 }

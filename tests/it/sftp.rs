@@ -172,7 +172,11 @@ fn backups_are_uploaded_to_a_server() {
     let server = SftpServer::start("");
     let home = server.home(server.port, "id", &server.host_key("host"), "");
     fs::create_dir_all(server.path("copies")).unwrap();
-    for old in ["novex-ingest-20250101T000000Z.db", "novex-ingest-20250102T000000Z.db", "theirs.db"] {
+    let lineage = home.sql("SELECT id FROM database_lineage");
+    let olds = ["20250101T000000Z", "20250102T000000Z"].map(|time| format!("novex-ingest-{time}-{lineage}.db"));
+    // A backup of a lost database stays.
+    let lost = "novex-ingest-20250101T000000Z-0badcafe.db";
+    for old in [&olds[0], &olds[1], lost, "theirs.db"] {
         fs::write(server.path("copies").join(old), "x").unwrap();
     }
     let section = fs::read_to_string(home.path("config.toml")).unwrap();
@@ -189,7 +193,7 @@ fn backups_are_uploaded_to_a_server() {
         fs::read_dir(server.path("copies")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     there.sort();
     let own = fs::read_dir(home.path("made")).unwrap().next().unwrap().unwrap().file_name();
-    assert_eq!(there, ["novex-ingest-20250102T000000Z.db".into(), own.clone(), "theirs.db".into()]);
+    assert_eq!(there, [lost.into(), olds[1].clone().into(), own.clone(), "theirs.db".into()]);
     assert_eq!(fs::read(server.path("copies").join(&own)).unwrap(), fs::read(home.path("made").join(&own)).unwrap());
     home.edit_config("/copies", "/nowhere");
     let failed = home.run(&["backup", &home.path("x.db").display().to_string(), "--upload"]);

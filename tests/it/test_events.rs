@@ -57,6 +57,9 @@ fn test_events_change_nothing() {
     }
     wait_until_delivered(&home);
     assert_eq!(home.sql(EFFECTS), ["0"; 17].join("|"));
+    // The mark is a signature: a reader of it could send the body again.
+    let marked = "SELECT count(*) FROM webhook_payloads WHERE headers LIKE '%novex-ingest-test%'";
+    assert_eq!(home.sql(marked), "0");
     let stored = home.sql("SELECT DISTINCT status, test, substr(note, 1, 11) FROM webhook_events");
     assert_eq!(stored, "completed|1|test event:");
     assert_eq!(fs::read_dir(home.path("files")).unwrap().count(), 0);
@@ -113,7 +116,7 @@ fn only_the_secret_of_the_source_makes_a_test_event() {
     let tests = [
         order("w0").with_header(MARK, &mark_body(SECRET, &body)),
         order("t1").with_header(MARK, &mark_body(OLD_SECRET, &body)),
-        easypost_request(event).with_header(MARK, &mark_body("se\u{301}cret", event)),
+        easypost_request(event).with_header(MARK, &mark_body("se\u{301}cret-of-easypost", event)),
         keycloak_request(login).with_header(MARK, &mark_body(KEYCLOAK_SECRET, login)),
     ];
     for test in &tests {
@@ -123,6 +126,40 @@ fn only_the_secret_of_the_source_makes_a_test_event() {
         }
     }
     assert_eq!(home.count("SELECT count(*) FROM webhook_events WHERE test = 1"), 4);
+    daemon.stop();
+}
+
+/// A test request proves nothing but a test: without its mark, or with the mark as a signature, nothing is stored.
+#[test]
+fn test_request_cannot_be_made_a_real_one() {
+    let home = Home::new("");
+    home.edit_config("[keycloak]", "[keycloak]\naccept = [\"bearer\", \"signature\"]");
+    let daemon = home.serve();
+    let (body, login) = (order_body(1), br#"{"uid":"k1","type":"LOGIN","time":1764000000000}"#);
+    let event = r#"{"id":"evt_1","description":"tracker.updated","result":{}}"#.as_bytes();
+    let marked = [
+        (shopify_request("t", &body).without_header("X-Shopify-Hmac-Sha256"), mark_body(SECRET, &body)),
+        (easypost_request(event).without_header("X-Hmac-Signature"), mark_body("se\u{301}cret", event)),
+        (keycloak_request(login).without_header("Authorization"), mark_body(KEYCLOAK_SECRET, login)),
+    ];
+    for (request, mark) in marked {
+        assert_eq!(daemon.request(&request.clone().with_header(MARK, &mark)).json()["test"], true);
+        let base64_mark = base64(&hex::decode(&mark).unwrap());
+        for stripped in [
+            request.clone(),
+            request.clone().with_header("X-Shopify-Hmac-Sha256", &base64_mark),
+            request.clone().with_header("X-Hmac-Signature", &format!("hmac-sha256-hex={mark}")),
+            request.clone().with_header("X-Keycloak-Signature", &mark),
+            request.clone().with_header(MARK, &mark_body("wrong", b"{}")),
+        ] {
+            assert_eq!(daemon.request(&stripped).status, 401);
+        }
+    }
+    assert_eq!(home.count("SELECT count(*) FROM webhook_events WHERE test = 0"), 0);
+    // `send` itself sends no proof of a real request.
+    send(&home, &daemon, &["shopify", "orders/create"]);
+    let reasons = home.sql("SELECT DISTINCT reason FROM rejected_requests WHERE path LIKE '%shopify%' ORDER BY 1");
+    assert_eq!(reasons, "signature_mismatch\nsignature_missing");
     daemon.stop();
 }
 
@@ -185,19 +222,73 @@ fn test_events_are_shown_as_tests_and_can_be_removed() {
     let backup = home.path("backup").display().to_string();
     send(&home, &daemon, &["keycloak"]);
     home.run_ok(&["backup", &backup]);
+    // A stored mark and body would let a reader of the database make test events.
+    let exported = home.run_ok(&["events", "export"]);
+    assert!(exported.contains("content-type") && !exported.contains(&MARK.to_lowercase()), "{exported}");
     daemon.stop();
 }
 
 /// A real event to a production daemon is announced, because it reaches the ERP.
 #[test]
 fn send_warns_before_a_real_event() {
-    let home = Home::new("");
+    let home = home_with_destinations(|home| {
+        let destination = |name: &str, topics: &str| {
+            directory_destination(&home.path("files"))
+                .replace("\"files\"\ntype", &format!("\"{name}\"\ntype"))
+                .replace("[\"*\"]", topics)
+        };
+        destination("erp", "[\"shopify:*\"]") + &destination("scans", "[\"easypost:*\"]")
+    });
     let daemon = home.serve();
     let to = daemon.address.to_string();
-    let real = home.run(&["send", "shopify", "--real", "--to", &to]);
-    let warning = String::from_utf8_lossy(&real.stderr).into_owned();
-    assert!(real.status.success() && warning.contains("it changes the ERP tables"), "{warning}");
+    for (source, effect) in [
+        ("shopify", "changes the ERP tables and goes to 1 destination (erp)."),
+        ("keycloak", "goes to no destination."),
+    ] {
+        let real = home.run(&["send", source, "--real", "--to", &to]);
+        let warning = String::from_utf8_lossy(&real.stderr).into_owned();
+        assert!(real.status.success() && warning.contains(effect), "{warning}");
+    }
     let test = home.run(&["send", "shopify", "--to", &to]);
     assert!(test.status.success() && test.stderr.is_empty(), "{test:?}");
+    daemon.stop();
+}
+
+/// An option that the source would ignore is refused, and an unknown shop is answered with the known ones.
+#[test]
+fn send_refuses_what_it_would_ignore() {
+    let home = Home::new("");
+    let body = home.path("acme").display().to_string();
+    for (arguments, code, message) in [
+        (&["shopify", "--shop", "third.myshopify.com"][..], 1, "third.myshopify.com is not configured"),
+        (&["shopify", "--shop", "third.myshopify.com"], 1, "has acme-foods.myshopify.com, "),
+        (&["easypost", "--shop", "acme-foods.myshopify.com"], 2, "--shop is for Shopify"),
+        (&["keycloak", "--id", "x", "--file", &body], 2, "has its id in the body"),
+        (&["sps", "850"], 2, "EDI documents cannot be sent this way"),
+        (&["sps"], 1, "has no [sps]"),
+    ] {
+        let refused = home.run(&[&["send"], arguments].concat());
+        let printed = String::from_utf8_lossy(&refused.stderr).into_owned();
+        assert!(refused.status.code() == Some(code) && printed.contains(message), "{arguments:?}: {printed}");
+    }
+}
+
+/// A row with the number in the body of a test event belongs to a real event.
+#[test]
+fn test_event_shows_no_rows_of_a_real_order() {
+    let home = Home::new("");
+    let daemon = home.serve();
+    let file = home.path("order.json");
+    fs::write(&file, order_body(9)).unwrap();
+    let real = daemon.send_order("real", &order_body(9)).event_id().to_string();
+    let test = send(&home, &daemon, &["shopify", "orders/create", "--file", &file.display().to_string()])["event_id"]
+        .to_string();
+    home.wait_until_processed();
+    let show = |id: &str| serde_json::from_str::<Value>(&home.run_ok(&["events", "show", id, "--json"])).unwrap();
+    assert_eq!(
+        (&show(&real)["order_number"], &show(&real)["rows"][0]["table"]),
+        (&"#9".into(), &"sales_orders".into())
+    );
+    assert_eq!((&show(&test)["order_number"], &show(&test)["rows"]), (&Value::Null, &Value::Array(Vec::new())));
     daemon.stop();
 }

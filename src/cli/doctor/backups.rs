@@ -7,6 +7,7 @@ use crate::cli::output::format_duration;
 use crate::config::Config;
 use crate::files::parent_directory;
 use crate::store::db::backup;
+use crate::text::format_count;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -14,7 +15,68 @@ use std::path::{Path, PathBuf};
 /// Greatest age of the newest backup. The timer makes one each night.
 const BACKUP_AGE_SECONDS_MAX: u64 = 2 * 86_400;
 
-pub(crate) fn check_backups(config: &Config, first_event_id: Option<i64>, findings: &mut Findings) {
+/// Reports each file with events that a daemon rescued when its database was deleted or replaced.
+pub(crate) fn check_rescued_files(config: &Config, findings: &mut Findings) {
+    for file in backup::list_rescued_files(&config.store.path) {
+        let file = file.display();
+        findings.add_failure(
+            "database",
+            format!("another program deleted or replaced the database; {file} has the events up to then"),
+            format!(
+                "If events are missing: stop the service, then `novex-ingest restore {file}`. Then move the file to \
+                 another directory."
+            ),
+        );
+    }
+}
+
+/// Returns true if the directory of the nightly backups has one.
+pub(crate) fn has_backup(config: &Config) -> bool {
+    !backup::list_backups_in(&find_nightly_directory(config)).is_empty()
+}
+
+/// Checks that the database exists and that all backups are of it. `lineage` is None if it cannot be read.
+///
+/// The finding stays until the lost database is restored, or until somebody moves its backups elsewhere.
+fn check_lineage(
+    config: &Config,
+    lineage: Option<(String, String)>,
+    directory: &Path,
+    newest: &Path,
+    findings: &mut Findings,
+) {
+    let database = config.store.path.display();
+    let Some((lineage, created_at)) = lineage else {
+        if !config.store.path.exists() {
+            let fix = format!(
+                "If its disk is not mounted, mount it. Otherwise stop the service, then `novex-ingest restore {}`. \
+                 Do not start the service before.",
+                newest.display()
+            );
+            findings.add_failure("database", format!("{database} does not exist, but backups of it do"), fix);
+        }
+        return;
+    };
+    let is_other = |path: &PathBuf| backup::read_backup_lineage(path).is_some_and(|other| other != lineage);
+    let others: Vec<PathBuf> = backup::list_backups_in(directory).into_iter().filter(is_other).collect();
+    let Some(newest) = others.iter().max() else { return };
+    let count = format_count(others.len(), "backup", "backups");
+    findings.add_failure(
+        "database",
+        format!(
+            "{database} was created at {created_at}, and {count} in {} hold another, earlier database; its events are \
+             not in this one",
+            directory.display()
+        ),
+        format!(
+            "If that database was lost: stop the service, then `novex-ingest restore {}`. If it is not needed, move its \
+             backups to another directory.",
+            newest.display()
+        ),
+    );
+}
+
+pub(crate) fn check_backups(config: &Config, lineage: Option<(String, String)>, findings: &mut Findings) {
     let directory = find_nightly_directory(config);
     if !check_nightly_directory(config, &directory, findings) {
         return;
@@ -36,15 +98,7 @@ pub(crate) fn check_backups(config: &Config, first_event_id: Option<i64>, findin
         let message = format!("the newest backup cannot be restored: {error}");
         return findings.add_failure("backup", message, format!("Make another one: {make_one}"));
     }
-    if let (Some(last), Some(first)) = (backup::read_last_event_id(&path), first_event_id)
-        && first > last + backup::EVENT_ID_GAP / 2
-    {
-        findings.add_warning(
-            "database",
-            "the daemon found no database and created a new one; older events are only in the backups",
-            format!("If the old one was lost: stop the service, then `novex-ingest restore {}`", path.display()),
-        );
-    }
+    check_lineage(config, lineage, &directory, &path, findings);
     let age = at.elapsed().map_or(0, |age| age.as_secs());
     let message = format!("the newest in {shown} is {} old", format_duration(age));
     if age > BACKUP_AGE_SECONDS_MAX {

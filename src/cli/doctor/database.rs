@@ -1,5 +1,6 @@
 //! Checks of the database: events, deliveries, polls, alerts, privacy deadlines and the write-ahead log.
 
+use crate::app::port_holder;
 use crate::cli::doctor::findings::quote_word;
 use crate::cli::doctor::units::is_packaged;
 use crate::cli::doctor::{Findings, backups};
@@ -7,12 +8,13 @@ use crate::cli::output::{format_bytes, format_duration};
 use crate::clock::{self, Clock};
 use crate::config::Config;
 use crate::files::with_suffix;
+use crate::store::StoreError;
 use crate::store::db::diagnostics::{FailedDeliveries, StoreDiagnostics};
 use crate::store::db::reader::Reader;
 use crate::store::db::{backup, diagnostics, migrate};
 use crate::text::format_count;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// Longest time that an event is due while a worker runs.
 const EVENT_OVERDUE_SECONDS: u64 = 900;
@@ -29,16 +31,18 @@ pub(crate) fn check_database(config: &Config, findings: &mut Findings) {
     let now = Clock::system().now();
     let diagnostics = Reader::open(&config.store.path, 1)
         .and_then(|reader| reader.read(|connection| diagnostics::read_diagnostics(connection, now)));
-    let mut first_event_id = None;
+    let mut lineage = None;
     match diagnostics {
         Ok(diagnostics) => {
-            first_event_id = diagnostics.first_event_id;
+            lineage = Some(diagnostics.lineage.clone());
             check_events(config, &diagnostics, findings);
             check_deliveries(config, &diagnostics, findings);
             check_polls(config, &diagnostics, findings);
             check_alerts(&diagnostics, findings);
             check_privacy_deadlines(&diagnostics, findings);
         }
+        // check_backups reports it with the backup to restore.
+        Err(StoreError::DatabaseMissing { .. }) if backups::has_backup(config) => {}
         Err(error) => {
             let newest = backup::list_backups(&config.store.path).into_iter().max();
             let fix = match newest {
@@ -54,7 +58,8 @@ pub(crate) fn check_database(config: &Config, findings: &mut Findings) {
         }
     }
     check_wal(config, findings);
-    backups::check_backups(config, first_event_id, findings);
+    backups::check_rescued_files(config, findings);
+    backups::check_backups(config, lineage, findings);
 }
 
 /// Returns the seconds from a stored time until now, or None for a time in the future.
@@ -289,9 +294,7 @@ fn check_wal(config: &Config, findings: &mut Findings) {
     if size < config.store.wal_bytes * WAL_SIZE_FACTOR_MAX {
         return findings.add_passed("wal", format_bytes(size));
     }
-    let processes = find_database_processes(&config.store.path);
-    let processes =
-        if processes.is_empty() { "no process that this user can see".to_owned() } else { processes.join(", ") };
+    let processes = describe_database_users(&config.store.path);
     findings.add_failure(
         "wal",
         format!(
@@ -303,19 +306,9 @@ fn check_wal(config: &Config, findings: &mut Findings) {
     );
 }
 
-/// Returns the other processes that have the file open. Only root sees all of them.
-fn find_database_processes(database: &Path) -> Vec<String> {
-    let Ok(database) = fs::canonicalize(database) else { return Vec::new() };
-    let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
-    let pids = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
-    pids.filter(|pid| *pid != std::process::id())
-        .filter(|pid| {
-            let open = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
-            open.filter_map(|entry| fs::read_link(entry.path()).ok()).any(|target: PathBuf| target == database)
-        })
-        .map(|pid| {
-            let name = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
-            format!("{} ({pid})", name.trim())
-        })
-        .collect()
+/// Returns the other processes that have the database open, for a message.
+pub(crate) fn describe_database_users(database: &Path) -> String {
+    let users = port_holder::find_database_users(database).into_iter().filter(|(pid, _)| *pid != std::process::id());
+    let users: Vec<String> = users.map(|(pid, name)| format!("{name} ({pid})")).collect();
+    if users.is_empty() { "no process that this user can see".to_owned() } else { users.join(", ") }
 }

@@ -11,7 +11,8 @@ pub mod network;
 pub mod tls;
 pub mod units;
 
-use crate::cli::{CliError, GlobalArgs};
+use crate::cli::{CliError, GlobalArgs, secret_rotation};
+use crate::clock::Clock;
 use crate::config::{Config, INSTALLED_CONFIG_PATH, SecretLoading};
 use crate::text::format_count;
 use clap::Args;
@@ -34,6 +35,7 @@ pub fn run_doctor(global: &GlobalArgs, args: &DoctorArgs) -> Result<(), CliError
         directories::check_directories(&config, &mut findings);
         tls::check_tls(&config, &mut findings);
         database::check_database(&config, &mut findings);
+        check_rotations(&config, &mut findings);
         network::check_network(&config, &mut findings)?;
     }
     findings.print(args.json)?;
@@ -65,7 +67,7 @@ fn check_configuration(global: &GlobalArgs, findings: &mut Findings) -> anyhow::
         Err(error) => {
             findings.add_failure(
                 "configuration",
-                format!("{}: {error}", path.display()),
+                error.to_string(),
                 if path.exists() {
                     "`sudo novex-ingest doctor`; or name another file with --config."
                 } else {
@@ -100,4 +102,12 @@ fn check_configuration(global: &GlobalArgs, findings: &mut Findings) -> anyhow::
         findings.add_passed("secrets", "all exist, and no other user can read them");
     }
     Ok(Some(config))
+}
+
+/// Reports each source with several secrets: whether the old ones can go.
+fn check_rotations(config: &Config, findings: &mut Findings) {
+    let now = Clock::system().now();
+    for rotation in secret_rotation::list_rotations(config) {
+        findings.add_info("secrets", rotation.describe(), rotation.describe_next_step(now));
+    }
 }

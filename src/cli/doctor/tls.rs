@@ -1,8 +1,10 @@
 //! Checks of the certificate, and of the daemon's answer over TLS.
 
+use crate::app::port_holder::{self, PortHolder};
 use crate::app::runtime;
 use crate::cli::daemon_client;
 use crate::cli::doctor::Findings;
+use crate::cli::doctor::database::describe_database_users;
 use crate::clock::{Clock, Timestamp, add_duration, format_timestamp};
 use crate::config::Config;
 use crate::http_client;
@@ -216,11 +218,24 @@ fn check_daemon_health(config: &Config, findings: &mut Findings) {
         Ok((status, body)) => findings.add_failure(
             "daemon",
             format!("/healthz answers {status}: {}", body.trim()),
-            "The log has more: journalctl -u novex-ingest",
+            format!(
+                "Close any other program that has the database open and may lock it; open in: {}. The log has more: \
+                 journalctl -u novex-ingest",
+                describe_database_users(&config.store.path)
+            ),
         ),
         Err(error) => {
-            let fix = "systemctl status novex-ingest.socket novex-ingest; journalctl -u novex-ingest";
-            findings.add_failure("daemon", format!("{error:#}"), fix);
+            let holder = port_holder::find_port_holder(config.server.listen, &config.store.path);
+            if let Some(holder @ PortHolder::Stranger { .. }) = holder {
+                findings.add_failure(
+                    "daemon",
+                    format!("{} is in use by {}", config.server.listen, holder.describe_program()),
+                    "Stop that program, or set server.listen to another port; then start the service.",
+                );
+            } else {
+                let fix = "systemctl status novex-ingest.socket novex-ingest; journalctl -u novex-ingest";
+                findings.add_failure("daemon", format!("{error:#}"), fix);
+            }
         }
     }
 }

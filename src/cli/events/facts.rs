@@ -9,6 +9,7 @@ use crate::store::StoreError;
 use crate::store::erp::event_summary::{self, EVENT_ROWS_MAX, EventSummary};
 use crate::store::events::destinations::{self, DeliveryRecord, DestinationState};
 use crate::store::events::records::EventRecord;
+use crate::store::leases::dismissals;
 use crate::text::format_count;
 use rusqlite::Connection;
 use serde::Serialize;
@@ -118,12 +119,14 @@ impl FactsReader {
                 let words = [wait, progress.reason.take()];
                 progress.reason = Some(join_words(words, "; ")).filter(|text| !text.is_empty());
             }
-            _ if progress.reason.as_deref() == Some(destinations::DROPPED_ERROR) => {
+            _ if progress.reason.as_deref() == Some(dismissals::DROPPED_ERROR) => {
                 (progress.state, progress.reason) = ("dropped", None);
             }
             _ => {}
         }
-        if let Some(at) = delivery.dismissed_at {
+        // Dropping dismisses the delivery without a reason of its own.
+        let is_only_dropped = progress.state == "dropped" && delivery.dismissed_reason.is_none();
+        if let Some(at) = delivery.dismissed_at.filter(|_| !is_only_dropped) {
             let dismissed = join_words(
                 [Some(format!("dismissed at {}", self.times.format_time(&at))), delivery.dismissed_reason],
                 ": ",

@@ -8,6 +8,7 @@ mod pages;
 mod roff;
 
 use crate::cli::{Cli, CliError, output};
+use anyhow::Context;
 use clap::{Args, Command, CommandFactory};
 use std::fs;
 use std::io::Write;
@@ -38,6 +39,7 @@ fn build_command_tree() -> Command {
 }
 
 fn write_pages(root: &Command, examples: &[examples::CommandExample], directory: &Path) -> anyhow::Result<()> {
+    fs::create_dir_all(directory).with_context(|| format!("{} cannot be created", directory.display()))?;
     let write = |name: String, page: &[u8]| {
         let path = directory.join(name);
         fs::write(&path, page).map_err(|error| anyhow::anyhow!("{} cannot be written: {error}", path.display()))

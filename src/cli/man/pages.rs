@@ -33,7 +33,10 @@ const ENVIRONMENT: [(&str, &str); 6] = [
         "LISTEN_FDS, NOTIFY_SOCKET, WATCHDOG_USEC",
         "The socket, the readiness and the watchdog of the service (systemd).",
     ),
-    ("SUDO_USER, USER", "Who signs off a truncation of the audit trail, if --by is not given."),
+    (
+        "SUDO_USER, USER",
+        "The person whom the records of a truncation, a dismissal and a decision about a redaction name.",
+    ),
 ];
 
 /// Returns the name of a command's page, such as `novex-ingest-events-list`.

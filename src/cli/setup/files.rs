@@ -1,9 +1,10 @@
 //! Files of a setup: writes secrets and configuration with their owner and mode, and restores the previous files if the
 //! service does not start.
 
+use crate::cli::setup::config_text::{ConfigText, SecretSection};
 use crate::cli::setup::{SetupCertificate, SetupPlan, SetupSecret};
-use crate::config::{Config, SecretLoading, dev};
-use crate::files::{create_directory, with_suffix, write_atomic};
+use crate::config::{Config, SecretLoading, dev, secrets};
+use crate::files::{create_directory, write_atomic};
 use crate::tls::TlsSettings;
 use anyhow::{Context, bail};
 use std::fmt::Write as _;
@@ -15,6 +16,10 @@ use std::path::{Path, PathBuf};
 const SOCKET_PORT_DEFAULT: u16 = 8443;
 /// Drop-in that sorts before `override.conf`, so that `systemctl edit` still has the last word.
 const SOCKET_DROP_IN: &str = "/etc/systemd/system/novex-ingest.socket.d/10-setup.conf";
+/// Directory of the secrets, beside the configuration.
+const SECRETS_DIRECTORY: &str = "secrets";
+/// End of the name that Shopify gives a shop.
+pub(crate) const SHOP_DOMAIN_SUFFIX: &str = ".myshopify.com";
 /// Directory whose group is the service's.
 const STATE_DIRECTORY: &str = "/var/lib/novex-ingest";
 /// Mode of a new secret and of a new configuration: only root writes, and the service's group reads.
@@ -65,28 +70,36 @@ fn write_plan(path: &Path, plan: &SetupPlan, rollback: &mut SetupRollback) -> an
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
         Err(error) => return Err(error).with_context(|| format!("{} cannot be read", path.display())),
     };
-    let text = add_plan_to_config(path, &old_text, plan)?;
-    let secrets = path.parent().unwrap_or(Path::new(".")).join("secrets");
+    let mut text = ConfigText::new(&old_text);
+    if let Some(port) = plan.port {
+        text.set_server_key("listen", &format!("\"0.0.0.0:{port}\""))?;
+    }
+    text.set_server_key("domain", &format!("{:?}", plan.domain))?;
+    let secrets = path.parent().unwrap_or(Path::new(".")).join(SECRETS_DIRECTORY);
     let is_installed = path == Path::new(crate::config::INSTALLED_CONFIG_PATH);
     create_directory(&secrets, 0o750).with_context(|| format!("{} cannot be created", secrets.display()))?;
     if is_installed {
         fs::set_permissions(&secrets, fs::Permissions::from_mode(0o750))?;
         set_service_group(&secrets);
     }
-    for (name, secret) in list_secret_files(&ExistingConfig::from_text(&old_text), plan)? {
-        let file = secrets.join(&name);
+    for (section, secret) in plan.list_secrets() {
+        let Some(file) = add_secret(path, &mut text, &section, secret)? else { continue };
         rollback.save_file(&file);
-        write_secret(&file, secret)?;
+        match secret {
+            SetupSecret::Generated => replace_file(&file, dev::generate_random_hex()?.as_bytes())?,
+            SetupSecret::Provided(secret) => replace_file(&file, secret.expose())?,
+        }
         if is_installed {
             set_service_group(&file);
         }
     }
+    text.append(&format_tls_section(path, &old_text, plan)?);
     rollback.save_file(path);
-    replace_file(path, text.as_bytes())?;
+    replace_file(path, text.as_str().as_bytes())?;
     if is_installed {
         set_service_group(path);
     }
-    let (_, errors) = Config::parse_recoverable(path, &text, SecretLoading::All);
+    let (_, errors) = Config::parse_recoverable(path, text.as_str(), SecretLoading::All);
     if !errors.errors.is_empty() {
         bail!("{errors}");
     }
@@ -96,6 +109,70 @@ fn write_plan(path: &Path, plan: &SetupPlan, rollback: &mut SetupRollback) -> an
         write_socket_drop_in(port, rollback)?;
     }
     Ok(())
+}
+
+/// Adds a secret to the configuration. Returns the file to write; None if the source has this secret already.
+///
+/// A new secret comes before the old ones, which stay valid: during a rotation the provider still signs with them. No
+/// file with a secret is overwritten.
+fn add_secret(
+    config: &Path,
+    text: &mut ConfigText,
+    section: &SecretSection<'_>,
+    secret: &SetupSecret,
+) -> anyhow::Result<Option<PathBuf>> {
+    let directory = config.parent().unwrap_or(Path::new("."));
+    let references = text.secret_references(section);
+    for reference in references.iter().flatten() {
+        let lost_file = reference
+            .strip_prefix("file:")
+            .map(|place| directory.join(place))
+            .filter(|file| !fs::metadata(file).is_ok_and(|data| data.len() > 0));
+        if lost_file.is_some() {
+            return Ok(lost_file);
+        }
+        let is_known = match secret {
+            // The secret that the provider has stays the only one.
+            SetupSecret::Generated => true,
+            SetupSecret::Provided(secret) => {
+                secrets::load_secret(reference, config).is_ok_and(|loaded| loaded.secret == *secret)
+            }
+        };
+        if is_known {
+            return Ok(None);
+        }
+    }
+    let base = match section {
+        SecretSection::Shop(domain) => format!("shopify-{}", domain.strip_suffix(SHOP_DOMAIN_SUFFIX).unwrap_or(domain)),
+        SecretSection::Provider(name) => (*name).to_owned(),
+    };
+    let names = std::iter::once(base.clone()).chain((2..).map(|number| format!("{base}-{number}")));
+    let is_usable = |name: &String| is_free_for(&directory.join(SECRETS_DIRECTORY).join(name), secret);
+    let name = names.into_iter().find(is_usable).context("there is no free name for the file of a secret")?;
+    let reference = format!("file:{SECRETS_DIRECTORY}/{name}");
+    match (section, references) {
+        (_, Some(_)) => text.add_secret(section, &reference)?,
+        (SecretSection::Shop(domain), None) => {
+            text.append(&format!("[[shopify.shops]]\ndomain = {domain:?}\nsecrets = [{reference:?}]\n"));
+        }
+        (SecretSection::Provider(name), None) => {
+            // The listener that setup recommends signs the body; others send the secret itself.
+            let accept = if *name == "keycloak" { "accept = [\"bearer\", \"signature\"]\n" } else { "" };
+            text.append(&format!("[{name}]\nsecrets = [{reference:?}]\n{accept}"));
+        }
+    }
+    let file = directory.join(SECRETS_DIRECTORY).join(name);
+    // From an earlier setup: the provider may have this secret.
+    Ok((!file.exists()).then_some(file))
+}
+
+/// Returns true if a file does not exist, or holds the secret that it would get. A generated secret may be any.
+fn is_free_for(file: &Path, secret: &SetupSecret) -> bool {
+    match (fs::read(file), secret) {
+        (Err(error), _) => error.kind() == std::io::ErrorKind::NotFound,
+        (Ok(bytes), SetupSecret::Generated) => !bytes.is_empty(),
+        (Ok(bytes), SetupSecret::Provided(secret)) => bytes == secret.expose(),
+    }
 }
 
 /// Sets the port of the socket unit by a drop-in. The package's own port needs none.
@@ -112,93 +189,6 @@ fn write_socket_drop_in(port: u16, rollback: &mut SetupRollback) -> anyhow::Resu
     write_atomic(drop_in, text.as_bytes(), UNIT_FILE_MODE).with_context(describe_error)
 }
 
-/// Returns the file of each secret and its origin, without secrets that the configuration reads from elsewhere.
-fn list_secret_files<'p>(
-    existing: &ExistingConfig,
-    plan: &'p SetupPlan,
-) -> anyhow::Result<Vec<(String, &'p SetupSecret)>> {
-    let shops =
-        plan.shops.iter().map(|(domain, secret)| (to_secret_file_name(domain), existing.shop_secret(domain), secret));
-    let others = [("easypost", &plan.easypost), ("keycloak", &plan.keycloak)]
-        .into_iter()
-        .filter_map(|(name, secret)| Some((name.to_owned(), existing.provider_secret(name), secret.as_ref()?)));
-    let mut names = Vec::new();
-    for (file, reference, secret) in shops.chain(others) {
-        let own = format!("file:secrets/{file}");
-        match (reference, secret) {
-            (Some(other), SetupSecret::Provided(_)) if other != own => {
-                bail!(
-                    "the configuration reads this secret from {other:?} and not from {own:?}: put the secret there, or \
-                     change that line first"
-                )
-            }
-            // The existing secret stays valid.
-            (Some(other), SetupSecret::Generated) if other != own => {}
-            _ => names.push((file, secret)),
-        }
-    }
-    Ok(names)
-}
-
-/// The configuration before the setup, in whatever TOML syntax a person wrote it.
-pub(crate) struct ExistingConfig(toml::Table);
-
-impl ExistingConfig {
-    pub fn from_text(text: &str) -> Self {
-        Self(text.parse().unwrap_or_default())
-    }
-
-    /// Returns the reference of a shop's first secret: empty if the shop has no secret, None if the shop is missing.
-    pub fn shop_secret(&self, domain: &str) -> Option<String> {
-        let shops = self.0.get("shopify")?.get("shops")?.as_array()?;
-        let is_shop = |shop: &&toml::Value| {
-            shop.get("domain").and_then(toml::Value::as_str).is_some_and(|name| name.eq_ignore_ascii_case(domain))
-        };
-        shops.iter().find(is_shop).map(find_first_secret)
-    }
-
-    /// Returns the reference of a provider's first secret, None if it has no section.
-    pub fn provider_secret(&self, name: &str) -> Option<String> {
-        self.0.get(name).map(find_first_secret)
-    }
-}
-
-fn find_first_secret(table: &toml::Value) -> String {
-    let secrets = table.get("secrets");
-    let first = secrets.and_then(|secrets| secrets.as_array().map_or(Some(secrets), |list| list.first()));
-    first.and_then(toml::Value::as_str).unwrap_or_default().to_owned()
-}
-
-fn to_secret_file_name(domain: &str) -> String {
-    format!("shopify-{}", domain.strip_suffix(".myshopify.com").unwrap_or(domain))
-}
-
-/// Returns the configuration with the plan added. Existing sections are not repeated.
-fn add_plan_to_config(path: &Path, old_text: &str, plan: &SetupPlan) -> anyhow::Result<String> {
-    let existing = ExistingConfig::from_text(old_text);
-    let mut lines: Vec<String> = old_text.lines().map(str::to_owned).collect();
-    if let Some(port) = plan.port {
-        set_listen_port(&mut lines, port);
-    }
-    let mut text = lines.join("\n");
-    if !text.is_empty() {
-        text.push('\n');
-    }
-    for (domain, _) in &plan.shops {
-        if existing.shop_secret(domain).is_none() {
-            let file = to_secret_file_name(domain);
-            let _ = writeln!(text, "\n[[shopify.shops]]\ndomain = \"{domain}\"\nsecrets = [\"file:secrets/{file}\"]");
-        }
-    }
-    for (name, secret) in [("easypost", &plan.easypost), ("keycloak", &plan.keycloak)] {
-        if secret.is_some() && existing.provider_secret(name).is_none() {
-            let _ = writeln!(text, "\n[{name}]\nsecrets = [\"file:secrets/{name}\"]");
-        }
-    }
-    text.push_str(&format_tls_section(path, old_text, plan)?);
-    Ok(text)
-}
-
 /// Returns the section to append for the certificate; empty if the configuration has it already.
 fn format_tls_section(path: &Path, old_text: &str, plan: &SetupPlan) -> anyhow::Result<String> {
     let existing = Config::parse_recoverable(path, old_text, SecretLoading::Skip).0.tls;
@@ -207,7 +197,7 @@ fn format_tls_section(path: &Path, old_text: &str, plan: &SetupPlan) -> anyhow::
         (SetupCertificate::Files(certificate, private_key), TlsSettings::SelfSigned { .. }) => {
             let to_absolute = |path: &PathBuf| std::path::absolute(path).map(|path| path.display().to_string());
             let (certificate, private_key) = (to_absolute(certificate)?, to_absolute(private_key)?);
-            Ok(format!("\n[tls]\ncertificate = {certificate:?}\nprivate_key = {private_key:?}\n"))
+            Ok(format!("[tls]\ncertificate = {certificate:?}\nprivate_key = {private_key:?}\n"))
         }
         (SetupCertificate::Files(..), _) => bail!("[tls] is configured already: name the certificate there"),
         (SetupCertificate::Acme { .. }, TlsSettings::Files { .. }) => {
@@ -227,46 +217,13 @@ fn format_tls_section(path: &Path, old_text: &str, plan: &SetupPlan) -> anyhow::
             Ok(String::new())
         }
         (SetupCertificate::Acme { email, directory }, TlsSettings::SelfSigned { .. }) => {
-            let mut text = format!("\n[tls.acme]\nnames = [{:?}]\nterms_agreed = true\n", plan.domain);
+            let mut text = format!("[tls.acme]\nnames = [{:?}]\nterms_agreed = true\n", plan.domain);
             for (key, value) in [("email", email), ("directory", directory)] {
                 if let Some(value) = value {
                     let _ = writeln!(text, "{key} = {value:?}");
                 }
             }
             Ok(text)
-        }
-    }
-}
-
-/// Sets `listen`: replaces its line, or the commented line, or adds it below `[server]`, or adds the section at the
-/// end.
-fn set_listen_port(lines: &mut Vec<String>, port: u16) {
-    let listen = format!("listen = \"0.0.0.0:{port}\"");
-    let starts_with = |line: &String, prefix: &str| line.trim_start().starts_with(prefix);
-    if let Some(line) = lines.iter_mut().find(|line| starts_with(line, "listen")) {
-        *line = listen;
-    } else if let Some(line) = lines.iter_mut().find(|line| starts_with(line, "#listen = ")) {
-        *line = listen;
-    } else if let Some(index) = lines.iter().position(|line| starts_with(line, "[server]")) {
-        lines.insert(index + 1, listen);
-    } else {
-        lines.extend([String::new(), "[server]".to_owned(), listen]);
-    }
-}
-
-fn write_secret(file: &Path, secret: &SetupSecret) -> anyhow::Result<()> {
-    let existing = fs::read(file).ok().filter(|bytes| !bytes.is_empty());
-    match (secret, existing) {
-        // From an earlier setup: the secret that the provider has stays valid.
-        (SetupSecret::Generated, Some(_)) => Ok(()),
-        (SetupSecret::Generated, None) => replace_file(file, dev::generate_random_hex()?.as_bytes()),
-        (SetupSecret::Provided(secret), existing) => {
-            if existing.is_some_and(|existing| existing != secret.expose()) {
-                // The previous secret may exist nowhere else.
-                fs::copy(file, with_suffix(file, ".before"))
-                    .with_context(|| format!("a copy of {} cannot be written", file.display()))?;
-            }
-            replace_file(file, secret.expose())
         }
     }
 }

@@ -1,24 +1,31 @@
 //! `setup`: configures an installed package, starts the service, and prints the addresses to enter at the providers.
 //!
 //! [`plan`] gathers the plan from flags or from a person. [`files`] writes it, and restores everything if the service
-//! does not start. [`summary`] prints the addresses.
+//! does not start; [`config_text`] changes the text of the configuration. [`summary`] prints the addresses, [`topics`]
+//! the subscriptions for Shopify.
 
+pub mod config_text;
 pub mod files;
 pub mod plan;
 pub mod summary;
+pub mod topics;
 
 use crate::app::runtime;
 use crate::cli::daemon_client::TestRequest;
 use crate::cli::filters::parse_port;
 use crate::cli::output::print_untrusted_line;
-use crate::cli::{CliError, GlobalArgs, daemon_client};
+use crate::cli::setup::config_text::SecretSection;
+use crate::cli::setup::topics::TopicFormat;
+use crate::cli::times::TimeFormat;
+use crate::cli::{CliError, GlobalArgs, daemon_client, output};
 use crate::clock::{Clock, Timestamp};
-use crate::config::{Config, INSTALLED_CONFIG_PATH, SecretLoading};
+use crate::config::{self, Config, INSTALLED_CONFIG_PATH, SecretLoading};
 use crate::event::Source;
 use crate::tls::acme::progress::AcmeProgress;
 use crate::tls::{TlsSettings, acme};
 use anyhow::{Context, bail};
 use clap::Args;
+use std::io::{self, IsTerminal, Write};
 use std::net::SocketAddr;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -26,20 +33,21 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 pub const SETUP_HELP: &str = "\
-Without flags, setup asks. With --domain, it does not:
+Without flags, setup prints the addresses of what is configured, and asks. With --domain, it asks nothing:
   novex-ingest setup --domain hooks.example.com --shop acme-foods.myshopify.com=./shopify-secret --easypost --keycloak
 Shopify issues its secret: the app's client secret, or the one below the webhooks in the shop's settings. Setup generates
-the other secrets. It stores all secrets in the directory secrets beside the configuration and never prints them.";
+the other secrets. It stores all secrets in the directory secrets beside the configuration and never prints them. Another secret for a
+known source comes beside the old one, which stays valid until you remove it.";
 
 #[derive(Debug, Args)]
 pub struct SetupArgs {
-    /// Public name of this machine
+    /// Public name of this machine [default: as configured]
     #[arg(long, value_name = "NAME")]
     domain: Option<String>,
     /// Port [default: as configured; 8443 in a new configuration]
     #[arg(long, value_parser = parse_port)]
     port: Option<u16>,
-    /// Shop and the file with its secret; can be repeated
+    /// Shop and the file with its secret; can be repeated. A known shop gets the secret beside its old one
     #[arg(long, value_name = "DOMAIN=FILE")]
     shop: Vec<String>,
     /// Receive EasyPost's webhooks; generates a secret unless --easypost-secret names one
@@ -65,6 +73,11 @@ pub struct SetupArgs {
     /// Write the files, and neither start the service nor send test events
     #[arg(long)]
     no_start: bool,
+    /// Print Shopify's topics with their addresses, and change nothing
+    #[arg(long, value_name = "FORMAT", conflicts_with_all = [
+        "shop", "easypost", "keycloak", "certificate", "acme", "no_start",
+    ])]
+    topics: Option<TopicFormat>,
 }
 
 /// Options of a certificate by ACME.
@@ -98,6 +111,24 @@ impl SetupPlan {
     fn receives_nothing(&self) -> bool {
         self.shops.is_empty() && self.easypost.is_none() && self.keycloak.is_none()
     }
+
+    fn has_shop(&self, domain: &str) -> bool {
+        self.shops.iter().any(|(name, _)| name == domain)
+    }
+
+    /// Returns the secrets with the sections that they belong to.
+    fn list_secrets(&self) -> impl Iterator<Item = (SecretSection<'_>, &SetupSecret)> {
+        let providers = [("easypost", &self.easypost), ("keycloak", &self.keycloak)];
+        let shops = self.shops.iter().map(|(domain, secret)| (SecretSection::Shop(domain), secret));
+        let providers =
+            providers.into_iter().filter_map(|(name, secret)| Some((SecretSection::Provider(name), secret.as_ref()?)));
+        shops.chain(providers)
+    }
+}
+
+/// Returns true if the configuration has a source that sends webhooks.
+fn has_webhook_source(config: &Config) -> bool {
+    !config.shopify.is_empty() || config.easypost.is_some() || config.keycloak.is_some()
 }
 
 /// Origin of the certificate.
@@ -129,9 +160,17 @@ impl std::fmt::Debug for SetupSecret {
 
 pub fn run_setup(global: &GlobalArgs, args: &SetupArgs) -> Result<(), CliError> {
     let path = global.config_path()?;
-    let plan = match plan::read_plan_from_flags(args).map_err(|error| CliError::Usage(format!("{error:#}")))? {
+    let existing = read_existing_config(&path)?;
+    if let Some(format) = args.topics {
+        return print_topics(format, args, &existing);
+    }
+    let to_usage_error = |error: anyhow::Error| CliError::Usage(format!("{error:#}"));
+    let plan = match plan::read_plan_from_flags(args, &existing).map_err(to_usage_error)? {
         Some(plan) => plan,
-        None => plan::prompt_for_plan(&path).map_err(|error| CliError::Usage(format!("{error:#}")))?,
+        None => match plan_without_flags(&existing, &global.time_format()).map_err(to_usage_error)? {
+            Some(plan) => plan,
+            None => return Ok(()),
+        },
     };
     let is_installed = path == Path::new(INSTALLED_CONFIG_PATH);
     if is_installed && !rustix::process::geteuid().is_root() {
@@ -164,7 +203,36 @@ pub fn run_setup(global: &GlobalArgs, args: &SetupArgs) -> Result<(), CliError> 
         )?;
         wait_for_certificate(&config, since)?;
     }
-    summary::print_summary(&config, &plan, &global.time_format())?;
+    summary::print_summary(&config, &plan.domain, &global.time_format())?;
+    Ok(())
+}
+
+/// Returns what the configuration states, without its errors; a missing file states nothing.
+fn read_existing_config(path: &Path) -> anyhow::Result<Config> {
+    let text = if path.try_exists().unwrap_or(true) { Config::read_text(path)? } else { String::new() };
+    Ok(Config::parse_recoverable(path, &text, SecretLoading::All).0)
+}
+
+/// Prints the addresses of what is configured, and asks a person for a plan. Returns None if nothing is to change.
+fn plan_without_flags(existing: &Config, times: &TimeFormat) -> anyhow::Result<Option<SetupPlan>> {
+    let configured_domain = existing.domain.as_deref().filter(|_| has_webhook_source(existing));
+    if let Some(domain) = configured_domain {
+        summary::print_summary(existing, domain, times)?;
+    }
+    match (configured_domain, io::stdin().is_terminal()) {
+        (None, false) => bail!("{}", plan::DOMAIN_MISSING),
+        (Some(_), false) => Ok(None),
+        (Some(_), true) if !plan::prompt_yes_no("\nAdd or change something?")? => Ok(None),
+        (_, true) => plan::prompt_for_plan(existing).map(Some),
+    }
+}
+
+fn print_topics(format: TopicFormat, args: &SetupArgs, existing: &Config) -> Result<(), CliError> {
+    let domain = args.domain.as_deref().or(existing.domain.as_deref());
+    let Some(domain) = domain else { return Err(CliError::Usage(plan::DOMAIN_MISSING.to_owned())) };
+    config::check_domain(domain).map_err(CliError::Usage)?;
+    let base = summary::format_base_address(domain, args.port.unwrap_or(existing.server.listen.port()));
+    output::open_stdout().write_all(topics::render_topics(format, &base).as_bytes())?;
     Ok(())
 }
 
@@ -278,9 +346,9 @@ fn send_test_events(config: &Config) -> anyhow::Result<()> {
     let start = Instant::now();
     for (source, shop) in sources {
         let answer = loop {
-            let request = TestRequest { shop: shop.map(str::to_owned), ..TestRequest::default() };
+            let request = TestRequest { shop: shop.map(str::to_owned), ..TestRequest::new(source) };
             let to = daemon_client::to_local_address(config.server.listen);
-            let answer = daemon_client::send_test_request(config, to, source, request);
+            let answer = daemon_client::send_test_request(config, to, request);
             match runtime::block_on(answer).and_then(|answer| answer) {
                 Ok((status, answer)) if status.is_success() => {
                     daemon_client::check_test_answer(&answer)?;

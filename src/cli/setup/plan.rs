@@ -2,35 +2,46 @@
 
 use crate::app::runtime;
 use crate::cli::filters::parse_port;
-use crate::cli::setup::{SetupArgs, SetupCertificate, SetupPlan, SetupSecret};
+use crate::cli::setup::files::SHOP_DOMAIN_SUFFIX;
+use crate::cli::setup::{SetupArgs, SetupCertificate, SetupPlan, SetupSecret, has_webhook_source};
+use crate::config::{self, Config, dev, secrets};
 use crate::secret::Secret;
 use anyhow::{Context, bail};
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-const PORT_DEFAULT: u16 = 8443;
+/// Message for a configuration without a domain.
+pub(crate) const DOMAIN_MISSING: &str = "--domain is missing: the public name of this machine";
 const NOTHING_TO_RECEIVE: &str = "no source is configured: give --shop, --easypost or --keycloak";
 
-/// Returns the plan of the flags, or None if there are no flags and a person can answer at a terminal.
-pub(crate) fn read_plan_from_flags(args: &SetupArgs) -> anyhow::Result<Option<SetupPlan>> {
-    let Some(domain) = &args.domain else {
-        let has_flags = !args.shop.is_empty()
-            || args.easypost
-            || args.keycloak
-            || args.certificate.is_some()
-            || args.acme_args.acme;
-        if has_flags || !io::stdin().is_terminal() {
-            bail!("--domain is missing: the public name of this machine");
-        }
+/// Returns the plan of the flags, or None if there are no flags.
+///
+/// # Errors
+/// The configuration and the flags name no domain or no source, or a flag is invalid.
+pub(crate) fn read_plan_from_flags(args: &SetupArgs, existing: &Config) -> anyhow::Result<Option<SetupPlan>> {
+    let has_flags = args.domain.is_some()
+        || args.port.is_some()
+        || !args.shop.is_empty()
+        || args.easypost
+        || args.keycloak
+        || args.certificate.is_some()
+        || args.acme_args.acme;
+    if !has_flags {
         return Ok(None);
+    }
+    let Some(domain) = args.domain.as_ref().or(existing.domain.as_ref()) else {
+        bail!("{DOMAIN_MISSING}");
     };
-    let mut plan = SetupPlan { domain: domain.clone(), port: args.port, ..SetupPlan::default() };
     check_domain(domain)?;
+    let mut plan = SetupPlan { domain: domain.to_ascii_lowercase(), port: args.port, ..SetupPlan::default() };
     for shop in &args.shop {
         let (name, file) = shop.split_once('=').with_context(|| format!("--shop {shop}: write DOMAIN=FILE"))?;
-        check_shop_domain(name)?;
-        plan.shops.push((name.to_owned(), read_secret_file(Path::new(file))?));
+        let name = parse_shop_domain(name)?;
+        if plan.has_shop(&name) {
+            bail!("--shop {name} is given twice: add one secret at a time, the new one last");
+        }
+        plan.shops.push((name, read_secret_file(Path::new(file))?));
     }
     let read_secret = |is_wanted: bool, file: &Option<PathBuf>| match (is_wanted, file) {
         (false, _) => Ok(None),
@@ -45,7 +56,7 @@ pub(crate) fn read_plan_from_flags(args: &SetupArgs) -> anyhow::Result<Option<Se
         let (email, directory) = (args.acme_args.acme_email.clone(), args.acme_args.acme_directory.clone());
         plan.certificate = SetupCertificate::Acme { email, directory };
     }
-    if plan.receives_nothing() {
+    if plan.receives_nothing() && !has_webhook_source(existing) {
         bail!(NOTHING_TO_RECEIVE);
     }
     Ok(Some(plan))
@@ -53,85 +64,50 @@ pub(crate) fn read_plan_from_flags(args: &SetupArgs) -> anyhow::Result<Option<Se
 
 fn read_secret_file(file: &Path) -> anyhow::Result<SetupSecret> {
     let bytes = std::fs::read(file).with_context(|| format!("{} cannot be read", file.display()))?;
-    parse_secret(bytes)
+    parse_secret(bytes, &format!("the file {}", file.display()))
 }
 
-/// Parses a secret. One line end after it does not belong to it.
-fn parse_secret(mut bytes: Vec<u8>) -> anyhow::Result<SetupSecret> {
-    if bytes.ends_with(b"\n") {
-        bytes.pop();
-    }
-    if bytes.ends_with(b"\r") {
-        bytes.pop();
-    }
-    if bytes.is_empty() {
-        bail!("the secret is empty");
-    }
-    if bytes.iter().any(u8::is_ascii_control) {
-        bail!("the secret contains a tab, a line end or another control character");
-    }
-    Ok(SetupSecret::Provided(Secret::new(bytes)))
+fn parse_secret(bytes: Vec<u8>, place: &str) -> anyhow::Result<SetupSecret> {
+    secrets::parse_new_secret(bytes, place).map(SetupSecret::Provided).map_err(anyhow::Error::msg)
 }
 
 fn check_domain(name: &str) -> anyhow::Result<()> {
-    let is_label =
-        |label: &str| !label.is_empty() && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
-    let is_domain = name.contains('.') && name.split('.').all(is_label) && name.parse::<std::net::IpAddr>().is_err();
-    if !is_domain {
-        bail!(
-            "{name:?} is not a domain: write it as hooks.example.com, without https:// and path, and letters of other \
-             languages as xn--…"
-        );
-    }
-    Ok(())
+    config::check_domain(name).map_err(anyhow::Error::msg)
 }
 
-/// Checks the domain by which Shopify names a shop in its header. The domain that its customers see can be another one.
-fn check_shop_domain(name: &str) -> anyhow::Result<()> {
+/// Returns in lower case the domain by which Shopify names a shop in its header. The domain that its customers see can
+/// be another one.
+fn parse_shop_domain(name: &str) -> anyhow::Result<String> {
     check_domain(name)?;
-    if !name.to_ascii_lowercase().ends_with(".myshopify.com") {
+    let name = name.to_ascii_lowercase();
+    if !name.ends_with(SHOP_DOMAIN_SUFFIX) {
         bail!(
             "{name:?} is not Shopify's name of a shop: write NAME.myshopify.com, as in the address of its admin pages"
         );
     }
-    Ok(())
+    Ok(name)
 }
 
 /// Asks a person for the plan, and repeats a question after an invalid answer. Fails if the input ends.
-pub(crate) fn prompt_for_plan(config: &Path) -> anyhow::Result<SetupPlan> {
+///
+/// What is configured is the answer to an empty line.
+pub(crate) fn prompt_for_plan(existing: &Config) -> anyhow::Result<SetupPlan> {
     IS_PROMPTING.store(true, Ordering::SeqCst);
     restore_terminal_on_interrupt();
     print_prompt(&format!(
         "This writes {} and its secrets. Nothing changes before you answer the last question.\n",
-        config.display()
+        existing.path.display()
     ))?;
-    let mut plan = SetupPlan {
-        domain: prompt_until_valid("Public name of this machine (hooks.example.com): ", check_domain)?,
-        ..SetupPlan::default()
-    };
-    let port = prompt_until_valid(&format!("Port [{PORT_DEFAULT}]: "), |text| {
+    let mut plan = SetupPlan { domain: prompt_for_domain(existing.domain.as_deref())?, ..SetupPlan::default() };
+    let port = prompt_until_valid(&format!("Port [{}]: ", existing.server.listen.port()), |text| {
         if text.is_empty() { Ok(()) } else { parse_port(text).map(|_port| ()).map_err(anyhow::Error::msg) }
     })?;
     plan.port = port.parse().ok();
-    loop {
-        let question = if plan.shops.is_empty() {
-            "Shopify shop (acme-foods.myshopify.com), empty for none: "
-        } else {
-            "Another shop, empty to continue: "
-        };
-        let shop = prompt_until_valid(question, |text| if text.is_empty() { Ok(()) } else { check_shop_domain(text) })?;
-        if shop.is_empty() {
-            break;
-        }
-        match parse_secret(prompt_for_secret(&format!("Secret of {shop} (hidden): "))?.into_bytes()) {
-            Ok(secret) => plan.shops.push((shop, secret)),
-            Err(error) => print_prompt(&format!("{error}\n"))?,
-        }
-    }
-    plan.easypost = prompt_for_provider_secret("EasyPost")?;
-    plan.keycloak = prompt_for_provider_secret("Keycloak")?;
+    prompt_for_shops(existing, &mut plan)?;
+    plan.easypost = prompt_for_provider_secret("EasyPost", existing.easypost.is_some())?;
+    plan.keycloak = prompt_for_provider_secret("Keycloak", existing.keycloak.is_some())?;
     plan.certificate = prompt_for_certificate(&plan.domain)?;
-    if plan.receives_nothing() {
+    if plan.receives_nothing() && !has_webhook_source(existing) {
         bail!("no source is configured: nothing was changed");
     }
     if !prompt_yes_no("Write the configuration, start the service and send a signed test event of each source?")? {
@@ -139,6 +115,45 @@ pub(crate) fn prompt_for_plan(config: &Path) -> anyhow::Result<SetupPlan> {
     }
     IS_PROMPTING.store(false, Ordering::SeqCst);
     Ok(plan)
+}
+
+fn prompt_for_domain(configured: Option<&str>) -> anyhow::Result<String> {
+    let example = configured.map_or("(hooks.example.com)".to_owned(), |domain| format!("[{domain}]"));
+    let domain = prompt_until_valid(&format!("Public name of this machine {example}: "), |text| {
+        if text.is_empty() && configured.is_some() { Ok(()) } else { check_domain(text) }
+    })?;
+    Ok(if domain.is_empty() { configured.unwrap_or_default().to_owned() } else { domain.to_ascii_lowercase() })
+}
+
+/// Asks for shops with a secret each. A configured shop gets the secret beside its old one.
+fn prompt_for_shops(existing: &Config, plan: &mut SetupPlan) -> anyhow::Result<()> {
+    let configured: Vec<&str> = existing.shopify.iter().map(|shop| shop.domain.as_str()).collect();
+    if !configured.is_empty() {
+        print_prompt(&format!(
+            "Configured: {}. Name one of them again to add a new secret beside the old one.\n",
+            configured.join(", ")
+        ))?;
+    }
+    loop {
+        let question = if plan.shops.is_empty() && configured.is_empty() {
+            "Shopify shop (acme-foods.myshopify.com), empty for none: "
+        } else {
+            "Another shop, empty to continue: "
+        };
+        let shop = prompt_until_valid(question, |text| match text {
+            "" => Ok(()),
+            text if plan.has_shop(&parse_shop_domain(text)?) => bail!("{text} was entered already"),
+            _ => Ok(()),
+        })?;
+        if shop.is_empty() {
+            return Ok(());
+        }
+        let shop = parse_shop_domain(&shop)?;
+        let secret = prompt_for_secret(&format!("Secret of {shop} (hidden): "), |text| {
+            parse_secret(text.into_bytes(), &format!("the secret of {shop}"))
+        })?;
+        plan.shops.push((shop, secret));
+    }
 }
 
 fn prompt_for_certificate(domain: &str) -> anyhow::Result<SetupCertificate> {
@@ -190,17 +205,37 @@ fn restore_terminal_on_interrupt() {
     let _ = std::thread::Builder::new().name("interrupt".to_owned()).spawn(wait_for_interrupt);
 }
 
-/// Asks for a secret without showing it.
-fn prompt_for_secret(question: &str) -> anyhow::Result<String> {
-    Ok(rpassword::prompt_password(question).context("nothing was changed")?.trim().to_owned())
+/// Asks for a secret without showing it, and repeats the question after an invalid answer.
+fn prompt_for_secret(
+    question: &str,
+    parse: impl Fn(String) -> anyhow::Result<SetupSecret>,
+) -> anyhow::Result<SetupSecret> {
+    loop {
+        let answer = rpassword::prompt_password(question).context("nothing was changed")?;
+        match parse(answer.trim().to_owned()) {
+            Ok(secret) => return Ok(secret),
+            Err(error) => print_prompt(&format!("{error}\n"))?,
+        }
+    }
 }
 
-fn prompt_for_provider_secret(provider: &str) -> anyhow::Result<Option<SetupSecret>> {
-    if !prompt_yes_no(&format!("Receive events from {provider}?"))? {
+fn prompt_for_provider_secret(provider: &str, is_configured: bool) -> anyhow::Result<Option<SetupSecret>> {
+    let question = if is_configured {
+        format!("{provider} is configured. Add a new secret beside the old one?")
+    } else {
+        format!("Receive events from {provider}?")
+    };
+    if !prompt_yes_no(&question)? {
         return Ok(None);
     }
-    let secret = prompt_for_secret(&format!("{provider}'s secret (hidden), empty to generate one: "))?;
-    if secret.is_empty() { Ok(Some(SetupSecret::Generated)) } else { parse_secret(secret.into_bytes()).map(Some) }
+    let question = format!("{provider}'s secret (hidden), empty to generate one: ");
+    let parse = |text: String| match text.as_str() {
+        "" if !is_configured => Ok(SetupSecret::Generated),
+        // A new one beside the old one.
+        "" => Ok(SetupSecret::Provided(Secret::new(dev::generate_random_hex()?.into_bytes()))),
+        _ => parse_secret(text.into_bytes(), &format!("the secret of {provider}")),
+    };
+    prompt_for_secret(&question, parse).map(Some)
 }
 
 fn print_prompt(text: &str) -> io::Result<()> {

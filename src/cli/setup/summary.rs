@@ -1,51 +1,33 @@
 //! Summary at the end of a setup: the addresses and secrets to enter at each provider.
 
 use crate::cli::output::print_line;
-use crate::cli::setup::SetupPlan;
-use crate::cli::setup::files::ExistingConfig;
+use crate::cli::secret_rotation;
+use crate::cli::setup::config_text::{ConfigText, SecretSection};
+use crate::cli::setup::topics::SHOPIFY_TOPICS;
 use crate::cli::times::TimeFormat;
 use crate::clock::{Clock, format_timestamp};
 use crate::config::Config;
+use crate::providers::keycloak::AcceptedProofs;
 use crate::tls::acme::progress::AcmeProgress;
 use crate::tls::{TlsSettings, acme, certificates, expiry};
 
-/// Shopify's topics that fill tables of the ERP. The daemon stores all other topics too.
-const SHOPIFY_TOPICS: &[&str] = &[
-    "orders/create",
-    "orders/updated",
-    "orders/edited",
-    "orders/cancelled",
-    "orders/delete",
-    "order_transactions/create",
-    "refunds/create",
-    "returns/request",
-    "returns/approve",
-    "returns/close",
-    "fulfillments/create",
-    "fulfillments/update",
-    "fulfillment_events/create",
-    "fulfillment_orders/order_routing_complete",
-    "customers/create",
-    "customers/update",
-    "customers/delete",
-    "products/create",
-    "products/update",
-    "products/delete",
-    "inventory_levels/update",
-    "shop/update",
-];
+/// Returns the first part of all addresses.
+pub(crate) fn format_base_address(domain: &str, port: u16) -> String {
+    if port == 443 { format!("https://{domain}") } else { format!("https://{domain}:{port}") }
+}
 
-pub(crate) fn print_summary(config: &Config, plan: &SetupPlan, times: &TimeFormat) -> anyhow::Result<()> {
+/// Prints the addresses of all sources, and what keeps their events from arriving.
+pub(crate) fn print_summary(config: &Config, domain: &str, times: &TimeFormat) -> anyhow::Result<()> {
     let listen_port = config.server.listen.port();
-    let port = if listen_port == 443 { String::new() } else { format!(":{listen_port}") };
-    let base = format!("https://{}{port}", plan.domain);
-    let directory = config.path.parent().unwrap_or(std::path::Path::new("."));
-    let existing = ExistingConfig::from_text(&std::fs::read_to_string(&config.path).unwrap_or_default());
-    let secret_location = |name: &str| match existing.provider_secret(name) {
-        Some(reference) if !reference.starts_with("file:") => format!("as in {reference}"),
-        reference => {
-            let file = reference.as_deref().and_then(|text| text.strip_prefix("file:").map(str::to_owned));
-            format!("cat {}", directory.join(file.unwrap_or_else(|| format!("secrets/{name}"))).display())
+    let base = format_base_address(domain, listen_port);
+    let existing = ConfigText::new(&std::fs::read_to_string(&config.path).unwrap_or_default());
+    let secret_location = |name: &str| {
+        let references = existing.secret_references(&SecretSection::Provider(name)).unwrap_or_default();
+        let directory = config.path.parent().unwrap_or(std::path::Path::new("."));
+        match references.first().map(|reference| (reference, reference.strip_prefix("file:"))) {
+            Some((_, Some(file))) => format!("cat {}", directory.join(file).display()),
+            Some((reference, None)) => format!("as in {reference}"),
+            None => String::new(),
         }
     };
     if !config.shopify.is_empty() {
@@ -57,6 +39,10 @@ pub(crate) fn print_summary(config: &Config, plan: &SetupPlan, times: &TimeForma
             print_line(&format!("  {base}/api/webhooks/shopify/{topic}"))?;
         }
         print_line("  An app also needs customers/data_request, customers/redact and shop/redact, in the same form.")?;
+        print_line(
+            "  All at once: `novex-ingest setup --topics toml` for shopify.app.toml, `novex-ingest setup --topics script` \
+             for the Admin API.",
+        )?;
     }
     if config.easypost.is_some() {
         print_line(&format!(
@@ -64,22 +50,20 @@ pub(crate) fn print_summary(config: &Config, plan: &SetupPlan, times: &TimeForma
             secret_location("easypost")
         ))?;
     }
-    if config.keycloak.is_some() {
-        print_line(&format!(
-            "\nKeycloak: the HTTP event listener of your realm\n  URL     {base}/api/keycloak/events\n  \
-             header  Authorization: Bearer SECRET\n  secret  {}",
-            secret_location("keycloak")
-        ))?;
+    if let Some(keycloak) = &config.keycloak {
+        print_keycloak_steps(&keycloak.accept, &base, &secret_location("keycloak"))?;
+    }
+    for rotation in secret_rotation::list_rotations(config) {
+        print_line(&format!("\n{}.\n  {}.", rotation.describe(), rotation.describe_next_step(Clock::system().now())))?;
     }
     print_line(
         "\nSPS Commerce: novex-ingest fetches purchase orders. Enter the directory from SPS in [[sps.sources]], then: \
          novex-ingest sps poll",
     )?;
-    print_certificate_notice(config, plan, times)?;
+    print_certificate_notice(config, domain, times)?;
     print_line(&format!(
         "\nThe router or firewall must forward TCP port {listen_port} to this machine, and the DNS must have an address \
-         for {}.",
-        plan.domain
+         for {domain}."
     ))?;
     if matches!(config.tls, TlsSettings::Acme(_)) && listen_port != 443 {
         print_line(&format!(
@@ -91,8 +75,38 @@ pub(crate) fn print_summary(config: &Config, plan: &SetupPlan, times: &TimeForma
     Ok(())
 }
 
+/// Prints how to send Keycloak's events, by the listeners that can prove themselves in an accepted way.
+fn print_keycloak_steps(accept: &AcceptedProofs, base: &str, secret: &str) -> anyhow::Result<()> {
+    let url = format!("{base}/api/keycloak/events");
+    print_line(&format!("\nKeycloak: an event listener of your realm\n  URL     {url}\n  secret  {secret}"))?;
+    if accept.signature {
+        print_line(&format!(
+            "  Install the listener keycloak-events, https://github.com/p2-inc/keycloak-events: put its jar into\n  \
+             /opt/keycloak/providers and restart Keycloak. Add ext-event-webhook in Realm settings → Events → Event\n  \
+             listeners. Then create the webhook, as an administrator with the role manage-events:\n  \
+             POST https://KEYCLOAK/realms/REALM/webhooks\n  \
+             {{\"enabled\":\"true\",\"url\":\"{url}\",\"secret\":\"SECRET\",\"eventTypes\":[\"*\"]}}"
+        ))?;
+    } else {
+        print_line(
+            "  The listener keycloak-events, https://github.com/p2-inc/keycloak-events, signs events: to use it, write\n  \
+             accept = [\"bearer\", \"signature\"] below [keycloak].",
+        )?;
+    }
+    if accept.bearer {
+        print_line("  A listener that sends the secret itself uses the header Authorization: Bearer SECRET.")?;
+    }
+    if accept.basic {
+        print_line(
+            "  https://github.com/vymalo/keycloak-webhook sends the secret as the password of HTTP Basic: set\n  \
+             WEBHOOK_HTTP_BASE_PATH to the URL and WEBHOOK_HTTP_AUTH_PASSWORD to the secret.",
+        )?;
+    }
+    Ok(())
+}
+
 /// Prints the fault of the certificate that keeps providers from sending events, if there is one.
-fn print_certificate_notice(config: &Config, plan: &SetupPlan, times: &TimeFormat) -> anyhow::Result<()> {
+fn print_certificate_notice(config: &Config, domain: &str, times: &TimeFormat) -> anyhow::Result<()> {
     if let TlsSettings::Acme(settings) = &config.tls
         && acme::read_current_certificate(settings).is_none()
     {
@@ -118,7 +132,7 @@ fn print_certificate_notice(config: &Config, plan: &SetupPlan, times: &TimeForma
         Ok(info) => info,
         Err(error) => return Ok(print_line(&format!("\nThe certificate cannot be used: {error:#}"))?),
     };
-    let domain = plan.domain.to_ascii_lowercase();
+    let domain = domain.to_ascii_lowercase();
     let matches_domain = |name: &String| {
         let name = name.to_ascii_lowercase();
         name == domain

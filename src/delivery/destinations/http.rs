@@ -77,13 +77,16 @@ impl HttpDestination {
             .header(CONTENT_TYPE, outbound.format.media_type())
             .header("webhook-id", &id)
             .header("webhook-timestamp", &timestamp)
-            .header("webhook-signature", sign_standard_webhook(&self.signing_keys, &id, &timestamp, &outbound.body))
             .header("idempotency-key", &id)
             .header("novex-source", outbound.source_name())
             .header("novex-topic", to_header_value(&outbound.event.key.topic))
             .header("novex-shop-domain", to_header_value(&outbound.event.key.shop_domain))
             .header("novex-file-name", to_header_value(&outbound.file_name()))
             .header("novex-attempt", outbound.attempt);
+        if !self.signing_keys.is_empty() {
+            let signature = sign_standard_webhook(&self.signing_keys, &id, &timestamp, &outbound.body);
+            request = request.header("webhook-signature", signature);
+        }
         if let Some(edi) = &outbound.edi {
             request = request.header("novex-document-type", to_header_value(&edi.document_type));
             if let Some(partner) = &edi.partner {

@@ -21,6 +21,7 @@ use crate::store::erp::outbound_documents::SEND_TOPIC_PREFIX;
 use crate::store::leases::delivery_outcomes::Cause;
 use crate::text::{escape_hidden_chars, keep_first_chars};
 use crate::transfer::source::SourceSettings;
+use bytes::Bytes;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -39,8 +40,8 @@ pub struct OutboundEvent {
     pub event: EventIdentity,
     /// Number of the attempt, from 1.
     pub attempt: u32,
-    /// Exact bytes of the payload.
-    pub body: Vec<u8>,
+    /// Exact bytes of the payload; a clone shares them.
+    pub body: Bytes,
     /// Format of the payload.
     pub format: PayloadFormat,
     /// Facts about the EDI file of the event; None for events of other sources.
@@ -54,13 +55,13 @@ impl OutboundEvent {
     #[must_use]
     pub fn new(event: EventIdentity, attempt: u32, body: Vec<u8>) -> Self {
         let (format, edi) = (PayloadFormat::detect(&body), EdiDescription::of_event(&event.key, &body));
-        Self { event, attempt, body, format, edi, is_test: false }
+        Self { event, attempt, body: body.into(), format, edi, is_test: false }
     }
 
     /// Replaces the payload by the rows of the event, which are JSON.
     #[must_use]
     pub fn with_rows(self, rows: Vec<u8>) -> Self {
-        Self { body: rows, format: PayloadFormat::Json, ..self }
+        Self { body: rows.into(), format: PayloadFormat::Json, ..self }
     }
 
     /// Returns the event of `destinations test`. No event has its number, so that no ERP takes it for one.

@@ -55,9 +55,14 @@ pub fn decode_signing_key(secret: &Secret) -> Result<Secret, SigningKeyError> {
     }
     match LENIENT.decode(digits) {
         Ok(key) => Ok(Secret::new(key)),
-        Err(_) if digits.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_=".contains(&byte)) => {
+        Err(_)
+            if digits.contains(['-', '_'])
+                // The prefix in capitals is no part of a key.
+                && !digits.to_ascii_lowercase().starts_with(SECRET_PREFIX)
+                && digits.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_=".contains(&byte)) =>
+        {
             Err(SigningKeyError {
-                message: "is not base64, or URL-safe base64, which the libraries of Standard Webhooks do not decode",
+                message: "is URL-safe base64, which the libraries of Standard Webhooks do not decode",
                 hint: "Write + for each - and / for each _ after whsec_, here and at the ERP. Or make a new secret with \
                        `echo whsec_$(openssl rand -base64 32)`.",
             })

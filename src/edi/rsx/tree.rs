@@ -3,10 +3,9 @@
 //! Depth and number of elements are limited, so that a hostile file cannot use all memory.
 
 use crate::edi::decimal;
-use crate::lenient_json::{LenientJson, TextRepairs, parse_lenient_json};
+use crate::lenient_json::{JsonValue, LenientJson, TextRepairs, parse_lenient_json};
 use quick_xml::Reader;
 use quick_xml::events::Event;
-use serde_json::Value;
 
 /// Deepest nesting, in levels.
 const DEPTH_MAX: usize = 64;
@@ -144,20 +143,20 @@ pub fn parse_rsx_json(body: &[u8]) -> Result<(RsxNode, Option<TextRepairs>), Str
     Ok((root, repairs))
 }
 
-fn append_json_value(parent: &mut RsxNode, name: &str, value: &Value, remaining: &mut usize) -> Result<(), String> {
+fn append_json_value(parent: &mut RsxNode, name: &str, value: &JsonValue, remaining: &mut usize) -> Result<(), String> {
     *remaining = remaining.checked_sub(1).ok_or_else(|| format!("more than {NODES_MAX} elements"))?;
     let mut node = RsxNode { name: name.to_owned(), ..RsxNode::default() };
     match value {
-        Value::Array(items) => {
+        JsonValue::Array(items) => {
             return items.iter().try_for_each(|item| append_json_value(parent, name, item, remaining));
         }
-        Value::Object(map) => {
+        JsonValue::Object(map) => {
             map.iter().try_for_each(|(name, value)| append_json_value(&mut node, name, value, remaining))?;
         }
-        Value::Null => return Ok(()),
-        Value::String(text) => text.trim().clone_into(&mut node.text),
-        Value::Number(number) => node.text = decimal::expand_exponent(&number.to_string()),
-        other @ Value::Bool(_) => node.text = other.to_string(),
+        JsonValue::Null => return Ok(()),
+        JsonValue::Text(text) => text.trim().clone_into(&mut node.text),
+        JsonValue::Number(number) => node.text = decimal::expand_exponent(&number.to_string()),
+        other @ JsonValue::Bool(_) => node.text = other.to_string(),
     }
     parent.children.push(node);
     Ok(())

@@ -10,17 +10,17 @@ pub mod objects;
 pub mod trackers;
 
 use crate::handlers::json::read_text;
-use serde_json::Value;
+use crate::lenient_json::JsonValue;
 
 /// Returns the object of an event, or the body itself if it is a bare object.
-fn find_event_object(body: &Value) -> &Value {
+fn find_event_object(body: &JsonValue) -> &JsonValue {
     body.get("result").filter(|result| result.is_object()).unwrap_or(body)
 }
 
 /// Returns `production` or `test`. The mode of the object takes precedence over that of the event.
 ///
 /// An event without a mode counts as a test, so that it cannot change production data.
-fn read_mode(body: &Value) -> String {
+fn read_mode(body: &JsonValue) -> String {
     let stated = read_text(find_event_object(body), "mode").or_else(|| read_text(body, "mode"));
     if stated.as_deref() == Some("production") { "production" } else { "test" }.to_owned()
 }

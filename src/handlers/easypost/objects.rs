@@ -9,7 +9,7 @@ use crate::handlers::easypost::{find_event_object, read_mode};
 use crate::handlers::fields::{FieldKind, JsonField};
 use crate::handlers::json::{iter_array, parse_body, read_id_text, read_text, read_time};
 use crate::handlers::{Event, Handler, HandlerError, Plan, fields};
-use serde_json::Value;
+use crate::lenient_json::JsonValue;
 
 /// Fields of an object. The first entry of a column with a value counts.
 const OBJECT_FIELDS: &[JsonField] = &[
@@ -47,7 +47,7 @@ pub struct EasyPostObjectHandler;
 impl Handler for EasyPostObjectHandler {
     fn plan(&self, event: &Event<'_>) -> Result<Plan, HandlerError> {
         let body = parse_body(event.body)?;
-        if body.get("result").is_none_or(Value::is_null) {
+        if body.get("result").is_none_or(JsonValue::is_null) {
             return Ok(Plan::note_only("stored only: the event has no object"));
         }
         let object = find_event_object(&body);
@@ -102,7 +102,7 @@ const BATCH_SHIPMENT_FIELDS: &[JsonField] = &[
 ];
 
 /// Returns the tracking codes that an object names.
-fn read_tracking_codes(object: &Value) -> impl Iterator<Item = String> {
-    let codes = iter_array(object, "tracking_codes").filter_map(Value::as_str).map(str::to_owned);
+fn read_tracking_codes(object: &JsonValue) -> impl Iterator<Item = String> {
+    let codes = iter_array(object, "tracking_codes").filter_map(JsonValue::as_str).map(str::to_owned);
     read_text(object, "tracking_code").into_iter().chain(codes)
 }

@@ -8,7 +8,7 @@ use crate::handlers::easypost::{find_event_object, read_mode};
 use crate::handlers::fields::{FieldKind, JsonField};
 use crate::handlers::json::{iter_array, parse_body, read_id_text, read_text, read_time};
 use crate::handlers::{Event, Handler, HandlerError, Plan, fields};
-use serde_json::Value;
+use crate::lenient_json::JsonValue;
 
 const TRACKER_FIELDS: &[JsonField] = &[
     JsonField("tracking_code", FieldKind::Text, "tracking_code"),
@@ -75,7 +75,7 @@ impl Handler for TrackerHandler {
 }
 
 /// Builds the row of a scan. A scan without a time gets no row; it remains in the event's body.
-fn build_tracking_event(mode: &str, tracker_id: &str, scan: &Value) -> Option<Change> {
+fn build_tracking_event(mode: &str, tracker_id: &str, scan: &JsonValue) -> Option<Change> {
     let at = read_time(scan, "datetime")?;
     let mut columns: Vec<(&'static str, CellValue)> =
         vec![("mode", mode.into()), ("tracker_id", tracker_id.into()), ("at", at.into())];

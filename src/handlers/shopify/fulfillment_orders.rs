@@ -9,11 +9,12 @@ use crate::changes::rows::CellValue;
 use crate::clock;
 use crate::event::Subject;
 use crate::handlers::fields::{FieldKind, JsonField};
-use crate::handlers::json::{iter_array, parse_body, read_text};
+use crate::handlers::json::{iter_array, read_text};
+use crate::handlers::shopify::body_shapes::read_body;
 use crate::handlers::shopify::build_row;
 use crate::handlers::shopify::payments::find_order_subject;
 use crate::handlers::{Event, Handler, HandlerError, Plan, fields};
-use serde_json::Value;
+use crate::lenient_json::JsonValue;
 
 const FULFILLMENT_ORDER_FIELDS: &[JsonField] = &[
     JsonField("order_id", FieldKind::Id, "order_id"),
@@ -60,15 +61,15 @@ pub struct FulfillmentOrderHandler;
 
 impl Handler for FulfillmentOrderHandler {
     fn plan(&self, event: &Event<'_>) -> Result<Plan, HandlerError> {
-        let body = parse_body(event.body)?;
+        let body = read_body(event)?;
         let mut plan = Plan::default();
         let main = FULFILLMENT_ORDER_ROLES
             .iter()
             .filter(|(_, role)| *role == FulfillmentOrderRole::Main)
-            .find_map(|(field, _)| read_entity_id(body.get(*field)?));
+            .find_map(|(field, _)| read_entity_id(body.get(field)?));
         let mut rows: Vec<(i64, Vec<(&'static str, CellValue)>)> = Vec::new();
         for (field, role) in FULFILLMENT_ORDER_ROLES {
-            let Some(object) = body.get(*field) else { continue };
+            let Some(object) = body.get(field) else { continue };
             let Some(id) = read_entity_id(object) else { continue };
             let mut columns = read_fulfillment_order_columns(event, object)?;
             match role {
@@ -91,8 +92,7 @@ impl Handler for FulfillmentOrderHandler {
         }
         // `fulfillment_orders/merged` has its result one level deeper.
         let merges = body.get("fulfillment_order_merges");
-        let merges =
-            merges.map_or(&[][..], |merges| merges.as_array().map_or(std::slice::from_ref(merges), Vec::as_slice));
+        let merges = merges.map_or(&[][..], |merges| merges.as_array().unwrap_or(std::slice::from_ref(merges)));
         for merged in merges.iter().filter_map(|merge| merge.get("fulfillment_order")) {
             rows.extend(
                 read_entity_id(merged)
@@ -131,9 +131,9 @@ pub struct FulfillmentHoldHandler;
 
 impl Handler for FulfillmentHoldHandler {
     fn plan(&self, event: &Event<'_>) -> Result<Plan, HandlerError> {
-        let body = parse_body(event.body)?;
+        let body = read_body(event)?;
         let fulfillment_order = body.get("fulfillment_order").and_then(read_entity_id);
-        let hold = body.get("fulfillment_hold").unwrap_or(&Value::Null);
+        let hold = body.get("fulfillment_hold").unwrap_or(&JsonValue::Null);
         let Some(change) = build_hold_change(event, hold, fulfillment_order)? else {
             return Ok(Plan::note_only(format!("stored only: {} has no hold with an id", event.topic())));
         };
@@ -145,7 +145,7 @@ impl Handler for FulfillmentHoldHandler {
 
 fn read_fulfillment_order_columns(
     event: &Event<'_>,
-    body: &Value,
+    body: &JsonValue,
 ) -> Result<Vec<(&'static str, CellValue)>, HandlerError> {
     let mut columns = fields::read_stated_columns(body, FULFILLMENT_ORDER_FIELDS)?;
     columns.push(("last_topic", event.topic().into()));
@@ -155,7 +155,7 @@ fn read_fulfillment_order_columns(
 
 fn build_hold_change(
     event: &Event<'_>,
-    hold: &Value,
+    hold: &JsonValue,
     fulfillment_order: Option<i64>,
 ) -> Result<Option<Change>, HandlerError> {
     let Some(id) = read_entity_id(hold) else { return Ok(None) };
@@ -167,6 +167,6 @@ fn build_hold_change(
     Ok(Some(Change::Row(build_row(event, FULFILLMENT_HOLDS, vec![id.into()], columns))))
 }
 
-fn read_entity_id(body: &Value) -> Option<i64> {
+fn read_entity_id(body: &JsonValue) -> Option<i64> {
     body.get("id").and_then(fields::parse_entity_id)
 }

@@ -11,7 +11,7 @@ use crate::handlers::shopify::body_shapes::read_body;
 use crate::handlers::shopify::payments::{add_order_id, find_order_subject};
 use crate::handlers::shopify::{build_list, build_resource_row, build_row, require_entity_id, to_position};
 use crate::handlers::{Event, Handler, HandlerError, Plan, fields};
-use serde_json::Value;
+use crate::lenient_json::JsonValue;
 
 const FULFILLMENT_FIELDS: &[JsonField] = &[
     JsonField("order_id", FieldKind::Id, "order_id"),
@@ -62,7 +62,7 @@ impl Handler for FulfillmentHandler {
 /// Adds a fulfillment, which is the body itself or part of its order.
 pub(crate) fn add_fulfillment(
     event: &Event<'_>,
-    body: &Value,
+    body: &JsonValue,
     order_id: Option<i64>,
     plan: &mut Plan,
 ) -> Result<(), HandlerError> {
@@ -92,16 +92,22 @@ pub(crate) fn add_fulfillment(
 }
 
 /// Reads `tracking_numbers`, or the single `tracking_number` of older bodies; `None` if the body has neither.
-fn read_tracking_numbers(body: &Value) -> Option<Vec<String>> {
+fn read_tracking_numbers(body: &JsonValue) -> Option<Vec<String>> {
     read_text_array(body, "tracking_numbers").or_else(|| {
         body.get("tracking_number")?;
         Some(read_text(body, "tracking_number").into_iter().collect())
     })
 }
 
-fn read_text_array(body: &Value, field: &str) -> Option<Vec<String>> {
+fn read_text_array(body: &JsonValue, field: &str) -> Option<Vec<String>> {
     body.get(field)?.as_array()?;
-    Some(iter_array(body, field).filter_map(Value::as_str).filter(|text| !text.is_empty()).map(str::to_owned).collect())
+    Some(
+        iter_array(body, field)
+            .filter_map(JsonValue::as_str)
+            .filter(|text| !text.is_empty())
+            .map(str::to_owned)
+            .collect(),
+    )
 }
 
 /// Handles an event of a fulfillment. Topics: `fulfillment_events/*`, such as `create` and `delete`.

@@ -19,21 +19,23 @@ pub mod shops;
 
 use crate::changes::Change;
 use crate::changes::catalogue::{ORDER_TRANSACTIONS, REFUNDS};
-use crate::changes::rows::{CellValue, ListChange, RowChange, TableSpec};
+use crate::changes::rows::{CellValue, ListChange, ListRows, RowChange, TableSpec};
 use crate::clock;
 use crate::event::Subject;
 use crate::handlers::fallback::find_subjects;
 use crate::handlers::fields::{FieldKind, JsonField};
 use crate::handlers::json::read_time;
-use crate::handlers::shopify::body_shapes::read_body;
+use crate::handlers::shopify::body_shapes::{read_body, states_no_resource};
 use crate::handlers::{Event, Handler, HandlerError, Plan, fields};
-use serde_json::Value;
+use crate::lenient_json::JsonValue;
 
-/// Completes an event of Shopify's Events preview whose body no handler reads. Such a body may have another shape than
-/// the REST resource of the topic.
+/// Completes an event of Shopify's Events preview whose body no handler reads. Such a body has another shape than the
+/// REST resource of the topic.
+///
+/// Nobody signs the headers of the preview. So an event whose body has a field of a resource fails as without them.
 pub fn note_unread_preview(event: &Event<'_>, result: Result<Plan, HandlerError>) -> Result<Plan, HandlerError> {
     match result {
-        Err(HandlerError::Permanent(reason)) => {
+        Err(HandlerError::Permanent(reason)) if states_no_resource(event.body) => {
             let note = format!("stored only: the body of the Events preview is not read: {reason}");
             let subjects = find_subjects(event.source(), event.topic(), event.body);
             Ok(Plan { subjects, ..Plan::note_only(note) })
@@ -49,7 +51,7 @@ pub fn note_unread_preview(event: &Event<'_>, result: Result<Plan, HandlerError>
 fn build_resource_row(
     event: &Event<'_>,
     table: &'static TableSpec,
-    body: &Value,
+    body: &JsonValue,
     columns: &[JsonField],
 ) -> Result<RowChange, HandlerError> {
     let id = require_entity_id(body, "id", table)?;
@@ -64,7 +66,7 @@ fn build_resource_row_with_key(
     event: &Event<'_>,
     table: &'static TableSpec,
     key: Vec<CellValue>,
-    body: &Value,
+    body: &JsonValue,
     columns: &[JsonField],
 ) -> Result<RowChange, HandlerError> {
     let mut row = build_row(event, table, key, fields::read_stated_columns(body, columns)?);
@@ -92,7 +94,7 @@ fn build_row(
 ///
 /// # Errors
 /// [`HandlerError::Permanent`] if the body has no id.
-fn require_entity_id(body: &Value, field: &str, table: &TableSpec) -> Result<i64, HandlerError> {
+fn require_entity_id(body: &JsonValue, field: &str, table: &TableSpec) -> Result<i64, HandlerError> {
     body.get(field).and_then(fields::parse_entity_id).ok_or_else(|| {
         HandlerError::Permanent(format!("the body has no {field}, which identifies the row of {}", table.name))
     })
@@ -106,12 +108,12 @@ fn require_entity_id(body: &Value, field: &str, table: &TableSpec) -> Result<i64
 /// [`HandlerError::Permanent`] if money in it is not a decimal number.
 fn build_list(
     table: &'static str,
-    items: Option<&Value>,
+    items: Option<&JsonValue>,
     columns: &[JsonField],
     numbered: bool,
 ) -> Result<Option<ListChange>, HandlerError> {
-    let Some(items) = items.and_then(Value::as_array) else { return Ok(None) };
-    let mut rows = Vec::with_capacity(items.len());
+    let Some(items) = items.and_then(JsonValue::as_array) else { return Ok(None) };
+    let mut rows = ListRows::default();
     for item in items {
         let mut cells = fields::read_all_columns(item, columns)?;
         if cells.first() == Some(&CellValue::Null) {

@@ -2,7 +2,7 @@
 
 use crate::changes::Change;
 use crate::changes::catalogue::{SALES_ORDER_EDITS, SALES_ORDERS};
-use crate::changes::rows::{CellValue, ListChange};
+use crate::changes::rows::{CellValue, ListChange, ListRows};
 use crate::event::Subject;
 use crate::handlers::fields::{FieldKind, JsonField};
 use crate::handlers::json::{iter_array, read_text, read_time};
@@ -11,7 +11,7 @@ use crate::handlers::shopify::{
     ADDRESS_FIELDS, build_list, build_resource_row, build_row, fulfillments, payments, require_entity_id, to_position,
 };
 use crate::handlers::{Event, Handler, HandlerError, Plan, fields};
-use serde_json::Value;
+use crate::lenient_json::JsonValue;
 
 const ORDER_FIELDS: &[JsonField] = &[
     JsonField("name", FieldKind::Text, "name"),
@@ -118,7 +118,7 @@ impl Handler for OrderHandler {
         let mut notes = Vec::new();
         if !has_complete_lines(&body) {
             // Without the field, the lines and their taxes and discounts stay unchanged.
-            body.as_object_mut().and_then(|body| body.remove("line_items"));
+            body.remove("line_items");
             notes.push("the order's lines are unchanged: one has no id or no whole quantity");
         }
         row.lists.extend(build_list("sales_order_lines", body.get("line_items"), LINE_FIELDS, true)?);
@@ -134,7 +134,7 @@ impl Handler for OrderHandler {
         let mut plan = Plan { subjects: vec![Subject::new("order", order_id)], ..Plan::default() };
         plan.subjects.extend(find_customer_subject(&body));
         plan.changes.push(Change::Row(row));
-        let has_id = |item: &&Value| item.get("id").and_then(fields::parse_entity_id).is_some();
+        let has_id = |item: &&JsonValue| item.get("id").and_then(fields::parse_entity_id).is_some();
         for fulfillment in iter_array(&body, "fulfillments").filter(has_id) {
             fulfillments::add_fulfillment(event, fulfillment, Some(order_id), &mut plan)?;
         }
@@ -150,7 +150,7 @@ impl Handler for OrderHandler {
 }
 
 /// Returns the customer that an order or another resource names.
-pub(crate) fn find_customer_subject(body: &Value) -> Option<Subject> {
+pub(crate) fn find_customer_subject(body: &JsonValue) -> Option<Subject> {
     let id = body.get("customer")?.get("id").and_then(fields::parse_entity_id)?;
     Some(Subject::new("customer", id))
 }
@@ -158,10 +158,10 @@ pub(crate) fn find_customer_subject(body: &Value) -> Option<Subject> {
 /// Returns true if each line has an id and a whole number of units.
 ///
 /// Otherwise no line is written: a pallet with half of an order is worse than an order that waits.
-fn has_complete_lines(body: &Value) -> bool {
-    let read_quantity = |line: &Value| match line.get("quantity") {
-        Some(Value::Number(number)) => fields::parse_whole_number(&number.to_string()),
-        Some(Value::String(text)) => fields::parse_whole_number(text),
+fn has_complete_lines(body: &JsonValue) -> bool {
+    let read_quantity = |line: &JsonValue| match line.get("quantity") {
+        Some(JsonValue::Number(number)) => fields::parse_whole_number(&number.to_string()),
+        Some(JsonValue::Text(text)) => fields::parse_whole_number(text),
         _ => None,
     };
     iter_array(body, "line_items")
@@ -169,12 +169,12 @@ fn has_complete_lines(body: &Value) -> bool {
 }
 
 /// Reads the addresses. Each is a list of its own, so that a body with only one of them leaves the other unchanged.
-fn read_addresses(body: &Value) -> Result<Vec<ListChange>, HandlerError> {
+fn read_addresses(body: &JsonValue) -> Result<Vec<ListChange>, HandlerError> {
     let mut lists = Vec::new();
     for (kind, field) in [("shipping", "shipping_address"), ("billing", "billing_address")] {
         let Some(address) = body.get(field) else { continue };
-        let rows =
-            if address.is_object() { vec![fields::read_all_columns(address, &ADDRESS_FIELDS)?] } else { Vec::new() };
+        let rows = if address.is_object() { Some(fields::read_all_columns(address, &ADDRESS_FIELDS)?) } else { None };
+        let rows = rows.into_iter().collect();
         let columns = fields::list_column_names(&ADDRESS_FIELDS).collect();
         lists.push(ListChange { table: "sales_order_addresses", partition: Some(("kind", kind)), columns, rows });
     }
@@ -185,28 +185,25 @@ fn read_addresses(body: &Value) -> Result<Vec<ListChange>, HandlerError> {
 const LINE_SCOPES: [(&str, &str); 2] = [("line", "line_items"), ("shipping", "shipping_lines")];
 
 /// Builds the position of a tax or discount in its scope, and the id of its line.
-fn build_position_and_line(rows: &[Vec<CellValue>], line: Option<&Value>) -> [CellValue; 2] {
+fn build_position_and_line(rows: &ListRows, line: Option<&JsonValue>) -> [CellValue; 2] {
     [to_position(rows.len()), line.and_then(|line| line.get("id")).and_then(fields::parse_entity_id).into()]
 }
 
-fn read_taxes(body: &Value) -> Result<Vec<ListChange>, HandlerError> {
+fn read_taxes(body: &JsonValue) -> Result<Vec<ListChange>, HandlerError> {
     let mut lists = Vec::new();
-    let mut add_scope = |scope: &'static str, holders: Vec<(&Value, Option<&Value>)>| -> Result<(), HandlerError> {
-        let mut rows: Vec<Vec<CellValue>> = Vec::new();
-        for (holder, line) in holders {
-            for tax in iter_array(holder, "tax_lines") {
-                rows.push(
-                    build_position_and_line(&rows, line)
-                        .into_iter()
-                        .chain(fields::read_all_columns(tax, TAX_FIELDS)?)
-                        .collect(),
-                );
+    let mut add_scope =
+        |scope: &'static str, holders: Vec<(&JsonValue, Option<&JsonValue>)>| -> Result<(), HandlerError> {
+            let mut rows = ListRows::default();
+            for (holder, line) in holders {
+                for tax in iter_array(holder, "tax_lines") {
+                    let place = build_position_and_line(&rows, line);
+                    rows.push(place.into_iter().chain(fields::read_all_columns(tax, TAX_FIELDS)?));
+                }
             }
-        }
-        let columns = ["position", "line_id"].into_iter().chain(fields::list_column_names(TAX_FIELDS)).collect();
-        lists.push(ListChange { table: "sales_order_taxes", partition: Some(("scope", scope)), columns, rows });
-        Ok(())
-    };
+            let columns = ["position", "line_id"].into_iter().chain(fields::list_column_names(TAX_FIELDS)).collect();
+            lists.push(ListChange { table: "sales_order_taxes", partition: Some(("scope", scope)), columns, rows });
+            Ok(())
+        };
     if body.get("tax_lines").is_some() {
         add_scope("order", vec![(body, None)])?;
     }
@@ -218,7 +215,7 @@ fn read_taxes(body: &Value) -> Result<Vec<ListChange>, HandlerError> {
     Ok(lists)
 }
 
-fn read_discounts(body: &Value) -> Result<Vec<ListChange>, HandlerError> {
+fn read_discounts(body: &JsonValue) -> Result<Vec<ListChange>, HandlerError> {
     let list = |scope: &'static str, columns: Vec<&'static str>, rows| ListChange {
         table: "sales_order_discounts",
         partition: Some(("scope", scope)),
@@ -231,24 +228,20 @@ fn read_discounts(body: &Value) -> Result<Vec<ListChange>, HandlerError> {
         ("application", "discount_applications", DISCOUNT_APPLICATION_FIELDS),
     ] {
         if body.get(field).is_some() {
-            let mut rows: Vec<Vec<CellValue>> = Vec::new();
+            let mut rows = ListRows::default();
             for item in iter_array(body, field) {
-                rows.push(
-                    build_position_and_line(&rows, None)
-                        .into_iter()
-                        .chain(fields::read_all_columns(item, columns)?)
-                        .collect(),
-                );
+                let place = build_position_and_line(&rows, None);
+                rows.push(place.into_iter().chain(fields::read_all_columns(item, columns)?));
             }
             lists.push(list(scope, fields::list_column_names(columns).collect(), rows));
         }
     }
-    let applications: Vec<&Value> = iter_array(body, "discount_applications").collect();
+    let applications: Vec<&JsonValue> = iter_array(body, "discount_applications").collect();
     for (scope, field) in LINE_SCOPES {
         if body.get(field).is_none() {
             continue;
         }
-        let mut rows: Vec<Vec<CellValue>> = Vec::new();
+        let mut rows = ListRows::default();
         for line in iter_array(body, field) {
             for allocation in iter_array(line, "discount_allocations") {
                 let index = allocation.get("discount_application_index").and_then(fields::parse_entity_id);
@@ -258,9 +251,8 @@ fn read_discounts(body: &Value) -> Result<Vec<ListChange>, HandlerError> {
                         fields::read_all_columns(found, DISCOUNT_APPLICATION_FIELDS)
                     })?;
                 let amount = fields::read_all_columns(allocation, &[JsonField("amount", FieldKind::Money, "amount")])?;
-                rows.push(
-                    build_position_and_line(&rows, Some(line)).into_iter().chain(application).chain(amount).collect(),
-                );
+                let place = build_position_and_line(&rows, Some(line));
+                rows.push(place.into_iter().chain(application).chain(amount));
             }
         }
         lists.push(list(
@@ -301,12 +293,12 @@ impl Handler for OrderEditHandler {
             row.row_version = event.row_version(Some(&own_time));
         }
         let lines = edit.get("line_items");
-        let mut rows = Vec::new();
+        let mut rows = ListRows::default();
         for (change, field) in [("added", "additions"), ("removed", "removals")] {
             for line in lines.into_iter().flat_map(|lines| iter_array(lines, field)) {
                 let cells = fields::read_all_columns(line, EDIT_LINE_FIELDS)?;
                 if cells[0] != CellValue::Null {
-                    rows.push(std::iter::once(change.into()).chain(cells).collect());
+                    rows.push(std::iter::once(change.into()).chain(cells));
                 }
             }
         }

@@ -8,7 +8,7 @@ use crate::handlers::json::iter_array;
 use crate::handlers::shopify::body_shapes::read_body;
 use crate::handlers::shopify::{build_list, build_resource_row, require_entity_id};
 use crate::handlers::{Event, Handler, HandlerError, Plan, fields};
-use serde_json::Value;
+use crate::lenient_json::JsonValue;
 
 const REFUND_FIELDS: &[JsonField] = &[
     JsonField("order_id", FieldKind::Id, "order_id"),
@@ -70,7 +70,7 @@ impl Handler for OrderTransactionHandler {
 /// Adds a refund, which is the body itself or part of its order.
 pub(crate) fn add_refund(
     event: &Event<'_>,
-    refund: &Value,
+    refund: &JsonValue,
     order_id: Option<i64>,
     plan: &mut Plan,
 ) -> Result<(), HandlerError> {
@@ -80,13 +80,13 @@ pub(crate) fn add_refund(
     plan.subjects.push(Subject::new("refund", require_entity_id(refund, "id", REFUNDS)?));
     plan.subjects.extend(find_order_subject(refund));
     plan.changes.push(Change::Row(row));
-    let has_id = |transaction: &&Value| transaction.get("id").and_then(fields::parse_entity_id).is_some();
+    let has_id = |transaction: &&JsonValue| transaction.get("id").and_then(fields::parse_entity_id).is_some();
     iter_array(refund, "transactions")
         .filter(has_id)
         .try_for_each(|transaction| add_transaction(event, transaction, plan))
 }
 
-fn add_transaction(event: &Event<'_>, transaction: &Value, plan: &mut Plan) -> Result<(), HandlerError> {
+fn add_transaction(event: &Event<'_>, transaction: &JsonValue, plan: &mut Plan) -> Result<(), HandlerError> {
     plan.changes.push(Change::Row(build_resource_row(event, ORDER_TRANSACTIONS, transaction, TRANSACTION_FIELDS)?));
     plan.subjects.extend(find_order_subject(transaction));
     plan.subjects.push(Subject::new("transaction", require_entity_id(transaction, "id", ORDER_TRANSACTIONS)?));
@@ -94,7 +94,7 @@ fn add_transaction(event: &Event<'_>, transaction: &Value, plan: &mut Plan) -> R
 }
 
 /// Returns the order that a resource names by `order_id`.
-pub(crate) fn find_order_subject(body: &Value) -> Option<Subject> {
+pub(crate) fn find_order_subject(body: &JsonValue) -> Option<Subject> {
     body.get("order_id").and_then(fields::parse_entity_id).map(|order| Subject::new("order", order))
 }
 

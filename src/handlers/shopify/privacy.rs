@@ -11,7 +11,7 @@ use crate::clock;
 use crate::handlers::json::{iter_array, read_text};
 use crate::handlers::shopify::body_shapes::{names_no_real_shop, read_body};
 use crate::handlers::{Event, Handler, HandlerError, Plan, fields};
-use serde_json::Value;
+use crate::lenient_json::JsonValue;
 use std::time::Duration;
 
 /// Shopify's time limit for a data request.
@@ -33,7 +33,7 @@ impl Handler for CustomerRedactHandler {
         if names_no_real_shop(&body) {
             return Ok(note_sample());
         }
-        let customer = body.get("customer").unwrap_or(&Value::Null);
+        let customer = body.get("customer").unwrap_or(&JsonValue::Null);
         let customer_id = customer.get("id").and_then(fields::parse_entity_id);
         let (email, phone) = (read_text(customer, "email"), read_text(customer, "phone"));
         let orders: Vec<i64> = iter_array(&body, "orders_to_redact").filter_map(fields::parse_entity_id).collect();

@@ -37,7 +37,7 @@ impl Handler for ReturnHandler {
     fn plan(&self, event: &Event<'_>) -> Result<Plan, HandlerError> {
         let body = read_body(event)?;
         let id =
-            ["id", "admin_graphql_api_id"].iter().find_map(|field| body.get(*field).and_then(fields::parse_entity_id));
+            ["id", "admin_graphql_api_id"].iter().find_map(|field| body.get(field).and_then(fields::parse_entity_id));
         let Some(id) = id else {
             return Ok(Plan::note_only(format!("stored only: {} has no return with an id", event.topic())));
         };

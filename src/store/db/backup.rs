@@ -6,7 +6,7 @@
 
 use crate::files::{parent_directory, rename_and_sync, sync_directory, with_suffix};
 use crate::store::StoreError;
-use crate::store::db::{migrate, open};
+use crate::store::db::{content_check, migrate, open};
 use crate::text::format_count;
 use rusqlite::Connection;
 use std::fs::{self, File, OpenOptions, Permissions};
@@ -35,8 +35,18 @@ pub enum BackupError {
     InvalidName { path: PathBuf, reason: &'static str },
     #[error("{path} exists already, and a backup never overwrites a file. Choose another name, or remove the file")]
     AlreadyExists { path: PathBuf },
+    #[error("{path} is not a backup: {reason}. Name a file that `backup` made")]
+    NotABackup { path: PathBuf, reason: &'static str },
     #[error("{path} is damaged: {reason}. Do not restore it; use an older backup")]
     Damaged { path: PathBuf, reason: String },
+    #[error(
+        "the schema of {path} is not the one that novex-ingest makes: {differences}. It could change events after a \
+         restore. Use an older backup; or, if you made these changes yourself, undo them in a copy of the file with \
+         sqlite3, such as DROP TRIGGER NAME, and restore the copy"
+    )]
+    ForeignSchema { path: PathBuf, differences: String },
+    #[error("{path} is a directory. Name a backup in it: its newest file that ends in .db")]
+    IsDirectory { path: PathBuf },
     #[error(
         "the disk of {path} has {free} bytes free, and the copy needs up to {needed}. Free space, or use another disk"
     )]
@@ -60,6 +70,8 @@ fn to_backup_error(path: &Path) -> impl FnOnce(io::Error) -> BackupError + '_ {
 
 /// Mode of a backup: only its owner may read it, wherever it is copied.
 const BACKUP_MODE: u32 = 0o600;
+/// Part of the name of a file with rescued events, after the name of the database.
+const RESCUED_INFIX: &str = ".rescued-";
 /// Suffixes of the files that SQLite keeps beside a database.
 const SQLITE_SIDECAR_SUFFIXES: [&str; 3] = ["-wal", "-shm", "-journal"];
 
@@ -97,6 +109,44 @@ pub fn create_backup(database: &Path, target: &Path, reserve: u64) -> Result<Bac
     let database = &std::path::absolute(database).map_err(to_backup_error(database))?;
     check_backup_name(database, target)?;
     let connection = open::open_for_backup(database)?;
+    copy_database(&connection, database, target, reserve)
+}
+
+/// Copies what an open connection reads, although its file may have been deleted, into a new file beside `database`.
+///
+/// Returns the file, whose name contains `stamp`.
+pub(crate) fn rescue_database(connection: &Connection, database: &Path, stamp: &str) -> Result<PathBuf, BackupError> {
+    let database = &std::path::absolute(database).map_err(to_backup_error(database))?;
+    let target = with_suffix(database, &format!("{RESCUED_INFIX}{stamp}-{}", std::process::id()));
+    copy_database(connection, database, &target, 0)?;
+    Ok(target)
+}
+
+/// Returns the files with events that a daemon rescued when its database was deleted or replaced, the oldest first.
+#[must_use]
+pub fn list_rescued_files(database: &Path) -> Vec<PathBuf> {
+    let Some(start) = database.file_name().and_then(|name| name.to_str()) else { return Vec::new() };
+    let start = format!("{start}{RESCUED_INFIX}");
+    let files = fs::read_dir(parent_directory(database)).into_iter().flatten().flatten();
+    let mut rescued: Vec<PathBuf> = files
+        .filter(|entry| {
+            entry.file_name().to_str().is_some_and(|name| {
+                name.starts_with(&start) && !name.contains(".unfinished-") && !name.ends_with("-journal")
+            })
+        })
+        .map(|entry| entry.path())
+        .collect();
+    rescued.sort();
+    rescued
+}
+
+/// Copies the state of an open database into the new file `target`, verifies the copy, and syncs it.
+fn copy_database(
+    connection: &Connection,
+    database: &Path,
+    target: &Path,
+    reserve: u64,
+) -> Result<BackupSummary, BackupError> {
     let needed: u64 = connection.query_row(
         "SELECT (page_count - freelist_count) * page_size FROM pragma_page_count, pragma_freelist_count, \
          pragma_page_size",
@@ -114,7 +164,7 @@ pub fn create_backup(database: &Path, target: &Path, reserve: u64) -> Result<Bac
     // A hard link never replaces a file that appeared meanwhile. A USB stick (FAT) has no links, so a rename must do.
     match fs::hard_link(&unfinished.0, target) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            return Err(BackupError::AlreadyExists { path: target.clone() });
+            return Err(BackupError::AlreadyExists { path: target.to_owned() });
         }
         Err(_no_links) => fs::rename(&unfinished.0, target).map_err(to_backup_error(target))?,
         Ok(()) => {}
@@ -126,7 +176,8 @@ pub fn create_backup(database: &Path, target: &Path, reserve: u64) -> Result<Bac
 
 /// Gives a file that root made in a directory of the service to the service, which must be able to read its backups.
 fn give_to_database_owner(file: &File, database: &Path, target: &Path) -> io::Result<()> {
-    let (owner, directory) = (fs::metadata(database)?, fs::metadata(parent_directory(target))?);
+    let directory = fs::metadata(parent_directory(target))?;
+    let Ok(owner) = fs::metadata(database) else { return Ok(()) };
     if rustix::process::geteuid().is_root() && owner.uid() == directory.uid() {
         std::os::unix::fs::fchown(file, Some(owner.uid()), Some(owner.gid()))?;
     }
@@ -167,7 +218,13 @@ fn to_damaged_error(path: &Path, reason: impl Into<String>) -> BackupError {
 /// [`BackupError::Damaged`] if the file is empty or unreadable. [`StoreError::ForeignDatabase`] and
 /// [`StoreError::NewerSchema`] for a file that this version cannot use.
 fn read_backup_version(connection: &Connection, path: &Path) -> Result<i64, BackupError> {
-    match migrate::read_schema_version(connection, path) {
+    // PRAGMA statements, because a view of the file could have the name of a pragma's table.
+    let pragma = |name: &str| connection.query_row(&format!("PRAGMA {name}"), [], |row| row.get::<_, i64>(0));
+    let version = (|| {
+        let objects = connection.query_row("SELECT count(*) FROM main.sqlite_schema", [], |row| row.get(0))?;
+        migrate::classify_version(path, pragma("application_id")?, pragma("user_version")?, objects)
+    })();
+    match version {
         Ok(Some(version)) => Ok(version),
         Ok(None) => Err(to_damaged_error(path, "it is empty")),
         Err(StoreError::Sqlite(cause) | StoreError::DiskIo(cause) | StoreError::Damaged(cause)) => {
@@ -211,10 +268,24 @@ pub fn verify_backup(path: &Path) -> Result<BackupSummary, BackupError> {
     Ok(BackupSummary { bytes, events: counted, newest_received_at: newest, schema_version: version })
 }
 
-/// Verifies that a backup could replace the database.
-pub fn verify_restorable(backup: &Path, database: &Path) -> Result<BackupSummary, BackupError> {
+/// Verifies that a backup could replace the database. Returns its summary and the number of bodies whose hash is right.
+pub fn verify_restorable(backup: &Path, database: &Path) -> Result<(BackupSummary, u64), BackupError> {
     check_standalone_file(backup, database)?;
-    verify_backup(backup)
+    let bodies = check_content(backup, backup)?;
+    Ok((verify_backup(backup)?, bodies))
+}
+
+/// Checks the schema and the bodies of a file that may come from anybody, and returns the number of bodies. Errors name
+/// the file `shown`.
+fn check_content(file: &Path, shown: &Path) -> Result<u64, BackupError> {
+    let connection = open::open_immutable(file)?;
+    let version = read_backup_version(&connection, shown)?;
+    let checked = content_check::check_schema(&connection, shown, version)
+        .and_then(|()| content_check::check_bodies(&connection, shown));
+    checked.map_err(|error| match error {
+        BackupError::Store(cause) => to_damaged_error(shown, cause.to_string()),
+        other => other,
+    })
 }
 
 /// Returns the backups in the directory where the package's timer puts them.
@@ -228,6 +299,21 @@ pub fn list_backups(database: &Path) -> Vec<PathBuf> {
 pub fn list_backups_in(directory: &Path) -> Vec<PathBuf> {
     let files = fs::read_dir(directory).into_iter().flatten().flatten().map(|entry| entry.path());
     files.filter(|path| path.extension().is_some_and(|extension| extension == "db")).collect()
+}
+
+/// Returns the lineage of a backup, or None if it cannot be read. All copies of one database have the same one.
+#[must_use]
+pub fn read_backup_lineage(backup: &Path) -> Option<String> {
+    query_lineage(&open::open_immutable(backup).ok()?).ok()
+}
+
+/// Returns the lineage of the database.
+pub fn read_database_lineage(database: &Path) -> Result<String, StoreError> {
+    Ok(query_lineage(&open::open_for_reading(database)?)?)
+}
+
+fn query_lineage(connection: &Connection) -> rusqlite::Result<String> {
+    connection.query_row("SELECT id FROM database_lineage", [], |row| row.get(0))
 }
 
 /// Returns the last event id that a backup gave out, or None if it cannot be read.
@@ -252,16 +338,21 @@ pub fn check_backup_header(backup: &Path) -> Result<(), BackupError> {
     Ok(())
 }
 
-/// Replaces the database by a verified copy of `backup`, and returns the path of the replaced database, if there was
-/// one.
+/// Result of a restore.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RestoredBackup {
+    pub summary: BackupSummary,
+    /// Number of bodies whose hash was checked.
+    pub bodies: u64,
+    /// Path of the replaced database, if there was one.
+    pub replaced: Option<PathBuf>,
+}
+
+/// Replaces the database by a verified copy of `backup`.
 ///
 /// The replaced database stays beside the new one; its name contains `stamp`. If the process is killed at any moment,
 /// the database is the old one or the new one. If the backup is damaged or the database is in use, nothing is changed.
-pub fn restore_backup(
-    backup: &Path,
-    database: &Path,
-    stamp: &str,
-) -> Result<(BackupSummary, Option<PathBuf>), BackupError> {
+pub fn restore_backup(backup: &Path, database: &Path, stamp: &str) -> Result<RestoredBackup, BackupError> {
     // If the path is a link, the restore replaces the file that it leads to.
     let database =
         &fs::canonicalize(database).or_else(|_| std::path::absolute(database)).map_err(to_backup_error(database))?;
@@ -272,6 +363,7 @@ pub fn restore_backup(
     check_free_space(database, source.metadata().map_err(to_backup_error(backup))?.len())?;
     let (unfinished, mut file) = UnfinishedFile::create_beside(database)?;
     io::copy(&mut source, &mut file).and_then(|_| file.sync_all()).map_err(to_backup_error(&unfinished.0))?;
+    let bodies = check_content(&unfinished.0, backup)?;
     let summary = verify_backup(&unfinished.0)?;
     advance_sequences(&unfinished.0, lock.as_ref())?;
     file.sync_all().map_err(to_backup_error(&unfinished.0))?;
@@ -284,7 +376,7 @@ pub fn restore_backup(
     let replaced = move_database_aside(database, stamp)?;
     rename_and_sync(&unfinished.0, database).map_err(to_backup_error(database))?;
     drop(lock);
-    Ok((summary, replaced))
+    Ok(RestoredBackup { summary, bodies, replaced })
 }
 
 /// Gap above the last known event id where nobody knows how many ids were given out.
@@ -334,18 +426,19 @@ fn advance_sequences(copy: &Path, replaced: Option<&Connection>) -> Result<(), B
 /// Checks that the backup is complete in one plain file, is not the database itself, and has no log beside it.
 fn check_standalone_file(backup: &Path, database: &Path) -> Result<(), BackupError> {
     let data = fs::metadata(backup).map_err(to_backup_error(backup))?;
+    let refuse = |reason: &'static str| Err(BackupError::NotABackup { path: backup.to_owned(), reason });
+    if data.is_dir() {
+        return Err(BackupError::IsDirectory { path: backup.to_owned() });
+    }
     if !data.is_file() {
-        return Err(to_damaged_error(backup, "it is not a plain file"));
+        return refuse("it is not a plain file");
     }
     if fs::metadata(database).is_ok_and(|other| (other.dev(), other.ino()) == (data.dev(), data.ino())) {
-        return Err(to_damaged_error(backup, "it is the database itself"));
+        return refuse("it is the database itself");
     }
     let has_log = |suffix: &&str| fs::metadata(with_suffix(backup, suffix)).is_ok_and(|log| log.len() > 0);
     if ["-wal", "-journal"].iter().any(has_log) {
-        return Err(to_damaged_error(
-            backup,
-            "a log beside it holds a part of it: it is a database in use, not a backup",
-        ));
+        return refuse("a log beside it holds a part of it, so it is a database in use");
     }
     Ok(())
 }

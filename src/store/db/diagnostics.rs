@@ -34,8 +34,8 @@ pub struct FailedDeliveries {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoreDiagnostics {
     pub schema_version: i64,
-    /// Id of the oldest event.
-    pub first_event_id: Option<i64>,
+    /// Lineage of the database and its time of creation.
+    pub lineage: (String, String),
     /// Latest `received_at` of the last hundred events: they are in order unless the clock jumped.
     pub newest_received_at: Option<String>,
     /// Number of event claims whose lease expired and that no worker recovered.
@@ -82,7 +82,8 @@ pub fn read_diagnostics(connection: &Connection, now: Timestamp) -> Result<Store
     let (failed_events, last_failure) = read_failed_events(connection)?;
     Ok(StoreDiagnostics {
         schema_version: connection.query_row("PRAGMA user_version", [], |row| row.get(0))?,
-        first_event_id: connection.query_row("SELECT min(id) FROM webhook_events", [], |row| row.get(0))?,
+        lineage: connection
+            .query_row("SELECT id, created_at FROM database_lineage", [], |row| Ok((row.get(0)?, row.get(1)?)))?,
         newest_received_at: connection.query_row(
             "SELECT max(received_at) FROM (SELECT received_at FROM webhook_events ORDER BY id DESC LIMIT 100)",
             [],

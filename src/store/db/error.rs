@@ -62,10 +62,15 @@ pub enum StoreError {
     ReadOnlyDisk { path: PathBuf },
     #[error(
         "another program deleted or replaced {path} while the daemon had it open. Events would be lost with the old \
-         file, so the daemon accepts none and starts again with the present file. Stop the daemon before you restore a \
-         backup"
+         file, so the daemon accepts none, copies the stored ones into a new file, and ends; the log names that file. \
+         Stop the daemon before you restore a backup"
     )]
     FileReplaced { path: PathBuf },
+    #[error(
+        "this user may not read {path}. Run the command with sudo, or let the user into the group of the database: \
+         sudo usermod -aG novex-ingest USER, then log in again"
+    )]
+    NotReadable { path: PathBuf },
     #[error("{path}: {cause}. Check that the directory exists and belongs to the user that runs novex-ingest")]
     OpenFailed { path: PathBuf, cause: Arc<rusqlite::Error> },
     #[error(

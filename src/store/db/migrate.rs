@@ -92,6 +92,12 @@ fn backup_before_upgrade(path: &Path, found: i64, reserve: u64) -> Result<(), St
     })
 }
 
+/// Returns the SQL that turns the schema of a version into the one of this version.
+pub(crate) fn list_migrations_from(version: i64) -> &'static [&'static str] {
+    let first = usize::try_from(version - 1).unwrap_or(0);
+    MIGRATIONS.get(first..).unwrap_or_default()
+}
+
 /// Returns the schema version of a file, or None if the file is empty. It only reads.
 ///
 /// # Errors
@@ -104,6 +110,16 @@ pub fn read_schema_version(connection: &Connection, path: &Path) -> Result<Optio
         [],
         |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
     )?;
+    classify_version(path, application_id, found, objects)
+}
+
+/// Returns the schema version of a file with these values in its header, or None if the file is empty.
+pub(crate) fn classify_version(
+    path: &Path,
+    application_id: i64,
+    found: i64,
+    objects: i64,
+) -> Result<Option<i64>, StoreError> {
     if application_id == 0 && found == 0 && objects == 0 {
         Ok(None)
     } else if application_id != APPLICATION_ID {

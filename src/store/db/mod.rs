@@ -2,9 +2,11 @@
 
 pub mod backup;
 pub mod checkpoint;
+mod content_check;
 pub mod damage;
 pub mod diagnostics;
 pub mod error;
+mod lost_file;
 pub mod migrate;
 pub mod open;
 pub mod prune;

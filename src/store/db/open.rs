@@ -4,11 +4,13 @@
 //! (sqlite.org/howtocorrupt.html, section 2.2).
 
 use crate::store::StoreError;
-use crate::store::db::migrate;
+use crate::store::db::{lost_file, migrate};
 use percent_encoding::{AsciiSet, CONTROLS, percent_encode};
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 use std::cell::Cell;
-use std::fs::{OpenOptions, Permissions};
+use std::fs::{self, OpenOptions, Permissions};
+use std::io::ErrorKind;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 use std::sync::Arc;
@@ -38,6 +40,7 @@ const STATEMENT_CACHE_SIZE: usize = 256;
 /// [`StoreError::ForeignDatabase`], [`StoreError::NewerSchema`] and [`StoreError::NotADatabase`] leave the file
 /// unchanged. [`StoreError::OpenFailed`] if the file or its directory cannot be used.
 pub fn open_for_writing(path: &Path, busy_timeout: Duration) -> Result<Connection, StoreError> {
+    lost_file::set_orphaned_wal_aside(path);
     create_database_file(path);
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     #[expect(clippy::disallowed_methods, reason = "this module opens all connections")]
@@ -153,9 +156,7 @@ pub fn to_read_only_error(path: &Path) -> StoreError {
 /// [`migrate::read_schema_version`] for a file that this version cannot use, [`StoreError::OpenFailed`] if it cannot be
 /// read.
 pub fn open_for_reading(path: &Path) -> Result<Connection, StoreError> {
-    if !path.exists() {
-        return Err(StoreError::DatabaseMissing { path: path.to_owned() });
-    }
+    check_database_exists(path)?;
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     #[expect(clippy::disallowed_methods, reason = "this module opens all connections")]
     let connection =
@@ -165,6 +166,21 @@ pub fn open_for_reading(path: &Path) -> Result<Connection, StoreError> {
         return Err(StoreError::DatabaseMissing { path: path.to_owned() });
     }
     Ok(connection)
+}
+
+/// Checks that the file exists and is not empty. Beside an empty file SQLite would delete the WAL, which may be the only
+/// copy of events.
+///
+/// # Errors
+/// [`StoreError::DatabaseMissing`], or [`StoreError::NotReadable`] if this user may not find out.
+pub fn check_database_exists(path: &Path) -> Result<(), StoreError> {
+    match fs::metadata(path) {
+        Ok(data) if data.len() > 0 => Ok(()),
+        Err(error) if error.kind() == ErrorKind::PermissionDenied => {
+            Err(StoreError::NotReadable { path: path.to_owned() })
+        }
+        _ => Err(StoreError::DatabaseMissing { path: path.to_owned() }),
+    }
 }
 
 /// Returns a connection for `VACUUM INTO`, which reads this file and writes another one. Errors are those of
@@ -184,8 +200,25 @@ pub(crate) fn open_immutable(path: &Path) -> Result<Connection, StoreError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
     let escaped = percent_encode(path.as_os_str().as_encoded_bytes(), URI_PATH_ESCAPES).to_string();
     #[expect(clippy::disallowed_methods, reason = "this module opens all connections")]
-    Connection::open_with_flags(format!("file:{escaped}?immutable=1"), flags)
-        .map_err(|cause| to_open_error(path, cause, EXCLUSIVE_BUSY_TIMEOUT))
+    let connection = Connection::open_with_flags(format!("file:{escaped}?immutable=1"), flags)
+        .map_err(|cause| to_open_error(path, cause, EXCLUSIVE_BUSY_TIMEOUT))?;
+    distrust_content(&connection)?;
+    Ok(connection)
+}
+
+/// Returns a connection to an empty database in memory.
+pub(crate) fn open_empty() -> rusqlite::Result<Connection> {
+    let connection = Connection::open_in_memory()?;
+    distrust_content(&connection)?;
+    Ok(connection)
+}
+
+/// Makes SQLite expect that somebody crafted the file: its schema may not call functions with effects, and each page is
+/// checked when it is read.
+fn distrust_content(connection: &Connection) -> rusqlite::Result<()> {
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
+    connection.pragma_update(None, "cell_size_check", true)
 }
 
 /// Returns a connection that has the file for itself and leaves no files beside it.
@@ -224,6 +257,12 @@ fn to_shared_open_error(path: &Path, cause: Arc<rusqlite::Error>, waited: Durati
             StoreError::Busy { waited }
         }
         Some(ErrorCode::NotADatabase) => StoreError::NotADatabase { path },
+        Some(ErrorCode::DatabaseCorrupt) => StoreError::Damaged(cause),
+        Some(ErrorCode::CannotOpen)
+            if rustix::fs::access(&path, rustix::fs::Access::READ_OK) == Err(rustix::io::Errno::ACCESS) =>
+        {
+            StoreError::NotReadable { path }
+        }
         _ => StoreError::OpenFailed { path, cause },
     }
 }

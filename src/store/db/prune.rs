@@ -106,13 +106,14 @@ fn find_expired_events(
 fn delete_expired_events(connection: &Connection, events: &[ExpiredEvent]) -> Result<PruneSummary, StoreError> {
     let mut pruned = PruneSummary::default();
     for event in events {
-        // Retried, not delivered yet, needed for a data request, or refused and undecided: a later pass deletes it.
+        // Retried, not delivered yet, needed for a data request, or a refused redaction without a decision: a later pass
+        // deletes it.
         let is_busy: bool = connection
             .prepare_cached(
                 "SELECT NOT EXISTS (SELECT 1 FROM webhook_events WHERE id = ?1 AND status IN ('completed', 'failed')) \
                  OR EXISTS (SELECT 1 FROM destination_deliveries WHERE event_id = ?1 AND status IN ('pending', \
                  'delivering')) OR EXISTS (SELECT 1 FROM data_requests WHERE event_id = ?1 AND done_at IS NULL) \
-                 OR EXISTS (SELECT 1 FROM destructive_requests WHERE event_id = ?1 AND state = 'refused')",
+                 OR EXISTS (SELECT 1 FROM destructive_requests WHERE event_id = ?1 AND state = 'refused' AND topic LIKE '%/redact')",
             )?
             .query_row([event.id], |row| row.get(0))?;
         if is_busy {

@@ -14,3 +14,8 @@ impl ToSql for Source {
         Ok(self.as_str().into())
     }
 }
+
+/// Returns the first eight bytes of a SHA-256 digest, by which the store finds equal bodies.
+pub(crate) fn to_body_hash(digest: &[u8; 32]) -> i64 {
+    i64::from_be_bytes(*digest.first_chunk().expect("a digest has more than eight bytes"))
+}

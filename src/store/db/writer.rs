@@ -19,18 +19,18 @@
 //! - above 8: a reader with an old snapshot blocks both. The writer logs a warning, at most once a minute.
 //!
 //! # Same-file check
-//! After each commit the writer compares device and inode of the database and its WAL with those at the start. A commit
-//! into a file that another program deleted or replaced would be lost with that file. The jobs then get an error, and
-//! the writer ends.
+//! After each commit, and once a second, the writer compares device and inode of its files with those at the start. If
+//! another program deleted or replaced one, the jobs get an error, [`lost_file`](crate::store::db::lost_file) saves the
+//! events, and the writer ends.
 
-use crate::files::{parent_directory, with_suffix};
+use crate::files::parent_directory;
 use crate::store::db::damage::DamageRecord;
+use crate::store::db::lost_file::OpenFiles;
 use crate::store::db::{checkpoint, open, write_job};
 use crate::store::{StoreError, StoreOptions};
 use rusqlite::Connection;
 use std::cell::Cell;
-use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 use std::thread::JoinHandle;
@@ -97,7 +97,8 @@ impl Writer {
         install_wal_hook(&connection);
         let damage = DamageRecord::default();
         let state = WriterThread {
-            file_ids: read_file_ids(&options.path),
+            files: OpenFiles::remember_files(&options.path, page_bytes),
+            is_file_lost: false,
             damage: damage.clone(),
             connection,
             receiver,
@@ -186,16 +187,21 @@ impl Writer {
         self.messages.send(message(reply)).await.is_ok() && answer.await.unwrap_or(false)
     }
 
+    /// Makes the writer check that nobody deleted or replaced its files. If somebody did, it saves their events and ends.
+    pub fn check_files(&self) {
+        // A full queue means that a commit, which also checks, is near.
+        let _ = self.messages.try_send(WriterMessage::CheckFiles);
+    }
+
     /// Waits until the writer thread has ended, by [`Writer::close`] or by an error.
     pub async fn ended(&self) {
         self.messages.closed().await;
     }
 
-    /// Commits the jobs that are queued, refuses later ones, empties the WAL and closes the file.
+    /// Commits the jobs that are queued, refuses later ones, empties the WAL and closes the file. If the writer ended
+    /// because its files were lost, it waits until their events are saved.
     pub async fn close(&self) {
-        if self.messages.send(WriterMessage::Close).await.is_err() {
-            return;
-        }
+        let _ = self.messages.send(WriterMessage::Close).await;
         let thread = self.thread.lock().expect("no code panics while it has the lock").take();
         if let Some(thread) = thread
             && !matches!(tokio::task::spawn_blocking(|| thread.join()).await, Ok(Ok(())))
@@ -211,14 +217,17 @@ enum WriterMessage {
     TruncateWal(oneshot::Sender<bool>),
     /// Asks for a rewrite of the file; the answer is whether it was done.
     Vacuum(oneshot::Sender<bool>),
+    /// Checks that the files are still those that the writer has open.
+    CheckFiles,
     Close,
 }
 
 /// The state of the writer thread.
 struct WriterThread {
     connection: Connection,
-    /// Database and WAL as they were when the writer started.
-    file_ids: [Option<FileId>; 2],
+    files: OpenFiles,
+    /// True after another program deleted or replaced the files.
+    is_file_lost: bool,
     damage: DamageRecord,
     receiver: Receiver<WriterMessage>,
     work_arrived: Arc<Notify>,
@@ -241,6 +250,7 @@ impl WriterThread {
         let (mut wal_requests, mut vacuum_requests) = (Vec::new(), Vec::new());
         while let Some(first) = self.receiver.blocking_recv() {
             let mut next = Some(first);
+            let mut checks_files = false;
             while let Some(message) = next.take() {
                 match message {
                     WriterMessage::Job(job) => batch.push(job),
@@ -248,12 +258,25 @@ impl WriterThread {
                     WriterMessage::Vacuum(reply) => vacuum_requests.push(reply),
                     // The loop still receives the messages that are queued, and then ends.
                     WriterMessage::Close => self.receiver.close(),
+                    WriterMessage::CheckFiles => checks_files = true,
                 }
                 if batch.len() < self.options.batch_max {
                     next = self.receiver.try_recv().ok();
                 }
             }
+            if self.is_file_lost {
+                let error = StoreError::FileReplaced { path: self.options.path.clone() };
+                batch.drain(..).for_each(|job| job.send_result(Some(&error)));
+                continue;
+            }
             self.commit_batch(&mut batch);
+            if checks_files && let Err(error) = self.files.check_same_files() {
+                error!("{error}");
+                self.give_up_files();
+            }
+            if self.is_file_lost {
+                continue;
+            }
             if !vacuum_requests.is_empty() {
                 let is_done = self.connection.execute_batch("VACUUM").is_ok();
                 send_to_all(&mut vacuum_requests, is_done);
@@ -263,6 +286,14 @@ impl WriterThread {
                 send_to_all(&mut wal_requests, is_empty);
             }
             self.limit_wal_size();
+        }
+        if self.files.check_same_files().is_err() {
+            self.give_up_files();
+        }
+        if self.is_file_lost {
+            // To close it could delete the WAL at this path, which may be another file's by now.
+            std::mem::forget(self.connection);
+            return;
         }
         // Only if no other connection uses the file now. While it waited for a reader, it would have the write lock,
         // and another process would refuse requests. If it fails, the WAL stays and the next start reads it.
@@ -282,7 +313,8 @@ impl WriterThread {
         if batch.is_empty() {
             return;
         }
-        let outcome = self.run_transaction(batch).and_then(|()| self.check_same_file());
+        let outcome = self.run_transaction(batch);
+        let outcome = self.files.check_same_files().and(outcome);
         if let Err(error) = &outcome {
             self.damage.record(error);
             error!(jobs = batch.len(), "a transaction of the store failed, and nothing of it was stored: {error}");
@@ -296,9 +328,7 @@ impl WriterThread {
         }
         match outcome {
             Err(StoreError::DiskIo(_)) => self.reopen_connection(),
-            // A new connection here would not help: reader, checkpointer and writer must have the same file, and only a
-            // new process opens it for all three.
-            Err(StoreError::FileReplaced { .. }) => self.receiver.close(),
+            Err(StoreError::FileReplaced { .. }) => self.give_up_files(),
             _ => {}
         }
     }
@@ -336,12 +366,14 @@ impl WriterThread {
         }
     }
 
-    /// Checks that the path still leads to the open database and its open WAL.
-    fn check_same_file(&self) -> Result<(), StoreError> {
-        if read_file_ids(&self.options.path) != self.file_ids {
-            return Err(StoreError::FileReplaced { path: self.options.path.clone() });
+    /// Gives up files that another program deleted or replaced. A new connection would not help: reader, checkpointer
+    /// and writer must have the same files, and only a new process opens them for all three.
+    fn give_up_files(&mut self) {
+        self.receiver.close();
+        if !self.is_file_lost {
+            self.is_file_lost = true;
+            self.files.save_open_state(&self.connection);
         }
-        Ok(())
     }
 
     /// Returns whether the disk has enough free space. Checks it at most once a second: `statvfs` costs less than a
@@ -435,12 +467,4 @@ fn install_wal_hook(connection: &Connection) {
         WAL_PAGES.set(u64::try_from(pages).unwrap_or(0));
         Ok(())
     }));
-}
-
-/// Device and inode of a file.
-type FileId = (u64, u64);
-
-/// Returns the ids of the database and of its WAL, each None if the file does not exist.
-fn read_file_ids(path: &Path) -> [Option<FileId>; 2] {
-    [path, &with_suffix(path, "-wal")].map(|name| std::fs::metadata(name).ok().map(|file| (file.dev(), file.ino())))
 }

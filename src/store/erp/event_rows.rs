@@ -9,6 +9,9 @@ use crate::changes::privacy::PersonalColumn;
 use crate::changes::rows::TableSpec;
 use crate::clock;
 use crate::event::Source;
+use crate::store::erp::event_subjects::{
+    EVENT_TABLES, EventSubject, PURCHASE_ORDER_CONDITION, find_main_table, read_event_subjects,
+};
 use crate::store::events::records::{EventRecord, find_event};
 use crate::store::privacy::personal_columns::list_row_conditions;
 use crate::store::{Store, StoreError};
@@ -18,21 +21,6 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 use std::collections::BTreeSet;
 use std::fmt::Write;
-
-/// Subjects with the column that has their key, and the table that has one row for each.
-const SUBJECT_COLUMNS: [(&str, &str, &str); 11] = [
-    ("fulfillment", "fulfillments", "fulfillment_id"),
-    ("fulfillment_event", "fulfillment_events", "fulfillment_event_id"),
-    ("fulfillment_order", "fulfillment_orders", "fulfillment_order_id"),
-    ("refund", "refunds", "refund_id"),
-    ("return", "returns", "return_id"),
-    ("product", "products", "product_id"),
-    ("inventory_item", "inventory_items", "inventory_item_id"),
-    ("location", "locations", "location_id"),
-    ("shop", "shops", "shop_domain"),
-    ("tracker", "shipments", "tracker_id"),
-    ("easypost", "easypost_objects", "id"),
-];
 
 /// Tables of purchase orders, each with the columns `partner`, `po_number` and `release`.
 const PURCHASE_ORDER_TABLES: [&str; 4] =
@@ -114,41 +102,23 @@ fn read_event_rows(
     Ok(EventRowsResult::Rows(Box::new(EventRows { event, read_at: read_at.to_owned(), tables, deleted, redacted })))
 }
 
-/// A subject with its shop; the shop is empty if its source has none.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-struct RowSubject {
-    kind: String,
-    key: String,
-    shop_domain: String,
-}
-
 /// Returns the subjects of an event, and the orders that its entities name.
-fn read_subjects(connection: &Connection, event: &EventRecord) -> Result<BTreeSet<RowSubject>, StoreError> {
-    let mut statement =
-        connection.prepare_cached("SELECT kind, key, shop_domain FROM event_subjects WHERE event_id = ?")?;
-    let to_subject =
-        |row: &rusqlite::Row<'_>| Ok(RowSubject { kind: row.get(0)?, key: row.get(1)?, shop_domain: row.get(2)? });
-    let mut subjects: BTreeSet<RowSubject> =
-        statement.query_map([event.identity.id], to_subject)?.collect::<Result<_, _>>()?;
+fn read_subjects(connection: &Connection, event: &EventRecord) -> Result<BTreeSet<EventSubject>, StoreError> {
+    let mut subjects = read_event_subjects(connection, event.identity.id, u32::MAX)?;
     let mut orders = BTreeSet::new();
     for subject in &subjects {
-        let table =
-            SUBJECT_COLUMNS.iter().find(|(kind, ..)| *kind == subject.kind).map(|(_, table, column)| (table, column));
-        let (table, column) = match table {
-            Some(found) => found,
-            None if subject.kind == "tracking_code" => (&"shipments", &"tracking_code"),
-            None => continue,
-        };
-        if !has_column(connection, table, "order_id")? {
+        let Some((table, column)) = find_main_table(&subject.kind) else { continue };
+        if !has_column(connection, table.name, "order_id")? {
             continue;
         }
         let condition = build_key_condition(table, column);
         let sql = format!(
-            "SELECT shop_domain, CAST(order_id AS TEXT) FROM {table} WHERE {condition} AND order_id IS NOT NULL"
+            "SELECT shop_domain, CAST(order_id AS TEXT) FROM {} WHERE {condition} AND order_id IS NOT NULL",
+            table.name
         );
         let mut statement = connection.prepare_cached(&sql)?;
         let found = statement.query_map(params![subject.shop_domain, subject.key], |row| {
-            Ok(RowSubject { kind: "order".to_owned(), key: row.get(1)?, shop_domain: row.get(0)? })
+            Ok(EventSubject { kind: "order".to_owned(), key: row.get(1)?, shop_domain: row.get(0)? })
         })?;
         for order in found {
             orders.insert(order?);
@@ -166,12 +136,11 @@ fn has_column(connection: &Connection, table: &str, column: &str) -> Result<bool
 
 /// Returns the condition of an entity's rows; `?1` is the shop, `?2` the key. A table of EasyPost has the mode in place
 /// of the shop.
-fn build_key_condition(table: &str, column: &str) -> String {
+fn build_key_condition(table: &TableSpec, column: &str) -> String {
     if column == "shop_domain" {
         return "shop_domain = ?2".to_owned();
     }
-    let is_easypost = ALL_TABLES.iter().any(|spec| spec.name == table && spec.key[0] == "mode");
-    let owner = if is_easypost { "mode IN ('production', 'test') AND ?1 = ''" } else { "shop_domain = ?1" };
+    let owner = if table.key[0] == "mode" { "mode IN ('production', 'test') AND ?1 = ''" } else { "shop_domain = ?1" };
     format!("{owner} AND {column} = ?2")
 }
 
@@ -196,7 +165,7 @@ impl RowSelection {
         }
     }
 
-    fn add_subject(&mut self, subject: &RowSubject) {
+    fn add_subject(&mut self, subject: &EventSubject) {
         let parameters = || [subject.shop_domain.clone(), subject.key.clone()];
         let personal = match subject.kind.as_str() {
             "order" => Some(PersonalColumn::Order),
@@ -211,37 +180,38 @@ impl RowSelection {
             // A batch also writes the state of its shipments.
             self.add("easypost_objects", "?1 = '' AND batch_id = ?2".to_owned(), parameters());
         }
-        let Some((_, main, column)) = SUBJECT_COLUMNS.iter().find(|(kind, ..)| *kind == subject.kind) else { return };
-        let Some(main) = ALL_TABLES.iter().find(|table| table.name == *main) else { return };
+        if personal.is_some() {
+            return;
+        }
+        let Some((main, column)) = find_main_table(&subject.kind) else { return };
         for table in ALL_TABLES.iter().filter(|table| is_part_of(table, main) || has_parent(table, main)) {
-            self.add(table.name, build_key_condition(table.name, column), parameters());
+            self.add(table.name, build_key_condition(table, column), parameters());
         }
     }
 
     fn add_rows_of_event(&mut self, event: &EventRecord) {
         let (id, source) = (event.identity.id.to_string(), event.identity.key.source);
         let parameters = || [id.clone(), String::new()];
-        let own_table = match source {
-            Source::Sps => Some("edi_faults"),
-            Source::Keycloak => Some("system_log"),
-            Source::Shopify if event.identity.key.topic == "customers/data_request" => Some("data_requests"),
-            Source::Shopify | Source::EasyPost => None,
+        let own_tables: &[&str] = match source {
+            Source::Sps => &["edi_sent"],
+            Source::Keycloak => &["system_log"],
+            Source::Shopify if event.identity.key.topic == "customers/data_request" => &["data_requests"],
+            Source::Shopify | Source::EasyPost => &[],
         };
-        if let Some(table) = own_table {
-            self.add(table, "event_id = ?1 AND ?2 = ''".to_owned(), parameters());
+        if source == Source::Sps {
+            self.add("edi_faults", "event_id = ?1 AND ?2 = ''".to_owned(), parameters());
+            for table in PURCHASE_ORDER_TABLES {
+                self.add(table, format!("{PURCHASE_ORDER_CONDITION} AND ?2 = ''"), parameters());
+            }
         }
-        if source != Source::Sps {
-            return;
+        for table in EVENT_TABLES.iter().filter(|table| own_tables.contains(&table.name)) {
+            self.add(table.name, format!("{} AND ?2 = ''", table.condition), parameters());
         }
-        for table in PURCHASE_ORDER_TABLES {
-            let condition = "(partner, po_number, release) IN (SELECT partner, po_number, release FROM \
-                             purchase_order_documents WHERE event_id = ?1) AND ?2 = ''";
-            self.add(table, condition.to_owned(), parameters());
+        if source == Source::Sps {
+            let lines = "(kind, partner, number) IN (SELECT kind, partner, number FROM edi_sent WHERE event_id = ?1) \
+                         AND ?2 = ''";
+            self.add("edi_sent_lines", lines.to_owned(), parameters());
         }
-        let sent = "event_id = ?1 AND ?2 = ''";
-        self.add("edi_sent", sent.to_owned(), parameters());
-        let lines = format!("(kind, partner, number) IN (SELECT kind, partner, number FROM edi_sent WHERE {sent})");
-        self.add("edi_sent_lines", lines, parameters());
     }
 }
 
@@ -320,12 +290,12 @@ fn to_json(value: ValueRef<'_>) -> Value {
 
 fn read_redacted_subjects(
     connection: &Connection,
-    subjects: &BTreeSet<RowSubject>,
+    subjects: &BTreeSet<EventSubject>,
 ) -> Result<Vec<RedactedEntity>, StoreError> {
     let mut statement =
         connection.prepare_cached("SELECT at FROM redacted_subjects WHERE shop_domain = ? AND kind = ? AND key = ?")?;
     let mut redacted = Vec::new();
-    for RowSubject { kind, key, shop_domain } in subjects {
+    for EventSubject { kind, key, shop_domain } in subjects {
         let at: Option<String> = statement.query_row(params![shop_domain, kind, key], |row| row.get(0)).optional()?;
         redacted.extend(at.map(|redacted_at| RedactedEntity { kind: kind.clone(), key: key.clone(), redacted_at }));
     }
@@ -336,6 +306,7 @@ fn read_redacted_subjects(
 mod tests {
     use super::*;
     use crate::store::db::migrate::SCHEMA;
+    use crate::store::erp::event_subjects::find_subject_kind;
 
     fn open_empty_database() -> Connection {
         let connection = Connection::open_in_memory().unwrap();
@@ -347,10 +318,14 @@ mod tests {
     #[test]
     fn every_subject_leads_to_tables_of_the_schema() {
         let connection = open_empty_database();
-        let kinds = SUBJECT_COLUMNS.iter().map(|(kind, ..)| *kind).chain(["order", "customer", "tracking_code"]);
+        let kinds =
+            ALL_TABLES.iter().flat_map(|table| table.key.iter().filter_map(|key| find_subject_kind(table, key)));
+        let kinds: BTreeSet<&str> =
+            kinds.filter(|kind| find_main_table(kind).is_some()).chain(["tracking_code"]).collect();
+        assert!(["order", "customer", "refund", "tracker", "easypost", "shop"].iter().all(|kind| kinds.contains(kind)));
         for kind in kinds {
             let mut selection = RowSelection::default();
-            let subject = RowSubject { kind: kind.into(), key: "1".into(), shop_domain: String::new() };
+            let subject = EventSubject { kind: kind.into(), key: "1".into(), shop_domain: String::new() };
             selection.add_subject(&subject);
             assert!(!selection.tables.is_empty(), "{kind}");
             let mut writer = RowWriter { text: "{".into(), deleted: Vec::new(), bytes_max: 1 << 20 };

@@ -1,12 +1,12 @@
 //! The rows of the ERP tables that an event became, and the orders that it is about.
 //!
 //! The subjects of an event lead to its rows: a table of the catalogue has a row of the event if the event has a
-//! subject for each column of the table's key. The column `refund_id` belongs to subjects of the kind `refund`. Other
-//! tables name their event. So no topic needs a rule of its own.
+//! subject for each column of the table's key. Other tables name their event.
 
-use crate::changes::catalogue::{ALL_TABLES, EASYPOST_OBJECTS, SALES_ORDERS, SHOPS};
+use crate::changes::catalogue::{ALL_TABLES, SALES_ORDERS};
 use crate::changes::rows::TableSpec;
 use crate::store::StoreError;
+use crate::store::erp::event_subjects::{EVENT_TABLES, EventTable, find_subject_kind, read_event_subjects};
 use rusqlite::types::Value as SqlValue;
 use rusqlite::{Connection, OptionalExtension, params, params_from_iter};
 use serde::Serialize;
@@ -70,36 +70,26 @@ pub struct EventSummary {
     pub customer: Option<String>,
 }
 
-/// Tables outside of the catalogue, and tables whose key is no subject: key, and the query for the rows of an event.
-const EVENT_TABLES: [(&str, &[&str], &str); 5] = [
-    (
-        "purchase_orders",
-        &["partner", "po_number", "release"],
-        "SELECT o.* FROM (SELECT DISTINCT partner, po_number, release FROM purchase_order_documents WHERE event_id = ?1) \
-         JOIN purchase_orders o USING (partner, po_number, release) LIMIT ?2",
-    ),
-    ("edi_sent", &["kind", "partner", "number"], "SELECT * FROM edi_sent WHERE event_id = ?1 LIMIT ?2"),
-    ("data_requests", &["id"], "SELECT * FROM data_requests WHERE event_id = ?1 LIMIT ?2"),
-    ("redactions", &["event_id"], "SELECT * FROM redactions WHERE event_id = ?1 LIMIT ?2"),
-    ("system_log", &["id"], "SELECT * FROM system_log WHERE event_id = ?1 LIMIT ?2"),
-];
-
 /// Returns the rows that an event of a shop became.
 pub fn find_event_summary(
     connection: &Connection,
     event_id: i64,
     shop_domain: &str,
 ) -> Result<EventSummary, StoreError> {
-    let subjects = read_subjects(connection, event_id)?;
+    let mut subjects: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for subject in read_event_subjects(connection, event_id, SUBJECTS_MAX)? {
+        subjects.entry(subject.kind).or_default().push(subject.key);
+    }
     let mut rows = Vec::new();
     for table in ALL_TABLES.iter().copied() {
         if rows.len() <= EVENT_ROWS_MAX {
             find_rows_by_subjects(connection, table, &subjects, shop_domain, &mut rows)?;
         }
     }
-    for (table, key, sql) in EVENT_TABLES {
+    for EventTable { name, key, condition } in EVENT_TABLES {
         if rows.len() <= EVENT_ROWS_MAX {
-            read_rows(connection, table, key, sql, vec![event_id.into(), row_limit()], &mut rows)?;
+            let sql = format!("SELECT * FROM {name} WHERE {condition} LIMIT ?2");
+            read_rows(connection, name, key, &sql, vec![event_id.into(), row_limit()], &mut rows)?;
         }
     }
     let has_more = rows.len() > EVENT_ROWS_MAX;
@@ -113,29 +103,6 @@ pub fn find_event_summary(
 /// Returns one row more than are returned, which shows that there are more.
 fn row_limit() -> SqlValue {
     SqlValue::Integer(i64::try_from(EVENT_ROWS_MAX).map_or(i64::MAX, |limit| limit + 1))
-}
-
-/// Returns the keys of the event's subjects, by kind.
-fn read_subjects(connection: &Connection, event_id: i64) -> Result<BTreeMap<String, Vec<String>>, StoreError> {
-    let mut statement = connection
-        .prepare_cached("SELECT kind, key FROM event_subjects WHERE event_id = ? ORDER BY kind, key LIMIT ?")?;
-    let mut rows = statement.query(params![event_id, SUBJECTS_MAX])?;
-    let mut subjects: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    while let Some(row) = rows.next()? {
-        subjects.entry(row.get(0)?).or_default().push(row.get(1)?);
-    }
-    Ok(subjects)
-}
-
-/// Returns the kind of the subjects whose keys are in a key column; None for the shop and the mode, which all subjects
-/// share.
-fn find_subject_kind(table: &TableSpec, column: &'static str) -> Option<&'static str> {
-    match column {
-        "shop_domain" if table == SHOPS => Some("shop"),
-        "shop_domain" | "mode" => None,
-        "id" if table == EASYPOST_OBJECTS => Some("easypost"),
-        column => Some(column.strip_suffix("_id").unwrap_or(column)),
-    }
 }
 
 fn find_rows_by_subjects(

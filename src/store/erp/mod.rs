@@ -2,7 +2,9 @@
 
 pub mod changes;
 pub mod event_rows;
+pub mod event_subjects;
 pub mod event_summary;
+pub mod mapping_warnings;
 pub mod mappings;
 pub mod outbound_documents;
 pub mod projection;

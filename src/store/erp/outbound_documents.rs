@@ -6,6 +6,7 @@ use crate::clock;
 use crate::edi::outbound_document::{OutboundContent, OutboundDocument};
 use crate::edi::x12::write::ControlNumbers;
 use crate::store::StoreError;
+use crate::store::db::types::to_body_hash;
 use crate::store::erp::changes::ChangedEvent;
 use crate::store::events::receive;
 use rusqlite::{Connection, OptionalExtension, params};
@@ -61,20 +62,22 @@ pub(crate) fn enqueue_document(
     let event_id = connection
         .prepare_cached(
             "INSERT INTO webhook_events (source, shop_domain, topic, webhook_id, max_attempts, next_attempt_at, received_at, \
-             provider_event_id) VALUES ('sps', ?1, ?2, ?3, ?4, ?5, ?5, ?6) RETURNING id",
+             provider_event_id, body_hash) VALUES ('sps', ?1, ?2, ?3, ?4, ?5, ?5, ?6, ?7) RETURNING id",
         )?
         .query_row(
-            params![OUTBOUND_SHOP_DOMAIN, topic, document.file_name, max_attempts, at, answers.map(|event| event.to_string())],
+            params![
+                OUTBOUND_SHOP_DOMAIN,
+                topic,
+                document.file_name,
+                max_attempts,
+                at,
+                answers.map(|event| event.to_string()),
+                to_body_hash(&digest)
+            ],
             |row| row.get(0),
         )?;
     let headers = answers.map_or("{}".to_owned(), |event| format!("{{\"answers\":{event}}}"));
-    receive::insert_payload_and_log(
-        connection,
-        event_id,
-        &headers,
-        (body.as_bytes(), receive::to_body_hash(&digest)),
-        at,
-    )?;
+    receive::insert_payload_and_log(connection, event_id, &headers, body.as_bytes(), at)?;
     Ok(event_id)
 }
 

@@ -153,8 +153,8 @@ fn replace_list(connection: &Connection, row: &RowChange, list: &ListChange) -> 
         build_placeholders(names.len())
     );
     let mut statement = connection.prepare_cached(&sql)?;
-    for cells in &list.rows {
-        statement.execute(params_from_iter(row.key.iter().chain(&value).chain(cells)))?;
+    for cells in list.rows.iter() {
+        statement.execute(params_from_iter(row.key.iter().chain(&value).chain(&cells)))?;
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! The state of each destination, and the operator's commands: pause, resume, drop.
+//! The state of each destination, and the operator's commands: pause, resume, forget.
 
 use crate::clock;
 use crate::clock::Timestamp;
@@ -260,10 +260,8 @@ pub fn list_event_deliveries(connection: &Connection, event_id: i64) -> Result<V
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
-/// Most deliveries that one transaction drops. It limits how long the transaction has the lock.
-const DROP_BATCH_SIZE: u32 = 500;
-/// `last_error` of a dropped delivery.
-pub(crate) const DROPPED_ERROR: &str = "an operator dropped the delivery: novex-ingest destinations drop";
+/// Most deliveries that one transaction deletes. It limits how long the transaction has the lock.
+const FORGET_BATCH_SIZE: u32 = 500;
 
 impl Store {
     /// Pauses or resumes a destination.
@@ -282,46 +280,6 @@ impl Store {
             .await
     }
 
-    /// Drops the pending deliveries of a destination: they become failed. Returns their number.
-    ///
-    /// `events retry` can queue them again. A delivery that is being sent is not dropped.
-    ///
-    /// # Errors
-    /// Those of a transaction. Deliveries of earlier transactions stay dropped.
-    pub async fn drop_deliveries(&self, destination: &str, operator: &str) -> Result<u64, StoreError> {
-        let mut dropped = 0;
-        loop {
-            let (destination, operator, now) =
-                (destination.to_owned(), operator.to_owned(), clock::format_timestamp(self.clock.now()));
-            let job = move |connection: &Connection| {
-                let ids: Vec<(i64, u32)> = connection
-                    .prepare_cached(
-                        "UPDATE destination_deliveries SET status = 'failed', next_attempt_at = NULL, not_before = \
-                         NULL, finished_at = ?1, last_error = ?2 WHERE id IN (SELECT id FROM destination_deliveries \
-                         WHERE destination = ?3 AND status = 'pending' LIMIT ?4) RETURNING id, attempts",
-                    )?
-                    .query_map(params![now, DROPPED_ERROR, destination, DROP_BATCH_SIZE], |row| {
-                        Ok((row.get(0)?, row.get(1)?))
-                    })?
-                    .collect::<Result<_, _>>()?;
-                for (id, attempts) in &ids {
-                    connection
-                        .prepare_cached(
-                            "INSERT INTO destination_delivery_log (delivery_id, at, to_status, attempt, worker, error) \
-                             VALUES (?, ?, 'failed', ?, ?, ?)",
-                        )?
-                        .execute(params![id, now, attempts, operator, DROPPED_ERROR])?;
-                }
-                Ok(ids.len() as u64)
-            };
-            let count = self.writer.submit(WriteClass::Wake, job).await?;
-            dropped += count;
-            if count < u64::from(DROP_BATCH_SIZE) {
-                return Ok(dropped);
-            }
-        }
-    }
-
     /// Deletes the state and the failed deliveries of a destination. Returns the number of deliveries, or None if there
     /// was nothing to delete. Its successful deliveries stay with their events.
     pub async fn forget_destination(&self, name: &str) -> Result<Option<u64>, StoreError> {
@@ -332,7 +290,7 @@ impl Store {
                 let deliveries = connection.execute(
                     "DELETE FROM destination_deliveries WHERE id IN (SELECT id FROM destination_deliveries WHERE \
                      status = 'failed' AND destination = ?1 LIMIT ?2)",
-                    params![name, DROP_BATCH_SIZE],
+                    params![name, FORGET_BATCH_SIZE],
                 )?;
                 let state = connection.execute("DELETE FROM destinations WHERE name = ?", [&name])?;
                 Ok((deliveries as u64, state))
@@ -340,7 +298,7 @@ impl Store {
             let (deliveries, state) = self.writer.submit(WriteClass::Maintain, job).await?;
             deleted += deliveries;
             had_state |= state > 0;
-            if deliveries < u64::from(DROP_BATCH_SIZE) {
+            if deliveries < u64::from(FORGET_BATCH_SIZE) {
                 return Ok((deleted > 0 || had_state).then_some(deleted));
             }
         }

@@ -7,5 +7,6 @@ pub mod receive;
 pub mod records;
 pub mod rejections;
 pub mod search;
+pub mod secret_uses;
 pub mod stats;
 pub mod test_events;

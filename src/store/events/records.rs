@@ -1,6 +1,6 @@
 //! Reading events: lists that page by key, single events, and their payloads.
 
-use crate::event::{EarlierEvent, EventIdentity, EventKey, Source};
+use crate::event::{EARLIER_EVENTS_MAX, EarlierEvent, EventIdentity, EventKey, Source};
 use crate::store::{Store, StoreError};
 use rusqlite::{Connection, OptionalExtension, Row, ToSql, named_params, params};
 use serde::Serialize;
@@ -168,27 +168,29 @@ pub fn find_event(connection: &Connection, id: i64) -> Result<Option<EventRecord
 /// Returns the payload of one event, or None if the event or its payload does not exist.
 pub fn read_payload(connection: &Connection, id: i64) -> Result<Option<Payload>, StoreError> {
     Ok(connection
-        .prepare_cached("SELECT headers, body, body_hash FROM webhook_payloads WHERE event_id = ?")?
+        .prepare_cached(
+            "SELECT p.headers, p.body, coalesce(e.body_hash, 0) FROM webhook_payloads p \
+             JOIN webhook_events e ON e.id = p.event_id WHERE p.event_id = ?",
+        )?
         .query_row([id], |row| Ok(Payload { headers: row.get(0)?, body: row.get(1)?, body_hash: row.get(2)? }))
         .optional()?)
 }
 
-/// Most earlier events with the same body that are returned.
-const EARLIER_EVENTS_MAX: u32 = 50;
-
 impl Store {
     /// Returns the first events that have this body and are older than event `before`.
     ///
-    /// Retention may have deleted some or all of them. A redaction is found after its body was erased.
+    /// Retention may have deleted some or all of them. A destructive request is found after that too.
     pub fn find_earlier_events(&self, body_hash: i64, before: i64) -> Result<Vec<EarlierEvent>, StoreError> {
         self.reader.read(|connection| {
             let mut statement = connection.prepare_cached(
-                "SELECT * FROM (SELECT e.id, e.topic, e.shop_domain, e.status = 'failed', e.status IN ('received', 'processing') \
-                   FROM webhook_payloads p JOIN webhook_events e ON e.id = p.event_id \
-                   WHERE p.body_hash = ?1 AND p.event_id < ?2 AND e.test = 0 ORDER BY p.event_id LIMIT ?3) \
-                 UNION ALL SELECT event_id, topic, shop_domain, state <> 'done', 0 FROM destructive_requests r \
-                   WHERE body_hash = ?1 AND event_id < ?2 \
-                   AND NOT EXISTS (SELECT 1 FROM webhook_payloads p WHERE p.event_id = r.event_id)",
+                "SELECT e.id, e.topic, e.shop_domain, e.status = 'failed', e.status IN ('received', 'processing'), \
+                   coalesce(r.state = 'refused', 0) \
+                   FROM webhook_events e LEFT JOIN destructive_requests r ON r.event_id = e.id \
+                   WHERE e.body_hash = ?1 AND e.id < ?2 AND e.test = 0 \
+                 UNION ALL SELECT event_id, topic, shop_domain, state <> 'done', 0, state = 'refused' \
+                   FROM destructive_requests r WHERE body_hash = ?1 AND event_id < ?2 \
+                   AND NOT EXISTS (SELECT 1 FROM webhook_events e WHERE e.id = r.event_id) \
+                 ORDER BY 1 LIMIT ?3",
             )?;
             let rows = statement.query_map(params![body_hash, before, EARLIER_EVENTS_MAX], |row| {
                 Ok(EarlierEvent {
@@ -197,6 +199,7 @@ impl Store {
                     shop_domain: row.get(2)?,
                     is_failed: row.get(3)?,
                     is_pending: row.get(4)?,
+                    is_refused: row.get(5)?,
                 })
             })?;
             Ok(rows.collect::<Result<_, _>>()?)

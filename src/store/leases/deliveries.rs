@@ -57,6 +57,8 @@ pub struct DeliveryClaim {
     /// Attempts in a row at whose end the process died. More than none: nothing else is sent to the destination
     /// meanwhile.
     pub deaths: u32,
+    /// Size of the event's stored body.
+    pub body_bytes: u64,
     /// Claimed while the circuit breaker was open.
     pub(crate) is_probe: bool,
     pub lease: Lease,
@@ -249,7 +251,9 @@ macro_rules! claim_deliveries_sql {
                (SELECT source FROM webhook_events e WHERE e.id = event_id), \
                (SELECT shop_domain FROM webhook_events e WHERE e.id = event_id), \
                (SELECT topic FROM webhook_events e WHERE e.id = event_id), \
-               (SELECT webhook_id FROM webhook_events e WHERE e.id = event_id), deaths"
+               (SELECT webhook_id FROM webhook_events e WHERE e.id = event_id), deaths, \
+               coalesce((SELECT length(body) FROM webhook_payloads p \
+                         WHERE p.event_id = destination_deliveries.event_id), 0)"
         )
     };
 }
@@ -309,6 +313,7 @@ fn read_delivery_claim(
         attempt: row.get(2)?,
         max_attempts: row.get(3)?,
         deaths: row.get(9)?,
+        body_bytes: row.get(10)?,
         is_probe,
         lease: Lease { owner: owner.clone(), fencing_token: row.get(4)? },
     })

@@ -1,12 +1,13 @@
 //! Dismissing failed events and deliveries: an operator has looked at them and wants no retry. The status stays
-//! `failed`; doctor and the views of failures leave them out. A retry ends the dismissal.
+//! `failed`; doctor and the views of failures leave them out. A retry ends the dismissal. Dropping a queued delivery
+//! makes it failed and dismisses it in one step.
 
 use crate::clock;
 use crate::store::audit::system_log;
 use crate::store::db::writer::WriteClass;
 use crate::store::leases::event_outcomes::{EventLogRow, append_event_log_row};
 use crate::store::{Store, StoreError};
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 
 /// What an operator dismisses, and why.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,6 +29,11 @@ pub struct DismissedEvent {
     pub destinations: Vec<String>,
 }
 
+/// Most deliveries that one transaction drops. It limits how long the transaction has the lock.
+const DROP_BATCH_SIZE: u32 = 500;
+/// `last_error` of a dropped delivery.
+pub const DROPPED_ERROR: &str = "an operator dropped the delivery: novex-ingest destinations drop";
+
 impl Store {
     /// Dismisses the events that failed, and the failed deliveries of each event, in one transaction. Returns those
     /// that were not dismissed before.
@@ -46,6 +52,69 @@ impl Store {
                 Ok(dismissed)
             })
             .await
+    }
+
+    /// Drops the pending deliveries of a destination: they become failed and dismissed. Returns their number.
+    ///
+    /// `events retry` can queue them again. A delivery that is being sent is not dropped.
+    ///
+    /// # Errors
+    /// Those of a transaction. Deliveries of earlier transactions stay dropped.
+    pub async fn drop_deliveries(&self, destination: &str, by: &str) -> Result<u64, StoreError> {
+        let mut dropped = 0;
+        loop {
+            let (destination, by, at) =
+                (destination.to_owned(), by.to_owned(), clock::format_timestamp(self.clock.now()));
+            let job = move |connection: &Connection| {
+                let deliveries: Vec<SettledDelivery> = connection
+                    .prepare_cached(
+                        "UPDATE destination_deliveries SET status = 'failed', next_attempt_at = NULL, not_before = \
+                         NULL, finished_at = ?1, last_error = ?2, dismissed_at = ?1, dismissed_by = ?3 WHERE id IN \
+                         (SELECT id FROM destination_deliveries WHERE destination = ?4 AND status = 'pending' LIMIT ?5) \
+                         RETURNING id, event_id, destination, attempts",
+                    )?
+                    .query_map(params![at, DROPPED_ERROR, by, destination, DROP_BATCH_SIZE], SettledDelivery::read)?
+                    .collect::<Result<_, _>>()?;
+                for delivery in &deliveries {
+                    delivery.record(connection, &at, &by, DROPPED_ERROR)?;
+                }
+                Ok(deliveries.len() as u64)
+            };
+            let count = self.writer.submit(WriteClass::Wake, job).await?;
+            dropped += count;
+            if count < u64::from(DROP_BATCH_SIZE) {
+                return Ok(dropped);
+            }
+        }
+    }
+}
+
+/// A delivery that an operator dismissed or dropped.
+#[derive(Debug)]
+struct SettledDelivery {
+    id: i64,
+    event_id: i64,
+    destination: String,
+    attempts: u32,
+}
+
+impl SettledDelivery {
+    /// Reads the columns `id, event_id, destination, attempts`.
+    fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
+        Ok(Self { id: row.get(0)?, event_id: row.get(1)?, destination: row.get(2)?, attempts: row.get(3)? })
+    }
+
+    /// Adds the decision to the log of the delivery and to the audit trail.
+    fn record(&self, connection: &Connection, at: &str, by: &str, note: &str) -> Result<(), StoreError> {
+        connection
+            .prepare_cached(
+                "INSERT INTO destination_delivery_log (delivery_id, at, to_status, attempt, worker, error) \
+                 VALUES (?, ?, 'failed', ?, ?, ?)",
+            )?
+            .execute(params![self.id, at, self.attempts, by, note])?;
+        // The reason is not in the audit trail: a redaction could not erase it there.
+        let path = format!("events/{}/destinations/{}", self.event_id, self.destination);
+        system_log::append_operator_entry(connection, at, by, "DISMISS", &path)
     }
 }
 
@@ -74,25 +143,18 @@ fn dismiss_event(
         // The reason is not in the audit trail: a redaction could not erase it there.
         system_log::append_operator_entry(connection, at, by, "DISMISS", &format!("events/{event_id}"))?;
     }
-    let deliveries: Vec<(i64, String, u32)> = connection
+    let deliveries: Vec<SettledDelivery> = connection
         .prepare_cached(
             "UPDATE destination_deliveries SET dismissed_at = ?1, dismissed_reason = ?2, dismissed_by = ?3 \
              WHERE event_id = ?4 AND status = 'failed' AND dismissed_at IS NULL AND (?5 IS NULL OR destination = ?5) \
-             RETURNING id, destination, attempts",
+             RETURNING id, event_id, destination, attempts",
         )?
-        .query_map(params![at, reason, by, event_id, destination], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
+        .query_map(params![at, reason, by, event_id, destination], SettledDelivery::read)?
         .collect::<Result<_, _>>()?;
     let mut destinations = Vec::new();
-    for (id, name, attempts) in deliveries {
-        connection
-            .prepare_cached(
-                "INSERT INTO destination_delivery_log (delivery_id, at, to_status, attempt, worker, error) \
-                 VALUES (?, ?, 'failed', ?, ?, ?)",
-            )?
-            .execute(params![id, at, attempts, by, note])?;
-        let path = format!("events/{event_id}/destinations/{name}");
-        system_log::append_operator_entry(connection, at, by, "DISMISS", &path)?;
-        destinations.push(name);
+    for delivery in deliveries {
+        delivery.record(connection, at, by, &note)?;
+        destinations.push(delivery.destination);
     }
     destinations.sort();
     let is_event_dismissed = attempts.is_some();

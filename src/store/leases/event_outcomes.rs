@@ -35,8 +35,8 @@ pub enum Outcome {
     /// No further attempt can help. `changes` are written all the same, such as the place of an EDI fault; `subjects`
     /// make the event findable and redactable.
     Failed { error: String, changes: Vec<Change>, subjects: Vec<Subject> },
-    /// A destructive request that waits or was refused. `deadline` is the end of the provider's time limit. The attempt
-    /// of a waiting one does not count.
+    /// A redaction that waits, or an event whose body arrived before and that was refused. `deadline` is the end of the
+    /// provider's time limit. The attempt of a waiting one does not count.
     Held { hold: RequestHold, deadline: Option<Timestamp>, subjects: Vec<Subject> },
     /// The worker stopped before there was an outcome: the attempt does not count.
     Released,
@@ -237,7 +237,8 @@ fn apply_outcome(
                 RequestHold::Waiting { until } => (RequestState::Waiting, Some(*until), None),
                 RequestHold::Refused { error } => (RequestState::Refused, None, Some(error.as_str())),
             };
-            destructive_requests::record_destructive_request(connection, id, state, (due_at, *deadline), reason)
+            destructive_requests::record_destructive_request(connection, id, state, (due_at, *deadline), reason)?;
+            redaction::redact_if_subject_redacted(connection, id, shop, subjects, at).map(drop)
         }
         Outcome::Retry { .. } | Outcome::Released => Ok(()),
     }

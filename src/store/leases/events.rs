@@ -43,6 +43,8 @@ pub struct EventClaim {
     pub triggered_at: Option<String>,
     /// An earlier event with the same bytes; retention may have deleted it.
     pub same_body_as: Option<i64>,
+    /// Size of the stored body.
+    pub body_bytes: u64,
     /// True for a test event: its handler runs, and nothing of its result is written but notes and subjects.
     pub is_test: bool,
     pub lease: Lease,
@@ -208,7 +210,8 @@ fn claim_due_events(
                WINDOW due AS (ORDER BY next_attempt_at, id)) \
                WHERE suspects = 0 OR place = 1) \
              RETURNING id, source, shop_domain, topic, webhook_id, attempts, max_attempts, fencing_token, received_at, \
-               triggered_at, deaths, same_body_as, test"
+               triggered_at, deaths, same_body_as, test, \
+               coalesce((SELECT length(body) FROM webhook_payloads WHERE event_id = webhook_events.id), 0)"
         ))?
         .query_map(parameters, |row| {
             let key = EventKey {
@@ -226,6 +229,7 @@ fn claim_due_events(
                 triggered_at: row.get(9)?,
                 same_body_as: row.get(11)?,
                 is_test: row.get(12)?,
+                body_bytes: row.get(13)?,
                 lease: Lease { owner: owner.clone(), fencing_token: row.get(7)? },
             })
         })?

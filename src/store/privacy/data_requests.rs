@@ -2,7 +2,7 @@
 
 use crate::changes::privacy::{NewDataRequest, PersonalColumn};
 use crate::clock;
-use crate::lenient_json::parse_lenient_json;
+use crate::lenient_json::repair_json;
 use crate::store::db::reader::Reader;
 use crate::store::db::writer::WriteClass;
 use crate::store::events::records;
@@ -159,7 +159,7 @@ fn collect_export(
 
 /// Returns a body as JSON, or as a JSON string if it is not JSON.
 fn to_json_or_text(body: &[u8]) -> Value {
-    parse_lenient_json(body).map_or_else(|_| json!(String::from_utf8_lossy(body)), |read| read.value)
+    serde_json::from_slice(&repair_json(body).0).unwrap_or_else(|_| json!(String::from_utf8_lossy(body)))
 }
 
 /// Returns the email address and the phone in the body of a request, if the body is still stored.

@@ -1,4 +1,5 @@
-//! Destructive requests: events that ask to erase or delete something, and that wait, were refused or need a decision.
+//! Destructive requests: redactions, and events that were refused because their body arrived before under another topic.
+//! A redaction waits. A refused event needs a decision.
 
 use crate::clock::{self, Timestamp};
 use crate::store::StoreError;
@@ -110,8 +111,8 @@ pub(crate) fn record_destructive_request(
     connection
         .prepare_cached(
             "INSERT INTO destructive_requests (event_id, shop_domain, topic, body_hash, state, received_at, due_at, deadline_at, reason) \
-             SELECT e.id, e.shop_domain, e.topic, p.body_hash, ?2, e.received_at, ?3, ?4, ?5 \
-             FROM webhook_events e JOIN webhook_payloads p ON p.event_id = e.id WHERE e.id = ?1 \
+             SELECT e.id, e.shop_domain, e.topic, e.body_hash, ?2, e.received_at, ?3, ?4, ?5 \
+             FROM webhook_events e WHERE e.id = ?1 \
              ON CONFLICT (event_id) DO UPDATE SET state = excluded.state, due_at = excluded.due_at, reason = excluded.reason",
         )?
         .execute(params![

@@ -3,12 +3,11 @@
 //! `event_subjects` finds all other events. This search reads bodies page by page on a reading connection, so that no
 //! write waits for it.
 
-use crate::lenient_json::parse_lenient_json;
+use crate::lenient_json::{JsonValue, parse_lenient_json};
 use crate::store::StoreError;
 use crate::store::db::reader::Reader;
 use crate::store::events::records;
 use rusqlite::params;
-use serde_json::Value;
 use std::collections::BTreeSet;
 
 /// Events read in one query.
@@ -36,25 +35,25 @@ impl PersonIds {
 
     /// Compares whole values: joann@example.com is not ann@example.com, and product 987 is not customer 987. `object`
     /// is the name of the object that has the value.
-    fn matches_json(&self, value: &Value, object: &str, field: &str) -> bool {
+    fn matches_json(&self, value: &JsonValue, object: &str, field: &str) -> bool {
         let numbers = |object: &str| match object {
             "customer" => Some(&self.customers),
             "order" => Some(&self.orders),
             _ => None,
         };
         match value {
-            Value::Object(map) => {
+            JsonValue::Object(map) => {
                 let object = if field.is_empty() { object } else { field };
                 map.iter().any(|(field, value)| self.matches_json(value, object, field))
             }
-            Value::Array(list) => {
+            JsonValue::Array(list) => {
                 list.iter().any(|value| self.matches_json(value, object, field.trim_end_matches('s')))
             }
-            Value::Number(number) => {
+            JsonValue::Number(number) => {
                 let owner = if field == "id" { object } else { field.strip_suffix("_id").unwrap_or("") };
                 numbers(owner).zip(number.as_i64()).is_some_and(|(numbers, id)| numbers.contains(&id))
             }
-            Value::String(text) => {
+            JsonValue::Text(text) => {
                 self.email.as_ref().is_some_and(|email| email.trim().eq_ignore_ascii_case(text.trim()))
                     || self.phone.as_ref().is_some_and(|phone| is_same_phone(phone, text))
                     || [("gid://shopify/Customer/", &self.customers), ("gid://shopify/Order/", &self.orders)]

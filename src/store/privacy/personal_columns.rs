@@ -112,8 +112,8 @@ mod tests {
     use std::collections::BTreeSet;
 
     /// Tables of the event store that name a shop; redactions handle them one by one.
-    const EVENT_STORE_TABLES: [&str; 5] =
-        ["webhook_events", "event_subjects", "redacted_subjects", "redactions", "destructive_requests"];
+    const EVENT_STORE_TABLES: [&str; 6] =
+        ["webhook_events", "event_subjects", "redacted_subjects", "redactions", "destructive_requests", "secret_uses"];
 
     fn open_empty_database() -> Connection {
         let connection = Connection::open_in_memory().unwrap();

@@ -43,5 +43,5 @@ pub const OLD_SECRET: &str = "shopify-secret-before-rotation";
 pub const OTHER_SHOP: &str = "other-foods.myshopify.com";
 pub const OTHER_SECRET: &str = "shopify-secret-of-other";
 /// Not ASCII, so that a wrong normalisation fails a test.
-pub const EASYPOST_SECRET: &str = "s\u{e9}cret";
+pub const EASYPOST_SECRET: &str = "s\u{e9}cret-of-easypost";
 pub const KEYCLOAK_SECRET: &str = "keycloak-bearer-token";

@@ -36,7 +36,7 @@ pub fn send_webhook(daemon: &Daemon<'_>, webhook_id: &str, topic: &str, body: &[
 
 /// Returns a signed EasyPost event. The key is the secret in NFKD, spelled out here.
 pub fn easypost_request(body: &[u8]) -> Request {
-    let tag = hex::encode(hmac_sha256("se\u{301}cret".as_bytes(), body));
+    let tag = hex::encode(hmac_sha256("se\u{301}cret-of-easypost".as_bytes(), body));
     Request::post("/api/webhooks/easypost", body).with_header("X-Hmac-Signature", &format!("hmac-sha256-hex={tag}"))
 }
 

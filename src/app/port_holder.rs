@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Unit of the package with which systemd, as root, opens the port for the daemon.
 const SOCKET_UNIT: &str = "/usr/lib/systemd/system/novex-ingest.socket";
@@ -19,7 +19,7 @@ const LISTEN_STATE: &str = "0A";
 /// Program that listens on an address.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum PortHolder {
-    /// The daemon, or the socket unit that opens the port for it.
+    /// The daemon of this database, or the socket unit that opens the port for it.
     OwnService,
     Stranger {
         name: String,
@@ -38,9 +38,14 @@ pub(crate) fn find_port_holder(address: SocketAddr, database: &Path) -> Option<P
         .collect();
     let socket = sockets.first()?;
     let inodes: BTreeSet<u64> = sockets.iter().map(|socket| socket.inode).collect();
-    let holders = find_processes(&inodes);
+    let links: BTreeSet<PathBuf> = inodes.iter().map(|inode| format!("socket:[{inode}]").into()).collect();
+    let holders = find_processes(|target| links.contains(target));
     let has_socket_unit = fs::symlink_metadata(SOCKET_UNIT).is_ok();
-    let is_own = |(pid, name): &(u32, String)| name == DAEMON_NAME || (*pid == 1 && has_socket_unit);
+    let database_users: Vec<u32> = find_database_users(database).into_iter().map(|(pid, _)| pid).collect();
+    // The daemon of another database is a stranger.
+    let is_own = |(pid, name): &(u32, String)| {
+        (name == DAEMON_NAME && database_users.contains(pid)) || (*pid == 1 && has_socket_unit)
+    };
     if holders.iter().any(is_own) {
         return Some(PortHolder::OwnService);
     }
@@ -102,18 +107,35 @@ fn parse_proc_ip(text: &str) -> Option<IpAddr> {
     }
 }
 
-/// Returns pid and name of the visible processes that have one of the sockets open.
-fn find_processes(inodes: &BTreeSet<u64>) -> Vec<(u32, String)> {
-    let links: BTreeSet<String> = inodes.iter().map(|inode| format!("socket:[{inode}]")).collect();
+/// Returns pid and name of the processes that have the database open. Only root sees all of them.
+pub(crate) fn find_database_users(database: &Path) -> Vec<(u32, String)> {
+    fs::canonicalize(database).map_or_else(|_| Vec::new(), |database| find_processes(|target| target == database))
+}
+
+/// Returns pid and name of the visible processes with an open file that is wanted.
+fn find_processes(is_wanted: impl Fn(&Path) -> bool) -> Vec<(u32, String)> {
     let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
     let pids = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
     pids.filter(|pid| {
         let open = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
-        open.filter_map(|entry| fs::read_link(entry.path()).ok())
-            .any(|target| target.to_str().is_some_and(|target| links.contains(target)))
+        open.filter_map(|entry| fs::read_link(entry.path()).ok()).any(|target| is_wanted(&target))
     })
     .map(|pid| (pid, fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default().trim().to_owned()))
     .collect()
+}
+
+impl PortHolder {
+    /// Returns the program for a message, such as `nginx (process 17)`.
+    pub(crate) fn describe_program(&self) -> String {
+        match self {
+            Self::OwnService => "the daemon of this database, or its socket unit".to_owned(),
+            Self::Stranger { name, pid } if name == DAEMON_NAME => {
+                format!("the novex-ingest of another database (process {pid})")
+            }
+            Self::Stranger { name, pid } => format!("{name} (process {pid})"),
+            Self::Invisible => "a program of another user, which `sudo ss -ltnp` shows".to_owned(),
+        }
+    }
 }
 
 #[cfg(test)]
