@@ -142,8 +142,8 @@ CREATE TABLE webhook_event_log (
 CREATE INDEX webhook_event_log_by_event ON webhook_event_log (event_id);
 
 CREATE TABLE webhook_conflicts (
-  -- Requests that repeat a webhook_id and topic with other bytes. The event keeps its first body; this table keeps the other
-  -- one.
+  -- Requests that repeat a webhook_id and topic with other bytes. The event keeps its first body; this table keeps the
+  -- other one.
   id          INTEGER PRIMARY KEY, -- in the order of arrival
   event_id    INTEGER NOT NULL REFERENCES webhook_events (id) ON DELETE CASCADE, -- event whose webhook_id the request
                                                                                  -- repeats
@@ -442,8 +442,8 @@ CREATE VIEW throughput_by_hour AS
     FROM event_counts_by_hour ORDER BY hour DESC, source;
 
 CREATE VIEW conflicts AS
-  -- Requests that repeated a webhook_id and topic with other bytes, newest first. Nothing was overwritten: compare the two
-  -- bodies.
+  -- Requests that repeated a webhook_id and topic with other bytes, newest first. Nothing was overwritten: compare the
+  -- two bodies.
   SELECT c.id, c.at, c.event_id, e.source, e.topic, e.webhook_id,
          length(p.body) AS first_bytes, length(c.body) AS second_bytes, c.body_sha256 AS second_sha256
     FROM webhook_conflicts c JOIN webhook_events e ON e.id = c.event_id JOIN webhook_payloads p ON p.event_id = e.id

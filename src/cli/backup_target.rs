@@ -22,8 +22,8 @@ impl BackupTarget {
     /// or if `is_rotated`, because only a directory can hold several backups.
     ///
     /// # Errors
-    /// If a file has the name of the directory: the file may be the only backup, so nothing replaces it. If `is_rotated`
-    /// and the name of a new path is one of a file.
+    /// If a file has the name of the directory: the file may be the only backup, so nothing replaces it. If
+    /// `is_rotated` and the name of a new path is one of a file.
     pub fn resolve(path: &Path, is_rotated: bool) -> Result<Self, String> {
         let has_slash = path.as_os_str().as_encoded_bytes().ends_with(b"/");
         let must_be_directory = is_rotated || has_slash;

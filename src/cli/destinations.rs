@@ -244,8 +244,8 @@ fn drop_deliveries(config: &Config, name: &str) -> anyhow::Result<()> {
     }
     let deliveries = format_count(dropped, "delivery", "deliveries");
     print_line(&format!(
-        "Dropped {deliveries} to {name}. They count as settled, not as failed; `novex-ingest events retry ID` queues \
-         those of an event again."
+        "Dropped {deliveries} to {name}. They count as settled, not as failed; a retry of an event queues \
+         its delivery again."
     ))?;
     Ok(())
 }

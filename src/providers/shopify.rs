@@ -98,7 +98,7 @@ impl ShopifyVerifier {
         }
         let signature = match read_shopify_header(request.headers, "hmac-sha256")? {
             Some(signature) => signature,
-            // A test request with a mark of another secret is told apart from a request without any proof.
+            // A test request with a mark of another secret gets another reason than a request without any proof.
             None if has_mark => "",
             None => {
                 let detail = "the header X-Shopify-Hmac-Sha256 is missing";

@@ -1,7 +1,7 @@
 //! Backups made under load, verified before they get their name. A restore needs a sound backup and an unused database.
 
 use crate::support::small_disk::SmallDisk;
-use crate::support::{Home, order_body, sql};
+use crate::support::{Home, SetOnDrop, order_body, sql, wait_until};
 use std::fs;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
@@ -30,12 +30,11 @@ fn backup_under_load_is_consistent_and_restores() {
                 }
             });
         }
-        while sent.load(Ordering::SeqCst) < 100 {
-            std::thread::yield_now();
-        }
+        let stop = SetOnDrop(&done);
+        wait_until(|| sent.load(Ordering::SeqCst) >= 100, || home.log());
         let before = sent.load(Ordering::SeqCst);
         let printed = home.run_ok(&["backup", &copy]);
-        done.store(true, Ordering::SeqCst);
+        drop(stop);
         assert!(printed.contains("verified"), "{printed}");
         before
     });
@@ -53,7 +52,10 @@ fn backup_under_load_is_consistent_and_restores() {
     daemon.stop();
     assert!(home.run_ok(&["restore", "--check", &copy]).contains("is sound"));
     let directory = home.run(&["restore", "--check", &home.path("").display().to_string()]);
-    assert!(String::from_utf8_lossy(&directory.stderr).contains("is not a backup: it is a directory"), "{directory:?}");
+    assert!(
+        String::from_utf8_lossy(&directory.stderr).contains("is a directory. Name a backup in it"),
+        "{directory:?}"
+    );
     let all = home.sql("SELECT count(*) FROM webhook_events");
     let printed = home.run_ok(&["restore", &copy]);
     assert!(printed.contains("is restored") && printed.contains(".before-restore-"), "{printed}");

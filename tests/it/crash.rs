@@ -3,7 +3,7 @@
 use crate::support::seed::seeded_rng;
 use crate::support::small_disk::SmallDisk;
 use crate::support::sqlite::DatabaseLock;
-use crate::support::{Home, Request, WAIT_MAX, order_body, shopify_request, sql};
+use crate::support::{Home, Request, WAIT_MAX, order_body, shopify_request, sql, wait_until};
 use std::collections::BTreeMap;
 use std::process::Command;
 use std::sync::Mutex;
@@ -39,9 +39,7 @@ fn every_acknowledged_event_survives_kill_9() {
                 });
             }
             // The daemon is killed at a random moment, but only after new acknowledgements.
-            while ledger.lock().unwrap().len() < acknowledged_before + 20 {
-                std::thread::yield_now();
-            }
+            wait_until(|| ledger.lock().unwrap().len() >= acknowledged_before + 20, || home.log());
             std::thread::sleep(Duration::from_micros(rng.u64(0..30_000)));
             daemon.child.kill().unwrap();
             daemon.child.wait().unwrap();

@@ -55,7 +55,7 @@ fn user_without_permission_gets_the_group_and_sudo() {
     fs::set_permissions(home.path("acme"), fs::Permissions::from_mode(0o600)).unwrap();
     let printed = stderr(&run_as_nobody(&home, &["config", "check"]).unwrap());
     let secret = printed.lines().find(|line| line.contains("shopify.shops.secrets")).unwrap();
-    assert!(secret.contains("chmod 640") && secret.contains("sudo") && !secret.contains("Create it"), "{printed}");
+    assert!(secret.contains("chmod 640") && secret.contains("as root") && !secret.contains("Create it"), "{printed}");
 }
 
 #[test]

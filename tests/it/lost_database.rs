@@ -1,6 +1,6 @@
 //! A database that is deleted, moved, replaced or emptied under a running daemon, and backups of a lost database.
 
-use crate::support::{Connection, Daemon, Home, order_body, shopify_request, sql};
+use crate::support::{Connection, Daemon, Home, order_body, shopify_request, sql, wait_until};
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::PathBuf;
@@ -37,9 +37,7 @@ fn send_until_end(daemon: &mut Daemon<'_>, start: &str, change: impl FnOnce()) -
                 }
             });
         }
-        while acknowledged.lock().unwrap().len() < 200 {
-            std::thread::yield_now();
-        }
+        wait_until(|| acknowledged.lock().unwrap().len() >= 200, || daemon.home.log());
         change();
         assert_eq!(daemon.child.wait().unwrap().code(), Some(1), "{}", daemon.home.log());
     });
@@ -182,7 +180,7 @@ fn backups_of_a_lost_database_stay_until_an_operator_decides() {
     for removed in [0, 1, 1] {
         assert_eq!(backup("1")["removed"], removed);
         let printed = doctor();
-        assert!(first.exists() && printed.contains("hold another, earlier database"), "{printed}");
+        assert!(first.exists() && printed.contains("of another, earlier database"), "{printed}");
     }
     home.run_ok(&["restore", &first.display().to_string()]);
     assert_eq!(home.sql("SELECT webhook_id FROM webhook_events"), "w1");

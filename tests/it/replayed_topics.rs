@@ -110,12 +110,17 @@ fn body_of_one_topic_is_refused_under_another_of_the_same_object() {
         ("returns-request", "returns/reopen"),
         ("fulfillment_orders-placed_on_hold", "fulfillment_orders/hold_released"),
         ("fulfillment_orders-placed_on_hold", "fulfillment_orders/cancelled"),
-        ("fulfillment_orders-placed_on_hold", "fulfillment_holds/released"),
-        ("app-uninstalled", "shop/update"),
     ];
     let events = copies.map(|(name, topic)| send_and_wait(&home, &daemon, topic, &golden_body(name)));
     for event in events {
         home.assert_refused(event, "");
+    }
+    assert_eq!(home.sql(state), before);
+    for (name, topic) in
+        [("fulfillment_orders-placed_on_hold", "fulfillment_holds/released"), ("app-uninstalled", "shop/update")]
+    {
+        let event = send_and_wait(&home, &daemon, topic, &golden_body(name));
+        assert!(home.outcome(event).starts_with("completed: stored only"), "{}", home.outcome(event));
     }
     assert_eq!(home.sql(state), before);
     // The hold was really released: its body is the same, and one command works it.
@@ -194,12 +199,11 @@ fn copy_reaches_no_destination_under_a_false_topic() {
     }
     send_and_wait(&home, &daemon, "orders/create", &order);
     send_and_wait(&home, &daemon, "orders/delete", deletion);
-    for (topic, body) in
-        [("orders/cancelled", &order[..]), ("returns/cancel", deletion), ("fulfillment_orders/cancelled", deletion)]
-    {
-        let copy = send_and_wait(&home, &daemon, topic, body);
-        home.assert_refused(copy, "arrived before as event");
-    }
+    let copy = send_and_wait(&home, &daemon, "returns/cancel", deletion);
+    home.assert_refused(copy, "arrived before as event");
+    assert_noted("fulfillment_orders/cancelled", deletion, "arrived before as event");
+    // The order itself states that it is not cancelled.
+    assert_noted("orders/cancelled", &order, "arrived before as event");
     for topic in ["checkouts/delete", "collections/delete", "draft_orders/delete"] {
         assert_noted(topic, deletion, "arrived before as event");
     }
@@ -234,5 +238,5 @@ fn headers_of_the_events_preview_hide_no_refusal() {
     let update = post("5", "products/update", preview);
     assert!(home.outcome(update).starts_with("completed: stored only"), "{}", home.outcome(update));
     let delete = post("6", "products/delete", preview);
-    home.assert_refused(delete, "(products/update)");
+    assert!(home.outcome(delete).contains("(products/update)"), "{}", home.outcome(delete));
 }

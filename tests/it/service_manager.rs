@@ -2,7 +2,7 @@
 
 use crate::architecture::root;
 use crate::support::sqlite::DatabaseLock;
-use crate::support::{BIN, Connection, Home, Request, WAIT_MAX, shopify_request};
+use crate::support::{BIN, Connection, Home, Request, SetOnDrop, WAIT_MAX, shopify_request};
 use rustix::io::FdFlags;
 use std::fmt::Write;
 use std::net::TcpListener;
@@ -59,6 +59,7 @@ fn restart_refuses_no_connection() {
                 answered.fetch_add(1, Ordering::SeqCst);
             }
         };
+        let stop = SetOnDrop(&done);
         for client in 0..4 {
             scope.spawn(move || hammer(client));
         }
@@ -76,7 +77,7 @@ fn restart_refuses_no_connection() {
             daemon = home.serve_with(socket_activated_command(&home, &sockets));
             enough(20);
         }
-        done.store(true, Ordering::SeqCst);
+        drop(stop);
     });
     assert_eq!(home.count("SELECT count(*) FROM webhook_events"), i64::from(answered.load(Ordering::SeqCst)));
 }

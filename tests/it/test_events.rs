@@ -139,7 +139,7 @@ fn test_request_cannot_be_made_a_real_one() {
     let event = r#"{"id":"evt_1","description":"tracker.updated","result":{}}"#.as_bytes();
     let marked = [
         (shopify_request("t", &body).without_header("X-Shopify-Hmac-Sha256"), mark_body(SECRET, &body)),
-        (easypost_request(event).without_header("X-Hmac-Signature"), mark_body("se\u{301}cret", event)),
+        (easypost_request(event).without_header("X-Hmac-Signature"), mark_body("se\u{301}cret-of-easypost", event)),
         (keycloak_request(login).without_header("Authorization"), mark_body(KEYCLOAK_SECRET, login)),
     ];
     for (request, mark) in marked {

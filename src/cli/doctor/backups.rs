@@ -64,7 +64,7 @@ fn check_lineage(
     findings.add_failure(
         "database",
         format!(
-            "{database} was created at {created_at}, and {count} in {} hold another, earlier database; its events are \
+            "{database} was created at {created_at}, and {} has {count} of another, earlier database, whose events are \
              not in this one",
             directory.display()
         ),

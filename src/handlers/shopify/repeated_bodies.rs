@@ -115,7 +115,7 @@ pub fn judge_body(event: RepeatedBody<'_>, earlier: &[EarlierEvent]) -> RepeatVe
     };
     let counting: Vec<&EarlierEvent> = earlier.iter().filter(counts).collect();
     let Some(first) = counting.first() else {
-        // Retention deleted the first event, or it stands behind so many copies that it was not read.
+        // Retention deleted the first event, or more copies stand before it than are read.
         let is_unknown = event.is_repeat && (earlier.is_empty() || earlier.len() >= EARLIER_EVENTS_MAX);
         return if is_unknown && meaning == TopicMeaning::Topic {
             reject("the same body arrived before in an event that is not known any more")
@@ -139,10 +139,13 @@ pub fn judge_body(event: RepeatedBody<'_>, earlier: &[EarlierEvent]) -> RepeatVe
         };
     }
     let is_same_meaning = meaning != TopicMeaning::Topic && find_meaning(&first.topic) == meaning;
-    if first.topic == topic || is_same_meaning && !contradicts_topic(topic, &body) {
-        RepeatVerdict::Process
-    } else {
-        reject(&before)
+    // Where the body has the effect, the first event wrote it already. An uninstalled app gets no `shop/update`, and
+    // after a new installation its body has another time.
+    let is_without_loss = !event.has_effect || is_same_meaning || find_body_kind(topic) == Some(BodyKind::Shop);
+    match () {
+        () if first.topic == topic || is_same_meaning && !contradicts_topic(topic, &body) => RepeatVerdict::Process,
+        () if is_without_loss => note_only(&before),
+        () => reject(&before),
     }
 }
 
@@ -236,7 +239,7 @@ mod tests {
         }
         let refused = EarlierEvent { is_refused: true, is_failed: true, ..earlier_event("products/delete") };
         assert_eq!(judge_copy("orders/delete", ID_ONLY, slice::from_ref(&refused)), RepeatVerdict::Process);
-        // So many copies that a true event may stand behind them.
+        // Copies up to the limit, so that a true event may stand behind them.
         let many = vec![refused; EARLIER_EVENTS_MAX];
         assert!(matches!(judge_copy("orders/delete", ID_ONLY, &many), RepeatVerdict::Refuse(_)));
         assert_eq!(judge_copy("orders/create", order, &many), RepeatVerdict::Process);

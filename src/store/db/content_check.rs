@@ -139,12 +139,15 @@ fn normalise_sql(sql: &str) -> String {
 /// [`BackupError::Damaged`] with the number of other bodies and the first event.
 pub(crate) fn check_bodies(connection: &Connection, path: &Path) -> Result<u64, BackupError> {
     let (mut bodies, mut changed, mut first) = (0, 0_u64, None);
-    let mut statement = connection.prepare("SELECT event_id, body, body_hash FROM main.webhook_payloads")?;
+    let mut statement = connection.prepare(
+        "SELECT p.event_id, p.body, e.body_hash FROM main.webhook_payloads p \
+         JOIN main.webhook_events e ON e.id = p.event_id",
+    )?;
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
         bodies += 1;
         let digest: [u8; 32] = Sha256::digest(row.get_ref(1)?.as_blob().unwrap_or_default()).into();
-        if to_body_hash(&digest) != row.get::<_, i64>(2)? {
+        if row.get::<_, Option<i64>>(2)? != Some(to_body_hash(&digest)) {
             changed += 1;
             first = first.or(Some(row.get::<_, i64>(0)?));
         }

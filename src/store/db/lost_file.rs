@@ -1,8 +1,8 @@
 //! A database file that another program deletes, moves, replaces or empties while this process has it open.
 //!
-//! A commit into such a file would be lost with it. The open file still has all events, and its WAL may be the only copy
-//! of the newest. So the writer acknowledges nothing more and copies the open state into a new file; a later start never
-//! writes over a WAL that belongs to another file.
+//! A commit into such a file would be lost with it. The open file still has all events, and its WAL may be the only
+//! copy of the newest. So the writer acknowledges nothing more and copies the open state into a new file; a later start
+//! never writes over a WAL that belongs to another file.
 
 use crate::clock::{self, Clock};
 use crate::files::with_suffix;

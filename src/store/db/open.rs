@@ -168,8 +168,8 @@ pub fn open_for_reading(path: &Path) -> Result<Connection, StoreError> {
     Ok(connection)
 }
 
-/// Checks that the file exists and is not empty. Beside an empty file SQLite would delete the WAL, which may be the only
-/// copy of events.
+/// Checks that the file exists and is not empty. Beside an empty file SQLite would delete the WAL, which may be the
+/// only copy of events.
 ///
 /// # Errors
 /// [`StoreError::DatabaseMissing`], or [`StoreError::NotReadable`] if this user may not find out.

@@ -106,8 +106,8 @@ fn find_expired_events(
 fn delete_expired_events(connection: &Connection, events: &[ExpiredEvent]) -> Result<PruneSummary, StoreError> {
     let mut pruned = PruneSummary::default();
     for event in events {
-        // Retried, not delivered yet, needed for a data request, or a refused redaction without a decision: a later pass
-        // deletes it.
+        // Retried, not delivered yet, needed for a data request, or a refused redaction without a decision: a later
+        // pass deletes it.
         let is_busy: bool = connection
             .prepare_cached(
                 "SELECT NOT EXISTS (SELECT 1 FROM webhook_events WHERE id = ?1 AND status IN ('completed', 'failed')) \

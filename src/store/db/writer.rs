@@ -187,7 +187,8 @@ impl Writer {
         self.messages.send(message(reply)).await.is_ok() && answer.await.unwrap_or(false)
     }
 
-    /// Makes the writer check that nobody deleted or replaced its files. If somebody did, it saves their events and ends.
+    /// Makes the writer check that nobody deleted or replaced its files. If somebody did, it saves their events and
+    /// ends.
     pub fn check_files(&self) {
         // A full queue means that a commit, which also checks, is near.
         let _ = self.messages.try_send(WriterMessage::CheckFiles);

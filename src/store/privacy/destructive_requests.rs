@@ -1,5 +1,5 @@
-//! Destructive requests: redactions, and events that were refused because their body arrived before under another topic.
-//! A redaction waits. A refused event needs a decision.
+//! Destructive requests: redactions, and events that were refused because their body arrived before under another
+//! topic. A redaction waits. A refused event needs a decision.
 
 use crate::clock::{self, Timestamp};
 use crate::store::StoreError;

@@ -32,7 +32,7 @@ pub use requests::{
 };
 pub use sqlite::sql;
 pub use store_fixture::StoreFixture;
-pub use wait::{WAIT_MAX, wait_until};
+pub use wait::{SetOnDrop, WAIT_MAX, wait_until};
 
 pub const BIN: &str = env!("CARGO_BIN_EXE_novex-ingest");
 /// Configuration in which a redaction runs at once.

@@ -1,5 +1,6 @@
 //! Waiting for something that will happen.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// Longest wait of a test. Reaching it is a failure, so it can be long.
@@ -11,5 +12,14 @@ pub fn wait_until(mut condition: impl FnMut() -> bool, report: impl Fn() -> Stri
     while !condition() {
         assert!(start.elapsed() < WAIT_MAX, "waited {WAIT_MAX:?}: {}", report());
         std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// Sets a flag when it goes out of scope, so that threads which wait for the flag also end after a failed assertion.
+pub struct SetOnDrop<'f>(pub &'f AtomicBool);
+
+impl Drop for SetOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
     }
 }
