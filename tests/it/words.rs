@@ -1,5 +1,5 @@
-//! The language of the project, in code, documents and everything that a person reads: docs/STYLE.md has the rules, this file checks
-//! those that a program can check.
+//! The language of the project, in code, documents and everything that a person reads: docs/STYLE.md has the rules,
+//! this file checks those that a program can check.
 
 use crate::architecture::root;
 use std::fs;
