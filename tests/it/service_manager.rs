@@ -118,13 +118,15 @@ fn watchdog_is_fed_by_real_writes() {
     daemon.stop();
 }
 
-/// Prefix of a line that runs outside of the sandbox as the service's user.
-const RELOAD_USER: &str = "+/usr/bin/setpriv --reuid=novex-ingest --regid=novex-ingest --init-groups ";
+/// Prefix of a line that root starts beside the daemon, as the service's user.
+const RELOAD_USER: &str = "+/usr/bin/nsenter --target $MAINPID --mount --wd=/ /usr/bin/setpriv --reuid=novex-ingest \
+                           --regid=novex-ingest --init-groups ";
 
 /// `systemctl reload` runs the lines of `ExecReload` until one fails.
 fn run_reload_lines(home: &Home, main_pid: u32) -> Output {
     let unit = std::fs::read_to_string(root().join("systemd/novex-ingest.service")).unwrap();
     let lines: Vec<String> = unit
+        .replace("\\\n  ", "")
         .lines()
         .filter_map(|line| line.strip_prefix("ExecReload="))
         .map(|line| {
