@@ -4,8 +4,10 @@ use crate::doctor::{close_secrets, has_finding, run_all_fixes, run_doctor};
 use crate::support::Home;
 use crate::support::destinations::{home_with_destinations, http_destination, send_orders};
 use crate::support::fake_erp::{FakeErp, Reply};
+use serde_json::Value;
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+use std::process::Command;
 
 /// Returns the first line of `doctor`.
 fn summarize(home: &Home) -> String {
@@ -65,4 +67,57 @@ fn deliveries_that_are_put_off_are_a_warning() {
         "{found:#}"
     );
     daemon.stop();
+}
+
+/// Returns the commands of a fix that no program of this project runs.
+fn run_fix(found: &Value, printed: &str) {
+    let finding =
+        found.as_array().unwrap().iter().find(|finding| finding["message"].as_str().unwrap().contains(printed));
+    let fix = finding.unwrap_or_else(|| panic!("{printed}: {found:#}"))["fix"].as_str().unwrap();
+    for command in fix.split('`').skip(1).step_by(2) {
+        let output = Command::new("sh").arg("-c").arg(command).output().unwrap();
+        assert!(output.status.success(), "{command}: {output:?}");
+    }
+}
+
+/// The fixes for directories work as printed, for a named user and for one that the machine does not know. No group
+/// loses its directory.
+#[test]
+fn directory_fixes_work_as_printed() {
+    if !rustix::process::geteuid().is_root() {
+        println!("skipped: this test changes owners, which needs root");
+        return;
+    }
+    for service_uid in [0, 65_534, 3_999_999_999] {
+        let home = Home::new("");
+        home.serve().stop();
+        // The service's user is the owner of the directory with the database.
+        chown(home.path(""), Some(service_uid), Some(service_uid)).unwrap();
+        let path = |name: &str| home.path(name).display().to_string();
+        home.configure(&format!(
+            "[[destinations]]\nname = \"erp\"\ntype = \"directory\"\npath = {:?}\ntopics = [\"*\"]\n\
+             [sps]\n[[sps.sources]]\nname = \"acme\"\nurl = \"file://{}\"\n",
+            path("erp in"),
+            path("in")
+        ));
+        let (_, found) = run_doctor(&home);
+        run_fix(&found, "erp in of destination erp does not exist; its events wait");
+        run_fix(&found, "in of EDI source acme does not exist; no file is received from it");
+        let owner = fs::metadata(home.path("in")).unwrap();
+        assert_eq!((owner.uid(), owner.gid()), (service_uid, service_uid));
+        // Root can write everywhere.
+        if service_uid != 0 {
+            let erp_group = 4_321;
+            chown(home.path("erp in"), Some(0), Some(erp_group)).unwrap();
+            fs::set_permissions(home.path("erp in"), fs::Permissions::from_mode(0o2770)).unwrap();
+            fs::set_permissions(home.path("in"), fs::Permissions::from_mode(0o550)).unwrap();
+            let (_, found) = run_doctor(&home);
+            run_fix(&found, "the service's user cannot read");
+            run_fix(&found, "in of EDI source acme; its files stay there, and each poll finds them again");
+            let owner = fs::metadata(home.path("erp in")).unwrap();
+            assert_eq!((owner.uid(), owner.gid(), owner.mode() & 0o7777), (service_uid, erp_group, 0o2770));
+        }
+        let (_, found) = run_doctor(&home);
+        assert!(has_finding(&found, "ok", "directories", "the service can use every directory"), "{found:#}");
+    }
 }
