@@ -7,13 +7,13 @@ use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
 /// Returns the exit status and the findings.
-fn run_doctor(home: &Home) -> (i32, Value) {
+pub fn run_doctor(home: &Home) -> (i32, Value) {
     let out = home.run(&["doctor", "--json"]);
     let found: Value = serde_json::from_slice(&out.stdout).unwrap_or_else(|error| panic!("{error}: {out:?}"));
     (out.status.code().unwrap(), found["checks"].clone())
 }
 
-fn has_finding(checks: &Value, state: &str, check: &str, printed: &str) -> bool {
+pub fn has_finding(checks: &Value, state: &str, check: &str, printed: &str) -> bool {
     checks.as_array().unwrap().iter().any(|found| {
         found["state"] == state
             && found["check"] == check
@@ -23,7 +23,7 @@ fn has_finding(checks: &Value, state: &str, check: &str, printed: &str) -> bool 
 }
 
 /// Runs each command of the program in the fixes as a shell does: none is wrong usage.
-fn run_all_fixes(home: &Home, checks: &Value) -> Vec<String> {
+pub fn run_all_fixes(home: &Home, checks: &Value) -> Vec<String> {
     let directory = std::path::Path::new(BIN).parent().unwrap().display().to_string();
     let path = format!("{directory}:{}", std::env::var("PATH").unwrap());
     let mut ran = Vec::new();
@@ -44,7 +44,8 @@ fn run_all_fixes(home: &Home, checks: &Value) -> Vec<String> {
     ran
 }
 
-fn hold_lock(home: &Home) {
+/// Closes the secrets to other users, which doctor would report.
+pub fn close_secrets(home: &Home) {
     for name in ["acme", "acme-old", "other", "easypost", "keycloak"] {
         fs::set_permissions(home.path(name), fs::Permissions::from_mode(0o600)).unwrap();
     }
@@ -53,7 +54,7 @@ fn hold_lock(home: &Home) {
 #[test]
 fn healthy_machine_passes_and_stopped_daemon_is_reported() {
     let home = Home::new("");
-    hold_lock(&home);
+    close_secrets(&home);
     let daemon = home.serve();
     home.edit_config("127.0.0.1:0", &daemon.address.to_string());
     home.run_ok(&["backup", &home.path("copy.db").display().to_string()]);
@@ -180,7 +181,7 @@ fn problems_are_printed_first_with_a_summary() {
     let home = Home::new(
         "[[destinations]]\nname = \"erp\"\ntype = \"http\"\nurl = \"http://127.0.0.1:1/x\"\ntopics = [\"*\"]\n",
     );
-    hold_lock(&home);
+    close_secrets(&home);
     let daemon = home.serve();
     home.edit_config("127.0.0.1:0", &daemon.address.to_string());
     for number in 1..4 {

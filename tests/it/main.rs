@@ -18,6 +18,7 @@ mod destination_payloads;
 mod destination_rows;
 mod destinations;
 mod doctor;
+mod doctor_findings;
 mod edi;
 mod edi_examples;
 mod edi_faults;

@@ -1,18 +1,21 @@
-//! Checks of the database: events, deliveries, polls, alerts, privacy deadlines and the write-ahead log.
+//! Checks of the database: events, polls, alerts, privacy deadlines and the write-ahead log.
 
 use crate::app::port_holder;
+use crate::cli::doctor::deliveries::QueueState;
 use crate::cli::doctor::findings::quote_word;
 use crate::cli::doctor::units::is_packaged;
-use crate::cli::doctor::{Findings, backups};
+use crate::cli::doctor::{Findings, backups, deliveries};
 use crate::cli::output::{format_bytes, format_duration};
 use crate::clock::{self, Clock};
 use crate::config::Config;
 use crate::files::with_suffix;
 use crate::store::StoreError;
-use crate::store::db::diagnostics::{FailedDeliveries, StoreDiagnostics};
+use crate::store::db::diagnostics::StoreDiagnostics;
 use crate::store::db::reader::Reader;
 use crate::store::db::{backup, diagnostics, migrate};
+use crate::store::events::destinations;
 use crate::text::format_count;
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
@@ -27,16 +30,23 @@ const CLOCK_SKEW_SECONDS_MAX: u64 = 300;
 /// Size of the WAL at which a reader blocks it, as a multiple of `store.wal_bytes`.
 const WAL_SIZE_FACTOR_MAX: u64 = 8;
 
-pub(crate) fn check_database(config: &Config, findings: &mut Findings) {
+/// Checks the database. `unreachable` has the destinations whose hosts the check of the network did not reach.
+pub(crate) fn check_database(config: &Config, unreachable: &BTreeSet<String>, findings: &mut Findings) {
     let now = Clock::system().now();
-    let diagnostics = Reader::open(&config.store.path, 1)
-        .and_then(|reader| reader.read(|connection| diagnostics::read_diagnostics(connection, now)));
+    let read = Reader::open(&config.store.path, 1).and_then(|reader| {
+        reader.read(|connection| {
+            let mut faulty = destinations::list_faulty(connection)?;
+            faulty.retain(|destination| !unreachable.contains(&destination.name));
+            let queues = QueueState { waiting: destinations::list_waiting(connection)?, faulty };
+            Ok((diagnostics::read_diagnostics(connection, now)?, queues))
+        })
+    });
     let mut lineage = None;
-    match diagnostics {
-        Ok(diagnostics) => {
+    match read {
+        Ok((diagnostics, queues)) => {
             lineage = Some(diagnostics.lineage.clone());
             check_events(config, &diagnostics, findings);
-            check_deliveries(config, &diagnostics, findings);
+            deliveries::check_deliveries(config, &diagnostics, &queues, findings);
             check_polls(config, &diagnostics, findings);
             check_alerts(&diagnostics, findings);
             check_privacy_deadlines(&diagnostics, findings);
@@ -132,55 +142,6 @@ fn check_clock_against_events(diagnostics: &StoreDiagnostics, findings: &mut Fin
                 findings.format_time(newest)
             ),
             "Check the clock of this machine: `timedatectl`",
-        );
-    }
-}
-
-fn check_deliveries(config: &Config, diagnostics: &StoreDiagnostics, findings: &mut Findings) {
-    let is_configured = |name: &String| config.destinations.iter().any(|settings| settings.name == *name);
-    let (configured, removed): (Vec<_>, Vec<_>) =
-        diagnostics.failed_deliveries.iter().partition(|failed| is_configured(&failed.destination));
-    for FailedDeliveries { destination, count, event_ids } in configured {
-        let ids: Vec<String> = event_ids.iter().map(i64::to_string).collect();
-        let quoted = quote_word(destination);
-        findings.add_warning(
-            "destinations",
-            format!("{} to {destination} failed for good", format_count(*count, "delivery", "deliveries")),
-            format!(
-                "`novex-ingest destinations show {quoted}`; fix the cause; then `novex-ingest events retry {}`; or, if no \
-                 retry is needed: `novex-ingest events dismiss --destination {quoted} --reason TEXT`",
-                ids.join(" ")
-            ),
-        );
-    }
-    for destination in diagnostics.paused_destinations.iter().filter(|name| is_configured(name)) {
-        findings.add_warning(
-            "destinations",
-            format!("{destination} is paused by an operator; its deliveries stay queued"),
-            format!("`novex-ingest destinations resume {}`", quote_word(destination)),
-        );
-    }
-    for (destination, count) in diagnostics.waiting_deliveries.iter().filter(|(name, _)| !is_configured(name)) {
-        findings.add_warning(
-            "destinations",
-            format!(
-                "{} for destination {destination}, which is not in the configuration",
-                format_count(*count, "delivery waits", "deliveries wait")
-            ),
-            format!(
-                "Add it to [[destinations]] again; if it is gone for good: `novex-ingest destinations forget {}`",
-                quote_word(destination)
-            ),
-        );
-    }
-    for FailedDeliveries { destination, count, .. } in removed {
-        findings.add_info(
-            "destinations",
-            format!(
-                "{} to {destination} failed; it is not in the configuration any more",
-                format_count(*count, "delivery", "deliveries")
-            ),
-            format!("`novex-ingest destinations forget {}`", quote_word(destination)),
         );
     }
 }

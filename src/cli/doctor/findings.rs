@@ -111,7 +111,19 @@ impl Findings {
         message: impl Into<String>,
         fix: impl Into<String>,
     ) {
-        self.push(check, FindingState::Failed, message, fix);
+        self.push_with_summary(check, FindingState::Failed, summary, message, fix);
+    }
+
+    /// Adds a finding whose message is too long for the summary.
+    pub fn push_with_summary(
+        &mut self,
+        check: &'static str,
+        state: FindingState,
+        summary: impl Into<String>,
+        message: impl Into<String>,
+        fix: impl Into<String>,
+    ) {
+        self.push(check, state, message, fix);
         if let Some(last) = self.list.last_mut() {
             last.summary = summary.into();
         }

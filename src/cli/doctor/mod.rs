@@ -4,6 +4,7 @@
 
 pub mod backups;
 pub mod database;
+pub mod deliveries;
 pub mod directories;
 pub mod findings;
 pub mod machine;
@@ -34,9 +35,9 @@ pub fn run_doctor(global: &GlobalArgs, args: &DoctorArgs) -> Result<(), CliError
         units::check_units(&config, &mut findings);
         directories::check_directories(&config, &mut findings);
         tls::check_tls(&config, &mut findings);
-        database::check_database(&config, &mut findings);
+        let unreachable = network::check_network(&config, &mut findings)?;
+        database::check_database(&config, &unreachable, &mut findings);
         check_rotations(&config, &mut findings);
-        network::check_network(&config, &mut findings)?;
     }
     findings.print(args.json)?;
     match findings.count_failures() {

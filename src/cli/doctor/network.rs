@@ -11,13 +11,15 @@ use crate::store::events::destinations;
 use crate::store::events::destinations::WaitingDeliveries;
 use crate::tls::TlsSettings;
 use crate::transfer::source::SourceLocation;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::ErrorKind;
 use std::time::Duration;
 use tokio::net::{TcpStream, lookup_host};
 use tokio::time::timeout;
 
 const NETWORK_TIMEOUT: Duration = Duration::from_secs(5);
+/// Beginning of the name of a destination among the users of a host.
+const DESTINATION: &str = "destination ";
 const FIREWALL_FIX: &str = "Check that it runs, and that the firewall lets this machine connect to it.";
 
 /// Part of novex-ingest that needs a host.
@@ -50,7 +52,9 @@ struct ConnectError {
     fix: String,
 }
 
-pub(crate) fn check_network(config: &Config, findings: &mut Findings) -> anyhow::Result<()> {
+/// Checks each host. Returns the names of the destinations that cannot be reached.
+pub(crate) fn check_network(config: &Config, findings: &mut Findings) -> anyhow::Result<BTreeSet<String>> {
+    let mut unreachable = BTreeSet::new();
     let waiting = read_waiting_deliveries(config);
     let describe_waiting = |destination: &str| match waiting.get(destination) {
         Some(waiting) if waiting.events > 0 => waiting.describe(),
@@ -65,10 +69,12 @@ pub(crate) fn check_network(config: &Config, findings: &mut Findings) -> anyhow:
             match connect_to_host(host, *port).await {
                 Ok(()) => {
                     let names: Vec<&str> = users.iter().map(|user| user.name.as_str()).collect();
-                    findings.add_passed("network", format!("{} can be reached: {host}:{port}", names.join(" and ")));
+                    let names = names.join(" and ");
+                    findings.add_passed("network", format!("{host}:{port} of {names} accepts connections"));
                 }
                 Err(error) => {
                     for HostUser { name, consequence } in users {
+                        unreachable.extend(name.strip_prefix(DESTINATION).map(str::to_owned));
                         let summary = format!("{name} cannot be reached; {consequence}");
                         let message = format!("{name} cannot be reached: {}; {consequence}", error.reason);
                         findings.add_failure_with_summary("network", summary, message, error.fix.as_str());
@@ -77,7 +83,7 @@ pub(crate) fn check_network(config: &Config, findings: &mut Findings) -> anyhow:
             }
         }
     })?;
-    Ok(())
+    Ok(unreachable)
 }
 
 /// Returns the queued deliveries of each destination; empty if the database cannot be read, which another check
@@ -92,7 +98,7 @@ fn collect_required_hosts(config: &Config, describe_waiting: impl Fn(&str) -> St
     let mut hosts = RequiredHosts::default();
     for destination in &config.destinations {
         if let DestinationKind::Http { url, .. } = &destination.kind {
-            hosts.add_url(url, format!("destination {}", destination.name), describe_waiting(&destination.name));
+            hosts.add_url(url, format!("{DESTINATION}{}", destination.name), describe_waiting(&destination.name));
         }
     }
     for source in config.sps.iter().flat_map(|sps| &sps.sources) {

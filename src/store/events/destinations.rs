@@ -70,6 +70,43 @@ pub fn list_waiting(connection: &Connection) -> Result<BTreeMap<String, WaitingD
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
+/// A destination that is down, or whose unfinished deliveries are retried after errors.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FaultyDestination {
+    pub name: String,
+    pub down_since: Option<String>,
+    /// Failed attempts since the last success.
+    pub consecutive_failures: u32,
+    /// Why the last attempt failed, else the error of the oldest retried delivery; None after a redaction.
+    pub last_error: Option<String>,
+    pub last_error_at: Option<String>,
+    /// Number of unfinished deliveries with an error.
+    pub retried: u64,
+}
+
+/// Returns the destinations that are down or retry deliveries, without paused ones.
+pub fn list_faulty(connection: &Connection) -> Result<Vec<FaultyDestination>, StoreError> {
+    // With min(), SQLite takes the other columns of the group from the row with the minimum.
+    let mut statement = connection.prepare_cached(
+        "SELECT d.name, d.down_since, d.consecutive_failures, coalesce(d.last_error, r.last_error), d.last_error_at, \
+         coalesce(r.retried, 0) FROM destinations d LEFT JOIN (SELECT destination, count(*) AS retried, \
+         min(event_id), last_error FROM destination_deliveries INDEXED BY destination_deliveries_due WHERE status = \
+         'pending' AND last_error IS NOT NULL GROUP BY destination) r ON r.destination = d.name \
+         WHERE d.paused_at IS NULL AND (d.down_since IS NOT NULL OR r.retried > 0) ORDER BY d.name",
+    )?;
+    let rows = statement.query_map([], |row| {
+        Ok(FaultyDestination {
+            name: row.get(0)?,
+            down_since: row.get(1)?,
+            consecutive_failures: row.get(2)?,
+            last_error: row.get(3)?,
+            last_error_at: row.get(4)?,
+            retried: row.get(5)?,
+        })
+    })?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
 /// A delivery of one event, as `events show` prints it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct DeliveryRecord {
