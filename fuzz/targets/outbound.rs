@@ -35,7 +35,7 @@ fuzz_target!(|input: &[u8]| {
                     tree::parse_rsx_xml(&text).expect("the written XML is well-formed");
                 }
                 OutboundContent::Text(text) => {
-                    tree::parse_rsx_json(&text).expect("the written JSON is well-formed");
+                    tree::parse_rsx_json(text.as_bytes()).expect("the written JSON is well-formed");
                 }
             }
         }

@@ -83,26 +83,25 @@ fn check_faulty_destination(faulty: &FaultyDestination, queues: &QueueState, fin
         None => "new events will wait".to_owned(),
     };
     let error = last_error.as_deref().unwrap_or("a redaction erased the error");
-    let (state, summary, since) = match down_since {
-        Some(since) => (
+    let (state, summary, since) = if let Some(since) = down_since {
+        (
             FindingState::Failed,
             format!("destination {name} is down; {waiting}"),
             format!("destination {name} is down since {}", findings.format_time(since)),
-        ),
-        None => {
-            let is_failing = *consecutive_failures >= FAILURES_IN_ROW_MIN;
-            let fact = if is_failing {
-                format!("destination {name} takes no delivery")
-            } else {
-                format!(
-                    "destination {name}: {} after errors",
-                    format_count(*retried, "delivery is retried", "deliveries are retried")
-                )
-            };
-            let state = if is_failing { FindingState::Failed } else { FindingState::Warning };
-            let at = last_error_at.as_deref().map(|at| format!(", last attempt at {}", findings.format_time(at)));
-            (state, format!("{fact}; {waiting}"), format!("{fact}{}", at.unwrap_or_default()))
-        }
+        )
+    } else {
+        let is_failing = *consecutive_failures >= FAILURES_IN_ROW_MIN;
+        let fact = if is_failing {
+            format!("destination {name} takes no delivery")
+        } else {
+            format!(
+                "destination {name}: {} after errors",
+                format_count(*retried, "delivery is retried", "deliveries are retried")
+            )
+        };
+        let state = if is_failing { FindingState::Failed } else { FindingState::Warning };
+        let at = last_error_at.as_deref().map(|at| format!(", last attempt at {}", findings.format_time(at)));
+        (state, format!("{fact}; {waiting}"), format!("{fact}{}", at.unwrap_or_default()))
     };
     let quoted = quote_word(name);
     findings.push_with_summary(
