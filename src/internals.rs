@@ -93,7 +93,7 @@ pub mod handlers {
     }
 }
 pub mod lenient_json {
-    pub use crate::lenient_json::{parse_lenient_json, read_text_fields, repair_json, repair_plain_text};
+    pub use crate::lenient_json::{JsonValue, parse_lenient_json, read_text_fields, repair_json, repair_plain_text};
 }
 pub mod processor {
     pub use crate::processor::EventProcessor;

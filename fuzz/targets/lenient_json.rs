@@ -2,7 +2,9 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use novex_ingest::internals::lenient_json::{parse_lenient_json, read_text_fields, repair_json, repair_plain_text};
+use novex_ingest::internals::lenient_json::{
+    JsonValue, parse_lenient_json, read_text_fields, repair_json, repair_plain_text,
+};
 use serde_json::Value;
 
 fuzz_target!(|input: &[u8]| {
@@ -19,17 +21,17 @@ fuzz_target!(|input: &[u8]| {
     }
     if let Ok(lenient) = lenient {
         assert!(!has_nul(&lenient.value), "a NUL is left");
-        let field = |name: &str| lenient.value.get(name).and_then(Value::as_str).map(str::to_owned);
+        let field = |name: &str| lenient.value.get(name).and_then(JsonValue::as_str).map(str::to_owned);
         let expected = lenient.value.is_object().then(|| ["id", "a"].map(field));
         assert_eq!(read_text_fields(input, ["id", "a"]), expected);
     }
 });
 
-fn has_nul(value: &Value) -> bool {
+fn has_nul(value: &JsonValue) -> bool {
     match value {
-        Value::String(text) => text.contains('\0'),
-        Value::Array(items) => items.iter().any(has_nul),
-        Value::Object(map) => map.iter().any(|(key, value)| key.contains('\0') || has_nul(value)),
+        JsonValue::Text(text) => text.contains('\0'),
+        JsonValue::Array(items) => items.iter().any(has_nul),
+        JsonValue::Object(object) => object.iter().any(|(name, value)| name.contains('\0') || has_nul(value)),
         _ => false,
     }
 }
