@@ -142,10 +142,12 @@ pub fn judge_body(event: RepeatedBody<'_>, earlier: &[EarlierEvent]) -> RepeatVe
     // Where the body has the effect, the first event wrote it already. An uninstalled app gets no `shop/update`, and
     // after a new installation its body has another time.
     let is_without_loss = !event.has_effect || is_same_meaning || find_body_kind(topic) == Some(BodyKind::Shop);
-    match () {
-        () if first.topic == topic || is_same_meaning && !contradicts_topic(topic, &body) => RepeatVerdict::Process,
-        () if is_without_loss => note_only(&before),
-        () => reject(&before),
+    if first.topic == topic || is_same_meaning && !contradicts_topic(topic, &body) {
+        RepeatVerdict::Process
+    } else if is_without_loss {
+        note_only(&before)
+    } else {
+        reject(&before)
     }
 }
 
