@@ -120,14 +120,11 @@ fn wal_is_synced_before_a_200_is_written() {
     daemon.stop();
 
     // The order in the trace: bytes from the client, a write to the WAL, the return of its sync, bytes to the client.
-    let trace = loop {
-        let text = std::fs::read_to_string(&trace).unwrap();
-        // The tracer ends after the daemon; this is its last line.
-        if text.lines().any(|line| line.starts_with(&pid) && line.ends_with("+++ exited with 0 +++")) {
-            break text;
-        }
-        std::thread::yield_now();
-    };
+    let read_trace = || std::fs::read_to_string(&trace).unwrap();
+    // The tracer ends after the daemon; this is its last line.
+    let is_last = |line: &str| line.starts_with(&pid) && line.ends_with("+++ exited with 0 +++");
+    wait_until(|| read_trace().lines().any(is_last), read_trace);
+    let trace = read_trace();
     let (mut written, mut synced, mut acknowledged) = (false, false, 0);
     let mut syncing = None;
     for line in trace.lines() {

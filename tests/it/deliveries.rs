@@ -5,7 +5,7 @@ use crate::support::destinations::{
     write_program,
 };
 use crate::support::fake_erp::{FakeErp, Reply};
-use crate::support::{order_body, send_signal, shopify_request};
+use crate::support::{order_body, send_signal, shopify_request, wait_until};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Returns the event ids that the ERP received, by order and in the sequence of their arrival.
@@ -119,11 +119,10 @@ fn stopped_worker_keeps_the_delivery_order() {
         }
     }
     for _ in 0..5 {
-        let before = home.count("SELECT count(*) FROM webhook_events WHERE status = 'completed'");
+        let count_completed = || home.count("SELECT count(*) FROM webhook_events WHERE status = 'completed'");
+        let before = count_completed();
         let mut child = home.spawn_worker();
-        while home.count("SELECT count(*) FROM webhook_events WHERE status = 'completed'") == before && before < 100 {
-            std::thread::yield_now();
-        }
+        wait_until(|| before >= 100 || count_completed() > before, || home.log());
         send_signal(child.id(), "TERM");
         child.wait().unwrap();
     }

@@ -2,7 +2,7 @@
 
 use crate::architecture::root;
 use crate::support::sqlite::DatabaseLock;
-use crate::support::{BIN, Connection, Home, Request, SetOnDrop, WAIT_MAX, shopify_request};
+use crate::support::{BIN, Connection, Home, Request, SetOnDrop, WAIT_MAX, shopify_request, wait_until};
 use rustix::io::FdFlags;
 use std::fmt::Write;
 use std::net::TcpListener;
@@ -64,11 +64,8 @@ fn restart_refuses_no_connection() {
             scope.spawn(move || hammer(client));
         }
         let enough = |more: u32| {
-            let (before, start) = (answered.load(Ordering::SeqCst), Instant::now());
-            while answered.load(Ordering::SeqCst) < before + more {
-                assert!(start.elapsed() < WAIT_MAX, "{}", home.log());
-                std::thread::sleep(Duration::from_millis(10));
-            }
+            let before = answered.load(Ordering::SeqCst);
+            wait_until(|| answered.load(Ordering::SeqCst) >= before + more, || home.log());
         };
         enough(20);
         for _ in 0..3 {
