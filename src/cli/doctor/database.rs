@@ -1,7 +1,7 @@
 //! Checks of the database: events, polls, alerts, privacy deadlines and the write-ahead log.
 
 use crate::app::port_holder;
-use crate::cli::doctor::deliveries::QueueState;
+use crate::cli::doctor::deliveries::DeliveryQueues;
 use crate::cli::doctor::findings::quote_word;
 use crate::cli::doctor::units::is_packaged;
 use crate::cli::doctor::{Findings, backups, deliveries};
@@ -31,22 +31,26 @@ const CLOCK_SKEW_SECONDS_MAX: u64 = 300;
 const WAL_SIZE_FACTOR_MAX: u64 = 8;
 
 /// Checks the database. `unreachable` has the destinations whose hosts the check of the network did not reach.
-pub(crate) fn check_database(config: &Config, unreachable: &BTreeSet<String>, findings: &mut Findings) {
+pub(crate) fn check_database(
+    config: &Config,
+    queues: &DeliveryQueues,
+    unreachable: &BTreeSet<String>,
+    findings: &mut Findings,
+) {
     let now = Clock::system().now();
     let read = Reader::open(&config.store.path, 1).and_then(|reader| {
         reader.read(|connection| {
             let mut faulty = destinations::list_faulty(connection)?;
             faulty.retain(|destination| !unreachable.contains(&destination.name));
-            let queues = QueueState { waiting: destinations::list_waiting(connection)?, faulty };
-            Ok((diagnostics::read_diagnostics(connection, now)?, queues))
+            Ok((diagnostics::read_diagnostics(connection, now)?, faulty))
         })
     });
     let mut lineage = None;
     match read {
-        Ok((diagnostics, queues)) => {
+        Ok((diagnostics, faulty)) => {
             lineage = Some(diagnostics.lineage.clone());
             check_events(config, &diagnostics, findings);
-            deliveries::check_deliveries(config, &diagnostics, &queues, findings);
+            deliveries::check_deliveries(config, &diagnostics, &faulty, queues, findings);
             check_polls(config, &diagnostics, findings);
             check_alerts(&diagnostics, findings);
             check_privacy_deadlines(&diagnostics, findings);

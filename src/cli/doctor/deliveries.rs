@@ -4,6 +4,8 @@ use crate::cli::doctor::findings::quote_word;
 use crate::cli::doctor::{FindingState, Findings};
 use crate::config::Config;
 use crate::store::db::diagnostics::{FailedDeliveries, StoreDiagnostics};
+use crate::store::db::reader::Reader;
+use crate::store::events::destinations;
 use crate::store::events::destinations::{FaultyDestination, WaitingDeliveries};
 use crate::text::format_count;
 use std::collections::BTreeMap;
@@ -11,22 +13,34 @@ use std::collections::BTreeMap;
 /// Failed attempts in a row from which on a destination counts as failing, though its circuit breaker is closed.
 const FAILURES_IN_ROW_MIN: u32 = 2;
 
-/// Queues of the destinations, and the destinations that take nothing.
-pub(crate) struct QueueState {
-    pub waiting: BTreeMap<String, WaitingDeliveries>,
-    /// Without those that the check of the network reports.
-    pub faulty: Vec<FaultyDestination>,
+/// The unfinished deliveries of each destination.
+#[derive(Default)]
+pub(crate) struct DeliveryQueues(BTreeMap<String, WaitingDeliveries>);
+
+impl DeliveryQueues {
+    /// Reads the queues; empty if the database cannot be read, which another check reports.
+    pub fn read(config: &Config) -> Self {
+        let waiting = Reader::open(&config.store.path, 1).and_then(|reader| reader.read(destinations::list_waiting));
+        Self(waiting.unwrap_or_default())
+    }
+
+    /// Returns what waits for a destination, in words: `131 orders wait`.
+    pub fn describe_waiting(&self, destination: &str) -> String {
+        self.0.get(destination).map_or_else(|| "new events will wait".to_owned(), WaitingDeliveries::describe)
+    }
 }
 
+/// Checks the deliveries. `faulty` lacks the destinations that the check of the network reports.
 pub(crate) fn check_deliveries(
     config: &Config,
     diagnostics: &StoreDiagnostics,
-    queues: &QueueState,
+    faulty: &[FaultyDestination],
+    queues: &DeliveryQueues,
     findings: &mut Findings,
 ) {
     let is_configured = |name: &String| config.destinations.iter().any(|settings| settings.name == *name);
-    for faulty in queues.faulty.iter().filter(|faulty| is_configured(&faulty.name)) {
-        check_faulty_destination(faulty, queues, findings);
+    for destination in faulty.iter().filter(|destination| is_configured(&destination.name)) {
+        check_faulty_destination(destination, queues, findings);
     }
     let (configured, removed): (Vec<_>, Vec<_>) =
         diagnostics.failed_deliveries.iter().partition(|failed| is_configured(&failed.destination));
@@ -76,12 +90,9 @@ pub(crate) fn check_deliveries(
 }
 
 /// Reports a destination that is down, or whose deliveries are retried.
-fn check_faulty_destination(faulty: &FaultyDestination, queues: &QueueState, findings: &mut Findings) {
+fn check_faulty_destination(faulty: &FaultyDestination, queues: &DeliveryQueues, findings: &mut Findings) {
     let FaultyDestination { name, down_since, consecutive_failures, last_error, last_error_at, retried } = faulty;
-    let waiting = match queues.waiting.get(name) {
-        Some(waiting) => waiting.describe(),
-        None => "new events will wait".to_owned(),
-    };
+    let waiting = queues.describe_waiting(name);
     let error = last_error.as_deref().unwrap_or("a redaction erased the error");
     let (state, summary, since) = if let Some(since) = down_since {
         (

@@ -17,6 +17,7 @@ use crate::clock::Clock;
 use crate::config::{Config, INSTALLED_CONFIG_PATH, SecretLoading};
 use crate::text::format_count;
 use clap::Args;
+use deliveries::DeliveryQueues;
 use findings::quote_word;
 pub(crate) use findings::{FindingState, Findings};
 use std::path::Path;
@@ -35,8 +36,9 @@ pub fn run_doctor(global: &GlobalArgs, args: &DoctorArgs) -> Result<(), CliError
         units::check_units(&config, &mut findings);
         directories::check_directories(&config, &mut findings);
         tls::check_tls(&config, &mut findings);
-        let unreachable = network::check_network(&config, &mut findings)?;
-        database::check_database(&config, &unreachable, &mut findings);
+        let queues = DeliveryQueues::read(&config);
+        let unreachable = network::check_network(&config, &queues, &mut findings)?;
+        database::check_database(&config, &queues, &unreachable, &mut findings);
         check_rotations(&config, &mut findings);
     }
     findings.print(args.json)?;

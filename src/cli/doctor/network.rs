@@ -4,11 +4,9 @@
 
 use crate::app::runtime;
 use crate::cli::doctor::Findings;
+use crate::cli::doctor::deliveries::DeliveryQueues;
 use crate::config::Config;
 use crate::delivery::destinations::DestinationKind;
-use crate::store::db::reader::Reader;
-use crate::store::events::destinations;
-use crate::store::events::destinations::WaitingDeliveries;
 use crate::tls::TlsSettings;
 use crate::transfer::source::SourceLocation;
 use std::collections::{BTreeMap, BTreeSet};
@@ -18,13 +16,14 @@ use tokio::net::{TcpStream, lookup_host};
 use tokio::time::timeout;
 
 const NETWORK_TIMEOUT: Duration = Duration::from_secs(5);
-/// Beginning of the name of a destination among the users of a host.
-const DESTINATION: &str = "destination ";
 const FIREWALL_FIX: &str = "Check that it runs, and that the firewall lets this machine connect to it.";
 
 /// Part of novex-ingest that needs a host.
 struct HostUser {
+    /// It in words: `destination erp`.
     name: String,
+    /// The name of the destination if it is one.
+    destination: Option<String>,
     /// Consequence if the host cannot be reached.
     consequence: String,
 }
@@ -35,12 +34,11 @@ struct RequiredHosts(BTreeMap<(String, u16), Vec<HostUser>>);
 
 impl RequiredHosts {
     /// Adds the host of a URL. The configuration has refused URLs that do not parse.
-    fn add_url(&mut self, url: &str, name: impl Into<String>, consequence: impl Into<String>) {
+    fn add_url(&mut self, url: &str, user: HostUser) {
         if let Ok(url) = reqwest::Url::parse(url)
             && let (Some(host), Some(port)) = (url.host_str(), url.port_or_known_default())
         {
             let host = host.trim_matches(['[', ']']).to_owned();
-            let user = HostUser { name: name.into(), consequence: consequence.into() };
             self.0.entry((host, port)).or_default().push(user);
         }
     }
@@ -53,14 +51,13 @@ struct ConnectError {
 }
 
 /// Checks each host. Returns the names of the destinations that cannot be reached.
-pub(crate) fn check_network(config: &Config, findings: &mut Findings) -> anyhow::Result<BTreeSet<String>> {
+pub(crate) fn check_network(
+    config: &Config,
+    queues: &DeliveryQueues,
+    findings: &mut Findings,
+) -> anyhow::Result<BTreeSet<String>> {
     let mut unreachable = BTreeSet::new();
-    let waiting = read_waiting_deliveries(config);
-    let describe_waiting = |destination: &str| match waiting.get(destination) {
-        Some(waiting) if waiting.events > 0 => waiting.describe(),
-        _ => "new events will wait".to_owned(),
-    };
-    let hosts = collect_required_hosts(config, describe_waiting);
+    let hosts = collect_required_hosts(config, queues);
     runtime::block_on(async {
         if let TlsSettings::Acme(acme) = &config.tls {
             check_public_names(&acme.names, findings).await;
@@ -73,8 +70,8 @@ pub(crate) fn check_network(config: &Config, findings: &mut Findings) -> anyhow:
                     findings.add_passed("network", format!("{host}:{port} of {names} accepts connections"));
                 }
                 Err(error) => {
-                    for HostUser { name, consequence } in users {
-                        unreachable.extend(name.strip_prefix(DESTINATION).map(str::to_owned));
+                    for HostUser { name, destination, consequence } in users {
+                        unreachable.extend(destination.clone());
                         let summary = format!("{name} cannot be reached; {consequence}");
                         let message = format!("{name} cannot be reached: {}; {consequence}", error.reason);
                         findings.add_failure_with_summary("network", summary, message, error.fix.as_str());
@@ -86,36 +83,39 @@ pub(crate) fn check_network(config: &Config, findings: &mut Findings) -> anyhow:
     Ok(unreachable)
 }
 
-/// Returns the queued deliveries of each destination; empty if the database cannot be read, which another check
-/// reports.
-fn read_waiting_deliveries(config: &Config) -> BTreeMap<String, WaitingDeliveries> {
-    let waiting = Reader::open(&config.store.path, 1).and_then(|reader| reader.read(destinations::list_waiting));
-    waiting.unwrap_or_default()
-}
-
-fn collect_required_hosts(config: &Config, describe_waiting: impl Fn(&str) -> String) -> RequiredHosts {
-    const FILES_WAIT: &str = "its files wait there";
+fn collect_required_hosts(config: &Config, queues: &DeliveryQueues) -> RequiredHosts {
+    let file_source = |name| HostUser { name, destination: None, consequence: "its files wait there".to_owned() };
     let mut hosts = RequiredHosts::default();
     for destination in &config.destinations {
         if let DestinationKind::Http { url, .. } = &destination.kind {
-            hosts.add_url(url, format!("{DESTINATION}{}", destination.name), describe_waiting(&destination.name));
+            let user = HostUser {
+                name: format!("destination {}", destination.name),
+                destination: Some(destination.name.clone()),
+                consequence: queues.describe_waiting(&destination.name),
+            };
+            hosts.add_url(url, user);
         }
     }
     for source in config.sps.iter().flat_map(|sps| &sps.sources) {
         let name = format!("EDI source {}", source.name);
         match &source.location {
             SourceLocation::SpsApi(api) => {
-                hosts.add_url(&api.url, name.clone(), FILES_WAIT);
-                hosts.add_url(&api.token_url, format!("the token server of {name}"), FILES_WAIT);
+                hosts.add_url(&api.token_url, file_source(format!("the token server of {name}")));
+                hosts.add_url(&api.url, file_source(name));
             }
             SourceLocation::Sftp(sftp) => {
-                hosts.add_url(&format!("sftp://{}:{}", sftp.host, sftp.port), name, FILES_WAIT);
+                hosts.add_url(&format!("sftp://{}:{}", sftp.host, sftp.port), file_source(name));
             }
             SourceLocation::Local { .. } => {}
         }
     }
     if let TlsSettings::Acme(acme) = &config.tls {
-        hosts.add_url(&acme.directory_url, "the certificate authority", "the certificate cannot be renewed");
+        let user = HostUser {
+            name: "the certificate authority".to_owned(),
+            destination: None,
+            consequence: "the certificate cannot be renewed".to_owned(),
+        };
+        hosts.add_url(&acme.directory_url, user);
     }
     hosts
 }
