@@ -120,6 +120,15 @@ fn comments_and_markdown_are_at_most_120_columns_wide() {
     assert!(found.is_empty(), "wrap these lines:\n{}", found.join("\n"));
 }
 
+/// Most lines of the README: a newcomer reads all of it.
+const README_LINES_MAX: usize = 120;
+
+#[test]
+fn readme_is_short() {
+    let lines = fs::read_to_string(root().join("README.md")).unwrap().lines().count();
+    assert!(lines <= README_LINES_MAX, "README.md has {lines} lines: move details to docs/");
+}
+
 /// Doc comments of functions begin with a verb: these words begin a description of something else.
 const NO_VERB: [&str; 8] = ["What", "Who", "Whom", "Whether", "That", "Which", "When", "How"];
 
