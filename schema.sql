@@ -533,7 +533,11 @@ CREATE TABLE alerts (
   first_at TEXT NOT NULL,       -- time when the threshold was exceeded
   last_at  TEXT NOT NULL,       -- time of the last failed login
   count    INTEGER NOT NULL,    -- failed logins until now
-  message  TEXT NOT NULL        -- fact and fix
+  message  TEXT NOT NULL,       -- fact and fix
+  dismissed_at     TEXT,        -- an operator has looked at it: `novex-ingest audit dismiss`; a later failed login of
+                                -- the series ends the dismissal
+  dismissed_by     TEXT,        -- operator
+  dismissed_reason TEXT         -- reason
 ) STRICT;
 CREATE INDEX alerts_by_subject ON alerts (kind, subject, last_at);
 
@@ -1635,7 +1639,7 @@ CREATE VIEW unmapped_partners AS
 CREATE TABLE sps_files (
   -- Every file that a source listed, and the lease on it. A process claims a file as it claims an event. Status
   -- stored: the event exists, but the file is not moved or deleted yet; done: that too; failed: see last_error,
-  -- retried.
+  -- retried, except a file whose name cannot be stored: its name here has escapes.
   id               INTEGER PRIMARY KEY,        -- no meaning
   source           TEXT NOT NULL,              -- name of the source in config.toml
   name             TEXT NOT NULL,              -- name of the file
@@ -1659,6 +1663,7 @@ CREATE TABLE sps_files (
   CHECK ((status = 'fetching') = (locked_by IS NOT NULL))
 ) STRICT;
 CREATE INDEX sps_files_leased ON sps_files (lease_expires_at) WHERE status = 'fetching';
+CREATE INDEX sps_files_unfinished ON sps_files (source) WHERE status IN ('failed', 'stored');
 
 CREATE TABLE sps_sources (
   -- State of each EDI source, shared by all processes.
@@ -1689,3 +1694,4 @@ CREATE TABLE sps_polls (
   unreadable   INTEGER NOT NULL DEFAULT 0,        -- new files in which nothing can be used; the event of each fails
   error        TEXT                               -- why the source could not be reached
 ) STRICT;
+CREATE INDEX sps_polls_by_source ON sps_polls (source);

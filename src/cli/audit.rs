@@ -1,5 +1,6 @@
 //! `audit`: lists, verifies and truncates the audit trail of Keycloak, and lists alerts.
 
+use crate::cli::events::dismiss::parse_reason;
 use crate::cli::filters::parse_number;
 use crate::cli::output::print_line;
 use crate::cli::rows::RowFormatArgs;
@@ -14,6 +15,7 @@ use crate::store::db::reader::Reader;
 use crate::text::format_count;
 use anyhow::bail;
 use clap::Args;
+use std::collections::BTreeSet;
 
 #[derive(Debug, clap::Subcommand)]
 pub enum AuditCommand {
@@ -23,6 +25,8 @@ pub enum AuditCommand {
     Verify(AuditVerifyArgs),
     /// List alerts about repeated failed logins
     Alerts(AuditAlertsArgs),
+    /// Dismiss alerts that a person has looked at; `doctor` does not report them any more
+    Dismiss(AuditDismissArgs),
     /// Remove old rows and keep their last hash, so that the remaining rows still verify
     Truncate(AuditTruncateArgs),
 }
@@ -67,6 +71,22 @@ pub struct AuditAlertsArgs {
     format: RowFormatArgs,
 }
 
+#[derive(Debug, Args)]
+pub struct AuditDismissArgs {
+    /// Ids of alerts
+    #[arg(value_name = "ID", value_parser = parse_number::<i64>, required_unless_present = "all")]
+    ids: Vec<i64>,
+    /// Dismiss all alerts
+    #[arg(long, conflicts_with = "ids")]
+    all: bool,
+    /// Reason, which stays with the alert
+    #[arg(long, value_name = "TEXT", value_parser = parse_reason)]
+    reason: String,
+    /// Person who dismisses them [default: the user who runs the command]
+    #[arg(long, value_name = "NAME")]
+    by: Option<String>,
+}
+
 /// Columns of the audit trail in CSV.
 const AUDIT_COLUMNS: [&str; 18] = [
     "id",
@@ -90,7 +110,18 @@ const AUDIT_COLUMNS: [&str; 18] = [
 ];
 
 /// Columns of alerts in CSV.
-const ALERT_COLUMNS: [&str; 7] = ["id", "kind", "subject", "first_at", "last_at", "count", "message"];
+const ALERT_COLUMNS: [&str; 10] = [
+    "id",
+    "kind",
+    "subject",
+    "first_at",
+    "last_at",
+    "count",
+    "message",
+    "dismissed_at",
+    "dismissed_by",
+    "dismissed_reason",
+];
 
 #[derive(Debug, Args)]
 pub struct AuditTruncateArgs {
@@ -107,6 +138,7 @@ pub fn run_audit(global: &GlobalArgs, command: &AuditCommand) -> Result<(), CliE
         AuditCommand::List(args) => print_audit_trail(&global.open_reader()?, args, &global.time_format()),
         AuditCommand::Verify(args) => verify_audit_trail(&global.open_reader()?, args, &global.time_format()),
         AuditCommand::Alerts(args) => print_alerts(&global.open_reader()?, args, &global.time_format()),
+        AuditCommand::Dismiss(args) => dismiss_alerts(global, args),
         AuditCommand::Truncate(args) => truncate_audit_trail(global, args),
     }?)
 }
@@ -197,10 +229,14 @@ fn print_alerts(reader: &Reader, args: &AuditAlertsArgs, times: &TimeFormat) -> 
         return Ok(());
     }
     print_table(
-        &["FIRST", "LAST", "COUNT", "MESSAGE"],
+        &["ID", "FIRST", "LAST", "COUNT", "MESSAGE"],
         rows.into_iter().map(|row| {
             let (first, last) = (time_cell(times, Some(&row.first_at)), time_cell(times, Some(&row.last_at)));
-            vec![first, last, row.count.to_string().into(), free_text(row.message)]
+            let message = match row.dismissed_reason {
+                Some(reason) => format!("dismissed ({reason}): {}", row.message),
+                None => row.message,
+            };
+            vec![row.id.to_string().into(), first, last, row.count.to_string().into(), free_text(message)]
         }),
     )?;
     Ok(())
@@ -219,6 +255,25 @@ fn truncate_audit_trail(global: &GlobalArgs, args: &AuditTruncateArgs) -> anyhow
             truncation.by
         ))?,
         None => print_line("No rows are that old.")?,
+    }
+    Ok(())
+}
+
+fn dismiss_alerts(global: &GlobalArgs, args: &AuditDismissArgs) -> anyhow::Result<()> {
+    let config = global.load_config(SecretLoading::Skip)?;
+    let (reason, by) = (args.reason.clone(), name_operator(args.by.as_deref()));
+    let ids: BTreeSet<i64> = args.ids.iter().copied().collect();
+    let selected = (!args.all).then(|| ids.iter().copied().collect());
+    let dismissed = with_store(&config, async |store| Ok(store.dismiss_alerts(selected, reason, by).await?))?;
+    for id in &dismissed {
+        print_line(&format!("alert {id} is dismissed"))?;
+    }
+    let unknown: Vec<String> = ids.iter().filter(|id| !dismissed.contains(id)).map(i64::to_string).collect();
+    if !unknown.is_empty() {
+        bail!("not dismissed, because they do not exist or are dismissed already: {}", unknown.join(", "));
+    }
+    if dismissed.is_empty() {
+        print_line("No such alerts.")?;
     }
     Ok(())
 }

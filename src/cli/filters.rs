@@ -14,7 +14,7 @@ pub(crate) const EVENT_PAGE_ROWS: u32 = 500;
 /// Selection of events.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct EventFilterArgs {
-    /// Only events with this status
+    /// Only events with this status; failed leaves out those that an operator dismissed
     #[arg(long, value_enum)]
     pub(crate) status: Option<EventStatus>,
     /// Only events from this source: shopify, easypost, keycloak or sps

@@ -30,6 +30,10 @@ use tracing::{info, warn};
 /// How long a file's lease lasts; it is renewed while the poller fetches the file.
 const LEASE_DURATION: Duration = Duration::from_mins(1);
 
+/// Why a file is refused for its name.
+const INVALID_NAME_ERROR: &str =
+    "its name is not UTF-8, is longer than 200 bytes, or has a slash or a control character; rename it at the source";
+
 /// Who asked for a poll.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PollTrigger {
@@ -66,7 +70,7 @@ enum FileResult {
     Stored(FileContent),
     Duplicate,
     Skipped,
-    Failed,
+    Failed { error: String },
 }
 
 impl Poller {
@@ -148,16 +152,7 @@ impl Poller {
         let connection = self.connect(source).await?;
         let (files, invalid_names) = apply_source_timeout(source, connection.list(self.store.clock.now())).await?;
         poll.found = (files.len() + invalid_names.len()) as u64;
-        poll.failed = invalid_names.len() as u64;
-        for name in &invalid_names {
-            warn!(
-                source = source.name,
-                file = ?name,
-                "file {name:?} of source `{}` is not received, because its name is not UTF-8, is longer than 200 \
-                 bytes, or has a slash or a control character; rename it",
-                source.name
-            );
-        }
+        self.refuse_files(source, &invalid_names, poll).await?;
         let claims = HeldClaims::default();
         // A task that ends with this poll, also when the poll is aborted: nobody then fetches the files of these
         // leases.
@@ -177,7 +172,7 @@ impl Poller {
                 }
                 Ok(FileResult::Duplicate) => poll.duplicates += 1,
                 Ok(FileResult::Skipped) => poll.skipped += 1,
-                Ok(FileResult::Failed) => poll.failed += 1,
+                Ok(FileResult::Failed { error }) => poll.add_failure(file.name.clone(), error),
                 Err(error) => {
                     result = Err(error);
                     break;
@@ -187,6 +182,28 @@ impl Poller {
         progress(poll.found, poll.found);
         connection.close().await;
         result
+    }
+
+    /// Records files whose names cannot be stored. They stay at the source until somebody renames them.
+    async fn refuse_files(
+        &self,
+        source: &SourceSettings,
+        names: &[String],
+        poll: &mut PollRecord,
+    ) -> Result<(), StoreError> {
+        if names.is_empty() {
+            return Ok(());
+        }
+        for name in names {
+            warn!(
+                source = source.name,
+                file = name,
+                "file {name} of source `{}` is not received and stays there: {INVALID_NAME_ERROR}",
+                source.name
+            );
+            poll.add_failure(name.clone(), INVALID_NAME_ERROR.to_owned());
+        }
+        self.store.record_refused_files(&source.name, names.to_vec(), INVALID_NAME_ERROR).await
     }
 
     /// Connects to a source, and pins the host key that it shows first.
@@ -325,8 +342,9 @@ impl FileReceiver<'_> {
                     self.source.name
                 );
                 let retry_at = self.next_attempt_at(claim);
-                self.record_outcome(claim, FileClaimOutcome::Stored { event_id, error, retry_at }).await?;
-                Ok(FileResult::Failed)
+                let outcome = FileClaimOutcome::Stored { event_id, error: error.clone(), retry_at };
+                self.record_outcome(claim, outcome).await?;
+                Ok(FileResult::Failed { error: format!("it is stored as event {event_id}, and stays there: {error}") })
             }
             Err(other) => {
                 // The file may or may not be removed. Its event is stored, and the next poll shows which it is.
@@ -360,8 +378,8 @@ impl FileReceiver<'_> {
                     self.source.name,
                     clock::format_timestamp(retry_at)
                 );
-                self.record_outcome(claim, FileClaimOutcome::Failed { error, retry_at }).await?;
-                Ok(FileResult::Failed)
+                self.record_outcome(claim, FileClaimOutcome::Failed { error: error.clone(), retry_at }).await?;
+                Ok(FileResult::Failed { error })
             }
             FileError::Source { error, retry_after } => {
                 self.record_outcome(claim, FileClaimOutcome::Released).await?;

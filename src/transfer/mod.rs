@@ -9,6 +9,7 @@ pub mod source;
 pub mod sps_api;
 
 use crate::clock::Timestamp;
+use crate::text::escape_hidden_chars;
 use crate::transfer::source::{SourceLocation, SourceSettings};
 use std::path::Path;
 use std::time::Duration;
@@ -90,7 +91,7 @@ impl Transport {
         }
     }
 
-    /// Lists the regular files, the oldest first, and the names that are not valid.
+    /// Lists the regular files, the oldest first, and the names that are not valid, in printable form.
     ///
     /// Names that begin with a dot, or end like unfinished uploads, are in neither list.
     pub async fn list(&self, now: Timestamp) -> Result<(Vec<RemoteFile>, Vec<String>), TransferError> {
@@ -103,7 +104,7 @@ impl Transport {
         // Files are stored in the order of their times, so that a cancellation does not precede its order.
         files.sort_by(|one, other| (one.modified, &one.name).cmp(&(other.modified, &other.name)));
         let (valid, invalid): (Vec<_>, Vec<_>) = files.into_iter().partition(|file| is_valid_file_name(&file.name));
-        Ok((valid, invalid.into_iter().map(|file| file.name).collect()))
+        Ok((valid, invalid.into_iter().map(|file| escape_hidden_chars(&file.name)).collect()))
     }
 
     /// Reads a listed file of at most `bytes_max` bytes.

@@ -3,11 +3,16 @@
 use crate::doctor::{close_secrets, has_finding, run_all_fixes, run_doctor};
 use crate::support::Home;
 use crate::support::destinations::{home_with_destinations, http_destination, send_orders};
+use crate::support::edi_files::{interchange, order_set};
 use crate::support::fake_erp::{FakeErp, Reply};
-use serde_json::Value;
+use crate::support::keycloak_request;
+use serde_json::{Value, json};
+use std::ffi::OsStr;
 use std::fs;
-use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 use std::process::Command;
+use std::time::SystemTime;
 
 /// Returns the first line of `doctor`.
 fn summarize(home: &Home) -> String {
@@ -120,4 +125,139 @@ fn directory_fixes_work_as_printed() {
         let (_, found) = run_doctor(&home);
         assert!(has_finding(&found, "ok", "directories", "the service can use every directory"), "{found:#}");
     }
+}
+
+/// Adds an EDI source with the directory `in`.
+fn add_edi_source(home: &Home, settings: &str) {
+    fs::create_dir(home.path("in")).unwrap();
+    home.configure(&format!(
+        "[worker]\npoll = \"20ms\"\nbackoff_base = \"1h\"\nbackoff_max = \"1h\"\n[sps]\ninterval = \"0s\"\n{settings}\n\
+         [[sps.sources]]\nname = \"acme\"\nurl = \"file://{}\"\nsettle = \"0s\"\nafter = \"archive\"\n",
+        home.path("in").display()
+    ));
+}
+
+/// A file that no poll can fetch shows with its reason in the poll, in the list for a person and in doctor.
+#[test]
+fn files_that_stay_at_their_source_are_a_problem() {
+    let home = Home::new("");
+    close_secrets(&home);
+    add_edi_source(&home, "max_file_bytes = 500");
+    home.serve().stop();
+    let invalid_name = home.path("in").join(OsStr::from_bytes(b"caf\xe9\nx.edi"));
+    fs::write(&invalid_name, "ISA").unwrap();
+    fs::write(home.path("in/large.edi"), interchange("850", &[order_set("PO1", 20)])).unwrap();
+    fs::write(home.path("in/empty.edi"), "").unwrap();
+    let text = home.run_ok(&["sps", "poll"]);
+    assert!(text.contains("3 files: 1 could not be read"), "{text}");
+    assert!(text.contains("2 failed") && text.contains("\n  large.edi: ") && text.contains("rename it"), "{text}");
+    let list = home.run_ok(&["sps", "list", "--attention"]);
+    assert!(list.contains("2 files stay at the source") && list.contains("large.edi"), "{list}");
+    let rows = home.run_ok(&["sps", "list", "--attention", "--json"]);
+    assert!(
+        rows.contains(r#""source":"acme","file":"caf\u{fffd}\\nx.edi""#.replace("\\u{fffd}", "\u{fffd}").as_str()),
+        "{rows}"
+    );
+    let (_, found) = run_doctor(&home);
+    assert!(has_finding(&found, "failed", "edi", "2 files of EDI source acme cannot be received; caf"), "{found:#}");
+    assert!(summarize(&home).contains("2 files of EDI source acme cannot be received"));
+    assert!(run_all_fixes(&home, &found).iter().any(|command| command.ends_with("sps poll --source acme")));
+    // A scheduled poll leaves the file alone until its next attempt. It still sees that the file is there.
+    let daemon = home.serve();
+    home.edit_config("interval = \"0s\"", "interval = \"1s\"");
+    daemon.stop();
+    let daemon = home.serve();
+    home.wait_for(
+        "SELECT count(*) > 0 FROM sps_polls WHERE requested_by = 'schedule' AND skipped > 0 AND finished_at > ''",
+        "1",
+    );
+    let (_, found) = run_doctor(&home);
+    assert!(has_finding(&found, "failed", "edi", "2 files of EDI source acme cannot be received"), "{found:#}");
+    daemon.stop();
+    // The problem ends when the files are renamed or removed.
+    fs::rename(&invalid_name, home.path("in/renamed.edi")).unwrap();
+    fs::remove_file(home.path("in/large.edi")).unwrap();
+    home.run_ok(&["sps", "poll"]);
+    let (_, found) = run_doctor(&home);
+    assert!(!found.to_string().contains("cannot be received"), "{found:#}");
+    assert!(!home.run_ok(&["sps", "list", "--attention"]).contains("at the source"));
+}
+
+/// A file that cannot be deleted is stored, which is less urgent.
+#[test]
+fn file_that_cannot_be_removed_is_a_warning() {
+    let home = Home::new("");
+    add_edi_source(&home, "");
+    home.serve().stop();
+    // No file is moved through a symbolic link.
+    symlink(home.path("elsewhere"), home.path("in/archive")).unwrap();
+    fs::write(home.path("in/PO1.edi"), interchange("850", &[order_set("PO1", 1)])).unwrap();
+    home.run_ok(&["sps", "poll"]);
+    let (_, found) = run_doctor(&home);
+    let fact = "1 file of EDI source acme cannot be moved or deleted; PO1.edi: ";
+    assert!(has_finding(&found, "warning", "edi", fact), "{found:#}");
+    assert!(home.run_ok(&["sps", "list", "--attention"]).contains("1 file stays at the source"));
+}
+
+/// One dismissal ends the report of all unreadable files. They are no failed events beside that.
+#[test]
+fn unreadable_files_are_dismissed_by_the_printed_command() {
+    let home = Home::new("");
+    add_edi_source(&home, "");
+    let daemon = home.serve();
+    for number in 1..=5 {
+        fs::write(home.path(&format!("in/{number}.edi")), format!("<html>{number}")).unwrap();
+    }
+    home.run_ok(&["sps", "poll"]);
+    home.wait_until_processed();
+    let (_, found) = run_doctor(&home);
+    assert!(has_finding(&found, "failed", "edi", "5 EDI files could not be read"), "{found:#}");
+    assert!(!found.as_array().unwrap().iter().any(|finding| finding["check"] == "events"), "{found:#}");
+    let ran = run_all_fixes(&home, &found);
+    assert!(ran.iter().any(|command| command.ends_with("events dismiss 5 4 3 2 1 --reason TEXT")), "{ran:?}");
+    let (_, found) = run_doctor(&home);
+    assert!(!found.to_string().contains("could not be read"), "{found:#}");
+    // What an operator dismissed no longer stands among the failures.
+    let list = home.run_ok(&["events", "list", "--status", "failed"]);
+    assert!(list.starts_with("No such events.") && list.contains("events list --status dismissed"), "{list}");
+    assert_eq!(home.run_ok(&["events", "list", "--status", "dismissed", "--json"]).lines().count(), 5);
+    let stats: Value = serde_json::from_str(&home.run_ok(&["stats", "--json"])).unwrap();
+    assert_eq!(stats["counts"], json!([{"source": "sps", "status": "dismissed", "events": 5}]));
+    daemon.stop();
+}
+
+/// A dismissed alert comes back only if the failed logins go on.
+#[test]
+fn dismissed_alert_is_not_reported() {
+    let home = Home::new("");
+    home.configure("");
+    home.edit_config("[keycloak]\n", "[keycloak]\nlogin_errors = 2\n");
+    let daemon = home.serve();
+    let send_failed_login = |number: u64| {
+        let time = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_millis();
+        let body = format!(
+            r#"{{"type":"LOGIN_ERROR","id":"{number}","time":{time},"realmId":"acme","userId":"ada","ipAddress":"192.0.2.7"}}"#
+        );
+        daemon.request(&keycloak_request(body.as_bytes())).event_id();
+        home.wait_until_processed();
+    };
+    send_failed_login(1);
+    send_failed_login(2);
+    let (_, found) = run_doctor(&home);
+    assert!(has_finding(&found, "warning", "alerts", "and 1 other alert"), "{found:#}");
+    assert!(run_all_fixes(&home, &found).iter().any(|command| command.ends_with("--reason TEXT")));
+    let (_, found) = run_doctor(&home);
+    assert!(has_finding(&found, "warning", "alerts", "failed logins"), "one is left: {found:#}");
+    home.run_ok(&["audit", "dismiss", "--all", "--reason", "a test"]);
+    assert_eq!(home.run(&["audit", "dismiss", "1", "--reason", "again"]).status.code(), Some(1));
+    let (_, found) = run_doctor(&home);
+    assert!(!found.as_array().unwrap().iter().any(|finding| finding["check"] == "alerts"), "{found:#}");
+    assert!(home.run_ok(&["audit", "alerts"]).contains("dismissed (a test)"));
+    assert_eq!(
+        home.sql("SELECT group_concat(resource_path) FROM system_log WHERE type = 'EVENT-DISMISS'"),
+        "alerts/1,alerts/2"
+    );
+    send_failed_login(3);
+    let (_, found) = run_doctor(&home);
+    assert!(has_finding(&found, "warning", "alerts", "failed logins"), "{found:#}");
 }

@@ -219,3 +219,52 @@ fn purchase_order_and_its_invoice_show_the_order() {
         "{document}"
     );
 }
+
+/// A delivery behind an earlier one of its order names that event, and no time that is already past.
+#[test]
+fn delivery_that_waits_for_its_turn_names_the_earlier_event() {
+    let erp = FakeErp::start(|_, _| Reply::StatusWithHeaders(429, "retry-after: 3600\r\n".into()));
+    let home = home_with_destinations(|_| http_destination("erp", &erp.url, ""));
+    let daemon = home.serve();
+    let send = |price: &str| {
+        let body = String::from_utf8(order_body(7)).unwrap().replace("\"19.95\"", &format!("\"{price}\""));
+        daemon.request(&shopify_request(price, body.as_bytes())).event_id()
+    };
+    let first = send("1.00");
+    home.wait_for("SELECT count(*) FROM destination_deliveries WHERE not_before IS NOT NULL", "1");
+    let second = send("2.00");
+    home.wait_until_processed();
+    let document = show(&home, second);
+    assert_eq!(document["deliveries"][0]["waits_for_event"], json!(first), "{document}");
+    assert_eq!(document["destinations"][0]["at"], Value::Null);
+    let text = home.run_ok(&["events", "show", &second.to_string()]);
+    assert!(text.contains(&format!("pending: waits for event {first} of the same order or record")), "{text}");
+}
+
+/// A test event and a failed event changed no row and reach no destination, and no advice promises otherwise.
+#[test]
+fn events_without_effect_list_no_rows() {
+    let erp = FakeErp::start(|_, _| Reply::Status(200));
+    let home = home_with_destinations(|_| http_destination("erp", &erp.url, ""));
+    let daemon = home.serve();
+    let order = send_webhook(&daemon, "orders/create");
+    home.wait_until_processed();
+    // An order's body as the deletion of the order is refused.
+    let body = golden_body("shopify.orders-create");
+    let request = shopify_request("orders/delete", &body)
+        .with_header("X-Shopify-Topic", "orders/delete")
+        .with_header("X-Shopify-Webhook-Id", "another");
+    let refused =
+        daemon.request(&Request { path: "/api/webhooks/shopify/orders/delete".to_owned(), ..request }).event_id();
+    let to = daemon.address.to_string();
+    home.run_ok(&["send", "shopify", "orders/create", "--to", &to]);
+    home.wait_until_processed();
+    let test: i64 = home.sql("SELECT id FROM webhook_events WHERE test = 1").parse().unwrap();
+    assert_ne!(show(&home, order)["rows"], json!([]));
+    for id in [refused, test] {
+        let document = show(&home, id);
+        assert_eq!(document["rows"], json!([]), "{document}");
+    }
+    let text = home.run_ok(&["events", "show", &test.to_string()]);
+    assert!(text.contains("not sent: it is a test event") && !text.contains("events retry"), "{text}");
+}

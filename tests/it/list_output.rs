@@ -230,6 +230,7 @@ fn every_list_of_events_is_csv_too() {
 fn lists_of_purchase_orders_are_csv_too() {
     let home = crate::edi_examples::home_with_sample_order();
     fs::write(home.path("in/broken.edi"), "no EDI").unwrap();
+    fs::write(home.path("in/odd\nname.edi"), "its name cannot be stored").unwrap();
     home.run_ok(&["sps", "poll"]);
     home.run_ok(&["work", "--once"]);
     assert_csv(&home, &["sps", "list", "--attention"]);

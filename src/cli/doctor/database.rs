@@ -2,7 +2,7 @@
 
 use crate::app::port_holder;
 use crate::cli::doctor::deliveries::DeliveryQueues;
-use crate::cli::doctor::findings::quote_word;
+use crate::cli::doctor::findings::{FindingState, quote_word};
 use crate::cli::doctor::units::is_packaged;
 use crate::cli::doctor::{Findings, backups, deliveries};
 use crate::cli::output::{format_bytes, format_duration};
@@ -154,16 +154,20 @@ fn check_polls(config: &Config, diagnostics: &StoreDiagnostics, findings: &mut F
     if let Some((event_id, file, error)) = &diagnostics.newest_unreadable_file {
         let summary =
             format!("{} could not be read", format_count(diagnostics.unreadable_files, "EDI file", "EDI files"));
+        let ids: Vec<String> = diagnostics.unreadable_event_ids.iter().map(i64::to_string).collect();
+        let again = if diagnostics.unreadable_files > ids.len() as u64 { "; then the same for the others" } else { "" };
         findings.add_failure_with_summary(
             "edi",
             &summary,
             format!("{summary}; the newest is {file} (event {event_id}): {error}"),
             format!(
                 "`novex-ingest sps list --attention`; ask the sender for the files again; then `novex-ingest events \
-                 dismiss {event_id} --reason TEXT`"
+                 dismiss {} --reason TEXT`{again}",
+                ids.join(" ")
             ),
         );
     }
+    check_files_at_source(diagnostics, findings);
     for (source, error) in &diagnostics.failed_sources {
         let is_configured = config.sps.iter().flat_map(|sps| &sps.sources).any(|settings| settings.name == *source);
         if is_configured {
@@ -182,14 +186,44 @@ fn check_polls(config: &Config, diagnostics: &StoreDiagnostics, findings: &mut F
     }
 }
 
+/// Reports the files that stay at each source, because no poll can fetch, move or delete them.
+fn check_files_at_source(diagnostics: &StoreDiagnostics, findings: &mut Findings) {
+    let (stored, unstored): (Vec<_>, Vec<_>) =
+        diagnostics.files_at_source.iter().partition(|file| file.event_id.is_some());
+    for (files, state, fact, consequence) in [
+        (unstored, FindingState::Failed, "cannot be received", "its order is not here"),
+        (stored, FindingState::Warning, "cannot be moved or deleted", "it is stored, and each poll lists it again"),
+    ] {
+        for files in files.chunk_by(|one, other| one.source == other.source) {
+            let first = files[0];
+            let count = format_count(files.len(), "file", "files");
+            let summary = format!("{count} of EDI source {} {fact}", first.source);
+            findings.push_with_summary(
+                "edi",
+                state,
+                &summary,
+                format!("{summary}; {}: {}; {consequence}", first.file, first.error),
+                format!(
+                    "`novex-ingest sps list --attention`; correct the cause; then `novex-ingest sps poll --source {}`",
+                    quote_word(&first.source)
+                ),
+            );
+        }
+    }
+}
+
 fn check_alerts(diagnostics: &StoreDiagnostics, findings: &mut Findings) {
-    if let Some(newest) = &diagnostics.newest_alert {
+    if let Some((id, newest)) = &diagnostics.newest_alert {
         let others = match diagnostics.recent_alerts.saturating_sub(1) {
             0 => String::new(),
             count => format!("; and {}", format_count(count, "other alert", "other alerts")),
         };
         let message = format!("login alert of the last seven days: {newest}{others}");
-        findings.add_warning("alerts", message, "`novex-ingest audit alerts`; then look at the logins in Keycloak");
+        let fix = format!(
+            "`novex-ingest audit alerts`; look at the logins in Keycloak; then `novex-ingest audit dismiss {id} \
+             --reason TEXT`"
+        );
+        findings.add_warning("alerts", message, fix);
     }
 }
 

@@ -125,10 +125,8 @@ fn find_matching_failures(config: &Config, args: &EventsDismissArgs, times: &Tim
         })?);
     }
     let mut ids = Vec::new();
-    for_each_event(&reader, &filter, args.before, None, |event| {
-        if event.dismissed_at.is_none() && ids.len() < args.limit.unwrap_or(u32::MAX) as usize {
-            ids.push(event.identity.id);
-        }
+    for_each_event(&reader, &filter, args.before, args.limit, |event| {
+        ids.push(event.identity.id);
         Ok(())
     })?;
     Ok(ids)

@@ -92,7 +92,12 @@ impl FactsReader {
             other.reason = Some(join_words([other.reason, reason], "; "));
             progress.push(other);
         }
-        let rows = event_summary::find_event_summary(connection, event.identity.id, &key.shop_domain)?;
+        let mut rows = event_summary::find_event_summary(connection, event.identity.id, &key.shop_domain)?;
+        // Another event wrote the rows of a test event's subject, and those of an event that is not completed.
+        if event.status != "completed" || event.is_test {
+            rows.rows.retain(|row| row.event_id == Some(event.identity.id));
+            rows.has_more = false;
+        }
         Ok(EventFacts { rows, destinations: progress })
     }
 
@@ -114,9 +119,12 @@ impl FactsReader {
             "delivering" => (progress.state, progress.at) = ("delivering", delivery.locked_at),
             "pending" => {
                 progress.state = "pending";
+                let turn =
+                    delivery.waits_for_event.map(|id| format!("waits for event {id} of the same order or record"));
                 let wait = destination.and_then(|destination| self.describe_wait(destination));
-                progress.at = if wait.is_some() { None } else { delivery.next_attempt_at.map(|at| at.max(now)) };
-                let words = [wait, progress.reason.take()];
+                let is_blocked = turn.is_some() || wait.is_some();
+                progress.at = if is_blocked { None } else { delivery.next_attempt_at.map(|at| at.max(now)) };
+                let words = [turn, wait, progress.reason.take()];
                 progress.reason = Some(join_words(words, "; ")).filter(|text| !text.is_empty());
             }
             _ if progress.reason.as_deref() == Some(dismissals::DROPPED_ERROR) => {
@@ -191,6 +199,8 @@ fn describe_missing_delivery(settings: &DestinationSettings, event: &EventRecord
     let key = &event.identity.key;
     let (state, reason) = if !settings.matches(key.source, &key.topic) {
         ("not subscribed", None)
+    } else if event.is_test {
+        ("not sent", Some("it is a test event, and no destination receives test events".to_owned()))
     } else if event.redacted_at.is_some() {
         ("not sent", Some("the event was redacted".to_owned()))
     } else {

@@ -6,7 +6,9 @@ use crate::cli::filters::{EventFilterArgs, for_each_event, parse_number};
 use crate::cli::output::print_line;
 use crate::cli::rows::RowFormatArgs;
 use crate::cli::table::{free_text, print_table, status_cell, time_cell};
+use crate::cli::times::TimeFormat;
 use crate::store::events::records;
+use crate::store::events::records::{EventFilter, EventRecord, EventStatus};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use clap::Args;
@@ -75,21 +77,32 @@ pub fn print_events(global: &GlobalArgs, args: &EventsListArgs) -> anyhow::Resul
     })?;
     if rows.is_empty() {
         print_line("No such events.")?;
-        return Ok(());
+    } else {
+        print_event_table(rows, &times)?;
     }
+    if filter.status == Some(EventStatus::Failed) {
+        let dismissed = EventFilter { status: Some(EventStatus::Dismissed), ..filter };
+        let dismissed = reader.read(|connection| records::list_events(connection, &dismissed, None, 1))?;
+        if !dismissed.is_empty() {
+            print_line("Dismissed events are not listed: `novex-ingest events list --status dismissed`")?;
+        }
+    }
+    Ok(())
+}
+
+fn print_event_table(events: Vec<EventRecord>, times: &TimeFormat) -> anyhow::Result<()> {
     print_table(
         &["ID", "RECEIVED", "SOURCE", "TOPIC", "SHOP", "STATUS", "ATTEMPTS", "ERROR OR NOTE"],
-        rows.into_iter().map(|event| {
+        events.into_iter().map(|event| {
             let status = status_cell(&event.status_text());
             let message = event.last_error.or(event.note).unwrap_or_default();
-            let message = match (&event.dismissed_at, event.dismissed_reason) {
-                (Some(_), Some(reason)) => format!("dismissed ({reason}): {message}"),
-                (Some(_), None) => format!("dismissed: {message}"),
-                (None, _) => message,
+            let message = match event.dismissed_reason {
+                Some(reason) => format!("{reason}; it failed with: {message}"),
+                None => message,
             };
             vec![
                 event.identity.id.to_string().into(),
-                time_cell(&times, Some(&event.received_at)),
+                time_cell(times, Some(&event.received_at)),
                 event.identity.key.source.as_str().into(),
                 free_text(event.identity.key.topic),
                 free_text(event.identity.key.shop_domain),

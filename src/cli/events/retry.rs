@@ -79,18 +79,14 @@ pub fn retry_events(global: &GlobalArgs, args: &EventsRetryArgs) -> anyhow::Resu
     Ok(())
 }
 
-/// Returns the ids of matching events that are not dismissed, newest first. Without `--status`, only failed events
+/// Returns the ids of matching events, newest first. Without `--status`, only failed events that are not dismissed
 /// match.
 fn find_matching_events(config: &Config, args: &EventsRetryArgs, times: &TimeFormat) -> anyhow::Result<Vec<i64>> {
     let mut filter = args.filter.to_filter(times);
     filter.status = filter.status.or(Some(EventStatus::Failed));
     let mut ids = Vec::new();
-    let limit = args.limit.unwrap_or(u32::MAX) as usize;
-    for_each_event(&Reader::open(&config.store.path, 1)?, &filter, args.before, None, |event| {
-        // The operator decided that a dismissed event needs no retry. Its id alone retries it.
-        if event.dismissed_at.is_none() && ids.len() < limit {
-            ids.push(event.identity.id);
-        }
+    for_each_event(&Reader::open(&config.store.path, 1)?, &filter, args.before, args.limit, |event| {
+        ids.push(event.identity.id);
         Ok(())
     })?;
     Ok(ids)

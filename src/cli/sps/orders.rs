@@ -6,6 +6,8 @@ use crate::cli::rows::RowFormatArgs;
 use crate::cli::sps::paper;
 use crate::cli::table::{free_text, print_table, time_cell};
 use crate::cli::times::TimeFormat;
+use crate::store::db::diagnostics;
+use crate::store::db::diagnostics::FileAtSource;
 use crate::store::db::reader::Reader;
 use crate::store::erp::purchase_order_views as views;
 use crate::store::erp::purchase_order_views::{PurchaseOrderFilter, UnreadableFile};
@@ -18,7 +20,7 @@ pub struct SpsListArgs {
     /// Only orders of this partner
     #[arg(long)]
     partner: Option<String>,
-    /// Only orders that need a person: unclear, waiting, or not mapped; also files that could not be read
+    /// Only orders that need a person: unclear, waiting, or not mapped; also files that could not be read or received
     #[arg(long)]
     attention: bool,
     /// Most orders to list
@@ -28,8 +30,8 @@ pub struct SpsListArgs {
     format: RowFormatArgs,
 }
 
-/// Columns of purchase orders in CSV. Those from `file` on are of files that could not be read.
-const ORDER_COLUMNS: [&str; 16] = [
+/// Columns of purchase orders in CSV. Those from `file` on are of files that could not be read or received.
+const ORDER_COLUMNS: [&str; 18] = [
     "po_number",
     "partner",
     "release",
@@ -46,6 +48,8 @@ const ORDER_COLUMNS: [&str; 16] = [
     "directory",
     "received_at",
     "error",
+    "source",
+    "next_attempt_at",
 ];
 
 #[derive(Debug, Args)]
@@ -65,20 +69,24 @@ pub(crate) fn print_purchase_orders(reader: &Reader, args: &SpsListArgs, times: 
         PurchaseOrderFilter { partner: args.partner.clone(), attention_only: args.attention, limit: args.limit };
     let orders = reader.read(|connection| views::list_purchase_orders(connection, &filter))?;
     // The partner of a file that cannot be read is not known.
-    let files = if args.attention && args.partner.is_none() {
-        reader.read(|connection| views::list_unreadable_files(connection, args.limit))?
+    let (files_at_source, files) = if args.attention && args.partner.is_none() {
+        reader.read(|connection| {
+            Ok((diagnostics::list_files_at_source(connection)?, views::list_unreadable_files(connection, args.limit)?))
+        })?
     } else {
-        Vec::new()
+        (Vec::new(), Vec::new())
     };
     if let Some(mut writer) = args.format.open_writer(&ORDER_COLUMNS)? {
         orders.iter().try_for_each(|order| writer.write_row(order))?;
-        return files.iter().try_for_each(|file| writer.write_row(file));
+        files.iter().try_for_each(|file| writer.write_row(file))?;
+        return files_at_source.iter().try_for_each(|file| writer.write_row(file));
+    }
+    if !files_at_source.is_empty() {
+        print_files_at_source(&files_at_source, times)?;
+        print_line("")?;
     }
     if let Some(newest) = files.first() {
         print_unreadable_files(&files, newest.event_id, times)?;
-        if orders.is_empty() {
-            return Ok(());
-        }
         print_line("")?;
     }
     if orders.is_empty() {
@@ -99,6 +107,24 @@ pub(crate) fn print_purchase_orders(reader: &Reader, args: &SpsListArgs, times: 
                 order.changes.to_string().into(),
                 order.lines_total.clone().unwrap_or_default().into(),
                 free_text(order.attention.as_deref().unwrap_or_default()),
+            ]
+        }),
+    )?;
+    Ok(())
+}
+
+fn print_files_at_source(files: &[FileAtSource], times: &TimeFormat) -> anyhow::Result<()> {
+    let count = format_count(files.len(), "file stays", "files stay");
+    print_line(&format!("{count} at the source; correct the cause, then `novex-ingest sps poll`:"))?;
+    print_table(
+        &["SOURCE", "FILE", "EVENT", "NEXT ATTEMPT", "REASON"],
+        files.iter().map(|file| {
+            vec![
+                file.source.clone().into(),
+                free_text(file.file.clone()),
+                file.event_id.map_or_else(|| "none".to_owned(), |id| id.to_string()).into(),
+                time_cell(times, file.next_attempt_at.as_deref()),
+                free_text(file.error.clone()),
             ]
         }),
     )?;

@@ -5,7 +5,7 @@ use crate::cli::output::print_line;
 use crate::cli::store::{with_store, with_store_multi_thread};
 use crate::config::Config;
 use crate::edi_poll::poller::{PollTrigger, Poller};
-use crate::store::events::polls::PollRecord;
+use crate::store::events::polls::{FileFailure, PollRecord};
 use crate::text::format_count;
 use crate::transfer::source::SourceSettings;
 use anyhow::{Context, bail};
@@ -92,7 +92,7 @@ async fn poll_source(poller: &Poller, source: &SourceSettings, as_json: bool) ->
     Ok(poll)
 }
 
-/// Returns a line such as `acme: 10 files: 7 orders, 3 could not be read`.
+/// Returns a line such as `acme: 10 files: 7 orders, 3 could not be read`, and one line for each file that failed.
 fn describe_poll(poll: &PollRecord) -> String {
     let mut parts = Vec::new();
     if poll.orders > 0 {
@@ -121,6 +121,9 @@ fn describe_poll(poll: &PollRecord) -> String {
     if let Some(error) = &poll.error {
         let _ = write!(text, "; {error}");
     }
+    for FileFailure { file, error } in &poll.failures {
+        let _ = write!(text, "\n  {file}: {error}");
+    }
     text
 }
 
@@ -145,7 +148,8 @@ mod tests {
         );
         assert_eq!(describe_poll(&poll(0, 0, 0, 0, 0)), "acme: 0 files: nothing new");
         assert_eq!(describe_poll(&poll(3, 2, 0, 0, 1)), "acme: 3 files: 2 stored, 1 duplicate");
-        let failed = PollRecord { failed: 1, ..poll(2, 1, 1, 0, 0) };
-        assert_eq!(describe_poll(&failed), "acme: 2 files: 1 order, 1 failed");
+        let mut failed = poll(2, 1, 1, 0, 0);
+        failed.add_failure("PO1.edi".to_owned(), "it is too large".to_owned());
+        assert_eq!(describe_poll(&failed), "acme: 2 files: 1 order, 1 failed\n  PO1.edi: it is too large");
     }
 }

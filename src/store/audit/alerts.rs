@@ -2,8 +2,9 @@
 //! continues.
 
 use crate::clock;
-use crate::store::StoreError;
-use crate::store::audit::system_log::AuditRecord;
+use crate::store::audit::system_log::{self, AuditRecord};
+use crate::store::db::writer::WriteClass;
+use crate::store::{Store, StoreError};
 use rusqlite::{Connection, OptionalExtension, params};
 use serde::Serialize;
 use std::time::Duration;
@@ -33,6 +34,9 @@ pub struct Alert {
     pub last_at: String,
     pub count: i64,
     pub message: String,
+    pub dismissed_at: Option<String>,
+    pub dismissed_by: Option<String>,
+    pub dismissed_reason: Option<String>,
 }
 
 /// A kind of login alert: by user, or by address.
@@ -100,8 +104,8 @@ fn raise_login_alert(
     if let Some(id) = open_alert {
         connection
             .prepare_cached(
-                "UPDATE alerts SET first_at = min(first_at, ?1), last_at = max(last_at, ?1), count = count + 1 WHERE \
-                 id = ?2",
+                "UPDATE alerts SET first_at = min(first_at, ?1), last_at = max(last_at, ?1), count = count + 1, \
+                 dismissed_at = NULL, dismissed_by = NULL, dismissed_reason = NULL WHERE id = ?2",
             )?
             .execute(params![at, id])?;
         return Ok(());
@@ -129,7 +133,8 @@ fn raise_login_alert(
 /// Returns the last alerts, the newest first.
 pub fn list_alerts(connection: &Connection, limit: u32) -> Result<Vec<Alert>, StoreError> {
     let mut statement = connection.prepare_cached(
-        "SELECT id, kind, subject, first_at, last_at, count, message FROM alerts ORDER BY id DESC LIMIT ?",
+        "SELECT id, kind, subject, first_at, last_at, count, message, dismissed_at, dismissed_by, dismissed_reason \
+         FROM alerts ORDER BY id DESC LIMIT ?",
     )?;
     let rows = statement.query_map([limit], |row| {
         Ok(Alert {
@@ -140,7 +145,39 @@ pub fn list_alerts(connection: &Connection, limit: u32) -> Result<Vec<Alert>, St
             last_at: row.get(4)?,
             count: row.get(5)?,
             message: row.get(6)?,
+            dismissed_at: row.get(7)?,
+            dismissed_by: row.get(8)?,
+            dismissed_reason: row.get(9)?,
         })
     })?;
     Ok(rows.collect::<Result<_, _>>()?)
+}
+
+impl Store {
+    /// Dismisses alerts, or all alerts without `ids`, and records that in the audit trail. Returns the ids of those
+    /// that were not dismissed before.
+    pub async fn dismiss_alerts(
+        &self,
+        ids: Option<Vec<i64>>,
+        reason: String,
+        by: String,
+    ) -> Result<Vec<i64>, StoreError> {
+        let at = clock::format_timestamp(self.clock.now());
+        self.writer
+            .submit(WriteClass::Maintain, move |connection| {
+                let selected = ids.as_ref().map(|ids| serde_json::json!(ids).to_string());
+                let dismissed: Vec<i64> = connection
+                    .prepare_cached(
+                        "UPDATE alerts SET dismissed_at = ?1, dismissed_by = ?2, dismissed_reason = ?3 WHERE \
+                         dismissed_at IS NULL AND (?4 IS NULL OR id IN (SELECT value FROM json_each(?4))) RETURNING id",
+                    )?
+                    .query_map(params![at, by, reason, selected], |row| row.get(0))?
+                    .collect::<Result<_, _>>()?;
+                for id in &dismissed {
+                    system_log::append_operator_entry(connection, &at, &by, "DISMISS", &format!("alerts/{id}"))?;
+                }
+                Ok(dismissed)
+            })
+            .await
+    }
 }

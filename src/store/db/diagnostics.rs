@@ -5,6 +5,7 @@ use crate::clock;
 use crate::clock::Timestamp;
 use crate::store::StoreError;
 use rusqlite::{Connection, OptionalExtension, Row};
+use serde::Serialize;
 use std::collections::BTreeMap;
 
 /// The failed events of EDI files.
@@ -20,6 +21,18 @@ pub(crate) use unreadable_files_sql;
 const ALERT_DAYS: i64 = 7;
 /// Most ids of events in [`FailedDeliveries`].
 const FAILED_IDS_MAX: usize = 20;
+
+/// A file that its source still lists, and that could not be fetched, moved or deleted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct FileAtSource {
+    pub source: String,
+    pub file: String,
+    pub error: String,
+    /// Its event. `None`: it was not fetched.
+    pub event_id: Option<i64>,
+    /// `None`: no attempt is made until somebody renames it.
+    pub next_attempt_at: Option<String>,
+}
 
 /// Deliveries to one destination that failed for good.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,12 +71,16 @@ pub struct StoreDiagnostics {
     pub unreadable_files: u64,
     /// Event, name and reason of the newest of them.
     pub newest_unreadable_file: Option<(i64, String, String)>,
+    /// Ids of the newest of their events.
+    pub unreadable_event_ids: Vec<i64>,
+    /// Files that stay at their EDI source, because they cannot be fetched, moved or deleted.
+    pub files_at_source: Vec<FileAtSource>,
     /// EDI sources whose last poll failed, with its error.
     pub failed_sources: Vec<(String, String)>,
-    /// Number of login alerts of the last days.
+    /// Number of login alerts of the last days that were not dismissed.
     pub recent_alerts: u64,
-    /// Message of the newest of them.
-    pub newest_alert: Option<String>,
+    /// Id and message of the newest of them.
+    pub newest_alert: Option<(i64, String)>,
     /// The open data request that is due first: its id and its deadline.
     pub next_data_request: Option<(i64, String)>,
     /// Redactions that wait for their time: their number and the first time.
@@ -118,15 +135,16 @@ pub fn read_diagnostics(connection: &Connection, now: Timestamp) -> Result<Store
             |row| Ok((row.get(0)?, row.get(1)?)),
         )?,
         recent_alerts: connection.query_row(
-            "SELECT count(*) FROM alerts WHERE last_at >= ?",
+            "SELECT count(*) FROM alerts WHERE last_at >= ? AND dismissed_at IS NULL",
             [&alerts_since],
             |row| row.get(0),
         )?,
         newest_alert: connection
             .query_row(
-                "SELECT message FROM alerts WHERE last_at >= ? ORDER BY last_at DESC LIMIT 1",
+                "SELECT id, message FROM alerts WHERE last_at >= ? AND dismissed_at IS NULL ORDER BY last_at DESC \
+                 LIMIT 1",
                 [&alerts_since],
-                |row| row.get(0),
+                |row| Ok((row.get(0)?, row.get(1)?)),
             )
             .optional()?,
         paused_destinations: list_rows(
@@ -140,6 +158,12 @@ pub fn read_diagnostics(connection: &Connection, now: Timestamp) -> Result<Store
             |row| row.get(0),
         )?,
         newest_unreadable_file: read_newest_unreadable_file(connection)?,
+        unreadable_event_ids: list_rows(
+            connection,
+            concat!("SELECT id FROM ", unreadable_files_sql!(), " ORDER BY id DESC LIMIT 20"),
+            |row| row.get(0),
+        )?,
+        files_at_source: list_files_at_source(connection)?,
         failed_sources: list_rows(
             connection,
             "SELECT p.source, p.error FROM sps_polls p JOIN (SELECT max(id) AS id FROM sps_polls GROUP BY source) \
@@ -192,6 +216,26 @@ fn read_newest_unreadable_file(connection: &Connection) -> Result<Option<(i64, S
         .optional()?)
 }
 
+/// Returns the files that the last complete poll of their source listed and could not fetch, move or delete.
+pub fn list_files_at_source(connection: &Connection) -> Result<Vec<FileAtSource>, StoreError> {
+    let mut statement = connection.prepare_cached(
+        "SELECT source, name, coalesce(last_error, ''), CASE status WHEN 'stored' THEN event_id END, next_attempt_at \
+         FROM sps_files f WHERE status IN ('failed', 'stored') AND seen_at >= (SELECT started_at FROM sps_polls p \
+         WHERE p.source = f.source AND p.finished_at IS NOT NULL AND p.error IS NULL ORDER BY id DESC LIMIT 1) \
+         ORDER BY source, name",
+    )?;
+    let rows = statement.query_map([], |row| {
+        Ok(FileAtSource {
+            source: row.get(0)?,
+            file: row.get(1)?,
+            error: row.get(2)?,
+            event_id: row.get(3)?,
+            next_attempt_at: row.get(4)?,
+        })
+    })?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
 fn read_failed_deliveries(connection: &Connection) -> Result<Vec<FailedDeliveries>, StoreError> {
     let rows: Vec<(String, i64)> = list_rows(
         connection,
@@ -214,16 +258,24 @@ fn read_failed_deliveries(connection: &Connection) -> Result<Vec<FailedDeliverie
     Ok(by_destination.into_values().collect())
 }
 
-/// Returns the number of failed events that were not dismissed, and id and error of the newest.
+/// The failed events that are no EDI files.
+macro_rules! failed_events_sql {
+    () => {
+        "webhook_events INDEXED BY webhook_events_failed WHERE status = 'failed' AND dismissed_at IS NULL AND test = \
+         0 AND (source <> 'sps' OR topic LIKE 'send/%')"
+    };
+}
+
+/// Returns the number of failed events that were not dismissed, and id and error of the newest. EDI files that could
+/// not be read are counted by themselves, because a retry does not help them.
 fn read_failed_events(connection: &Connection) -> Result<(u64, Option<String>), StoreError> {
-    Ok(connection.query_row(
-        "SELECT count(*), (SELECT id || ': ' || coalesce(last_error, '') FROM webhook_events INDEXED BY \
-         webhook_events_failed WHERE status = 'failed' AND dismissed_at IS NULL AND test = 0 ORDER BY id DESC LIMIT 1) \
-         FROM webhook_events INDEXED BY webhook_events_failed WHERE status = 'failed' AND dismissed_at IS NULL AND \
-         test = 0",
-        [],
-        |row| Ok((row.get(0)?, row.get(1)?)),
-    )?)
+    let sql = concat!(
+        "SELECT count(*), (SELECT id || ': ' || coalesce(last_error, '') FROM ",
+        failed_events_sql!(),
+        " ORDER BY id DESC LIMIT 1) FROM ",
+        failed_events_sql!()
+    );
+    Ok(connection.query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?)))?)
 }
 
 fn list_rows<T>(

@@ -122,6 +122,8 @@ pub struct DeliveryRecord {
     /// When an operator dismissed the failed delivery.
     pub dismissed_at: Option<String>,
     pub dismissed_reason: Option<String>,
+    /// While it is pending: the earlier event of the same order or record whose delivery must end first.
+    pub waits_for_event: Option<i64>,
 }
 
 /// Returns the state of the configured destinations, and of others that still have pending deliveries.
@@ -277,8 +279,11 @@ pub fn read_destination_state(
 pub fn list_event_deliveries(connection: &Connection, event_id: i64) -> Result<Vec<DeliveryRecord>, StoreError> {
     let mut statement = connection.prepare_cached(
         "SELECT destination, status, attempts, max_attempts, next_attempt_at, last_error, finished_at, locked_at, \
-         dismissed_at, dismissed_reason \
-         FROM destination_deliveries WHERE event_id = ? ORDER BY id",
+         dismissed_at, dismissed_reason, CASE WHEN status = 'pending' AND ordering_key <> '' THEN \
+         coalesce((SELECT min(p.event_id) FROM destination_deliveries p WHERE p.destination = d.destination AND \
+         p.ordering_key = d.ordering_key AND p.status = 'delivering'), (SELECT min(p.event_id) FROM \
+         destination_deliveries p WHERE p.destination = d.destination AND p.ordering_key = d.ordering_key AND p.status \
+         = 'pending' AND p.event_id < d.event_id)) END FROM destination_deliveries d WHERE event_id = ? ORDER BY id",
     )?;
     let rows = statement.query_map([event_id], |row| {
         Ok(DeliveryRecord {
@@ -292,6 +297,7 @@ pub fn list_event_deliveries(connection: &Connection, event_id: i64) -> Result<V
             locked_at: row.get(7)?,
             dismissed_at: row.get(8)?,
             dismissed_reason: row.get(9)?,
+            waits_for_event: row.get(10)?,
         })
     })?;
     Ok(rows.collect::<Result<_, _>>()?)

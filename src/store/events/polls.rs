@@ -28,7 +28,23 @@ pub struct PollRecord {
     pub orders: u64,
     /// New files in which nothing can be used. Each is an event that fails.
     pub unreadable: u64,
+    /// Why each of the `failed` files was not received. The database keeps this in `sps_files`.
+    pub failures: Vec<FileFailure>,
     pub error: Option<String>,
+}
+
+/// A file at a source that a poll could not fetch, move or delete.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct FileFailure {
+    pub file: String,
+    pub error: String,
+}
+
+impl PollRecord {
+    pub fn add_failure(&mut self, file: String, error: String) {
+        self.failed += 1;
+        self.failures.push(FileFailure { file, error });
+    }
 }
 
 impl Store {

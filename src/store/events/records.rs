@@ -5,29 +5,16 @@ use crate::store::{Store, StoreError};
 use rusqlite::{Connection, OptionalExtension, Row, ToSql, named_params, params};
 use serde::Serialize;
 
-/// The status of an event.
+/// A state of events that a filter selects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, clap::ValueEnum)]
 pub enum EventStatus {
     Received,
     Processing,
     Completed,
+    /// Failed, and no operator dismissed it.
     Failed,
-}
-
-impl EventStatus {
-    /// All statuses, in the order in which an event has them.
-    pub const ALL: [Self; 4] = [Self::Received, Self::Processing, Self::Completed, Self::Failed];
-
-    /// Returns the name in the database.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Received => "received",
-            Self::Processing => "processing",
-            Self::Completed => "completed",
-            Self::Failed => "failed",
-        }
-    }
+    /// Failed, and an operator dismissed it.
+    Dismissed,
 }
 
 /// A filter of events; the default matches all.
@@ -74,7 +61,8 @@ impl EventRecord {
     /// Returns the status for people, which names a test event.
     #[must_use]
     pub fn status_text(&self) -> String {
-        if self.is_test { format!("{} (test)", self.status) } else { self.status.clone() }
+        let status = if self.dismissed_at.is_some() { "dismissed" } else { &self.status };
+        if self.is_test { format!("{status} (test)") } else { status.to_owned() }
     }
 }
 
@@ -148,7 +136,12 @@ fn build_list_sql(status: Option<EventStatus>) -> String {
     let (index, condition) = match status {
         Some(EventStatus::Received) => ("INDEXED BY webhook_events_due", "AND status = 'received'"),
         Some(EventStatus::Processing) => ("INDEXED BY webhook_events_leased", "AND status = 'processing'"),
-        Some(EventStatus::Failed) => ("INDEXED BY webhook_events_failed", "AND status = 'failed'"),
+        Some(EventStatus::Failed) => {
+            ("INDEXED BY webhook_events_failed", "AND status = 'failed' AND dismissed_at IS NULL")
+        }
+        Some(EventStatus::Dismissed) => {
+            ("INDEXED BY webhook_events_failed", "AND status = 'failed' AND dismissed_at IS NOT NULL")
+        }
         Some(EventStatus::Completed) => ("", "AND status = 'completed'"),
         None => ("", ""),
     };

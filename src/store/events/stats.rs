@@ -5,7 +5,7 @@ use crate::clock;
 use crate::clock::Timestamp;
 use crate::store::StoreError;
 use crate::store::events::test_events::count_test_events;
-use rusqlite::{Connection, OptionalExtension};
+use rusqlite::{Connection, OptionalExtension, Row};
 use serde::Serialize;
 use std::time::Duration;
 
@@ -28,7 +28,8 @@ pub struct StoreStats {
     pub rejected_last: Option<String>,
 }
 
-/// Number of events of one source in one status.
+/// Number of events of one source in one status: one of the queue's, or `dismissed` for failed events that an operator
+/// dismissed, which `failed` leaves out.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct EventCount {
     pub source: String,
@@ -49,9 +50,17 @@ pub struct PeriodCounts {
 pub fn read_stats(connection: &Connection, now: Timestamp) -> Result<StoreStats, StoreError> {
     let mut statement = connection
         .prepare_cached("SELECT source, status, events FROM event_counts WHERE events <> 0 ORDER BY source, status")?;
-    let counts = statement
-        .query_map([], |row| Ok(EventCount { source: row.get(0)?, status: row.get(1)?, events: row.get(2)? }))?
-        .collect::<Result<_, _>>()?;
+    let read_count = |row: &Row<'_>| Ok(EventCount { source: row.get(0)?, status: row.get(1)?, events: row.get(2)? });
+    let mut counts: Vec<EventCount> = statement.query_map([], read_count)?.collect::<Result<_, _>>()?;
+    for dismissed in list_dismissed_counts(connection)? {
+        let failed = counts.iter_mut().find(|count| count.source == dismissed.source && count.status == "failed");
+        if let Some(failed) = failed {
+            failed.events -= dismissed.events;
+        }
+        counts.push(dismissed);
+    }
+    counts.retain(|count| count.events != 0);
+    counts.sort_by(|one, other| (&one.source, &one.status).cmp(&(&other.source, &other.status)));
     // Ids grow in the order of arrival. The query names its indexes because SQLite would otherwise read the table from
     // its first row, and the first rows are the oldest events, finished long ago.
     let oldest: Option<String> = connection
@@ -80,6 +89,18 @@ pub fn read_stats(connection: &Connection, now: Timestamp) -> Result<StoreStats,
         free_bytes_inside: page * pragma("freelist_count")?,
         rejected_last: connection.query_row("SELECT max(at) FROM rejected_requests", [], |row| row.get(0))?,
     })
+}
+
+/// Counts the failed events that operators dismissed. `event_counts` counts them as failed.
+fn list_dismissed_counts(connection: &Connection) -> Result<Vec<EventCount>, StoreError> {
+    let mut statement = connection.prepare_cached(
+        "SELECT source, count(*) FROM webhook_events INDEXED BY webhook_events_failed WHERE status = 'failed' AND \
+         dismissed_at IS NOT NULL AND test = 0 GROUP BY source",
+    )?;
+    let rows = statement.query_map([], |row| {
+        Ok(EventCount { source: row.get(0)?, status: "dismissed".to_owned(), events: row.get(1)? })
+    })?;
+    Ok(rows.collect::<Result<_, _>>()?)
 }
 
 fn read_period_counts(connection: &Connection, now: Timestamp, back: Duration) -> Result<PeriodCounts, StoreError> {

@@ -104,6 +104,30 @@ impl Store {
             .await
     }
 
+    /// Records that a source lists files which are never claimed, because their names cannot be stored as they are.
+    /// `names` are printable forms of the names.
+    ///
+    /// # Errors
+    /// When the transaction fails.
+    pub async fn record_refused_files(
+        &self,
+        source: &str,
+        names: Vec<String>,
+        error: &'static str,
+    ) -> Result<(), StoreError> {
+        let (source, at) = (source.to_owned(), clock::format_timestamp(self.clock.now()));
+        self.writer
+            .submit(WriteClass::Maintain, move |connection| {
+                let mut statement = connection.prepare_cached(
+                    "INSERT INTO sps_files (source, name, status, last_error, seen_at) VALUES (?1, ?2, 'failed', ?3, \
+                     ?4) ON CONFLICT (source, name) DO UPDATE SET seen_at = ?4",
+                )?;
+                names.iter().try_for_each(|name| statement.execute(params![source, name, error, at]).map(drop))?;
+                Ok(())
+            })
+            .await
+    }
+
     /// Records how fetching a file ended.
     ///
     /// # Errors
@@ -159,7 +183,10 @@ fn claim_listed_file(
         match known.status.as_str() {
             "fetching" if known.is_leased => return Ok(FileClaimResult::Skipped),
             "done" if file.stays_at_source && known.is_unchanged => return Ok(FileClaimResult::Unchanged),
-            "failed" | "stored" if !known.is_due && !file.ignores_backoff => return Ok(FileClaimResult::Skipped),
+            "failed" | "stored" if !known.is_due && !file.ignores_backoff => {
+                mark_as_seen(connection, &file.source, &file.name, &at)?;
+                return Ok(FileClaimResult::Skipped);
+            }
             _ => {}
         }
     }
@@ -197,6 +224,14 @@ fn claim_listed_file(
         previous_event_id: known.and_then(|known| known.event_id),
         lease: Lease { owner: owner.clone(), fencing_token },
     }))
+}
+
+/// Records that a source still lists a file.
+fn mark_as_seen(connection: &Connection, source: &str, name: &str, at: &str) -> Result<(), StoreError> {
+    connection
+        .prepare_cached("UPDATE sps_files SET seen_at = ? WHERE source = ? AND name = ?")?
+        .execute(params![at, source, name])?;
+    Ok(())
 }
 
 fn write_file_outcome(
