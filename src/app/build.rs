@@ -87,9 +87,9 @@ pub fn bind_listeners(config: &Config, inherited: Vec<std::net::TcpListener>) ->
         let listener = listener::bind_listener(config.server.listen).with_context(|| {
             let listen = config.server.listen;
             let holder = port_holder::find_port_holder(listen, &config.store.path).map_or_else(String::new, |holder| {
-                format!(" {listen} is in use by {}. Stop it, or set another port.", holder.describe_program())
+                format!("; {} uses the port: stop it, or set another port", holder.describe_program())
             });
-            format!("the daemon cannot listen on {listen}, so it receives no events.{holder}")
+            format!("the daemon cannot listen on {listen}, so it receives no events{holder}")
         })?;
         return Ok(vec![listener]);
     }

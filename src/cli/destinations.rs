@@ -4,6 +4,7 @@
 use crate::app::runtime;
 use crate::cli::filters::parse_number;
 use crate::cli::output::{print_line, print_untrusted_line};
+use crate::cli::program::quote_word;
 use crate::cli::rows::RowFormatArgs;
 use crate::cli::store::{name_operator, with_store};
 use crate::cli::table::{free_text, print_table, time_cell};
@@ -34,7 +35,7 @@ pub enum DestinationsCommand {
     /// retry` queues those of an event again
     Drop(DestinationNameArgs),
     /// Forget a destination that was removed from the configuration: its state, its queued and its failed deliveries
-    Forget(DestinationNameArgs),
+    Forget(DestinationForgetArgs),
 }
 
 #[derive(Debug, Args)]
@@ -74,6 +75,12 @@ pub struct DestinationShowArgs {
 #[derive(Debug, Args)]
 pub struct DestinationNameArgs {
     /// Name of the destination in the configuration
+    name: String,
+}
+
+#[derive(Debug, Args)]
+pub struct DestinationForgetArgs {
+    /// Name of a destination that is no longer in the configuration
     name: String,
 }
 
@@ -239,8 +246,13 @@ fn set_destination_paused(config: &Config, name: &str, pause: bool) -> anyhow::R
 /// Drops the queued deliveries of a destination, also of one that is no longer configured.
 fn drop_deliveries(config: &Config, name: &str) -> anyhow::Result<()> {
     let dropped = with_store(config, async |store| Ok(store.drop_deliveries(name, &name_operator(None)).await?))?;
-    if dropped == 0 {
-        find_destination(config, name)?;
+    if dropped == 0 && find_destination(config, name).is_err() {
+        bail!(
+            "no delivery to {name} is queued, and {} has no destination of this name; `novex-ingest destinations forget \
+             {}` deletes what is left of a removed one",
+            config.path.display(),
+            quote_word(name)
+        );
     }
     let deliveries = format_count(dropped, "delivery", "deliveries");
     print_line(&format!(

@@ -18,6 +18,7 @@ pub mod man;
 pub mod mappings;
 pub mod output;
 pub mod privacy;
+pub mod program;
 pub mod prune;
 pub mod restore;
 mod rows;
@@ -150,6 +151,7 @@ impl Cli {
     /// Runs the command.
     pub fn run(self) -> Result<(), CliError> {
         let global = self.global_args;
+        program::remember_program(&global);
         match self.command {
             CliCommand::Serve => serve::run_serve(&global),
             CliCommand::Work(args) => work::run_work(&global, &args),

@@ -1,5 +1,6 @@
 //! Output: standard output with colour only on a terminal, and numbers for people.
 
+use crate::cli::program::complete_commands;
 use crate::text::is_hidden_char;
 use std::io::{self, IsTerminal, Write};
 
@@ -93,7 +94,11 @@ pub fn print_untrusted_line(text: &str) -> io::Result<()> {
     print_line(&replace_control_chars(text))
 }
 
-/// Writes a line to standard output. A closed pipe is an error here, which `main` turns into success.
+/// Writes a line to standard output, its commands with the options of this process. A JSON document stays as it is. A
+/// closed pipe is an error here, which `main` turns into success.
 pub fn print_line(text: &str) -> io::Result<()> {
-    writeln!(lock_color_stdout(), "{text}")
+    if text.starts_with(['{', '[']) {
+        return writeln!(lock_color_stdout(), "{text}");
+    }
+    writeln!(lock_color_stdout(), "{}", complete_commands(text))
 }

@@ -44,8 +44,14 @@ pub struct EdiFault {
     pub message: String,
 }
 
+/// `location` of a fault of the whole file.
+pub const WHOLE_FILE: &str = "the file";
+
 impl std::fmt::Display for EdiFault {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if self.location == WHOLE_FILE {
+            return f.write_str(&self.message);
+        }
         if self.line > 0 {
             write!(f, "line {}, ", self.line)?;
         }

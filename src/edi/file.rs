@@ -3,7 +3,7 @@
 //! Reading never fails. Text that cannot be read becomes a fault, so that an operator sees the place.
 
 pub use crate::edi::fault::FaultSeverity;
-use crate::edi::fault::{EdiFault, SyntaxErrorCode};
+use crate::edi::fault::{EdiFault, SyntaxErrorCode, WHOLE_FILE};
 use crate::edi::purchase_order::{DocumentOrigin, PurchaseOrder};
 use crate::edi::{rsx, x12};
 use std::borrow::Cow;
@@ -189,7 +189,7 @@ fn build_file_fault(severity: FaultSeverity, message: String) -> EdiFault {
     EdiFault {
         severity,
         line: 0,
-        location: "the file".to_owned(),
+        location: WHOLE_FILE.to_owned(),
         position: 0,
         element: 0,
         code: SyntaxErrorCode::None,

@@ -12,7 +12,6 @@ use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 use std::process::Command;
-use std::time::SystemTime;
 
 /// Returns the first line of `doctor`.
 fn summarize(home: &Home) -> String {
@@ -234,7 +233,7 @@ fn dismissed_alert_is_not_reported() {
     home.edit_config("[keycloak]\n", "[keycloak]\nlogin_errors = 2\n");
     let daemon = home.serve();
     let send_failed_login = |number: u64| {
-        let time = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_millis();
+        let time = home.sql("SELECT unixepoch() * 1000");
         let body = format!(
             r#"{{"type":"LOGIN_ERROR","id":"{number}","time":{time},"realmId":"acme","userId":"ada","ipAddress":"192.0.2.7"}}"#
         );

@@ -101,7 +101,8 @@ fn each_state_at_a_destination_has_its_reason() {
     fs::write(home.config(), configured.replace("[worker]\n", "[worker]\ngrace = \"100ms\"\n")).unwrap();
     let (text, state) = state_at_erp(&home);
     assert_eq!(state["state"], "not sent");
-    assert!(text.contains("no subscription when the event completed; `novex-ingest events retry 1`"), "{text}");
+    let advice = format!("`novex-ingest --config {} events retry 1`", home.config().display());
+    assert!(text.contains(&format!("no subscription when the event completed; {advice}")), "{text}");
 
     home.run_ok(&["destinations", "pause", "erp"]);
     home.run_ok(&["events", "retry", "1"]);
@@ -259,12 +260,12 @@ fn events_without_effect_list_no_rows() {
     let to = daemon.address.to_string();
     home.run_ok(&["send", "shopify", "orders/create", "--to", &to]);
     home.wait_until_processed();
-    let test: i64 = home.sql("SELECT id FROM webhook_events WHERE test = 1").parse().unwrap();
+    let test_event: i64 = home.sql("SELECT id FROM webhook_events WHERE test = 1").parse().unwrap();
     assert_ne!(show(&home, order)["rows"], json!([]));
-    for id in [refused, test] {
+    for id in [refused, test_event] {
         let document = show(&home, id);
         assert_eq!(document["rows"], json!([]), "{document}");
     }
-    let text = home.run_ok(&["events", "show", &test.to_string()]);
-    assert!(text.contains("not sent: it is a test event") && !text.contains("events retry"), "{text}");
+    let printed = home.run_ok(&["events", "show", &test_event.to_string()]);
+    assert!(printed.contains("not sent: it is a test event") && !printed.contains("events retry"), "{printed}");
 }

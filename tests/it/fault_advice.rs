@@ -82,7 +82,7 @@ fn daemon_of_another_database_holds_the_port() {
         home.edit_config("127.0.0.1:0", &daemon.address.to_string());
     }
     assert!(first.run_ok(&["config", "check"]).contains("serve would start"));
-    let holder = format!("in use by the novex-ingest of another database (process {})", daemon.child.id());
+    let holder = format!("the novex-ingest of another database (process {})", daemon.child.id());
     for arguments in [&["config", "check"][..], &["serve"]] {
         let output = second.run(arguments);
         assert!(!output.status.success() && stderr(&output).contains(&holder), "{arguments:?}: {output:?}");

@@ -2,15 +2,16 @@
 
 use crate::app::port_holder;
 use crate::cli::doctor::deliveries::DeliveryQueues;
-use crate::cli::doctor::findings::{FindingState, quote_word};
+use crate::cli::doctor::findings::FindingState;
 use crate::cli::doctor::units::is_packaged;
 use crate::cli::doctor::{Findings, backups, deliveries};
 use crate::cli::output::{format_bytes, format_duration};
+use crate::cli::program::quote_word;
 use crate::clock::{self, Clock};
 use crate::config::Config;
 use crate::files::with_suffix;
 use crate::store::StoreError;
-use crate::store::db::diagnostics::StoreDiagnostics;
+use crate::store::db::diagnostics::{StoreDiagnostics, UndecidedRequest};
 use crate::store::db::reader::Reader;
 use crate::store::db::{backup, diagnostics, migrate};
 use crate::store::events::destinations;
@@ -267,7 +268,7 @@ fn check_destructive_requests(diagnostics: &StoreDiagnostics, findings: &mut Fin
             "`novex-ingest privacy list`",
         );
     }
-    for (event, topic, state, deadline) in &diagnostics.undecided_requests {
+    for UndecidedRequest { event_id: event, topic, state, deadline_at: deadline } in &diagnostics.undecided_requests {
         let fix = format!(
             "`novex-ingest events show {event}`; if the request is true: `novex-ingest privacy run {event}`; if not: \
              `novex-ingest privacy stop {event} --reason TEXT`"

@@ -1,7 +1,7 @@
 //! Checks of the deliveries: destinations that are down, retries, failures, pauses, and what removed destinations left.
 
-use crate::cli::doctor::findings::quote_word;
 use crate::cli::doctor::{FindingState, Findings};
+use crate::cli::program::quote_word;
 use crate::config::Config;
 use crate::store::db::diagnostics::{FailedDeliveries, StoreDiagnostics};
 use crate::store::db::reader::Reader;

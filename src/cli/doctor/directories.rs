@@ -2,8 +2,8 @@
 //! type directory.
 
 use crate::cli::doctor::Findings;
-use crate::cli::doctor::findings::quote_word;
 use crate::cli::doctor::units::{is_packaged, query_systemctl};
+use crate::cli::program::quote_word;
 use crate::config::Config;
 use crate::delivery::destinations::DestinationKind;
 use crate::files::parent_directory;

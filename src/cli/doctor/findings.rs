@@ -1,6 +1,7 @@
 //! Findings of the checks: their states, their order, their summary and their output.
 
 use crate::cli::output::{print_line, replace_control_chars};
+use crate::cli::program::complete_commands;
 use crate::cli::times::TimeFormat;
 use crate::text::{format_count, keep_first_chars};
 use serde_json::json;
@@ -50,32 +51,20 @@ pub(crate) struct Finding {
 #[derive(Debug)]
 pub(crate) struct Findings {
     list: Vec<Finding>,
-    /// The program with the options that select this configuration: `novex-ingest --config FILE`.
-    program: String,
     /// The form of the times in messages.
     times: TimeFormat,
 }
 
-/// Returns a word of a command as a shell reads it.
-pub(crate) fn quote_word(word: &str) -> String {
-    let is_plain = |letter: char| letter.is_ascii_alphanumeric() || "/._-".contains(letter);
-    if !word.is_empty() && word.chars().all(is_plain) {
-        return word.to_owned();
-    }
-    format!("'{}'", word.replace('\'', "'\\''"))
-}
-
 impl Default for Findings {
     fn default() -> Self {
-        Self::new("novex-ingest".to_owned(), TimeFormat::detect(false))
+        Self::new(TimeFormat::detect(false))
     }
 }
 
 impl Findings {
-    /// Creates an empty list. `program` replaces `novex-ingest` at the beginning of each command of a fix, so that the
-    /// command works as printed.
-    pub fn new(program: String, times: TimeFormat) -> Self {
-        Self { list: Vec::new(), program, times }
+    /// Creates an empty list.
+    pub fn new(times: TimeFormat) -> Self {
+        Self { list: Vec::new(), times }
     }
 
     pub fn times(&self) -> &TimeFormat {
@@ -136,13 +125,10 @@ impl Findings {
         message: impl Into<String>,
         fix: impl Into<String>,
     ) {
-        let message: String = message.into();
+        let message = complete_commands(&message.into());
         let first_line = message.lines().next().unwrap_or_default();
         let summary = keep_first_chars(first_line, SUMMARY_CHARS_MAX);
-        let fix: String = fix.into();
-        let fix = ["`", "`sudo "].iter().fold(fix, |fix, start| {
-            fix.replace(&format!("{start}novex-ingest "), &format!("{start}{} ", self.program))
-        });
+        let fix = complete_commands(&fix.into());
         self.list.push(Finding { check, state, message, summary, fix });
     }
 
@@ -228,13 +214,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn words_are_quoted_for_a_shell() {
-        assert_eq!(quote_word("/srv/x.toml"), "/srv/x.toml");
-        assert_eq!(quote_word("it's"), r"'it'\''s'");
-        assert_eq!(quote_word(""), "''");
-    }
-
-    #[test]
     fn summary_is_one_line() {
         let mut findings = Findings::default();
         findings.add_passed("files", "fine");
@@ -253,22 +232,13 @@ mod tests {
     }
 
     #[test]
-    fn problems_come_first_and_commands_name_the_configuration() {
-        let mut findings = Findings { program: "novex-ingest --config /srv/x.toml".to_owned(), ..Findings::default() };
+    fn problems_come_first() {
+        let mut findings = Findings::default();
         findings.add_passed("one", "");
-        findings.add_warning(
-            "two",
-            "",
-            "run `novex-ingest doctor` or `sudo novex-ingest doctor`, see novex-ingest.service",
-        );
+        findings.add_warning("two", "", "");
         findings.add_info("three", "", "");
         findings.add_failure("four", "", "");
         let checks: Vec<&str> = findings.sorted().iter().map(|finding| finding.check).collect();
         assert_eq!(checks, ["four", "two", "three", "one"]);
-        assert_eq!(
-            findings.list[1].fix,
-            "run `novex-ingest --config /srv/x.toml doctor` or `sudo novex-ingest --config /srv/x.toml doctor`, see \
-             novex-ingest.service"
-        );
     }
 }

@@ -14,13 +14,11 @@ pub mod units;
 
 use crate::cli::{CliError, GlobalArgs, secret_rotation};
 use crate::clock::Clock;
-use crate::config::{Config, INSTALLED_CONFIG_PATH, SecretLoading};
+use crate::config::{Config, SecretLoading};
 use crate::text::format_count;
 use clap::Args;
 use deliveries::DeliveryQueues;
-use findings::quote_word;
 pub(crate) use findings::{FindingState, Findings};
-use std::path::Path;
 
 #[derive(Debug, Args)]
 pub struct DoctorArgs {
@@ -30,7 +28,7 @@ pub struct DoctorArgs {
 }
 
 pub fn run_doctor(global: &GlobalArgs, args: &DoctorArgs) -> Result<(), CliError> {
-    let mut findings = Findings::new(describe_program(global), global.time_format().for_programs(args.json));
+    let mut findings = Findings::new(global.time_format().for_programs(args.json));
     if let Some(config) = check_configuration(global, &mut findings)? {
         machine::check_machine(&config, &mut findings);
         units::check_units(&config, &mut findings);
@@ -48,17 +46,6 @@ pub fn run_doctor(global: &GlobalArgs, args: &DoctorArgs) -> Result<(), CliError
             let failed = format_count(count, "check failed", "checks failed");
             Err(anyhow::anyhow!("{failed}; the lines after → give the fixes").into())
         }
-    }
-}
-
-/// Returns the program with the options that select the checked configuration, as a shell reads them.
-fn describe_program(global: &GlobalArgs) -> String {
-    match &global.config {
-        _ if global.dev => "novex-ingest --dev".to_owned(),
-        Some(path) if path != Path::new(INSTALLED_CONFIG_PATH) => {
-            format!("novex-ingest --config {}", quote_word(&path.display().to_string()))
-        }
-        _ => "novex-ingest".to_owned(),
     }
 }
 

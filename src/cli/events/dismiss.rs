@@ -17,6 +17,9 @@ use serde_json::json;
 use std::collections::BTreeSet;
 
 #[derive(Debug, Args)]
+#[command(override_usage = "novex-ingest events dismiss --reason TEXT [OPTIONS] ID...\n       \
+                            novex-ingest events dismiss --reason TEXT [OPTIONS] --status failed | --source SOURCE | \
+                            --topic TOPIC | --since TIME | --destination NAME | --limit LIMIT | --before ID")]
 pub struct EventsDismissArgs {
     /// Ids of events; of each the event, if it failed, and its failed deliveries are dismissed. Without ids, all failed
     /// events that match are dismissed

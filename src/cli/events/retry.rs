@@ -17,6 +17,9 @@ use serde_json::json;
 use std::collections::BTreeSet;
 
 #[derive(Debug, Args)]
+#[command(override_usage = "novex-ingest events retry [OPTIONS] ID...\n       \
+                            novex-ingest events retry [OPTIONS] --status STATUS | --source SOURCE | --topic TOPIC | \
+                            --since TIME | --limit LIMIT | --before ID")]
 pub struct EventsRetryArgs {
     /// Ids of events; completed ones are processed again. Without ids, all matching events are retried: failed ones,
     /// unless --status selects others

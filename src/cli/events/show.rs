@@ -43,9 +43,10 @@ pub fn print_event(global: &GlobalArgs, args: &EventsShowArgs) -> anyhow::Result
         let history = history::list_history(connection, id)?;
         let payload = records::read_payload(connection, id)?;
         let deliveries = destinations::list_event_deliveries(connection, id)?;
-        Ok(Some((event, facts, history, payload, deliveries)))
+        let conflicts = records::count_conflicts(connection, id)?;
+        Ok(Some((event, facts, history, payload, deliveries, conflicts)))
     })?;
-    let (event, facts, history, payload, deliveries) =
+    let (event, facts, history, payload, deliveries, conflicts) =
         shown.with_context(|| format!("there is no event {id}; `novex-ingest events list` lists the newest"))?;
     if args.body {
         let payload = payload.with_context(|| format!("event {id} has no body any more: it was redacted or pruned"))?;
@@ -57,12 +58,13 @@ pub fn print_event(global: &GlobalArgs, args: &EventsShowArgs) -> anyhow::Result
         document["history"] = serde_json::to_value(&history)?;
         document["deliveries"] = serde_json::to_value(&deliveries)?;
         document["headers"] = payload.as_ref().map_or(Value::Null, |payload| parse_stored_headers(&payload.headers));
+        document["conflicts"] = json!(conflicts);
         document["body_bytes"] = json!(payload.as_ref().map(|payload| payload.body.len()));
         facts.add_to_document(&mut document);
         print_line(&document.to_string())?;
         return Ok(());
     }
-    print_event_fields(event, &facts, payload.as_ref(), &times)?;
+    print_event_fields(event, &facts, payload.as_ref(), conflicts, &times)?;
     print_rows(&facts)?;
     print_destinations(&facts, &times)?;
     print_line("")?;
@@ -74,6 +76,7 @@ fn print_event_fields(
     event: EventRecord,
     facts: &EventFacts,
     payload: Option<&Payload>,
+    conflicts: u64,
     times: &TimeFormat,
 ) -> std::io::Result<()> {
     let format_at = |at: Option<String>| at.map(|at| times.format_time_with_age(&at));
@@ -108,6 +111,7 @@ fn print_event_fields(
         ("redacted at", format_at(event.redacted_at)),
         ("same body as", event.same_body_as.map(|other| format!("event {other}"))),
         ("body", Some(body)),
+        ("conflicts", describe_conflicts(conflicts)),
     ];
     for (name, value) in fields {
         if let Some(value) = value {
@@ -115,6 +119,14 @@ fn print_event_fields(
         }
     }
     Ok(())
+}
+
+/// Returns what the later requests with the webhook id of an event were. None if each had the bytes of the event.
+fn describe_conflicts(count: u64) -> Option<String> {
+    let requests = format_count(count, "later request", "later requests");
+    (count > 0).then(|| {
+        format!("{requests} had this webhook id and other bytes, and changed nothing: the view `conflicts` has them")
+    })
 }
 
 fn print_history(history: Vec<HistoryEntry>, times: &TimeFormat) -> std::io::Result<()> {

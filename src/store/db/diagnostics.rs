@@ -22,6 +22,16 @@ const ALERT_DAYS: i64 = 7;
 /// Most ids of events in [`FailedDeliveries`].
 const FAILED_IDS_MAX: usize = 20;
 
+/// A destructive request that was refused or stopped.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UndecidedRequest {
+    pub event_id: i64,
+    pub topic: String,
+    /// `refused` or `stopped`.
+    pub state: String,
+    pub deadline_at: Option<String>,
+}
+
 /// A file that its source still lists, and that could not be fetched, moved or deleted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct FileAtSource {
@@ -85,8 +95,8 @@ pub struct StoreDiagnostics {
     pub next_data_request: Option<(i64, String)>,
     /// Redactions that wait for their time: their number and the first time.
     pub waiting_redactions: (u64, Option<String>),
-    /// Refused requests, and stopped ones whose deadline is ahead: event, topic, state, deadline.
-    pub undecided_requests: Vec<(i64, String, String, Option<String>)>,
+    /// Refused requests, and stopped ones whose deadline is ahead.
+    pub undecided_requests: Vec<UndecidedRequest>,
     /// Time of the oldest redaction that still waits for a scrub.
     pub oldest_unscrubbed_at: Option<String>,
 }
@@ -177,27 +187,44 @@ pub fn read_diagnostics(connection: &Connection, now: Timestamp) -> Result<Store
                 |row| Ok((row.get(0)?, row.get(1)?)),
             )
             .optional()?,
-        waiting_redactions: connection.query_row(
-            "SELECT count(*), min(r.due_at) FROM destructive_requests r JOIN webhook_events e ON e.id = r.event_id \
-             WHERE r.state = 'waiting' AND e.redacted_at IS NULL",
-            [],
-            |row| Ok((row.get(0)?, row.get(1)?)),
-        )?,
-        undecided_requests: connection
-            .prepare_cached(
-                "SELECT r.event_id, r.topic, r.state, r.deadline_at FROM destructive_requests r \
-                 JOIN webhook_events e ON e.id = r.event_id WHERE e.redacted_at IS NULL \
-                 AND (r.state = 'refused' AND e.dismissed_at IS NULL OR r.state = 'stopped' AND r.deadline_at > ?) \
-                 ORDER BY r.deadline_at LIMIT 20",
-            )?
-            .query_map([&now], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))?
-            .collect::<Result<_, _>>()?,
+        waiting_redactions: read_waiting_redactions(connection)?,
+        undecided_requests: list_undecided_requests(connection, &now)?,
         oldest_unscrubbed_at: connection.query_row(
             "SELECT min(at) FROM redactions INDEXED BY redactions_unscrubbed WHERE scrubbed_at IS NULL",
             [],
             |row| row.get(0),
         )?,
     })
+}
+
+/// Returns the number of redactions that wait for their time, and the first time.
+fn read_waiting_redactions(connection: &Connection) -> Result<(u64, Option<String>), StoreError> {
+    Ok(connection.query_row(
+        "SELECT count(*), min(r.due_at) FROM destructive_requests r JOIN webhook_events e ON e.id = r.event_id \
+             WHERE r.state = 'waiting' AND e.redacted_at IS NULL",
+        [],
+        |row| Ok((row.get(0)?, row.get(1)?)),
+    )?)
+}
+
+/// Returns refused requests, and stopped ones whose deadline is after `now`.
+fn list_undecided_requests(connection: &Connection, now: &str) -> Result<Vec<UndecidedRequest>, StoreError> {
+    Ok(connection
+        .prepare_cached(
+            "SELECT r.event_id, r.topic, r.state, r.deadline_at FROM destructive_requests r \
+                 JOIN webhook_events e ON e.id = r.event_id WHERE e.redacted_at IS NULL \
+                 AND (r.state = 'refused' AND e.dismissed_at IS NULL OR r.state = 'stopped' AND r.deadline_at > ?) \
+                 ORDER BY r.deadline_at LIMIT 20",
+        )?
+        .query_map([now], |row| {
+            Ok(UndecidedRequest {
+                event_id: row.get(0)?,
+                topic: row.get(1)?,
+                state: row.get(2)?,
+                deadline_at: row.get(3)?,
+            })
+        })?
+        .collect::<Result<_, _>>()?)
 }
 
 fn read_newest_unreadable_file(connection: &Connection) -> Result<Option<(i64, String, String)>, StoreError> {

@@ -158,6 +158,12 @@ pub fn find_event(connection: &Connection, id: i64) -> Result<Option<EventRecord
     Ok(connection.prepare_cached(&sql)?.query_row([id], read_event_row).optional()?)
 }
 
+/// Returns how many later requests had the webhook id of an event, and other bytes.
+pub fn count_conflicts(connection: &Connection, event_id: i64) -> Result<u64, StoreError> {
+    let mut statement = connection.prepare_cached("SELECT count(*) FROM webhook_conflicts WHERE event_id = ?")?;
+    Ok(statement.query_row([event_id], |row| row.get(0))?)
+}
+
 /// Returns the payload of one event, or None if the event or its payload does not exist.
 pub fn read_payload(connection: &Connection, id: i64) -> Result<Option<Payload>, StoreError> {
     Ok(connection
