@@ -64,13 +64,14 @@ enum Hold {
 }
 
 /// Name, kind, number of connections, number of addresses.
-const ATTACKS: [(&str, Hold, usize, u8); 7] = [
+const ATTACKS: [(&str, Hold, usize, usize); 8] = [
     ("none", Hold::OneByte, 0, 1),
     ("512 bodies of one byte", Hold::OneByte, 512, 2),
     ("6 h2 of 100 streams", Hold::Streams, 6, 2),
     ("17 bodies of 16 MB", Hold::LargeBody, 17, 1),
     ("1088 idle TLS", Hold::IdleTls, 1088, 5),
     ("1500 half handshakes", Hold::HalfHandshake, 1500, 6),
+    ("3000 addresses, half TLS", Hold::HalfHandshake, 3000, 3000),
     ("6 h2 PING floods", Hold::Pings, 6, 2),
 ];
 
@@ -91,8 +92,9 @@ fn main() {
         let (mut times, refused, during) = runtime.block_on(async {
             let mut attackers = JoinSet::new();
             for n in 0..connections {
-                let host = 2 + u8::try_from(n % usize::from(addresses)).unwrap();
-                attackers.spawn(attack(hold, Ipv4Addr::new(127, 0, 0, host), server.address));
+                let number = n % addresses;
+                let (network, host) = (u8::try_from(number / 250).unwrap(), 2 + u8::try_from(number % 250).unwrap());
+                attackers.spawn(attack(hold, Ipv4Addr::new(127, 0, network, host), server.address));
             }
             tokio::time::sleep(ATTACK_LEAD).await;
             let (times, refused) = send_honestly(server.address, Duration::from_secs(arguments.seconds)).await;
