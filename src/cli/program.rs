@@ -25,7 +25,8 @@ fn describe_program(global: &GlobalArgs) -> String {
     }
 }
 
-/// Returns a message in which each command in backticks has the options of this process.
+/// Returns a message in which each command in backticks has the options of this process. Call it once, where a message
+/// leaves the process: a second call repeats the options. [`crate::cli::output::print_line`] calls it for text.
 #[must_use]
 pub fn complete_commands(text: &str) -> String {
     complete_commands_with(PROGRAM.get().map_or("novex-ingest", String::as_str), text)

@@ -203,6 +203,21 @@ fn problems_are_printed_first_with_a_summary() {
     daemon.stop();
 }
 
+/// A command names the configuration once, for people as for programs.
+#[test]
+fn text_has_the_commands_of_the_json() {
+    let home = Home::new("");
+    home.serve().stop();
+    let text = String::from_utf8(home.run(&["doctor"]).stdout).unwrap();
+    let (_, found) = run_doctor(&home);
+    let fixes: Vec<&str> = found.as_array().unwrap().iter().filter_map(|finding| finding["fix"].as_str()).collect();
+    let command = format!("`novex-ingest --config {} backup ", home.config().display());
+    assert!(fixes.iter().any(|fix| fix.contains(&command)), "{fixes:?}");
+    for fix in fixes.into_iter().filter(|fix| !fix.is_empty()) {
+        assert!(text.contains(&format!("→ {fix}\n")), "{fix} is not in\n{text}");
+    }
+}
+
 /// What is left of a removed source or destination is no problem, and one command ends it.
 #[test]
 fn removed_source_and_destination_can_be_forgotten() {

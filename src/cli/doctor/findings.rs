@@ -125,10 +125,10 @@ impl Findings {
         message: impl Into<String>,
         fix: impl Into<String>,
     ) {
-        let message = complete_commands(&message.into());
+        let message: String = message.into();
         let first_line = message.lines().next().unwrap_or_default();
         let summary = keep_first_chars(first_line, SUMMARY_CHARS_MAX);
-        let fix = complete_commands(&fix.into());
+        let fix = fix.into();
         self.list.push(Finding { check, state, message, summary, fix });
     }
 
@@ -184,12 +184,12 @@ impl Findings {
                 .iter()
                 .map(|finding| {
                     json!({
-                        "check": finding.check, "state": finding.state.as_str(), "message": finding.message,
-                        "fix": finding.fix
+                        "check": finding.check, "state": finding.state.as_str(),
+                        "message": complete_commands(&finding.message), "fix": complete_commands(&finding.fix)
                     })
                 })
                 .collect();
-            let (is_ok, summary) = (self.count_failures() == 0, self.summarize());
+            let (is_ok, summary) = (self.count_failures() == 0, complete_commands(&self.summarize()));
             return Ok(print_line(&json!({"ok": is_ok, "summary": summary, "checks": checks}).to_string())?);
         }
         // A message can hold text of a partner or of a provider.
