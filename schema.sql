@@ -534,8 +534,8 @@ CREATE TABLE alerts (
   last_at  TEXT NOT NULL,       -- time of the last failed login
   count    INTEGER NOT NULL,    -- failed logins until now
   message  TEXT NOT NULL,       -- fact and fix
-  dismissed_at     TEXT,        -- an operator has looked at it: `novex-ingest audit dismiss`; a later failed login of
-                                -- the series ends the dismissal
+  dismissed_at     TEXT,        -- time of `novex-ingest audit dismiss`; another failed login of the series ends the
+                                -- dismissal
   dismissed_by     TEXT,        -- operator
   dismissed_reason TEXT         -- reason
 ) STRICT;

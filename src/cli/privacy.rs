@@ -124,9 +124,12 @@ fn print_requests(reader: &Reader, args: &PrivacyListArgs, times: &TimeFormat) -
     if !held.is_empty() {
         print_line("Redactions, deletions and merges that wait, or were refused or stopped:")?;
         print_destructive_requests(held, times)?;
+        if !requests.is_empty() {
+            print_line("")?;
+        }
     }
     if !requests.is_empty() {
-        print_line("\nRequests of customers for their data:")?;
+        print_line("Requests of customers for their data:")?;
         print_data_requests(&requests, times)?;
     }
     Ok(())

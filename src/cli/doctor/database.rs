@@ -14,6 +14,7 @@ use crate::store::StoreError;
 use crate::store::db::diagnostics::{StoreDiagnostics, UndecidedRequest};
 use crate::store::db::reader::Reader;
 use crate::store::db::{backup, diagnostics, migrate};
+use crate::store::erp::purchase_order_views::{UnreadableFile, list_unreadable_files};
 use crate::store::events::destinations;
 use crate::text::format_count;
 use std::collections::BTreeSet;
@@ -28,6 +29,8 @@ const SCRUB_OVERDUE_SECONDS: u64 = 86_400;
 const STOPPED_REQUEST_DAYS: u64 = 7;
 /// Time by which the clock may jump back unnoticed.
 const CLOCK_SKEW_SECONDS_MAX: u64 = 300;
+/// Most unreadable files whose events one command dismisses.
+const UNREADABLE_FILES_MAX: u32 = 20;
 /// Size of the WAL at which a reader blocks it, as a multiple of `store.wal_bytes`.
 const WAL_SIZE_FACTOR_MAX: u64 = 8;
 
@@ -43,15 +46,17 @@ pub(crate) fn check_database(
         reader.read(|connection| {
             let mut faulty = destinations::list_faulty(connection)?;
             faulty.retain(|destination| !unreachable.contains(&destination.name));
-            Ok((diagnostics::read_diagnostics(connection, now)?, faulty))
+            let unreadable = list_unreadable_files(connection, UNREADABLE_FILES_MAX)?;
+            Ok((diagnostics::read_diagnostics(connection, now)?, faulty, unreadable))
         })
     });
     let mut lineage = None;
     match read {
-        Ok((diagnostics, faulty)) => {
+        Ok((diagnostics, faulty, unreadable)) => {
             lineage = Some(diagnostics.lineage.clone());
             check_events(config, &diagnostics, findings);
             deliveries::check_deliveries(config, &diagnostics, &faulty, queues, findings);
+            check_unreadable_files(diagnostics.unreadable_files, &unreadable, findings);
             check_polls(config, &diagnostics, findings);
             check_alerts(&diagnostics, findings);
             check_privacy_deadlines(&diagnostics, findings);
@@ -151,23 +156,25 @@ fn check_clock_against_events(diagnostics: &StoreDiagnostics, findings: &mut Fin
     }
 }
 
+/// Reports the files that could not be read. `newest` has at most [`UNREADABLE_FILES_MAX`] of the `count` files.
+fn check_unreadable_files(count: u64, newest: &[UnreadableFile], findings: &mut Findings) {
+    let Some(UnreadableFile { event_id, file, error, .. }) = newest.first() else { return };
+    let summary = format!("{} could not be read", format_count(count, "EDI file", "EDI files"));
+    let ids: Vec<String> = newest.iter().map(|file| file.event_id.to_string()).collect();
+    let again = if count > ids.len() as u64 { "; then the same for the others" } else { "" };
+    findings.add_failure_with_summary(
+        "edi",
+        &summary,
+        format!("{summary}; the newest is {file} (event {event_id}): {}", error.as_deref().unwrap_or_default()),
+        format!(
+            "`novex-ingest sps list --attention`; ask the sender for the files again; then `novex-ingest events \
+             dismiss {} --reason TEXT`{again}",
+            ids.join(" ")
+        ),
+    );
+}
+
 fn check_polls(config: &Config, diagnostics: &StoreDiagnostics, findings: &mut Findings) {
-    if let Some((event_id, file, error)) = &diagnostics.newest_unreadable_file {
-        let summary =
-            format!("{} could not be read", format_count(diagnostics.unreadable_files, "EDI file", "EDI files"));
-        let ids: Vec<String> = diagnostics.unreadable_event_ids.iter().map(i64::to_string).collect();
-        let again = if diagnostics.unreadable_files > ids.len() as u64 { "; then the same for the others" } else { "" };
-        findings.add_failure_with_summary(
-            "edi",
-            &summary,
-            format!("{summary}; the newest is {file} (event {event_id}): {error}"),
-            format!(
-                "`novex-ingest sps list --attention`; ask the sender for the files again; then `novex-ingest events \
-                 dismiss {} --reason TEXT`{again}",
-                ids.join(" ")
-            ),
-        );
-    }
     check_files_at_source(diagnostics, findings);
     for (source, error) in &diagnostics.failed_sources {
         let is_configured = config.sps.iter().flat_map(|sps| &sps.sources).any(|settings| settings.name == *source);

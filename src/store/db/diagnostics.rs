@@ -8,14 +8,32 @@ use rusqlite::{Connection, OptionalExtension, Row};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
+/// The failed events that match a condition, without test events and dismissed ones.
+macro_rules! failed_events_sql {
+    ($condition:literal) => {
+        concat!(
+            "webhook_events INDEXED BY webhook_events_failed WHERE status = 'failed' AND dismissed_at IS NULL AND test \
+             = 0 AND ",
+            $condition
+        )
+    };
+}
+pub(crate) use failed_events_sql;
+
 /// The failed events of EDI files.
 macro_rules! unreadable_files_sql {
     () => {
-        "webhook_events INDEXED BY webhook_events_failed WHERE status = 'failed' AND dismissed_at IS NULL AND test = \
-         0 AND source = 'sps' AND topic NOT LIKE 'send/%'"
+        crate::store::db::diagnostics::failed_events_sql!("source = 'sps' AND topic NOT LIKE 'send/%'")
     };
 }
 pub(crate) use unreadable_files_sql;
+
+/// The failed events that are no EDI files.
+macro_rules! other_failures_sql {
+    () => {
+        failed_events_sql!("(source <> 'sps' OR topic LIKE 'send/%')")
+    };
+}
 
 /// Days for which an alert is reported.
 const ALERT_DAYS: i64 = 7;
@@ -79,10 +97,6 @@ pub struct StoreDiagnostics {
     pub paused_destinations: Vec<String>,
     /// Number of EDI files that could not be read.
     pub unreadable_files: u64,
-    /// Event, name and reason of the newest of them.
-    pub newest_unreadable_file: Option<(i64, String, String)>,
-    /// Ids of the newest of their events.
-    pub unreadable_event_ids: Vec<i64>,
     /// Files that stay at their EDI source, because they cannot be fetched, moved or deleted.
     pub files_at_source: Vec<FileAtSource>,
     /// EDI sources whose last poll failed, with its error.
@@ -167,12 +181,6 @@ pub fn read_diagnostics(connection: &Connection, now: Timestamp) -> Result<Store
             [],
             |row| row.get(0),
         )?,
-        newest_unreadable_file: read_newest_unreadable_file(connection)?,
-        unreadable_event_ids: list_rows(
-            connection,
-            concat!("SELECT id FROM ", unreadable_files_sql!(), " ORDER BY id DESC LIMIT 20"),
-            |row| row.get(0),
-        )?,
         files_at_source: list_files_at_source(connection)?,
         failed_sources: list_rows(
             connection,
@@ -201,7 +209,7 @@ pub fn read_diagnostics(connection: &Connection, now: Timestamp) -> Result<Store
 fn read_waiting_redactions(connection: &Connection) -> Result<(u64, Option<String>), StoreError> {
     Ok(connection.query_row(
         "SELECT count(*), min(r.due_at) FROM destructive_requests r JOIN webhook_events e ON e.id = r.event_id \
-             WHERE r.state = 'waiting' AND e.redacted_at IS NULL",
+         WHERE r.state = 'waiting' AND e.redacted_at IS NULL",
         [],
         |row| Ok((row.get(0)?, row.get(1)?)),
     )?)
@@ -212,9 +220,9 @@ fn list_undecided_requests(connection: &Connection, now: &str) -> Result<Vec<Und
     Ok(connection
         .prepare_cached(
             "SELECT r.event_id, r.topic, r.state, r.deadline_at FROM destructive_requests r \
-                 JOIN webhook_events e ON e.id = r.event_id WHERE e.redacted_at IS NULL \
-                 AND (r.state = 'refused' AND e.dismissed_at IS NULL OR r.state = 'stopped' AND r.deadline_at > ?) \
-                 ORDER BY r.deadline_at LIMIT 20",
+             JOIN webhook_events e ON e.id = r.event_id WHERE e.redacted_at IS NULL \
+             AND (r.state = 'refused' AND e.dismissed_at IS NULL OR r.state = 'stopped' AND r.deadline_at > ?) \
+             ORDER BY r.deadline_at LIMIT 20",
         )?
         .query_map([now], |row| {
             Ok(UndecidedRequest {
@@ -225,22 +233,6 @@ fn list_undecided_requests(connection: &Connection, now: &str) -> Result<Vec<Und
             })
         })?
         .collect::<Result<_, _>>()?)
-}
-
-fn read_newest_unreadable_file(connection: &Connection) -> Result<Option<(i64, String, String)>, StoreError> {
-    let sql = concat!(
-        "SELECT id, webhook_id, coalesce(last_error, '') FROM ",
-        unreadable_files_sql!(),
-        " ORDER BY id DESC LIMIT 1"
-    );
-    Ok(connection
-        .query_row(sql, [], |row| {
-            // The webhook id is the name of the file and its digest.
-            let webhook_id: String = row.get(1)?;
-            let name = webhook_id.rsplit_once(' ').map_or(webhook_id.as_str(), |(name, _digest)| name);
-            Ok((row.get(0)?, name.to_owned(), row.get(2)?))
-        })
-        .optional()?)
 }
 
 /// Returns the files that the last complete poll of their source listed and could not fetch, move or delete.
@@ -285,22 +277,14 @@ fn read_failed_deliveries(connection: &Connection) -> Result<Vec<FailedDeliverie
     Ok(by_destination.into_values().collect())
 }
 
-/// The failed events that are no EDI files.
-macro_rules! failed_events_sql {
-    () => {
-        "webhook_events INDEXED BY webhook_events_failed WHERE status = 'failed' AND dismissed_at IS NULL AND test = \
-         0 AND (source <> 'sps' OR topic LIKE 'send/%')"
-    };
-}
-
 /// Returns the number of failed events that were not dismissed, and id and error of the newest. EDI files that could
 /// not be read are counted by themselves, because a retry does not help them.
 fn read_failed_events(connection: &Connection) -> Result<(u64, Option<String>), StoreError> {
     let sql = concat!(
         "SELECT count(*), (SELECT id || ': ' || coalesce(last_error, '') FROM ",
-        failed_events_sql!(),
+        other_failures_sql!(),
         " ORDER BY id DESC LIMIT 1) FROM ",
-        failed_events_sql!()
+        other_failures_sql!()
     );
     Ok(connection.query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?)))?)
 }

@@ -5,7 +5,7 @@ use crate::clock;
 use crate::clock::Timestamp;
 use crate::store::StoreError;
 use crate::store::events::test_events::count_test_events;
-use rusqlite::{Connection, OptionalExtension, Row};
+use rusqlite::{Connection, OptionalExtension};
 use serde::Serialize;
 use std::time::Duration;
 
@@ -48,19 +48,6 @@ pub struct PeriodCounts {
 
 /// Reads the figures as of `now`.
 pub fn read_stats(connection: &Connection, now: Timestamp) -> Result<StoreStats, StoreError> {
-    let mut statement = connection
-        .prepare_cached("SELECT source, status, events FROM event_counts WHERE events <> 0 ORDER BY source, status")?;
-    let read_count = |row: &Row<'_>| Ok(EventCount { source: row.get(0)?, status: row.get(1)?, events: row.get(2)? });
-    let mut counts: Vec<EventCount> = statement.query_map([], read_count)?.collect::<Result<_, _>>()?;
-    for dismissed in list_dismissed_counts(connection)? {
-        let failed = counts.iter_mut().find(|count| count.source == dismissed.source && count.status == "failed");
-        if let Some(failed) = failed {
-            failed.events -= dismissed.events;
-        }
-        counts.push(dismissed);
-    }
-    counts.retain(|count| count.events != 0);
-    counts.sort_by(|one, other| (&one.source, &one.status).cmp(&(&other.source, &other.status)));
     // Ids grow in the order of arrival. The query names its indexes because SQLite would otherwise read the table from
     // its first row, and the first rows are the oldest events, finished long ago.
     let oldest: Option<String> = connection
@@ -76,7 +63,7 @@ pub fn read_stats(connection: &Connection, now: Timestamp) -> Result<StoreStats,
     let page = pragma("page_size")?;
     Ok(StoreStats {
         at: clock::format_timestamp(now),
-        counts,
+        counts: list_event_counts(connection)?,
         test_events: count_test_events(connection)?,
         oldest_pending_seconds: oldest
             .as_deref()
@@ -91,15 +78,18 @@ pub fn read_stats(connection: &Connection, now: Timestamp) -> Result<StoreStats,
     })
 }
 
-/// Counts the failed events that operators dismissed. `event_counts` counts them as failed.
-fn list_dismissed_counts(connection: &Connection) -> Result<Vec<EventCount>, StoreError> {
+/// Returns the number of events of each source and status. `event_counts` counts dismissed events as failed.
+fn list_event_counts(connection: &Connection) -> Result<Vec<EventCount>, StoreError> {
     let mut statement = connection.prepare_cached(
-        "SELECT source, count(*) FROM webhook_events INDEXED BY webhook_events_failed WHERE status = 'failed' AND \
-         dismissed_at IS NOT NULL AND test = 0 GROUP BY source",
+        "WITH dismissed AS (SELECT source, count(*) AS events FROM webhook_events INDEXED BY webhook_events_failed \
+         WHERE status = 'failed' AND dismissed_at IS NOT NULL AND test = 0 GROUP BY source), \
+         counts AS (SELECT source, status, events FROM event_counts \
+         UNION ALL SELECT source, 'failed', -events FROM dismissed UNION ALL SELECT source, 'dismissed', events FROM \
+         dismissed) SELECT source, status, sum(events) FROM counts GROUP BY source, status HAVING sum(events) <> 0 \
+         ORDER BY source, status",
     )?;
-    let rows = statement.query_map([], |row| {
-        Ok(EventCount { source: row.get(0)?, status: "dismissed".to_owned(), events: row.get(1)? })
-    })?;
+    let rows = statement
+        .query_map([], |row| Ok(EventCount { source: row.get(0)?, status: row.get(1)?, events: row.get(2)? }))?;
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
