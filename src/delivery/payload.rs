@@ -4,6 +4,7 @@
 
 use crate::edi::file::decode_text;
 use crate::edi::parties::find_partner;
+use crate::edi::x12::text::X12Text;
 use crate::edi::x12::tokenizer::X12Tokenizer;
 use crate::event::{EventKey, Source};
 use crate::store::erp::outbound_documents::SEND_TOPIC_PREFIX;
@@ -107,7 +108,7 @@ fn is_well_formed_xml(text: &str) -> bool {
 }
 
 fn is_x12(text: &str) -> bool {
-    X12Tokenizer::new(text).next().is_some()
+    X12Tokenizer::new(&X12Text::prepare(text)).next().is_some()
 }
 
 /// Returns true for `name=value` pairs with `&` between them.

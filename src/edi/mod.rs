@@ -7,6 +7,7 @@
 
 pub mod codes;
 pub mod decimal;
+mod encoding;
 pub mod fault;
 pub mod file;
 pub mod outbound;

@@ -1,6 +1,7 @@
 //! Reads interchanges, functional groups and transaction sets, and checks their counts and control numbers.
 
-use crate::edi::fault::{EdiFault, FaultSeverity, SyntaxErrorCode};
+use crate::edi::fault::{EdiFault, FaultSeverity, SyntaxErrorCode, WHOLE_FILE};
+use crate::edi::x12::text::X12Text;
 use crate::edi::x12::tokenizer::{SEGMENTS_MAX, X12Segment, X12Tokenizer, trim_fillers};
 use std::collections::HashSet;
 
@@ -99,7 +100,8 @@ pub struct InterchangeParties {
 /// Returns the parties of each interchange, without keeping any other segment.
 #[must_use]
 pub fn find_interchange_parties(text: &str) -> Vec<InterchangeParties> {
-    let segments = X12Tokenizer::new(text).take(SEGMENTS_MAX).enumerate();
+    let text = X12Text::prepare(text);
+    let segments = X12Tokenizer::new(&text).take(SEGMENTS_MAX).enumerate();
     let openings = segments.filter(|(index, segment)| is_isa_segment(segment, *index == 0)).take(ENVELOPES_MAX);
     let to_parties = |segment: X12Segment<'_>| InterchangeParties {
         sender: trim_fillers(segment.element(6)).to_owned(),
@@ -116,8 +118,17 @@ fn is_isa_segment(segment: &X12Segment<'_>, is_first: bool) -> bool {
 
 /// Reads a text. Text that is not X12 has no interchanges.
 #[must_use]
-pub fn read_interchanges(text: &str) -> X12File<'_> {
+pub fn read_interchanges<'t>(text: &'t X12Text<'t>) -> X12File<'t> {
     let mut reader = EnvelopeReader::default();
+    reader.file.faults.extend(text.warnings.iter().take(FAULTS_MAX).map(|(line, message)| EdiFault {
+        severity: FaultSeverity::Warning,
+        line: *line,
+        location: WHOLE_FILE.to_owned(),
+        position: 0,
+        element: 0,
+        code: SyntaxErrorCode::None,
+        message: message.clone(),
+    }));
     let mut tokens = X12Tokenizer::new(text);
     let (mut count, mut envelopes) = (0, 0);
     while let Some(segment) = tokens.next() {

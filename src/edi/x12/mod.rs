@@ -11,6 +11,7 @@ pub mod acknowledgement;
 pub mod envelope;
 pub mod order;
 mod segments;
+pub mod text;
 pub mod tokenizer;
 pub mod write;
 
