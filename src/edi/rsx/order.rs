@@ -241,6 +241,8 @@ fn read_line_item(item: &RsxNode, at: &str, reader: &mut RsxFaultCollector) -> P
         number: text(&["LineSequenceNumber"]),
         change: text(&["LineChangeCode"]),
         quantity: reader.parse_number(&format!("{at}/OrderQty"), text(&["OrderQty"]), true),
+        quantity_before: reader.parse_number(&format!("{at}/PreviousOrderQty"), text(&["PreviousOrderQty"]), false),
+        quantity_difference: reader.parse_number(&format!("{at}/VarianceQty"), text(&["VarianceQty"]), false),
         unit: text(&["OrderQtyUOM"]),
         price: reader.parse_number(&format!("{at}/PurchasePrice"), text(&["PurchasePrice"]), true),
         price_basis: text(&["PurchasePriceBasis"]),

@@ -187,7 +187,10 @@ impl X12OrderReader {
             self.order.sequence = at.0.non_empty_element(5);
             self.order.ordered_on = self.read_date(at, 6, "the order date");
             self.order.contract = at.0.non_empty_element(8);
-            self.order.changed_on = self.read_date(at, 11, "the change date");
+            // BCH11 is the date of the request for the change; some senders use BCH10 instead.
+            let (other, requested) =
+                (self.read_date(at, 10, "the date in BCH10"), self.read_date(at, 11, "the change date"));
+            self.order.changed_on = requested.or(other);
         } else {
             self.order.ordered_on = self.read_date(at, 5, "the order date");
             self.order.contract = at.0.non_empty_element(6);
@@ -204,6 +207,7 @@ impl X12OrderReader {
         if is_poc {
             line.change = self.require_element(at, 2, 670, "the change code");
             line.quantity = self.read_number(at, 3, 380, "the quantity");
+            line.quantity_left = self.read_number(at, 4, 380, "the quantity left to receive");
             // A composite element; its first component is the unit.
             line.unit =
                 at.0.non_empty_element(5).map(|unit| unit.chars().take_while(char::is_ascii_alphanumeric).collect());
@@ -240,8 +244,12 @@ impl X12OrderReader {
                 );
             }
             "PO1" | "POC" if (id == "POC") != self.order.is_change => {
-                let message = format!("{id} does not belong in this set: it is ignored");
+                let message = format!("{id} does not belong in this set: the line is unclear and is not applied");
                 self.add_fault(FaultSeverity::Warning, at, 0, SyntaxErrorCode::Segment(2), message);
+                self.read_line(at);
+                if let Some(line) = self.order.lines.last_mut() {
+                    line.change = Some(id);
+                }
             }
             "BEG" | "BCH" if self.order.is_change == (id == "BCH") => self.read_begin_segment(at),
             "PO1" if !self.order.is_change => self.read_line(at),
@@ -428,7 +436,10 @@ impl X12OrderReader {
         if !self.has_begin_segment {
             let at = set.segments.get(1).unwrap_or(last);
             self.add_missing_segment(at, 2, begin, format!("there is no {begin}: the order number is not known"));
-        } else if self.order.lines.is_empty() && !self.order.is_change && self.order.purpose != "01" {
+        } else if self.order.lines.iter().all(|line| line.change.is_some())
+            && !self.order.is_change
+            && self.order.purpose != "01"
+        {
             self.add_missing_segment(
                 last,
                 set.segments.len(),
@@ -438,7 +449,8 @@ impl X12OrderReader {
         }
         let ctt = set.segments.iter().enumerate().rfind(|(_, segment)| segment.has_id("CTT"));
         let Some(ctt) = ctt.map(|(index, ctt)| (ctt, index + 1)) else { return };
-        let line_count = self.order.lines.len();
+        let is_counted = |line: &&PurchaseOrderLine| self.order.is_change || line.change.is_none();
+        let line_count = self.order.lines.iter().filter(is_counted).count();
         if let Some(stated) = &self.order.stated_lines
             && decimal::parse_decimal(stated) != Some(line_count.into())
         {
