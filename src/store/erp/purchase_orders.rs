@@ -1,5 +1,6 @@
 //! Purchase orders: stores every received document as parsed and rebuilds the order from all of them.
 
+use crate::clock::Timestamp;
 use crate::edi::fault::{EdiFault, FaultSeverity};
 use crate::edi::purchase_order::{PurchaseOrder, PurchaseOrderLine};
 use crate::edi::revisions;
@@ -13,14 +14,16 @@ use serde_json::json;
 /// document again changes nothing.
 pub fn add_document(
     connection: &Connection,
-    event_id: i64,
+    (event_id, received_at): (i64, Timestamp),
     position: i64,
     order: &PurchaseOrder,
 ) -> Result<(), StoreError> {
+    // A document without a date of its own is as of this day, also when its order is rebuilt later.
+    let received_on = received_at.strftime("%Y-%m-%d").to_string();
     connection
         .prepare_cached(
-            "INSERT INTO purchase_order_documents (event_id, document_position, partner, po_number, release, is_change, document) \
-             VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (event_id, document_position) DO UPDATE SET document = excluded.document",
+            "INSERT INTO purchase_order_documents (event_id, document_position, partner, po_number, release, is_change, received_on, document) \
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (event_id, document_position) DO UPDATE SET document = excluded.document",
         )?
         .execute(params![
             event_id,
@@ -29,6 +32,7 @@ pub fn add_document(
             order.number,
             order.release,
             order.is_change,
+            received_on,
             json!(order).to_string()
         ])?;
     // A change without a release belongs to the sole release of the order. Each document may change which one that is.
@@ -104,15 +108,15 @@ fn load_documents(
     let without_release = sole_release.filter(|sole| sole == release).map(|_| "");
     Ok(connection
         .prepare_cached(
-            "SELECT event_id, document_position, document FROM purchase_order_documents WHERE partner = ? AND po_number = ? AND release IN (?, ?)",
+            "SELECT event_id, document_position, received_on, document FROM purchase_order_documents WHERE partner = ? AND po_number = ? AND release IN (?, ?)",
         )?
         .query_map(params![partner, number, release, without_release.unwrap_or(release)], |row| {
-            Ok((row.get(0)?, row.get(1)?, row.get::<_, String>(2)?))
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get::<_, String>(3)?))
         })?
         .map(|row| {
-            let (event_id, document_position, document) = row?;
+            let (event_id, document_position, received_on, document) = row?;
             let order = serde_json::from_str(&document).unwrap_or_default();
-            Ok(ReceivedDocument { order, event_id, document_position })
+            Ok(ReceivedDocument { order, event_id, document_position, received_on })
         })
         .collect::<rusqlite::Result<_>>()?)
 }
