@@ -26,7 +26,7 @@ pub(super) enum TargetKey {
 /// Applies a change and adds its rows to the history.
 pub(super) fn apply_change(state: &mut OrderState, document: &ReceivedDocument, delta: bool) {
     let change = &document.order;
-    let is_cancellation = DocumentPurpose::of(change) == DocumentPurpose::Cancellation;
+    let is_cancellation = DocumentPurpose::of(&change.purpose) == DocumentPurpose::Cancellation;
     if state.status == OrderStatus::Cancelled {
         let fact = if is_cancellation { "the order is cancelled already" } else { "the order is cancelled" };
         let effect = LineEffect::refuse(format!("{fact}{}", state.name_cancellation()));
@@ -63,7 +63,8 @@ fn change_header(state: &mut OrderState, change: &PurchaseOrder) -> Vec<String> 
 
 fn change_lines(state: &mut OrderState, document: &ReceivedDocument, delta: bool) {
     let change = &document.order;
-    let is_replacement = DocumentPurpose::of(change) == DocumentPurpose::Replacement && !change.lines.is_empty();
+    let is_replacement =
+        DocumentPurpose::of(&change.purpose) == DocumentPurpose::Replacement && !change.lines.is_empty();
     let targets = find_targets(state, &change.lines);
     let refusals = find_contradictions(state, change, &targets, delta);
     let line_count = state.order.lines.len();

@@ -135,6 +135,8 @@ pub struct OrderState {
     pub change_count: usize,
     /// Event of the order itself; `None` while only changes arrived.
     pub event_id: Option<i64>,
+    /// Newest event among the documents.
+    pub last_event_id: i64,
     /// Document that cancelled the order, for messages.
     cancelled_by: Option<String>,
 }
@@ -184,8 +186,13 @@ const ATTENTION_CHARS_MAX: usize = 200;
 pub fn fold_documents(documents: &[ReceivedDocument], delta: bool) -> OrderState {
     // A test document never changes a real order.
     let has_real = documents.iter().any(|document| !document.order.is_test);
+    let last_event_id = documents.iter().map(|document| document.event_id).max().unwrap_or_default();
     let mut sorted: Vec<&ReceivedDocument> = documents.iter().collect();
-    sorted.sort_by_key(|document| (document.event_id, document.document_position));
+    // The numbers of the events depend on the arrival, and decide only between documents that are equal.
+    sorted.sort_by_cached_key(|document| {
+        let sent_at = document.sent_at().unwrap_or("~").to_owned();
+        (sent_at, document.received_on.clone(), document.content_key(), document.event_id, document.document_position)
+    });
     let (documents, tests): (Vec<_>, Vec<_>) =
         sorted.into_iter().partition(|document| !(has_real && document.order.is_test));
     let change_count = documents.iter().filter(|document| document.order.is_change).count();
@@ -196,6 +203,7 @@ pub fn fold_documents(documents: &[ReceivedDocument], delta: bool) -> OrderState
         None => OrderState::without_base(&[roles.changes, roles.change_copies].concat()),
     };
     state.change_count = change_count;
+    state.last_event_id = last_event_id;
     state.revisions.extend(repetitions);
     state.revisions.extend(tests.into_iter().map(|test| {
         build_revision(test, None, RevisionOutcome::Unclear, "ignored: it is a test and the order is not".to_owned())
@@ -203,13 +211,16 @@ pub fn fold_documents(documents: &[ReceivedDocument], delta: bool) -> OrderState
     state
 }
 
+/// Returns true if a document with this purpose is an order, and no cancellation and no copy of one.
+#[must_use]
+pub fn is_order_purpose(purpose: &str) -> bool {
+    matches!(DocumentPurpose::of(purpose), DocumentPurpose::Plain | DocumentPurpose::Replacement)
+}
+
 /// Splits off the documents that repeat another one: the sender may send one file twice under two names.
 fn split_repetitions(documents: Vec<&ReceivedDocument>, delta: bool) -> (Vec<&ReceivedDocument>, Vec<Revision>) {
     let (mut unique, mut repetitions) = (Vec::new(), Vec::new());
     let mut by_content: HashMap<String, &ReceivedDocument> = HashMap::new();
-    // The first one that was sent counts; the arrival decides only where no time is stated.
-    let mut documents = documents;
-    documents.sort_by_key(|document| (document.sent_at().map_or("~", |at| at).to_owned(), document.event_id));
     for document in documents {
         let Some(first) = by_content.get(&document.content_key()) else {
             by_content.insert(document.content_key(), document);
@@ -292,6 +303,7 @@ impl OrderState {
             revisions: misplaced.iter().map(refuse).collect(),
             change_count: 0,
             event_id: Some(base.event_id),
+            last_event_id: 0,
             cancelled_by: None,
         }
     }
@@ -312,6 +324,7 @@ impl OrderState {
             revisions: changes.iter().map(|change| build_waiting_revision(change)).collect(),
             change_count: 0,
             event_id: None,
+            last_event_id: 0,
             cancelled_by: None,
         }
     }

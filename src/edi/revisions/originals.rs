@@ -4,7 +4,6 @@
 //! history: as a replacement if one replaces the other, else as a contradiction that a person must resolve.
 
 use crate::edi::codes;
-use crate::edi::purchase_order::PurchaseOrder;
 use crate::edi::revisions::change;
 use crate::edi::revisions::line_change::LineEffect;
 use crate::edi::revisions::{
@@ -26,8 +25,8 @@ pub(super) enum DocumentPurpose {
 }
 
 impl DocumentPurpose {
-    pub(super) fn of(order: &PurchaseOrder) -> Self {
-        match order.purpose.as_str() {
+    pub(super) fn of(purpose: &str) -> Self {
+        match purpose {
             "01" | "17" => Self::Cancellation,
             "05" | "15" | "18" | "CO" => Self::Replacement,
             "06" | "07" | "22" | "CN" => Self::Copy,
@@ -53,7 +52,7 @@ impl<'d> DocumentRoles<'d> {
     pub(super) fn new(documents: Vec<&'d ReceivedDocument>) -> Self {
         let mut roles = Self::default();
         for document in documents {
-            let list = match (document.order.is_change, DocumentPurpose::of(&document.order)) {
+            let list = match (document.order.is_change, DocumentPurpose::of(&document.order.purpose)) {
                 (true, DocumentPurpose::Copy) => &mut roles.change_copies,
                 (true, _) => &mut roles.changes,
                 (false, DocumentPurpose::Copy) => &mut roles.order_copies,
@@ -64,7 +63,7 @@ impl<'d> DocumentRoles<'d> {
         }
         for list in [&mut roles.orders, &mut roles.cancellations, &mut roles.order_copies, &mut roles.change_copies] {
             list.sort_by_cached_key(|document| {
-                let is_replacement = DocumentPurpose::of(&document.order) == DocumentPurpose::Replacement;
+                let is_replacement = DocumentPurpose::of(&document.order.purpose) == DocumentPurpose::Replacement;
                 (
                     is_replacement,
                     document.effective_date().to_owned(),
@@ -110,7 +109,7 @@ impl<'d> OrderBase<'d> {
     }
 
     pub(super) fn purpose(&self) -> DocumentPurpose {
-        DocumentPurpose::of(&self.document.order)
+        DocumentPurpose::of(&self.document.order.purpose)
     }
 
     /// Returns true if the order took the place of an earlier one.
@@ -210,8 +209,8 @@ fn describe_succession(earlier: &ReceivedDocument, later: &ReceivedDocument) -> 
     }
     let differences = difference::join_differences(&differences);
     let (earlier_date, later_date) = (earlier.effective_date(), later.effective_date());
-    let replaces = DocumentPurpose::of(&later.order) == DocumentPurpose::Replacement;
-    let is_first_replacement = DocumentPurpose::of(&earlier.order) != DocumentPurpose::Replacement;
+    let replaces = DocumentPurpose::of(&later.order.purpose) == DocumentPurpose::Replacement;
+    let is_first_replacement = DocumentPurpose::of(&earlier.order.purpose) != DocumentPurpose::Replacement;
     let is_newer = match later_date.cmp(earlier_date) {
         Ordering::Less => false,
         Ordering::Equal => is_first_replacement || earlier.is_sent_before(later),
@@ -262,6 +261,8 @@ pub(super) fn apply_cancellations(state: &mut OrderState, roles: &DocumentRoles<
             state.add_revision(cancellation, None, LineEffect::refuse(fact));
         } else if is_base(&cancellation) {
             state.cancel(cancellation, &[]);
+            let message = "only the cancellation arrived, and the order itself did not".to_owned();
+            state.revisions.push(build_revision(cancellation, None, RevisionOutcome::Unclear, message));
         } else if order == Some(Ordering::Less) {
             state.add_revision(cancellation, None, LineEffect::refuse(format!("{names}: the order stays open")));
         } else {

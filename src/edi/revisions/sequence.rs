@@ -86,7 +86,7 @@ fn place_changes<'d>(changes: &[&'d ReceivedDocument]) -> Vec<PlacedChange<'d>> 
     }
     placed.sort_by_cached_key(|change| {
         let document = change.document;
-        let is_cancellation = DocumentPurpose::of(&document.order) == DocumentPurpose::Cancellation;
+        let is_cancellation = DocumentPurpose::of(&document.order.purpose) == DocumentPurpose::Cancellation;
         (
             change.place.clone(),
             change.number.map_or((1, 0), |number| (0, number)),
@@ -123,7 +123,7 @@ fn find_repeated_numbers(placed: &[PlacedChange<'_>]) -> HashMap<(i64, i64), Str
 
 /// Applies a change, if it belongs to this order and is newer.
 fn apply_placed_change(state: &mut OrderState, document: &ReceivedDocument, base: &OrderBase<'_>, delta: bool) {
-    let is_cancellation = DocumentPurpose::of(&document.order) == DocumentPurpose::Cancellation;
+    let is_cancellation = DocumentPurpose::of(&document.order.purpose) == DocumentPurpose::Cancellation;
     match base.place_change(document) {
         ChangePlacement::Apply => change::apply_change(state, document, delta),
         ChangePlacement::ApplyInDoubt(reason) => {
@@ -187,8 +187,9 @@ fn find_undecided_changes(state: &OrderState, group: &[PlacedChange<'_>], delta:
 
 /// Returns true if numbers, dates or the file of two changes of one group decide which one is first.
 fn is_decided(one: &PlacedChange<'_>, two: &PlacedChange<'_>) -> bool {
-    let has_cancellation =
-        [one, two].iter().any(|change| DocumentPurpose::of(&change.document.order) == DocumentPurpose::Cancellation);
+    let has_cancellation = [one, two]
+        .iter()
+        .any(|change| DocumentPurpose::of(&change.document.order.purpose) == DocumentPurpose::Cancellation);
     let by_number = match (one.number, two.number) {
         (Some(first), Some(second)) => {
             first != second || one.document.effective_date() != two.document.effective_date()
