@@ -64,7 +64,12 @@ fn changes_before_and_after_a_replacement_are_distinguished() {
     // Of one day, or if the replacement keeps the date of the order, it is not certain.
     let undecided: Rows = &[REPLACED, (UNCLEAR, "it is not certain whether the order contains it")];
     check(&[order(), on("2026-09-16"), reissue], RENEWED, undecided);
-    check(&[order(), on("2026-09-18"), renewed("05", "2026-09-12")], RENEWED, undecided);
+    let rows: Rows = &[
+        REPLACED,
+        (UNCLEAR, "applied, but it is not certain whether the order contains it"),
+        (APPLIED, "quantity 15 → 40"),
+    ];
+    check(&[order(), on("2026-09-18"), renewed("05", "2026-09-12")], applied, rows);
     let contained = change("04", vec![line("QI", "1", "A1", "15")]);
     check(
         &[order(), contained, renewed("05", "2026-09-12")],
