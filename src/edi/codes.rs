@@ -89,6 +89,32 @@ pub const PRICE_BASES: CodeList = CodeList(&[
     ("WE", "wholesale price per each"),
 ]);
 
+/// Kinds of a price: CTP02 (236).
+pub const PRICES: CodeList = CodeList(&[
+    ("ALT", "alternate price"),
+    ("CAT", "catalog price"),
+    ("CON", "contract price"),
+    ("CUP", "confirmed unit price"),
+    ("DIS", "distributor's price"),
+    ("FCP", "future price"),
+    ("INV", "invoice price"),
+    ("LPR", "list price"),
+    ("MSR", "suggested retail price"),
+    ("NET", "net price"),
+    ("PBQ", "price from a quantity"),
+    ("PRO", "producer's price"),
+    ("PRP", "promotional price"),
+    ("QTE", "quoted price"),
+    ("RES", "resale price"),
+    ("RTL", "retail price"),
+    ("UCP", "unit cost price"),
+    ("WHL", "wholesale price"),
+]);
+
+/// Meanings of an amount: AMT01 (522).
+pub const AMOUNTS: CodeList =
+    CodeList(&[("1", "total of the line or lines"), ("GV", "gross value"), ("N", "net"), ("TT", "total of the order")]);
+
 /// Roles of an address: N101 (98).
 pub const ROLES: CodeList = CodeList(&[
     ("BT", "bill to"),
@@ -285,6 +311,71 @@ pub const PRODUCT_IDS: CodeList = CodeList(&[
     ("VP", "vendor's part"),
 ]);
 
+/// Segments of an order, by which an extra names what it belongs to.
+pub const SEGMENTS: CodeList = CodeList(&[
+    ("ADV", "advertising"),
+    ("AMT", "amount"),
+    ("BCH", "beginning of the change"),
+    ("BEG", "beginning of the order"),
+    ("CN1", "contract"),
+    ("CSH", "sales requirements"),
+    ("CTB", "restrictions"),
+    ("CTP", "price"),
+    ("CTT", "totals"),
+    ("CUR", "currency"),
+    ("DIS", "discount"),
+    ("DTM", "date"),
+    ("EFI", "electronic format"),
+    ("FA1", "accounting data"),
+    ("FA2", "accounting data"),
+    ("FOB", "freight"),
+    ("IN2", "name component"),
+    ("INC", "installment"),
+    ("IT3", "shipment of the line"),
+    ("IT8", "conditions of sale"),
+    ("ITD", "terms"),
+    ("LDT", "lead time"),
+    ("LIN", "item"),
+    ("LM", "code source"),
+    ("LQ", "industry code"),
+    ("MAN", "marks and numbers"),
+    ("MEA", "measurement"),
+    ("MSG", "message"),
+    ("MTX", "text"),
+    ("N1", "address"),
+    ("N2", "further name"),
+    ("N3", "street"),
+    ("N4", "city"),
+    ("N9", "reference"),
+    ("NTE", "note"),
+    ("NX2", "location component"),
+    ("PAM", "period amount"),
+    ("PCT", "percentage"),
+    ("PER", "contact"),
+    ("PID", "description"),
+    ("PKG", "packaging"),
+    ("PO1", "line"),
+    ("PO3", "further detail of the line"),
+    ("PO4", "pack"),
+    ("POC", "line"),
+    ("PWK", "paperwork"),
+    ("QTY", "quantity"),
+    ("REF", "reference"),
+    ("SAC", "allowance or charge"),
+    ("SCH", "schedule"),
+    ("SDQ", "quantities of locations"),
+    ("SI", "service"),
+    ("SLN", "component"),
+    ("SPI", "specification"),
+    ("TAX", "tax reference"),
+    ("TC2", "commodity"),
+    ("TD1", "packages and weight"),
+    ("TD3", "equipment"),
+    ("TD4", "handling"),
+    ("TD5", "carrier"),
+    ("TXI", "tax"),
+]);
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -302,6 +393,8 @@ mod tests {
             ORDER_TYPES,
             UNITS,
             PRICE_BASES,
+            PRICES,
+            AMOUNTS,
             ROLES,
             ID_ISSUERS,
             DATES,
@@ -314,6 +407,7 @@ mod tests {
             TRANSPORTS,
             FREIGHT_PAYERS,
             PRODUCT_IDS,
+            SEGMENTS,
         ] {
             assert!(list.0.iter().map(|(code, _)| code).is_sorted_by(|one, other| one != other));
             let codes: std::collections::BTreeSet<&str> = list.0.iter().map(|(code, _)| *code).collect();

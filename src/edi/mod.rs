@@ -9,6 +9,8 @@ pub mod codes;
 pub mod decimal;
 pub mod fault;
 pub mod file;
+mod order_findings;
+mod order_values;
 pub mod outbound;
 pub mod outbound_document;
 pub mod parties;

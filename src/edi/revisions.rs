@@ -84,20 +84,6 @@ pub struct OrderState {
 }
 
 impl OrderState {
-    /// Returns the reason why a person must look at the order, if there is one.
-    #[must_use]
-    pub fn attention(&self) -> Option<String> {
-        if self.status == OrderStatus::Waiting {
-            return Some("a change arrived before the order that it changes".to_owned());
-        }
-        let unclear = self.revisions.iter().filter(|revision| revision.outcome == RevisionOutcome::Unclear).count();
-        match unclear {
-            0 => None,
-            1 => Some("1 change is unclear: see purchase_order_changes".to_owned()),
-            _ => Some(format!("{unclear} changes are unclear: see purchase_order_changes")),
-        }
-    }
-
     /// Returns the sum of quantity times price over the open lines.
     ///
     /// Returns `None` if a line lacks one of them, or if its price is not for one unit.
@@ -318,6 +304,7 @@ impl OrderState {
         if change.stated_total.is_some() {
             order.stated_total.clone_from(&change.stated_total);
         }
+        order.overwrite_further_parts(change);
     }
 
     fn apply_line_change(&mut self, line: &PurchaseOrderLine, delta: bool) -> (RevisionOutcome, String) {
@@ -466,6 +453,7 @@ impl OrderState {
         }
         add_new(&mut line.instructions, &change.instructions);
         add_new(&mut line.notes, &change.notes);
+        line.overwrite_further_parts(change);
     }
 }
 

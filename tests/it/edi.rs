@@ -136,7 +136,7 @@ fn rsx_tree(order: &PurchaseOrder) -> Value {
                 "Address": line.addresses.iter().map(address).collect::<Vec<_>>(),
                 "ProductOrItemDescription": line.description.iter().map(|text| json!({"ProductDescription": text})).collect::<Vec<_>>(),
                 "QuantitiesSchedulesLocations": line.schedules.iter().map(|part| json!({
-                    "TotalQtyUOM": part.unit, "LocationQuantity": [{"Location": part.location, "Qty": part.quantity}]
+                    "TotalQtyUOM": part.unit, "LocationCodeQualifier": part.location_qualifier, "LocationQuantity": [{"Location": part.location, "Qty": part.quantity}]
                 })).collect::<Vec<_>>(),
             })
         })
@@ -215,7 +215,7 @@ prop_compose! {
 
 prop_compose! {
     fn references()(list in prop::collection::vec(("(DX|ZZ|CO|19)", words()), 0..3)) -> Vec<EdiReference> {
-        list.into_iter().map(|(qualifier, value)| EdiReference { qualifier, value: Some(value), description: None }).collect()
+        list.into_iter().map(|(qualifier, value)| EdiReference { qualifier, value: Some(value), ..EdiReference::default() }).collect()
     }
 }
 
@@ -247,7 +247,7 @@ prop_compose! {
             ids: ids.into_iter().map(|(qualifier, value)| ProductId { qualifier, value }).collect(),
             description, dates, references, allowances, addresses,
             schedules: schedules.into_iter().map(|(location, quantity)| LineSchedule {
-                location: Some(location), quantity, unit: Some("CA".into()), ..LineSchedule::default()
+                location: Some(location), location_qualifier: Some("92".into()), quantity, unit: Some("CA".into()), ..LineSchedule::default()
             }).collect(),
             ..PurchaseOrderLine::default()
         }
