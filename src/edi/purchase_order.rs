@@ -24,7 +24,7 @@ pub struct PurchaseOrder {
     pub ordered_on: Option<String>,
     /// Sequence number of a change (BCH05).
     pub sequence: Option<String>,
-    /// Date on which a change was requested (BCH11).
+    /// Date on which a change was requested (BCH11, else BCH10).
     pub changed_on: Option<String>,
     pub currency: Option<String>,
     pub department: Option<String>,
@@ -81,7 +81,8 @@ pub struct DocumentOrigin {
 pub struct PurchaseOrderLine {
     /// Line number of the retailer (PO101, POC01).
     pub number: Option<String>,
-    /// Change code of a line in a change (POC02): AI added, DI deleted, PC price, QI quantity up …
+    /// Change code of a line in a change (POC02): AI added, DI deleted, PC price, QI quantity up … A line of the wrong
+    /// kind has the id of its segment: `PO1` in a change, `POC` in an order.
     pub change: Option<String>,
     pub quantity: Option<String>,
     /// Quantity that is left to receive after a change (POC04).

@@ -190,11 +190,18 @@ fn parse_quantity(line: &PurchaseOrderLine) -> Option<Decimal> {
 impl OrderState {
     /// Returns the order as its original states it, before any change.
     fn from_base(base: &ReceivedDocument, change_count: usize) -> Self {
+        let mut order = base.order.clone();
+        // A line with a change code (POC) does not belong in an order.
+        let (misplaced, lines): (Vec<_>, Vec<_>) =
+            order.lines.into_iter().partition(|line| line.change.is_some() && !base.order.is_change);
+        order.lines = lines;
+        let message = "a line of an order must be a PO1 segment: this one is not in the order";
+        let refuse = |line| build_revision(base, Some(line), RevisionOutcome::Unclear, message.to_owned());
         Self {
-            order: base.order.clone(),
             status: OrderStatus::Open,
-            line_statuses: vec![OrderStatus::Open; base.order.lines.len()],
-            revisions: Vec::new(),
+            line_statuses: vec![OrderStatus::Open; order.lines.len()],
+            order,
+            revisions: misplaced.iter().map(refuse).collect(),
             change_count,
             event_id: Some(base.event_id),
         }
