@@ -14,6 +14,7 @@ mod order_values;
 pub mod outbound;
 pub mod outbound_document;
 pub mod parties;
+mod prices;
 pub mod purchase_order;
 pub mod revisions;
 pub mod rsx;

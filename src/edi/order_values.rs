@@ -1,7 +1,7 @@
 //! Values of an order that follow from several of its fields: the numbers in its references, the item of a line, and
 //! the further values that a change overwrites.
 
-use crate::edi::purchase_order::{EdiAmount, OrderExtra, PurchaseOrder, PurchaseOrderLine};
+use crate::edi::purchase_order::{EdiAmount, OrderExtra, ProductId, PurchaseOrder, PurchaseOrderLine};
 use std::collections::HashSet;
 
 impl PurchaseOrder {
@@ -106,6 +106,12 @@ fn replace_extras(old: &mut Vec<OrderExtra>, new: &[OrderExtra]) {
 }
 
 impl PurchaseOrderLine {
+    /// Returns the name of the line for messages: its number, else its position from 1.
+    #[must_use]
+    pub fn describe_position(&self, position: usize) -> String {
+        self.number.as_deref().map_or_else(|| format!("line #{position}"), |number| format!("line {number}"))
+    }
+
     /// Returns the key of the item, which does not depend on the line number: `buyer B1`, `vendor V1` …
     #[must_use]
     pub fn item_key(&self) -> Option<String> {
@@ -130,25 +136,19 @@ impl PurchaseOrderLine {
         extras
     }
 
-    /// Returns true if the price is for one unit, and not for example for a hundred.
-    #[must_use]
-    pub fn is_priced_per_unit(&self) -> bool {
-        matches!(self.price_basis.as_deref(), None | Some("PE" | "UM" | "TE" | "WE"))
-    }
-
     /// Returns the value of the first of these kinds of id that the line has.
     #[must_use]
     pub fn find_product_id(&self, qualifiers: &[&str]) -> Option<&str> {
-        qualifiers
-            .iter()
-            .find_map(|wanted| self.ids.iter().find(|id| id.qualifier == *wanted))
-            .map(|id| id.value.as_str())
+        let with_qualifier = |wanted: &&str| {
+            self.ids.iter().find(|id| id.qualifier.eq_ignore_ascii_case(wanted) && is_value_of_kind(id))
+        };
+        qualifiers.iter().find_map(with_qualifier).map(|id| id.value.as_str())
     }
 
     /// Returns the buyer's item number.
     #[must_use]
     pub fn buyer_item(&self) -> Option<&str> {
-        self.find_product_id(&["IN", "BP", "CB", "SK", "IT"])
+        self.find_product_id(&["IN", "BP", "CB", "SK", "IT", "PI"])
     }
 
     /// Returns the vendor's item number, which is our own.
@@ -160,12 +160,21 @@ impl PurchaseOrderLine {
     /// Returns the UPC, EAN or ISBN of the consumer unit.
     #[must_use]
     pub fn upc(&self) -> Option<&str> {
-        self.find_product_id(&["UP", "EN", "EO", "UI", "IB"])
+        self.find_product_id(&["UP", "EN", "EO", "UI", "IB", "UD", "UC", "UG"])
     }
 
     /// Returns the GTIN or UPC of the case.
     #[must_use]
     pub fn gtin(&self) -> Option<&str> {
-        self.find_product_id(&["UK", "UA"])
+        self.find_product_id(&["UK", "UA", "UN", "U2", "UH"])
     }
+}
+
+/// Shortest UPC or EAN, in digits.
+const UPC_DIGITS_MIN: usize = 8;
+
+/// Returns false for a UC that is no UPC: the standard defines it as a suffix of the UPC, senders write the whole UPC.
+fn is_value_of_kind(id: &ProductId) -> bool {
+    let digits = id.value.chars().filter(char::is_ascii_digit).count();
+    !id.qualifier.eq_ignore_ascii_case("UC") || digits >= UPC_DIGITS_MIN
 }

@@ -86,17 +86,13 @@ pub struct OrderState {
 impl OrderState {
     /// Returns the sum of quantity times price over the open lines.
     ///
-    /// Returns `None` if a line lacks one of them, or if its price is not for one unit.
+    /// Returns `None` if a line lacks one of them, or if the basis of its price does not make the amount certain.
     #[must_use]
     pub fn open_lines_total(&self) -> Option<String> {
         let open = self.order.lines.iter().zip(&self.line_statuses).filter(|(_, status)| **status == OrderStatus::Open);
         let mut total = Decimal::ZERO;
         for (line, _) in open {
-            if !line.is_priced_per_unit() {
-                return None;
-            }
-            let (quantity, price) = (parse_quantity(line)?, decimal::parse_decimal(line.price.as_deref()?)?);
-            total = total.checked_add(quantity.checked_mul(price)?)?;
+            total = total.checked_add(line.exact_amount()?)?;
         }
         Some(total.normalize().to_string())
     }

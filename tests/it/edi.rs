@@ -14,6 +14,7 @@ use novex_ingest::internals::edi::revisions::{OrderStatus, ReceivedDocument, Rev
 use novex_ingest::internals::edi::x12::acknowledgement;
 use novex_ingest::internals::edi::x12::write::ControlNumbers;
 use proptest::prelude::*;
+use rust_decimal::Decimal;
 use serde_json::{Map, Value, json};
 use std::fmt::Write;
 use std::path::PathBuf;
@@ -260,6 +261,9 @@ prop_compose! {
         dates in dates(), references in references(), allowances in allowances(), addresses in addresses(),
         notes in prop::collection::vec(words(), 0..2), lines in prop::collection::vec(line(), 1..6), total in prop::option::of(self::number()),
     ) -> PurchaseOrder {
+        // A total that the lines do not add up to is a fault.
+        let sum: Option<Decimal> = lines.iter().map(|line| line.exact_amount()).sum();
+        let total = total.map(|total| sum.map_or(total, |sum| sum.normalize().to_string()));
         PurchaseOrder {
             partner: "ACMERETAIL".into(), number, release, purpose: "00".into(), kind: Some("SA".into()), ordered_on: Some(ordered_on),
             currency, dates, references, allowances, addresses, notes, stated_lines: Some(lines.len().to_string()), lines, stated_total: total,

@@ -11,7 +11,6 @@ use crate::edi::codes;
 use crate::edi::decimal;
 use crate::edi::purchase_order::{EdiAddress, EdiReference, PurchaseOrder, PurchaseOrderLine};
 use crate::store::erp::purchase_order_views::{PurchaseOrderLineView, PurchaseOrderView};
-use rust_decimal::Decimal;
 use unicode_width::UnicodeWidthStr;
 
 /// Width of the first column of labels.
@@ -190,7 +189,7 @@ impl Paper {
     fn add_line(&mut self, line: &PurchaseOrderLine, shown: Option<&PurchaseOrderLineView>) {
         let text = |value: &Option<String>| value.clone().unwrap_or_default();
         let unit = line.unit.as_deref().map(|unit| codes::UNITS.describe(unit)).unwrap_or_default();
-        let amount = line_amount(line).map(|amount| format!("{amount:.2}")).unwrap_or_default();
+        let amount = line.exact_amount().map(|amount| format!("{amount:.2}")).unwrap_or_default();
         let start = format!(
             "{:>6} {:>10} {unit:<12} {:>12} {amount:>12}  ",
             text(&line.number),
@@ -305,15 +304,22 @@ impl Paper {
             "computed total",
             &match computed {
                 Some(total) => format!("{total} {currency} (quantity × price of the open lines{difference})"),
-                None => "none: a line has no quantity or no price for one unit".to_owned(),
+                None => describe_missing_total(view),
             },
         );
     }
 }
 
-/// Returns quantity times price, if the price is for one unit.
-fn line_amount(line: &PurchaseOrderLine) -> Option<Decimal> {
-    let quantity = decimal::parse_decimal(line.quantity.as_deref()?)?;
-    let price = decimal::parse_decimal(line.price.as_deref()?)?;
-    if line.is_priced_per_unit() { quantity.checked_mul(price) } else { None }
+/// Returns why there is no computed total: the first line whose amount is not certain.
+fn describe_missing_total(view: &PurchaseOrderView) -> String {
+    let lines = view.document.lines.iter().enumerate();
+    let open = lines.filter(|(index, _)| view.lines.get(*index).is_none_or(|shown| shown.status != "cancelled"));
+    let mut obstacles = open.filter_map(|(index, line)| Some((index, line, line.amount_obstacle()?)));
+    match obstacles.next() {
+        Some((index, line, obstacle)) => {
+            let number = line.number.clone().unwrap_or_else(|| format!("#{}", index + 1));
+            format!("none: the amount of line {number} is not certain, because {obstacle}")
+        }
+        None => "none".to_owned(),
+    }
 }

@@ -2,14 +2,13 @@
 //!
 //! The reader takes each text that it understands. What is left in the tree becomes an extra of the order or its line.
 
-use crate::edi::decimal;
 use crate::edi::fault::{EdiFault, FaultSeverity};
+use crate::edi::order_findings::{self, StatedSum};
 use crate::edi::purchase_order::{EdiReference, PurchaseOrder};
 use crate::edi::rsx::faults::RsxFaultCollector;
 use crate::edi::rsx::kind::{self, RsxDocumentKind};
 use crate::edi::rsx::tree::RsxNode;
 use crate::edi::rsx::{lines, parts};
-use crate::text::format_count;
 
 /// Most extras of one order; bounds the time to store it.
 const EXTRAS_MAX: usize = 20_000;
@@ -121,18 +120,20 @@ fn read_header(
     order
 }
 
-/// Reads the stated totals, and warns if the number of lines differs.
+/// Reads the stated totals, and warns if they do not fit.
 fn read_summary(document: &RsxNode, order: &mut PurchaseOrder, faults: &mut RsxFaultCollector) {
     if let Some(summary) = document.first_child(&["Summary"]) {
         order.stated_lines = summary.take_text(&["TotalLineItemNumber"]);
         order.stated_quantity = summary.take_text(&["TotalQuantity"]);
         order.stated_total = faults.take_number(summary, "Summary", "TotalAmount");
     }
-    let counted = order.lines.len();
-    if let Some(stated) =
-        order.stated_lines.as_deref().filter(|stated| decimal::parse_decimal(stated) != Some(counted.into()))
-    {
-        let lines = format_count(counted, "line", "lines");
-        faults.add_warning("Summary/TotalLineItemNumber", format!("is {stated:?}, but the order has {lines}"));
+    let place = |sum| match sum {
+        StatedSum::Lines => "Summary/TotalLineItemNumber",
+        StatedSum::Quantity => "Summary/TotalQuantity",
+        StatedSum::Total => "Summary/TotalAmount",
+        StatedSum::LineTotal => "MonetaryAmounts",
+    };
+    for contradiction in order_findings::add_document_findings(order, place) {
+        faults.add_warning(place(contradiction.sum), contradiction.message);
     }
 }

@@ -112,7 +112,9 @@ impl X12OrderReader {
             let message = format!("the order has more than {LINES_MAX} lines: it is rejected");
             return self.faults.add_error(cursor, 0, SyntaxErrorCode::Segment(5), message);
         }
-        let line = order_lines::read_line(cursor, &mut self.faults);
+        let (line, finding) = order_lines::read_line(cursor, &mut self.faults);
+        let name = line.describe_position(self.order.lines.len() + 1);
+        self.order.findings.extend(finding.map(|finding| format!("{name}: {finding}")));
         self.order.lines.push(line);
         self.section = OrderSection::Line;
     }

@@ -1,13 +1,11 @@
 //! Checks an 850 or 860 after its last segment: missing segments, and what the sender states about the whole order.
 
-use crate::edi::decimal;
 use crate::edi::fault::{EdiFault, FaultSeverity, SyntaxErrorCode};
-use crate::edi::purchase_order::{PurchaseOrder, PurchaseOrderLine};
+use crate::edi::order_findings::{self, StatedSum};
+use crate::edi::purchase_order::PurchaseOrder;
 use crate::edi::x12::TransactionSet;
 use crate::edi::x12::cursor::X12FaultCollector;
 use crate::edi::x12::tokenizer::X12Segment;
-use crate::text::format_count;
-use rust_decimal::Decimal;
 
 /// Checks for missing segments, reads what stands anywhere in the order, and compares the stated totals.
 pub(crate) fn check_completeness(
@@ -33,29 +31,23 @@ pub(crate) fn check_completeness(
         order.amounts.iter().rfind(|amount| amount.qualifier == "TT").map(|amount| amount.amount.clone());
     order.amounts.retain(|amount| amount.qualifier != "TT");
     order.fill_numbers_from_references();
-    check_counts(order, faults, set);
-}
-
-fn check_counts(order: &PurchaseOrder, faults: &mut X12FaultCollector, set: &TransactionSet<'_>) {
-    let ctt = set.segments.iter().enumerate().rfind(|(_, segment)| segment.has_id("CTT"));
-    let Some(ctt) = ctt.map(|(index, ctt)| (ctt, index + 1)) else { return };
-    let is_counted = |line: &&PurchaseOrderLine| order.is_change || line.change.is_none();
-    let line_count = order.lines.iter().filter(is_counted).count();
-    if let Some(stated) = &order.stated_lines
-        && decimal::parse_decimal(stated) != Some(line_count.into())
-    {
-        let lines = format_count(line_count, "line", "lines");
-        let message = format!("the set has {lines}, CTT01 states {stated:?}");
-        faults.add_fault(FaultSeverity::Warning, ctt, 1, SyntaxErrorCode::None, message);
+    let place = |sum| match sum {
+        StatedSum::Lines => ("CTT", 1, "CTT01"),
+        StatedSum::Quantity => ("CTT", 2, "CTT02"),
+        StatedSum::Total => ("AMT", 2, "AMT*TT"),
+        StatedSum::LineTotal => ("AMT", 2, "AMT*1"),
+    };
+    for contradiction in order_findings::add_document_findings(order, |sum| place(sum).2) {
+        let (id, element, _) = place(contradiction.sum);
+        let at = set.segments.iter().enumerate().rfind(|(_, segment)| segment.has_id(id));
+        if let Some((index, segment)) = at {
+            let message = contradiction.message;
+            faults.add_fault(FaultSeverity::Warning, (segment, index + 1), element, SyntaxErrorCode::None, message);
+        }
     }
-    let mut quantities = order.lines.iter().filter_map(|line| decimal::parse_decimal(line.quantity.as_deref()?));
-    let sum = quantities.try_fold(Decimal::ZERO, Decimal::checked_add);
-    if let (Some(stated), Some(sum), false) = (&order.stated_quantity, sum, order.is_change)
-        && decimal::parse_decimal(stated) != Some(sum)
-    {
-        let message = format!("the quantities add up to {sum}, CTT02 states {stated:?}");
-        faults.add_fault(FaultSeverity::Warning, ctt, 2, SyntaxErrorCode::None, message);
-    }
+    // A set with another number of segments may lack some of them.
+    let counts = set.faults.iter().filter(|fault| fault.location.eq_ignore_ascii_case("SE01"));
+    order.findings.extend(counts.map(|fault| fault.message.clone()));
 }
 
 fn add_missing_segment(
