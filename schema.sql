@@ -1446,13 +1446,14 @@ CREATE TABLE purchase_order_documents (
   po_number         TEXT NOT NULL,    -- as in purchase_orders
   release           TEXT NOT NULL,    -- as in purchase_orders
   is_change         INTEGER NOT NULL, -- 1: an 860
+  received_on       TEXT NOT NULL,    -- day on which the file arrived (UTC): the date of a document that states none
   document          TEXT NOT NULL,    -- JSON
   PRIMARY KEY (event_id, document_position)
 ) STRICT;
 CREATE INDEX purchase_order_documents_by_order ON purchase_order_documents (partner, po_number, release);
 
 CREATE TABLE purchase_order_changes (
-  -- The revision history of a purchase order: the effect of each change, line by line.
+  -- The revision history of a purchase order: the effect of each change, line by line, and what replaced an order.
   partner     TEXT NOT NULL,    -- as in purchase_orders
   po_number   TEXT NOT NULL,    -- as in purchase_orders
   release     TEXT NOT NULL,    -- as in purchase_orders
@@ -1462,7 +1463,9 @@ CREATE TABLE purchase_order_changes (
   changed_on  TEXT,             -- day of the change
   line_number TEXT,             -- line; NULL: the order itself
   code        TEXT,             -- AI added, DI deleted, PC price, QI and QD quantity …
-  outcome     TEXT NOT NULL CHECK (outcome IN ('applied', 'waiting', 'unclear')), -- unclear: a person must look
+  outcome     TEXT NOT NULL CHECK (outcome IN ('applied', 'no_effect', 'waiting', 'unclear')),
+                                -- no_effect: repetition, copy or replaced document; waiting: the order is missing;
+                                -- unclear: a person must look, the message states what is applied
   message     TEXT NOT NULL,    -- text: quantity 10 → 12
   PRIMARY KEY (partner, po_number, release, revision)
 ) STRICT;

@@ -62,7 +62,9 @@ pub mod edi {
         };
     }
     pub mod revisions {
-        pub use crate::edi::revisions::{OrderStatus, ReceivedDocument, RevisionOutcome, fold_documents};
+        pub use crate::edi::revisions::{
+            OrderState, OrderStatus, ReceivedDocument, Revision, RevisionOutcome, fold_documents,
+        };
     }
     pub mod rsx {
         pub mod order {

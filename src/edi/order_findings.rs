@@ -5,7 +5,7 @@
 
 use crate::edi::decimal;
 use crate::edi::purchase_order::{LineSchedule, PurchaseOrder, PurchaseOrderLine};
-use crate::edi::revisions::{OrderState, OrderStatus, RevisionOutcome};
+use crate::edi::revisions::{OrderState, OrderStatus};
 use crate::text::format_count;
 use rust_decimal::{Decimal, RoundingStrategy};
 use std::collections::BTreeMap;
@@ -192,21 +192,6 @@ fn format_number(number: Decimal) -> String {
 }
 
 impl OrderState {
-    /// Returns the reason why a person must look at the order, if there is one.
-    #[must_use]
-    pub fn attention(&self) -> Option<String> {
-        if self.status == OrderStatus::Waiting {
-            return Some("a change arrived before the order that it changes".to_owned());
-        }
-        let unclear = self.revisions.iter().filter(|revision| revision.outcome == RevisionOutcome::Unclear).count();
-        let unclear = match unclear {
-            0 => None,
-            1 => Some("1 change is unclear: see purchase_order_changes".to_owned()),
-            _ => Some(format!("{unclear} changes are unclear: see purchase_order_changes")),
-        };
-        summarize_findings(unclear.into_iter().chain(self.findings()).collect())
-    }
-
     /// Returns what a person must look at in the order as it is now: the findings of its documents, and those of its
     /// open lines.
     #[must_use]
@@ -219,7 +204,7 @@ impl OrderState {
 }
 
 /// Joins findings to one text, or returns None if there is none.
-fn summarize_findings(mut findings: Vec<String>) -> Option<String> {
+pub(crate) fn summarize_findings(mut findings: Vec<String>) -> Option<String> {
     let more = findings.len().saturating_sub(FINDINGS_NAMED_MAX);
     findings.truncate(FINDINGS_NAMED_MAX);
     if more > 0 {

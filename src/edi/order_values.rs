@@ -1,8 +1,7 @@
-//! Values of an order that follow from several of its fields: the numbers in its references, the item of a line, and
-//! the further values that a change overwrites.
+//! Values of an order that follow from several of its fields: the numbers in its references, the item and
+//! the ids of a line.
 
-use crate::edi::purchase_order::{EdiAmount, OrderExtra, ProductId, PurchaseOrder, PurchaseOrderLine};
-use std::collections::HashSet;
+use crate::edi::purchase_order::{OrderExtra, ProductId, PurchaseOrder, PurchaseOrderLine};
 
 impl PurchaseOrder {
     /// Fills the department and the vendor number from the references, wherever these are.
@@ -46,63 +45,6 @@ impl PurchaseOrder {
         }
         None
     }
-}
-
-impl PurchaseOrder {
-    /// Overwrites the numbers, amounts and extras that a change states, and adds its findings.
-    pub fn overwrite_further_parts(&mut self, change: &Self) {
-        for (old, new) in [
-            (&mut self.department, &change.department),
-            (&mut self.vendor, &change.vendor),
-            (&mut self.contract, &change.contract),
-            (&mut self.currency, &change.currency),
-        ] {
-            if new.is_some() {
-                old.clone_from(new);
-            }
-        }
-        replace_amounts(&mut self.amounts, &change.amounts);
-        replace_extras(&mut self.extras, &change.extras);
-        let new: Vec<String> = change.findings.iter().filter(|text| !self.findings.contains(text)).cloned().collect();
-        self.findings.extend(new);
-    }
-}
-
-impl PurchaseOrderLine {
-    /// Overwrites the prices, packs, components, amounts and extras that a change states.
-    pub fn overwrite_further_parts(&mut self, change: &Self) {
-        if change.inner_pack.is_some() {
-            self.inner_pack.clone_from(&change.inner_pack);
-        }
-        replace_stated(&mut self.prices, &change.prices);
-        replace_stated(&mut self.contacts, &change.contacts);
-        replace_stated(&mut self.carriers, &change.carriers);
-        replace_stated(&mut self.terms, &change.terms);
-        replace_stated(&mut self.components, &change.components);
-        replace_amounts(&mut self.amounts, &change.amounts);
-        replace_extras(&mut self.extras, &change.extras);
-    }
-}
-
-/// Replaces a list if the new one states anything.
-fn replace_stated<T: Clone>(old: &mut Vec<T>, new: &[T]) {
-    if !new.is_empty() {
-        *old = new.to_vec();
-    }
-}
-
-/// Replaces the amounts of the same kind.
-fn replace_amounts(old: &mut Vec<EdiAmount>, new: &[EdiAmount]) {
-    old.retain(|old| !new.iter().any(|new| new.qualifier == old.qualifier));
-    old.extend_from_slice(new);
-}
-
-/// Replaces the extras of the same place.
-fn replace_extras(old: &mut Vec<OrderExtra>, new: &[OrderExtra]) {
-    let places: HashSet<(&str, Option<&str>)> =
-        new.iter().map(|extra| (extra.location.as_str(), extra.name.as_deref())).collect();
-    old.retain(|old| !places.contains(&(old.location.as_str(), old.name.as_deref())));
-    old.extend_from_slice(new);
 }
 
 impl PurchaseOrderLine {

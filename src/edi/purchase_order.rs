@@ -73,6 +73,8 @@ pub struct DocumentOrigin {
     pub application_sender: String,
     pub application_receiver: String,
     pub version: String,
+    /// Time at which the sender made the group, in its local time (GS04, GS05): `2026-11-24T10:41`.
+    pub sent_at: Option<String>,
 }
 
 /// One line of a purchase order.

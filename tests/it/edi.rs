@@ -312,7 +312,7 @@ proptest! {
             order.clone(), change("1", vec![line("CA", "7")]), change("2", vec![line("QI", "9"), added]), change("3", vec![line("DI", "0")]),
         ];
         let fold_all = |orders: &[PurchaseOrder]| {
-            let received: Vec<ReceivedDocument> = orders.iter().zip(1..).map(|(order, event_id)| ReceivedDocument { order: order.clone(), event_id, document_position: 1 }).collect();
+            let received: Vec<ReceivedDocument> = orders.iter().zip(1..).map(|(order, event_id)| ReceivedDocument { order: order.clone(), event_id, document_position: 1, received_on: "2026-11-25".to_owned() }).collect();
             let mut state = fold_documents(&received, false);
             state.event_id = None;
             state.revisions.iter_mut().for_each(|step| step.event_id = 0);
@@ -333,7 +333,7 @@ proptest! {
 
 fn received(text: &str, event_id: i64) -> ReceivedDocument {
     let order = file::read_edi_file(text.as_bytes()).documents.remove(0).order.expect("an order");
-    ReceivedDocument { order, event_id, document_position: 1 }
+    ReceivedDocument { order, event_id, document_position: 1, received_on: "2026-11-25".to_owned() }
 }
 
 #[test]
@@ -346,12 +346,12 @@ fn changes_apply_by_their_code() {
                 "PO1",
                 "2",
                 &[
-                    "POC*1*QI*12*2*CA",
+                    "POC*1*QI*12*12*CA",
                     "POC*0002*PC***CA*21",
                     "POC*3*DI",
                     "POC*4*AI*5*5*EA*1.5**BP*B9",
                     "POC**CA*8*8*CA***BP*NONE",
-                    "POC*1*XX*1",
+                    "POC*2*XX*20",
                 ],
             )],
         ),

@@ -20,6 +20,7 @@ mod destinations;
 mod doctor;
 mod doctor_findings;
 mod edi;
+mod edi_arrival;
 mod edi_examples;
 mod edi_faults;
 mod event_dismissals;

@@ -240,7 +240,8 @@ pub fn to_order_view(order: &PurchaseOrder) -> PurchaseOrderView {
     }
     details.extend(order.notes.iter().map(|note| ("note".to_owned(), note.clone())));
     // A change states only differences, which add up to nothing.
-    let document = ReceivedDocument { order: order.clone(), event_id: 0, document_position: 1 };
+    let document =
+        ReceivedDocument { order: order.clone(), event_id: 0, document_position: 1, received_on: String::new() };
     let state = (!order.is_change).then(|| revisions::fold_documents(&[document], false));
     let lines_total = state.and_then(|state| state.open_lines_total());
     PurchaseOrderView {

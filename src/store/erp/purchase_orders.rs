@@ -1,10 +1,12 @@
 //! Purchase orders: stores every received document as parsed and rebuilds the order from all of them.
 
+use crate::clock::Timestamp;
 use crate::edi::fault::{EdiFault, FaultSeverity};
 use crate::edi::purchase_order::{OrderExtra, PurchaseOrder, PurchaseOrderLine};
 use crate::edi::revisions;
 use crate::edi::revisions::{OrderState, ReceivedDocument};
 use crate::store::StoreError;
+use rusqlite::types::Type;
 use rusqlite::{Connection, OptionalExtension, params};
 use serde::Serialize;
 use serde_json::json;
@@ -13,14 +15,16 @@ use serde_json::json;
 /// document again changes nothing.
 pub fn add_document(
     connection: &Connection,
-    event_id: i64,
+    (event_id, received_at): (i64, Timestamp),
     position: i64,
     order: &PurchaseOrder,
 ) -> Result<(), StoreError> {
+    // A document without a date of its own is as of this day, also when its order is rebuilt later.
+    let received_on = received_at.strftime("%Y-%m-%d").to_string();
     connection
         .prepare_cached(
-            "INSERT INTO purchase_order_documents (event_id, document_position, partner, po_number, release, is_change, document) \
-             VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (event_id, document_position) DO UPDATE SET document = excluded.document",
+            "INSERT INTO purchase_order_documents (event_id, document_position, partner, po_number, release, is_change, received_on, document) \
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (event_id, document_position) DO UPDATE SET document = excluded.document",
         )?
         .execute(params![
             event_id,
@@ -29,35 +33,46 @@ pub fn add_document(
             order.number,
             order.release,
             order.is_change,
+            received_on,
             json!(order).to_string()
         ])?;
     // A change without a release belongs to the sole release of the order. Each document may change which one that is.
     let (partner, number) = (order.partner.as_str(), order.number.as_str());
-    let mut releases = list_releases(connection, (partner, number), "0, 1")?;
+    let mut releases: Vec<String> =
+        list_releases(connection, (partner, number))?.into_iter().map(|(release, _)| release).collect();
+    releases.dedup();
     if releases.len() == 1 || !releases.iter().any(String::is_empty) {
         releases = vec![order.release.clone()];
     }
     for release in &releases {
-        rebuild_order(connection, (partner, number, release), event_id)?;
+        rebuild_order(connection, (partner, number, release))?;
     }
     Ok(())
 }
 
-/// Returns the releases with documents of these kinds: orders (0), changes (1).
-fn list_releases(
-    connection: &Connection,
-    (partner, number): (&str, &str),
-    kinds: &str,
-) -> Result<Vec<String>, StoreError> {
-    let mut statement = connection.prepare_cached(&format!(
-        "SELECT DISTINCT release FROM purchase_order_documents WHERE partner = ? AND po_number = ? AND is_change IN ({kinds})"
-    ))?;
-    Ok(statement.query_map(params![partner, number], |row| row.get(0))?.collect::<Result<_, _>>()?)
+/// Returns the releases with documents, sorted, and whether the documents are orders.
+///
+/// Changes, cancellations and copies are no orders: they belong to one.
+fn list_releases(connection: &Connection, (partner, number): (&str, &str)) -> Result<Vec<(String, bool)>, StoreError> {
+    let mut statement = connection.prepare_cached(
+        "SELECT DISTINCT release, is_change, document ->> '$.purpose' FROM purchase_order_documents \
+         WHERE partner = ? AND po_number = ? ORDER BY release",
+    )?;
+    let rows = statement.query_map(params![partner, number], |row| {
+        let purpose: Option<String> = row.get(2)?;
+        Ok((row.get(0)?, !row.get::<_, bool>(1)? && revisions::is_order_purpose(&purpose.unwrap_or_default())))
+    })?;
+    Ok(rows.collect::<Result<_, _>>()?)
 }
 
-/// Returns the release that owns the changes without a release: the only one whose order is here, if there is one.
+/// Returns the release that owns the documents without a release: the only one whose order is here, if there is one.
 fn find_sole_release(connection: &Connection, key: (&str, &str)) -> Result<Option<String>, StoreError> {
-    let mut orders = list_releases(connection, key, "0")?;
+    let mut orders: Vec<String> = list_releases(connection, key)?
+        .into_iter()
+        .filter(|(_, is_order)| *is_order)
+        .map(|(release, _)| release)
+        .collect();
+    orders.dedup();
     Ok(if orders.len() == 1 { orders.pop() } else { None })
 }
 
@@ -84,14 +99,12 @@ fn delete_order_rows(
 /// Rebuilds the changed orders of a partner, because its mapping may give quantities another meaning. Returns their
 /// number.
 pub fn rebuild_orders(connection: &Connection, partner: &str) -> Result<usize, StoreError> {
-    let orders: Vec<(String, String, i64)> = connection
-        .prepare_cached(
-            "SELECT po_number, release, last_event_id FROM purchase_orders WHERE partner = ? AND changes > 0",
-        )?
-        .query_map([partner], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
+    let orders: Vec<(String, String)> = connection
+        .prepare_cached("SELECT po_number, release FROM purchase_orders WHERE partner = ? AND changes > 0")?
+        .query_map([partner], |row| Ok((row.get(0)?, row.get(1)?)))?
         .collect::<Result<_, _>>()?;
-    for (number, release, event_id) in &orders {
-        rebuild_order(connection, (partner, number, release), *event_id)?;
+    for (number, release) in &orders {
+        rebuild_order(connection, (partner, number, release))?;
     }
     Ok(orders.len())
 }
@@ -111,15 +124,16 @@ fn load_documents(
     let without_release = sole_release.filter(|sole| sole == release).map(|_| "");
     Ok(connection
         .prepare_cached(
-            "SELECT event_id, document_position, document FROM purchase_order_documents WHERE partner = ? AND po_number = ? AND release IN (?, ?)",
+            "SELECT event_id, document_position, received_on, document FROM purchase_order_documents WHERE partner = ? AND po_number = ? AND release IN (?, ?)",
         )?
         .query_map(params![partner, number, release, without_release.unwrap_or(release)], |row| {
-            Ok((row.get(0)?, row.get(1)?, row.get::<_, String>(2)?))
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get::<_, String>(3)?))
         })?
         .map(|row| {
-            let (event_id, document_position, document) = row?;
-            let order = serde_json::from_str(&document).unwrap_or_default();
-            Ok(ReceivedDocument { order, event_id, document_position })
+            let (event_id, document_position, received_on, document) = row?;
+            let order = serde_json::from_str(&document)
+                .map_err(|error| rusqlite::Error::FromSqlConversionFailure(3, Type::Text, Box::new(error)))?;
+            Ok(ReceivedDocument { order, event_id, document_position, received_on })
         })
         .collect::<rusqlite::Result<_>>()?)
 }
@@ -132,7 +146,7 @@ fn find_partner_mapping(connection: &Connection, partner: &str) -> Result<Option
         .optional()?)
 }
 
-fn rebuild_order(connection: &Connection, key: (&str, &str, &str), last_event_id: i64) -> Result<(), StoreError> {
+fn rebuild_order(connection: &Connection, key: (&str, &str, &str)) -> Result<(), StoreError> {
     let (partner, number, release) = key;
     if release.is_empty() && find_sole_release(connection, (partner, number))?.is_some_and(|sole| !sole.is_empty()) {
         // These changes belong to the order with a release.
@@ -141,13 +155,7 @@ fn rebuild_order(connection: &Connection, key: (&str, &str, &str), last_event_id
     let mapping = find_partner_mapping(connection, partner)?;
     let state = load_order_state(connection, key)?;
     delete_order_rows(connection, key)?;
-    insert_order_header(
-        connection,
-        key,
-        &state,
-        mapping.as_ref().map(|(customer, _)| customer.as_str()),
-        last_event_id,
-    )?;
+    insert_order_header(connection, key, &state, mapping.as_ref().map(|(customer, _)| customer.as_str()))?;
     for (index, line) in state.order.lines.iter().enumerate() {
         let position = to_ordinal(index);
         connection
@@ -213,7 +221,6 @@ fn insert_order_header(
     (partner, number, release): (&str, &str, &str),
     state: &OrderState,
     customer: Option<&str>,
-    last_event_id: i64,
 ) -> Result<(), StoreError> {
     let order = &state.order;
     connection
@@ -242,7 +249,7 @@ fn insert_order_header(
             state.open_lines_total(),
             to_ordinal(state.change_count) - 1,
             state.event_id,
-            last_event_id
+            state.last_event_id
         ])?;
     let mut parts = OrderPartWriter { connection, key: (partner, number, release), position: 0 };
     parts.insert_parts("date", &order.dates, |date| (Some(&date.qualifier), date.on.as_ref()))?;
