@@ -1,7 +1,7 @@
 //! Values of an order that follow from several of its fields: the numbers in its references, the item and
 //! the ids of a line.
 
-use crate::edi::purchase_order::{OrderExtra, ProductId, PurchaseOrder, PurchaseOrderLine};
+use crate::edi::purchase_order::{AllowanceCharge, OrderExtra, ProductId, PurchaseOrder, PurchaseOrderLine};
 
 impl PurchaseOrder {
     /// Fills the department and the vendor number from the references, wherever these are.
@@ -44,6 +44,16 @@ impl PurchaseOrder {
             }
         }
         None
+    }
+}
+
+impl AllowanceCharge {
+    /// Returns what it is worth: its amount, else its percentage, else its rate per unit.
+    #[must_use]
+    pub fn describe_value(&self) -> Option<String> {
+        let percent = || self.percent.as_ref().map(|percent| format!("{percent} %"));
+        let rate = || self.rate.as_ref().map(|rate| format!("{rate} per unit"));
+        self.amount.clone().or_else(percent).or_else(rate)
     }
 }
 

@@ -24,7 +24,7 @@ const WIDTH_MIN: usize = 40;
 pub(crate) fn format_order(view: &PurchaseOrderView, width: usize) -> String {
     let mut paper = Paper { text: String::new(), width: width.max(WIDTH_MIN) };
     paper.add_header(view);
-    paper.add_parts(&view.document);
+    paper.add_parts(&view.document, &view.findings);
     for address in &view.document.addresses {
         paper.add_address(address, 0);
     }
@@ -112,7 +112,8 @@ impl Paper {
         }
     }
 
-    fn add_parts(&mut self, order: &PurchaseOrder) {
+    fn add_parts(&mut self, order: &PurchaseOrder, findings: &[String]) {
+        self.add_group("Findings", findings.iter().cloned());
         self.add_group("Dates", order.dates.iter().map(describe_date));
         // Department and vendor number stand above.
         let is_shown = |part: &&EdiReference| {
