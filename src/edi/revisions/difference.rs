@@ -4,7 +4,7 @@
 //! does not compile until it is compared here, too.
 
 use crate::edi::codes;
-use crate::edi::purchase_order::{PurchaseOrder, PurchaseOrderLine};
+use crate::edi::purchase_order::{OrderExtra, PurchaseOrder, PurchaseOrderLine};
 use crate::edi::revisions::line_match::{self, LineIndex, LineMatch};
 use crate::text::format_count;
 use serde::Serialize;
@@ -81,6 +81,10 @@ pub(super) fn list_header_differences(before: &PurchaseOrder, after: &PurchaseOr
         stated_lines: _,
         stated_quantity: _,
         stated_total,
+        amounts,
+        extras,
+        // The findings follow from the other values.
+        findings: _,
     } = before;
     let mut list = DifferenceList::default();
     list.compare_values("order type", kind, &after.kind);
@@ -110,6 +114,8 @@ pub(super) fn list_header_differences(before: &PurchaseOrder, after: &PurchaseOr
     list.compare_parts(allowances, &after.allowances, |part| describe_allowance(part.code.as_deref()));
     list.compare_parts(instructions, &after.instructions, |part| part.kind.clone());
     list.compare_parts(notes, &after.notes, |_| "note".to_owned());
+    list.compare_parts(amounts, &after.amounts, |amount| codes::AMOUNTS.describe(&amount.qualifier));
+    list.compare_parts(extras, &after.extras, describe_extra_place);
     list.0
 }
 
@@ -126,9 +132,12 @@ pub(super) fn list_line_differences(before: &PurchaseOrderLine, after: &Purchase
         unit,
         price,
         price_basis,
+        prices,
+        relationship,
         ids,
         description,
         pack,
+        inner_pack,
         pack_size,
         dates,
         references,
@@ -137,6 +146,12 @@ pub(super) fn list_line_differences(before: &PurchaseOrderLine, after: &Purchase
         schedules,
         instructions,
         notes,
+        contacts,
+        carriers,
+        terms,
+        amounts,
+        components,
+        extras,
     } = before;
     let mut list = DifferenceList::default();
     list.compare_values("line number", number, &after.number);
@@ -146,7 +161,9 @@ pub(super) fn list_line_differences(before: &PurchaseOrderLine, after: &Purchase
     list.compare_values("price basis", price_basis, &after.price_basis);
     list.compare_values("description", description, &after.description);
     list.compare_values("pack", pack, &after.pack);
+    list.compare_values("inner pack", inner_pack, &after.inner_pack);
     list.compare_values("pack size", pack_size, &after.pack_size);
+    list.compare_values("relationship", relationship, &after.relationship);
     list.compare_parts(ids, &after.ids, |id| codes::PRODUCT_IDS.describe(&id.qualifier));
     list.compare_parts(dates, &after.dates, |date| codes::DATES.describe(&date.qualifier));
     list.compare_parts(references, &after.references, |part| codes::REFERENCES.describe(&part.qualifier));
@@ -158,7 +175,23 @@ pub(super) fn list_line_differences(before: &PurchaseOrderLine, after: &Purchase
     });
     list.compare_parts(instructions, &after.instructions, |part| part.kind.clone());
     list.compare_parts(notes, &after.notes, |_| "note".to_owned());
+    list.compare_parts(prices, &after.prices, |price| {
+        price.kind.as_deref().map_or_else(|| "price".to_owned(), |kind| codes::PRICES.describe(kind))
+    });
+    list.compare_parts(contacts, &after.contacts, |contact| codes::CONTACTS.describe(&contact.kind));
+    list.compare_parts(carriers, &after.carriers, |_| "carrier".to_owned());
+    list.compare_parts(terms, &after.terms, |_| "terms".to_owned());
+    list.compare_parts(amounts, &after.amounts, |amount| codes::AMOUNTS.describe(&amount.qualifier));
+    list.compare_parts(components, &after.components, |component| {
+        format!("component {}", component.number.as_deref().unwrap_or_default()).trim_end().to_owned()
+    });
+    list.compare_parts(extras, &after.extras, describe_extra_place);
     list.0
+}
+
+/// Returns the place of a value that has no field.
+fn describe_extra_place(extra: &OrderExtra) -> String {
+    extra.location.clone()
 }
 
 /// Returns the goods and the quantity of a line: `VP A1, 50 CA`.

@@ -15,7 +15,7 @@ mod overwrite;
 mod quantity;
 mod sequence;
 
-use crate::edi::decimal;
+use crate::edi::order_findings::summarize_findings;
 use crate::edi::purchase_order::{PurchaseOrder, PurchaseOrderLine};
 use originals::{DocumentPurpose, DocumentRoles, OrderBase};
 use rust_decimal::Decimal;
@@ -49,9 +49,9 @@ impl ReceivedDocument {
         self.sent_at().zip(other.sent_at()).is_some_and(|(own, other)| own < other)
     }
 
-    /// Returns the contents as text. The format of the file is no content.
+    /// Returns the contents as text. The format of the file is no content, and the findings follow from the contents.
     fn content_key(&self) -> String {
-        let order = PurchaseOrder { origin: Default::default(), ..self.order.clone() };
+        let order = PurchaseOrder { origin: Default::default(), findings: Vec::new(), ..self.order.clone() };
         serde_json::to_string(&order).unwrap_or_default()
     }
 
@@ -148,6 +148,10 @@ impl OrderState {
         if self.status == OrderStatus::Waiting {
             return Some("a change arrived before the order that it changes".to_owned());
         }
+        summarize_findings(self.describe_unclear_changes().into_iter().chain(self.findings()).collect())
+    }
+
+    fn describe_unclear_changes(&self) -> Option<String> {
         let mut unclear = self.revisions.iter().filter(|revision| revision.outcome == RevisionOutcome::Unclear);
         let first = unclear.next()?;
         let line = first.line_number.as_ref().map_or_else(String::new, |line| format!("line {line}: "));
@@ -161,17 +165,13 @@ impl OrderState {
 
     /// Returns the sum of quantity times price over the open lines.
     ///
-    /// Returns `None` if a line lacks one of them, or if its price is not for one unit.
+    /// Returns `None` if a line lacks one of them, or if the basis of its price does not make the amount certain.
     #[must_use]
     pub fn open_lines_total(&self) -> Option<String> {
         let open = self.order.lines.iter().zip(&self.line_statuses).filter(|(_, status)| **status == OrderStatus::Open);
         let mut total = Decimal::ZERO;
         for (line, _) in open {
-            if !line.is_priced_per_unit() {
-                return None;
-            }
-            let (quantity, price) = (quantity::parse_quantity(line)?, decimal::parse_decimal(line.price.as_deref()?)?);
-            total = total.checked_add(quantity.checked_mul(price)?)?;
+            total = total.checked_add(line.exact_amount()?)?;
         }
         Some(total.normalize().to_string())
     }

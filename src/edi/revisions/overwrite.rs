@@ -3,6 +3,7 @@
 //! The functions name every field of the model, so that a new field does not compile until its rule is written here.
 
 use crate::edi::purchase_order::{EdiReference, PurchaseOrder, PurchaseOrderLine};
+use std::collections::HashSet;
 
 /// Overwrites the values of the header that the change states. Lines are not changed.
 pub(super) fn overwrite_header(order: &mut PurchaseOrder, change: &PurchaseOrder) {
@@ -36,12 +37,18 @@ pub(super) fn overwrite_header(order: &mut PurchaseOrder, change: &PurchaseOrder
         stated_lines: _,
         stated_quantity: _,
         stated_total,
+        amounts,
+        extras,
+        findings,
     } = change;
-    replace_same_kind(&mut order.dates, dates, |date| &date.qualifier);
-    replace_same_kind(&mut order.references, references, |reference| &reference.qualifier);
-    replace_same_kind(&mut order.addresses, addresses, |address| &address.kind);
-    replace_same_kind(&mut order.contacts, contacts, |contact| &contact.kind);
-    replace_same_kind(&mut order.allowances, allowances, |allowance| allowance.code.as_deref().unwrap_or(""));
+    replace_same_kind(&mut order.dates, dates, |date| (&date.qualifier, date.address.as_deref()));
+    replace_same_kind(&mut order.references, references, |part| (&part.qualifier, part.address.as_deref()));
+    replace_same_kind(&mut order.addresses, addresses, |address| (&address.kind, None));
+    replace_same_kind(&mut order.contacts, contacts, |contact| (&contact.kind, contact.address.as_deref()));
+    replace_same_kind(&mut order.allowances, allowances, |part| (part.code.as_deref().unwrap_or(""), None));
+    replace_same_kind(&mut order.amounts, amounts, |amount| (&amount.qualifier, None));
+    replace_same_kind(&mut order.extras, extras, |extra| (&extra.location, extra.name.as_deref()));
+    add_new(&mut order.findings, findings);
     replace_list(&mut order.terms, terms);
     replace_list(&mut order.carriers, carriers);
     add_new(&mut order.instructions, instructions);
@@ -73,9 +80,12 @@ pub(super) fn overwrite_line(line: &mut PurchaseOrderLine, change: &PurchaseOrde
         unit,
         price,
         price_basis,
+        prices,
+        relationship,
         ids,
         description,
         pack,
+        inner_pack,
         pack_size,
         dates,
         references,
@@ -84,6 +94,12 @@ pub(super) fn overwrite_line(line: &mut PurchaseOrderLine, change: &PurchaseOrde
         schedules,
         instructions,
         notes,
+        contacts,
+        carriers,
+        terms,
+        amounts,
+        components,
+        extras,
     } = change;
     for (old, new) in [
         (&mut line.quantity, quantity),
@@ -92,16 +108,25 @@ pub(super) fn overwrite_line(line: &mut PurchaseOrderLine, change: &PurchaseOrde
         (&mut line.price_basis, price_basis),
         (&mut line.description, description),
         (&mut line.pack, pack),
+        (&mut line.inner_pack, inner_pack),
         (&mut line.pack_size, pack_size),
+        (&mut line.relationship, relationship),
     ] {
         overwrite_value(old, new.as_ref());
     }
-    replace_same_kind(&mut line.ids, ids, |id| &id.qualifier);
-    replace_same_kind(&mut line.dates, dates, |date| &date.qualifier);
-    replace_same_kind(&mut line.references, references, |reference| &reference.qualifier);
-    replace_same_kind(&mut line.addresses, addresses, |address| &address.kind);
-    replace_same_kind(&mut line.allowances, allowances, |allowance| allowance.code.as_deref().unwrap_or(""));
+    replace_same_kind(&mut line.ids, ids, |id| (&id.qualifier, None));
+    replace_same_kind(&mut line.dates, dates, |date| (&date.qualifier, date.address.as_deref()));
+    replace_same_kind(&mut line.references, references, |part| (&part.qualifier, part.address.as_deref()));
+    replace_same_kind(&mut line.addresses, addresses, |address| (&address.kind, None));
+    replace_same_kind(&mut line.allowances, allowances, |part| (part.code.as_deref().unwrap_or(""), None));
+    replace_same_kind(&mut line.contacts, contacts, |contact| (&contact.kind, contact.address.as_deref()));
+    replace_same_kind(&mut line.amounts, amounts, |amount| (&amount.qualifier, None));
+    replace_same_kind(&mut line.extras, extras, |extra| (&extra.location, extra.name.as_deref()));
     replace_list(&mut line.schedules, schedules);
+    replace_list(&mut line.prices, prices);
+    replace_list(&mut line.carriers, carriers);
+    replace_list(&mut line.terms, terms);
+    replace_list(&mut line.components, components);
     add_new(&mut line.instructions, instructions);
     add_new(&mut line.notes, notes);
 }
@@ -131,8 +156,15 @@ fn overwrite_value(old: &mut Option<String>, new: Option<&String>) {
 }
 
 /// Replaces the elements that have the kind of a new one, and keeps the others.
-fn replace_same_kind<T: Clone>(old: &mut Vec<T>, new: &[T], kind: impl Fn(&T) -> &str) {
-    old.retain(|old| !new.iter().any(|new| kind(new) == kind(old)));
+///
+/// Parts of two addresses are of two kinds.
+fn replace_same_kind<T: Clone>(
+    old: &mut Vec<T>,
+    new: &[T],
+    kind: impl for<'p> Fn(&'p T) -> (&'p str, Option<&'p str>),
+) {
+    let kinds: HashSet<_> = new.iter().map(&kind).collect();
+    old.retain(|old| !kinds.contains(&kind(old)));
     old.extend_from_slice(new);
 }
 

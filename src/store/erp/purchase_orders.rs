@@ -2,7 +2,10 @@
 
 use crate::clock::Timestamp;
 use crate::edi::fault::{EdiFault, FaultSeverity};
-use crate::edi::purchase_order::{PurchaseOrder, PurchaseOrderLine};
+use crate::edi::purchase_order::{
+    AllowanceCharge, CarrierDetails, EdiAddress, EdiAmount, EdiContact, EdiDate, EdiInstruction, EdiReference,
+    OrderExtra, PaymentTerms, PurchaseOrder, PurchaseOrderLine,
+};
 use crate::edi::revisions;
 use crate::edi::revisions::{OrderState, ReceivedDocument};
 use crate::store::StoreError;
@@ -81,7 +84,14 @@ fn delete_order_rows(
     connection: &Connection,
     (partner, number, release): (&str, &str, &str),
 ) -> Result<(), StoreError> {
-    for table in ["purchase_orders", "purchase_order_lines", "purchase_order_parts", "purchase_order_changes"] {
+    const TABLES: [&str; 5] = [
+        "purchase_orders",
+        "purchase_order_lines",
+        "purchase_order_parts",
+        "purchase_order_extras",
+        "purchase_order_changes",
+    ];
+    for table in TABLES {
         connection
             .prepare_cached(&format!("DELETE FROM {table} WHERE partner = ? AND po_number = ? AND release = ?"))?
             .execute(params![partner, number, release])?;
@@ -154,7 +164,7 @@ fn rebuild_order(connection: &Connection, key: (&str, &str, &str)) -> Result<(),
         connection
             .prepare_cached(
                 "INSERT INTO purchase_order_lines (partner, po_number, release, position, line_number, status, quantity, unit, price, \
-                 price_basis, buyer_item, vendor_item, upc, gtin, description, pack) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                 price_basis, buyer_item, vendor_item, upc, gtin, description, pack, inner_pack) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             )?
             .execute(params![
                 partner,
@@ -172,7 +182,8 @@ fn rebuild_order(connection: &Connection, key: (&str, &str, &str)) -> Result<(),
                 line.upc(),
                 line.gtin(),
                 line.description,
-                line.pack
+                line.pack,
+                line.inner_pack
             ])?;
         insert_line_parts(connection, key, position, line)?;
     }
@@ -245,19 +256,12 @@ fn insert_order_header(
             state.last_event_id
         ])?;
     let mut parts = OrderPartWriter { connection, key: (partner, number, release), position: 0 };
-    parts.insert_parts("date", &order.dates, |date| (Some(&date.qualifier), date.on.as_ref()))?;
-    parts.insert_parts("reference", &order.references, |part| (Some(&part.qualifier), part.value.as_ref()))?;
-    parts.insert_parts("contact", &order.contacts, |part| (Some(&part.kind), part.name.as_ref()))?;
-    parts.insert_parts("address", &order.addresses, |part| {
-        (Some(&part.kind), part.name.as_ref().or(part.id.as_ref()))
-    })?;
-    parts.insert_parts("terms", &order.terms, |part| {
-        (part.kind.as_ref(), part.description.as_ref().or(part.net_days.as_ref()))
-    })?;
-    parts.insert_parts("carrier", &order.carriers, |part| (part.code.as_ref(), part.routing.as_ref()))?;
-    parts.insert_parts("allowance", &order.allowances, |part| (part.code.as_ref(), part.amount.as_ref()))?;
-    parts.insert_parts("instruction", &order.instructions, |part| (Some(&part.kind), part.description.as_ref()))?;
-    parts.insert_parts("note", &order.notes, |note| (None, Some(note)))
+    parts.insert_dates_and_references(&order.dates, &order.references)?;
+    parts.insert_parties(&order.contacts, &order.addresses)?;
+    parts.insert_terms_and_carriers(&order.terms, &order.carriers)?;
+    parts.insert_allowances(&order.allowances, &order.amounts)?;
+    parts.insert_instructions(&order.instructions, &order.notes)?;
+    parts.insert_extras(&order.extras)
 }
 
 fn insert_line_parts(
@@ -267,17 +271,20 @@ fn insert_line_parts(
     line: &PurchaseOrderLine,
 ) -> Result<(), StoreError> {
     let mut parts = OrderPartWriter { connection, key, position };
-    parts.insert_parts("id", &line.ids, |id| (Some(&id.qualifier), Some(&id.value)))?;
-    parts.insert_parts("date", &line.dates, |date| (Some(&date.qualifier), date.on.as_ref()))?;
-    parts.insert_parts("reference", &line.references, |part| (Some(&part.qualifier), part.value.as_ref()))?;
-    parts
-        .insert_parts("address", &line.addresses, |part| (Some(&part.kind), part.name.as_ref().or(part.id.as_ref())))?;
-    parts.insert_parts("allowance", &line.allowances, |part| (part.code.as_ref(), part.amount.as_ref()))?;
+    parts.insert_parts("id", &line.ids, |id| (Some(&id.qualifier), Some(id.value.clone())))?;
+    parts.insert_dates_and_references(&line.dates, &line.references)?;
+    parts.insert_parties(&line.contacts, &line.addresses)?;
+    parts.insert_terms_and_carriers(&line.terms, &line.carriers)?;
+    parts.insert_allowances(&line.allowances, &line.amounts)?;
+    parts.insert_parts("price", &line.prices, |part| (part.kind.as_ref(), Some(part.price.clone())))?;
     parts.insert_parts("schedule", &line.schedules, |part| {
-        (part.location.as_ref().or(part.on.as_ref()), Some(&part.quantity))
+        (part.location.as_ref().or(part.on.as_ref()), Some(part.quantity.clone()))
     })?;
-    parts.insert_parts("instruction", &line.instructions, |part| (Some(&part.kind), part.description.as_ref()))?;
-    parts.insert_parts("note", &line.notes, |note| (None, Some(note)))
+    parts.insert_parts("component", &line.components, |part| {
+        (part.ids.first().map(|id| &id.value).or(part.number.as_ref()), part.quantity.clone())
+    })?;
+    parts.insert_instructions(&line.instructions, &line.notes)?;
+    parts.insert_extras(&line.all_extras())
 }
 
 /// Writer of the `purchase_order_parts` of an order or a line.
@@ -288,11 +295,68 @@ struct OrderPartWriter<'c> {
 }
 
 impl OrderPartWriter<'_> {
+    fn insert_dates_and_references(
+        &mut self,
+        dates: &[EdiDate],
+        references: &[EdiReference],
+    ) -> Result<(), StoreError> {
+        self.insert_parts("date", dates, |date| (Some(&date.qualifier), date.on.clone()))?;
+        self.insert_parts("reference", references, |part| (Some(&part.qualifier), part.value.clone()))
+    }
+
+    fn insert_parties(&mut self, contacts: &[EdiContact], addresses: &[EdiAddress]) -> Result<(), StoreError> {
+        self.insert_parts("contact", contacts, |part| (Some(&part.kind), part.name.clone()))?;
+        self.insert_parts("address", addresses, |part| (Some(&part.kind), part.name.clone().or(part.id.clone())))
+    }
+
+    fn insert_terms_and_carriers(
+        &mut self,
+        terms: &[PaymentTerms],
+        carriers: &[CarrierDetails],
+    ) -> Result<(), StoreError> {
+        self.insert_parts("terms", terms, |part| {
+            (part.kind.as_ref(), part.description.clone().or(part.net_days.clone()))
+        })?;
+        self.insert_parts("carrier", carriers, |part| (part.code.as_ref(), part.routing.clone()))
+    }
+
+    fn insert_allowances(&mut self, allowances: &[AllowanceCharge], amounts: &[EdiAmount]) -> Result<(), StoreError> {
+        self.insert_parts("allowance", allowances, |part| (part.code.as_ref(), part.describe_value()))?;
+        self.insert_parts("amount", amounts, |part| (Some(&part.qualifier), Some(part.amount.clone())))
+    }
+
+    fn insert_instructions(&mut self, instructions: &[EdiInstruction], notes: &[String]) -> Result<(), StoreError> {
+        self.insert_parts("instruction", instructions, |part| (Some(&part.kind), part.description.clone()))?;
+        self.insert_parts("note", notes, |note| (None, Some(note.clone())))
+    }
+
+    fn insert_extras(&self, extras: &[OrderExtra]) -> Result<(), StoreError> {
+        let (partner, number, release) = self.key;
+        for (index, extra) in extras.iter().enumerate() {
+            self.connection
+                .prepare_cached(
+                    "INSERT INTO purchase_order_extras (partner, po_number, release, position, ordinal, location, name, value) \
+                     VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                )?
+                .execute(params![
+                    partner,
+                    number,
+                    release,
+                    self.position,
+                    to_ordinal(index),
+                    extra.location,
+                    extra.name,
+                    extra.value
+                ])?;
+        }
+        Ok(())
+    }
+
     fn insert_parts<T: Serialize>(
         &mut self,
         kind: &str,
         parts: &[T],
-        shown: impl Fn(&T) -> (Option<&String>, Option<&String>),
+        shown: impl Fn(&T) -> (Option<&String>, Option<String>),
     ) -> Result<(), StoreError> {
         let (partner, number, release) = self.key;
         for (index, part) in parts.iter().enumerate() {
