@@ -1369,7 +1369,8 @@ CREATE TABLE purchase_orders (
   is_test       INTEGER NOT NULL, -- 1: the sender marks the order as a test; do not ship it
   stated_lines  TEXT,             -- number of lines that the order states
   stated_total  TEXT,             -- total that the order states
-  lines_total   TEXT,             -- sum of quantity × price of the open lines; NULL if a line lacks one
+  lines_total   TEXT,             -- sum of quantity × price of the open lines; NULL if a line lacks one, or if the
+                                  -- basis of its price does not make the amount certain
   changes       INTEGER NOT NULL, -- number of changes received
   event_id      INTEGER,          -- event with the order; NULL while the order is missing
   last_event_id INTEGER NOT NULL, -- event of the last change
@@ -1388,14 +1389,15 @@ CREATE TABLE purchase_order_lines (
   status        TEXT NOT NULL CHECK (status IN ('open', 'cancelled')), -- cancelled: a change deleted the line
   quantity      TEXT,             -- exact decimal text, in unit
   unit          TEXT,             -- EA, CA, LB …
-  price         TEXT,             -- price of one unit
+  price         TEXT,             -- price, for one unit or as price_basis states
   price_basis   TEXT,             -- basis of the price: PE each, HP per hundred …
   buyer_item    TEXT,             -- the retailer's item number
   vendor_item   TEXT,             -- our item number, as the retailer writes it
   upc           TEXT,             -- UPC or EAN of the consumer unit
-  gtin          TEXT,             -- GTIN of the case
+  gtin          TEXT,             -- GTIN or UPC of the case
   description   TEXT,             -- text
-  pack          TEXT,             -- inner units in one unit
+  pack          TEXT,             -- inner units in one ordered unit
+  inner_pack    TEXT,             -- units in one inner pack
   item          TEXT,             -- the ERP's item by sps_item_mappings; NULL: not mapped, see unmapped_purchase_lines
   item_unit     TEXT,             -- the ERP's unit
   item_quantity TEXT,             -- quantity in the ERP's unit; exact decimal text
@@ -1409,19 +1411,34 @@ CREATE INDEX purchase_order_lines_unmapped ON purchase_order_lines (partner) WHE
 
 CREATE TABLE purchase_order_parts (
   -- Other parts of a purchase order, one row each: dates, references, contacts, addresses, terms, carriers,
-  -- allowances, instructions, notes; of a line also its schedules and ids.
+  -- allowances, instructions, notes, amounts; of a line also its schedules, ids, prices and components.
   partner   TEXT NOT NULL,    -- as in purchase_orders
   po_number TEXT NOT NULL,    -- as in purchase_orders
   release   TEXT NOT NULL,    -- as in purchase_orders
   position  INTEGER NOT NULL, -- position of the line; 0: the order itself
   kind      TEXT NOT NULL,    -- date, reference, contact, address, terms, carrier, allowance, instruction,
-                              -- note, schedule, id
+                              -- note, amount, schedule, id, price, component
   ordinal   INTEGER NOT NULL, -- 1, 2, 3 … within the kind
   code      TEXT,             -- meaning in X12's codes: 002 delivery requested, ST ship to, DP department, C310
                               -- discount …
-  value     TEXT,             -- day, number, name, amount, quantity or text
-  details   TEXT NOT NULL,    -- JSON: the whole part
+  value     TEXT,             -- day, number, name, amount, percentage, quantity or text
+  details   TEXT NOT NULL,    -- JSON: the whole part; `address` names the address that it belongs to
   PRIMARY KEY (partner, po_number, release, position, kind, ordinal)
+) STRICT;
+CREATE INDEX purchase_order_parts_by_id ON purchase_order_parts (value) WHERE kind = 'id';
+
+CREATE TABLE purchase_order_extras (
+  -- Values of a purchase order that no other column and no part has, so that no value of a document is lost.
+  partner   TEXT NOT NULL,    -- as in purchase_orders
+  po_number TEXT NOT NULL,    -- as in purchase_orders
+  release   TEXT NOT NULL,    -- as in purchase_orders
+  position  INTEGER NOT NULL, -- position of the line; 0: the order itself
+  ordinal   INTEGER NOT NULL, -- 1, 2, 3 … within the order or line
+  location  TEXT NOT NULL,    -- segment with element (PER06), whole segment (MEA), or path in RSX
+                              -- (Header/OrderHeader/JobNumber)
+  name      TEXT,             -- what the value belongs to: contact IC, address ST 0012
+  value     TEXT NOT NULL,    -- value as received; the elements of a whole segment are joined by *
+  PRIMARY KEY (partner, po_number, release, position, ordinal)
 ) STRICT;
 
 CREATE TABLE purchase_order_documents (
@@ -1432,13 +1449,14 @@ CREATE TABLE purchase_order_documents (
   po_number         TEXT NOT NULL,    -- as in purchase_orders
   release           TEXT NOT NULL,    -- as in purchase_orders
   is_change         INTEGER NOT NULL, -- 1: an 860
+  received_on       TEXT NOT NULL,    -- day on which the file arrived (UTC): the date of a document that states none
   document          TEXT NOT NULL,    -- JSON
   PRIMARY KEY (event_id, document_position)
 ) STRICT;
 CREATE INDEX purchase_order_documents_by_order ON purchase_order_documents (partner, po_number, release);
 
 CREATE TABLE purchase_order_changes (
-  -- The revision history of a purchase order: the effect of each change, line by line.
+  -- The revision history of a purchase order: the effect of each change, line by line, and what replaced an order.
   partner     TEXT NOT NULL,    -- as in purchase_orders
   po_number   TEXT NOT NULL,    -- as in purchase_orders
   release     TEXT NOT NULL,    -- as in purchase_orders
@@ -1448,7 +1466,9 @@ CREATE TABLE purchase_order_changes (
   changed_on  TEXT,             -- day of the change
   line_number TEXT,             -- line; NULL: the order itself
   code        TEXT,             -- AI added, DI deleted, PC price, QI and QD quantity …
-  outcome     TEXT NOT NULL CHECK (outcome IN ('applied', 'waiting', 'unclear')), -- unclear: a person must look
+  outcome     TEXT NOT NULL CHECK (outcome IN ('applied', 'no_effect', 'waiting', 'unclear')), -- no_effect: repetition,
+                                -- copy or replaced document; waiting: the order is missing; unclear: a person must
+                                -- look, and the message states whether the change is applied
   message     TEXT NOT NULL,    -- text: quantity 10 → 12
   PRIMARY KEY (partner, po_number, release, revision)
 ) STRICT;
@@ -1536,7 +1556,8 @@ CREATE TABLE sps_item_mappings (
   -- complete purchase orders that are older than their mapping.
   id         INTEGER PRIMARY KEY,               -- no meaning
   partner    TEXT NOT NULL DEFAULT '',          -- partner that uses the number; '' for every partner
-  kind       TEXT NOT NULL CHECK (kind IN ('buyer', 'vendor', 'upc', 'gtin')), -- kind of the number
+  kind       TEXT NOT NULL CHECK (kind <> ''),  -- kind of the number: buyer, vendor, upc, gtin; else its qualifier in
+                                                -- X12's codes, in capitals (PL, GE, ZZ …), or none for no qualifier
   value      TEXT NOT NULL CHECK (value <> ''), -- number on the line
   unit       TEXT NOT NULL DEFAULT '',          -- only for lines in this unit; '' for every unit
   item       TEXT NOT NULL CHECK (item <> ''),  -- the ERP's item number
@@ -1552,8 +1573,8 @@ CREATE TABLE sps_item_mappings (
 
 CREATE VIEW purchase_order_line_mappings AS
   -- The mapping of each line: the partner's own before that of every partner, one for the unit before one for any
-  -- unit, then by buyer's item, vendor's item, GTIN, UPC. The quantity is exact: it multiplies whole numbers and sets
-  -- the decimal point afterwards; NULL over 18 digits.
+  -- unit, then by buyer's item, vendor's item, GTIN, UPC, any other id of the line. The quantity is exact: it
+  -- multiplies whole numbers and sets the decimal point afterwards; NULL over 18 digits.
   SELECT partner, po_number, release, position, item, coalesce(item_unit, unit) AS item_unit,
          CASE WHEN quantity IS NULL OR digits > 18 THEN NULL WHEN decimals = 0 THEN CAST(product AS TEXT)
               ELSE rtrim(rtrim(CASE WHEN product < 0 THEN '-' ELSE '' END || (abs(product) / scale) || '.'
@@ -1568,11 +1589,19 @@ CREATE VIEW purchase_order_line_mappings AS
                          AS decimals
                     FROM purchase_order_lines l JOIN sps_item_mappings m ON m.id = (
                          SELECT c.id FROM sps_item_mappings c
-                          WHERE ((c.kind = 'buyer' AND c.value = l.buyer_item) OR (c.kind = 'vendor' AND c.value = l.vendor_item)
-                                 OR (c.kind = 'gtin' AND c.value = l.gtin) OR (c.kind = 'upc' AND c.value = l.upc))
+                          WHERE c.id IN (
+                                SELECT k.id FROM sps_item_mappings k
+                                 WHERE (k.kind = 'buyer' AND k.value = l.buyer_item)
+                                    OR (k.kind = 'vendor' AND k.value = l.vendor_item)
+                                    OR (k.kind = 'gtin' AND k.value = l.gtin) OR (k.kind = 'upc' AND k.value = l.upc)
+                                UNION ALL
+                                SELECT k.id FROM purchase_order_parts p JOIN sps_item_mappings k
+                                    ON k.kind = CASE p.code WHEN '' THEN 'none' ELSE upper(p.code) END AND k.value = p.value
+                                 WHERE p.partner = l.partner AND p.po_number = l.po_number AND p.release = l.release
+                                   AND p.position = l.position AND p.kind = 'id')
                             AND c.partner IN (l.partner, '') AND c.unit IN (l.unit, '')
-                          ORDER BY c.partner = '', c.unit = '',
-                                CASE c.kind WHEN 'buyer' THEN 1 WHEN 'vendor' THEN 2 WHEN 'gtin' THEN 3 ELSE 4 END
+                          ORDER BY c.partner = '', c.unit = '', CASE c.kind WHEN 'buyer' THEN 1 WHEN 'vendor' THEN 2
+                                   WHEN 'gtin' THEN 3 WHEN 'upc' THEN 4 ELSE 5 END, c.kind
                           LIMIT 1)));
 
 CREATE VIEW map_purchase_order_lines AS
@@ -1592,7 +1621,9 @@ CREATE VIEW map_item_lines AS
 CREATE TRIGGER map_item_lines_insert INSTEAD OF INSERT ON map_item_lines BEGIN
   INSERT INTO map_purchase_order_lines
     SELECT partner, po_number, release, position FROM purchase_order_lines
-     WHERE buyer_item = NEW.value OR vendor_item = NEW.value OR upc = NEW.value OR gtin = NEW.value;
+     WHERE buyer_item = NEW.value OR vendor_item = NEW.value OR upc = NEW.value OR gtin = NEW.value
+    UNION
+    SELECT partner, po_number, release, position FROM purchase_order_parts WHERE kind = 'id' AND value = NEW.value;
 END;
 CREATE TRIGGER sps_item_mappings_added AFTER INSERT ON sps_item_mappings BEGIN
   INSERT INTO map_item_lines VALUES (NEW.value);
@@ -1624,10 +1655,18 @@ END;
 
 CREATE VIEW unmapped_purchase_lines AS
   -- Ordered items without an item in the ERP: `novex-ingest sps map item` completes these orders.
-  SELECT partner, buyer_item, vendor_item, upc, gtin, unit, min(description) AS description, count(*) AS lines,
-         count(DISTINCT po_number) AS orders, min(po_number) AS first_order
-    FROM purchase_order_lines INDEXED BY purchase_order_lines_unmapped WHERE item IS NULL AND status = 'open'
-   GROUP BY partner, buyer_item, vendor_item, upc, gtin, unit;
+  -- `other_ids` has the ids that are in no other column, each with its qualifier: PL 7, ZZ A-1.
+  SELECT partner, buyer_item, vendor_item, upc, gtin, other_ids, unit, min(description) AS description,
+         count(*) AS lines, count(DISTINCT po_number) AS orders, min(po_number) AS first_order
+    FROM (SELECT l.*, (SELECT group_concat(CASE p.code WHEN '' THEN 'none' ELSE upper(p.code) END || ' ' || p.value, ', ')
+                         FROM purchase_order_parts p
+                        WHERE p.partner = l.partner AND p.po_number = l.po_number AND p.release = l.release
+                          AND p.position = l.position AND p.kind = 'id'
+                          AND p.value NOT IN (coalesce(l.buyer_item, ''), coalesce(l.vendor_item, ''),
+                                              coalesce(l.upc, ''), coalesce(l.gtin, ''))) AS other_ids
+            FROM purchase_order_lines l INDEXED BY purchase_order_lines_unmapped
+           WHERE l.item IS NULL AND l.status = 'open')
+   GROUP BY partner, buyer_item, vendor_item, upc, gtin, other_ids, unit;
 
 CREATE VIEW unmapped_partners AS
   -- Partners without a customer in the ERP: `novex-ingest sps map partner` completes their orders.

@@ -62,11 +62,13 @@ pub mod edi {
         };
     }
     pub mod revisions {
-        pub use crate::edi::revisions::{OrderStatus, ReceivedDocument, RevisionOutcome, fold_documents};
+        pub use crate::edi::revisions::{
+            OrderState, OrderStatus, ReceivedDocument, Revision, RevisionOutcome, fold_documents,
+        };
     }
     pub mod rsx {
         pub mod order {
-            pub use crate::edi::rsx::order::{detect_rsx_kind, read_rsx_orders};
+            pub use crate::edi::rsx::{detect_rsx_kind, read_rsx_orders};
         }
         pub mod tree {
             pub use crate::edi::rsx::tree::{parse_rsx_json, parse_rsx_xml};

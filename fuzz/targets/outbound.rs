@@ -19,7 +19,7 @@ fuzz_target!(|input: &[u8]| {
     let (document, order_file) = text.split_once("\n---\n").unwrap_or((text, ""));
     let orders = read_edi_file(order_file.as_bytes()).documents.into_iter().filter_map(|part| part.order);
     let received: Vec<ReceivedDocument> =
-        orders.map(|order| ReceivedDocument { order, event_id: 1, document_position: 1 }).collect();
+        orders.map(|order| ReceivedDocument { order, event_id: 1, document_position: 1, received_on: "2026-11-25".to_owned() }).collect();
     let order = OrderBalance::new(fold_documents(&received, false), Vec::new());
     for kind in ["810", "856"] {
         let Ok(document) = ErpDocument::parse_json(kind, document) else { continue };

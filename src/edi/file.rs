@@ -280,6 +280,7 @@ fn read_x12_file(text: &str) -> EdiFile {
                 application_sender: group.sender.clone(),
                 application_receiver: group.receiver.clone(),
                 version: group.version.clone(),
+                sent_at: group.sent_at.clone(),
             };
             for set in &group.sets {
                 let (mut order, order_faults) = if x12::order::is_order_set(&set.kind) {

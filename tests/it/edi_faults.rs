@@ -13,7 +13,7 @@ const AT: &str = "2026-11-24T10:41:00Z";
 
 fn received_document(text: &str, event_id: i64) -> ReceivedDocument {
     let order = file::read_edi_file(text.as_bytes()).documents.remove(0).order.expect("an order");
-    ReceivedDocument { order, event_id, document_position: 1 }
+    ReceivedDocument { order, event_id, document_position: 1, received_on: "2026-11-25".to_owned() }
 }
 
 fn rsx(number: &str, more: &serde_json::Value) -> serde_json::Value {

@@ -213,7 +213,7 @@ fn schedule_polls_and_missing_source_blocks_no_other() {
 fn change_waits_for_its_order_and_mapping_completes_it() {
     let home = home_with_source("", "");
     let daemon = home.serve();
-    put_file(&home, "1.edi", &interchange("860", &[change_set("PO1", "1", &["POC*1*QI*12*2*CA", "POC*2*DI"])]));
+    put_file(&home, "1.edi", &interchange("860", &[change_set("PO1", "1", &["POC*1*QI*12*12*CA", "POC*2*DI"])]));
     poll(&home);
     home.wait_until_processed();
     assert_eq!(

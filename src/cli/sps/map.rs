@@ -20,8 +20,8 @@ pub struct SpsUnmappedArgs {
 }
 
 /// Columns of what has no mapping in CSV. A partner has only `partner` and `orders`; the others are of order lines.
-const UNMAPPED_COLUMNS: [&str; 9] =
-    ["partner", "orders", "buyer_item", "vendor_item", "upc", "gtin", "unit", "description", "lines"];
+const UNMAPPED_COLUMNS: [&str; 10] =
+    ["partner", "orders", "buyer_item", "vendor_item", "upc", "gtin", "other_ids", "unit", "description", "lines"];
 
 #[derive(Debug, clap::Subcommand)]
 pub enum SpsMapCommand {
@@ -49,8 +49,8 @@ pub struct SpsMapItemArgs {
     value: String,
     /// Item number of the ERP
     item: String,
-    /// Kind of the number on the line
-    #[arg(long, value_parser = ["buyer", "vendor", "upc", "gtin"], default_value = "buyer")]
+    /// Kind of the number on the line: buyer, vendor, upc, gtin, any other qualifier such as PL, or none
+    #[arg(long, value_parser = parse_item_kind, default_value = "buyer")]
     by: String,
     /// Only for this partner
     #[arg(long, default_value = "")]
@@ -64,6 +64,24 @@ pub struct SpsMapItemArgs {
     /// ERP units in one unit of the line: 12 for a case that the ERP counts in pieces
     #[arg(long, default_value = "1")]
     factor: String,
+}
+
+/// Kinds of a number that have a column of their own, and the one without a qualifier.
+const ITEM_KINDS: [&str; 5] = ["buyer", "vendor", "upc", "gtin", "none"];
+/// Longest qualifier of a product id; X12 has two characters.
+const QUALIFIER_CHARS_MAX: usize = 10;
+
+/// Parses the kind of a number: one of the five words, or a qualifier, which is in capitals.
+fn parse_item_kind(text: &str) -> Result<String, String> {
+    if ITEM_KINDS.contains(&text) {
+        return Ok(text.to_owned());
+    }
+    let is_qualifier =
+        (1..=QUALIFIER_CHARS_MAX).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    if !is_qualifier {
+        return Err(format!("use {}, or a qualifier such as PL", ITEM_KINDS.join(", ")));
+    }
+    Ok(text.to_ascii_uppercase())
 }
 
 pub fn print_unmapped(reader: &Reader, args: &SpsUnmappedArgs) -> anyhow::Result<()> {
@@ -86,7 +104,7 @@ pub fn print_unmapped(reader: &Reader, args: &SpsUnmappedArgs) -> anyhow::Result
     }
     if !lines.is_empty() {
         print_table(
-            &["PARTNER", "BUYER", "VENDOR", "UPC", "GTIN", "UNIT", "LINES", "DESCRIPTION"],
+            &["PARTNER", "BUYER", "VENDOR", "UPC", "GTIN", "OTHER IDS", "UNIT", "LINES", "DESCRIPTION"],
             lines.iter().map(|row| {
                 let text = |text: &Option<String>| text.clone().unwrap_or_default();
                 vec![
@@ -95,6 +113,7 @@ pub fn print_unmapped(reader: &Reader, args: &SpsUnmappedArgs) -> anyhow::Result
                     text(&row.vendor_item).into(),
                     text(&row.upc).into(),
                     text(&row.gtin).into(),
+                    free_text(row.other_ids.as_deref().unwrap_or_default()),
                     text(&row.unit).into(),
                     row.lines.to_string().into(),
                     free_text(row.description.as_deref().unwrap_or_default()),

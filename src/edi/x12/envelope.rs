@@ -1,6 +1,7 @@
 //! Reads interchanges, functional groups and transaction sets, and checks their counts and control numbers.
 
 use crate::edi::fault::{EdiFault, FaultSeverity, SyntaxErrorCode, WHOLE_FILE};
+use crate::edi::x12::segments;
 use crate::edi::x12::text::X12Text;
 use crate::edi::x12::tokenizer::{SEGMENTS_MAX, X12Segment, X12Tokenizer, trim_fillers};
 use std::collections::HashSet;
@@ -33,6 +34,8 @@ pub struct FunctionalGroup<'t> {
     pub control_number: String,
     /// Version (GS08).
     pub version: String,
+    /// Time at which the sender made the group, in its local time (GS04, GS05): `2026-11-24T10:41`.
+    pub sent_at: Option<String>,
     pub sets: Vec<TransactionSet<'t>>,
     /// Number of sets that the sender states (GE01); `None` without a GE.
     pub stated_set_count: Option<u64>,
@@ -238,6 +241,9 @@ impl<'t> EnvelopeReader<'t> {
             receiver: text(3),
             control_number: text(6),
             version: text(8),
+            sent_at: segments::parse_x12_date(gs.element(4))
+                .zip(segments::parse_x12_time(gs.element(5)))
+                .map(|(day, time)| format!("{day}T{time}")),
             ..FunctionalGroup::default()
         };
         let mut warn = |message: &str| {

@@ -38,7 +38,8 @@ pub fn apply_changes(
                 }
             }
             Change::PurchaseOrder(position, order) => {
-                purchase_orders::add_document(connection, event.identity.id, *position, order)?;
+                let event = (event.identity.id, event.received_at);
+                purchase_orders::add_document(connection, event, *position, order)?;
             }
             Change::SendDocument(document) => outbound_documents::enqueue_acknowledgement(connection, event, document)?,
             Change::EdiFaults(faults) => purchase_orders::replace_edi_faults(connection, event.identity.id, faults)?,

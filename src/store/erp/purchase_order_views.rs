@@ -61,6 +61,8 @@ pub struct PurchaseOrderView {
     /// Sum of quantity times price of the open lines.
     pub lines_total: Option<String>,
     pub attention: Option<String>,
+    /// All findings: what a person must look at in the documents and lines of the order.
+    pub findings: Vec<String>,
     /// Addresses, dates, terms and notes: label and text.
     pub details: Vec<(String, String)>,
     pub lines: Vec<PurchaseOrderLineView>,
@@ -166,7 +168,9 @@ pub fn find_purchase_orders(
         .collect::<Result<_, _>>()?;
     for view in &mut views {
         let order_key = (view.partner.as_str(), view.po_number.as_str(), view.release.as_str());
-        view.document = purchase_orders::load_order_state(connection, order_key)?.order;
+        let state = purchase_orders::load_order_state(connection, order_key)?;
+        view.findings = state.findings();
+        view.document = state.order;
         let key = params![view.partner, view.po_number, view.release];
         view.lines = connection
             .prepare_cached(
@@ -232,17 +236,16 @@ pub fn to_order_view(order: &PurchaseOrder) -> PurchaseOrderView {
         details.push((format!("address {}", address.kind), text.join(", ")));
     }
     for part in &order.allowances {
-        let amount = part.amount.clone().or_else(|| part.percent.as_ref().map(|percent| format!("{percent} %")));
-        details.push((
-            format!("allowance {} {}", part.kind, part.code.as_deref().unwrap_or("")),
-            amount.unwrap_or_default(),
-        ));
+        let kind = format!("allowance {} {}", part.kind, part.code.as_deref().unwrap_or(""));
+        details.push((kind, part.describe_value().unwrap_or_default()));
     }
     details.extend(order.notes.iter().map(|note| ("note".to_owned(), note.clone())));
     // A change states only differences, which add up to nothing.
-    let document = ReceivedDocument { order: order.clone(), event_id: 0, document_position: 1 };
+    let document =
+        ReceivedDocument { order: order.clone(), event_id: 0, document_position: 1, received_on: String::new() };
     let state = (!order.is_change).then(|| revisions::fold_documents(&[document], false));
-    let lines_total = state.and_then(|state| state.open_lines_total());
+    let lines_total = state.as_ref().and_then(|state| state.open_lines_total());
+    let findings = state.map_or_else(|| order.findings.clone(), |state| state.findings());
     PurchaseOrderView {
         partner: order.partner.clone(),
         po_number: order.number.clone(),
@@ -254,6 +257,7 @@ pub fn to_order_view(order: &PurchaseOrder) -> PurchaseOrderView {
         total: lines_total.clone().or_else(|| order.stated_total.clone()),
         lines_total,
         attention: order.is_test.then(|| "test order: do not ship".to_owned()),
+        findings,
         details,
         lines: order
             .lines

@@ -1,10 +1,15 @@
 //! Purchase orders: stores every received document as parsed and rebuilds the order from all of them.
 
+use crate::clock::Timestamp;
 use crate::edi::fault::{EdiFault, FaultSeverity};
-use crate::edi::purchase_order::{PurchaseOrder, PurchaseOrderLine};
+use crate::edi::purchase_order::{
+    AllowanceCharge, CarrierDetails, EdiAddress, EdiAmount, EdiContact, EdiDate, EdiInstruction, EdiReference,
+    OrderExtra, PaymentTerms, PurchaseOrder, PurchaseOrderLine,
+};
 use crate::edi::revisions;
 use crate::edi::revisions::{OrderState, ReceivedDocument};
 use crate::store::StoreError;
+use rusqlite::types::Type;
 use rusqlite::{Connection, OptionalExtension, params};
 use serde::Serialize;
 use serde_json::json;
@@ -13,14 +18,16 @@ use serde_json::json;
 /// document again changes nothing.
 pub fn add_document(
     connection: &Connection,
-    event_id: i64,
+    (event_id, received_at): (i64, Timestamp),
     position: i64,
     order: &PurchaseOrder,
 ) -> Result<(), StoreError> {
+    // A document without a date of its own is as of this day, also when its order is rebuilt later.
+    let received_on = received_at.strftime("%Y-%m-%d").to_string();
     connection
         .prepare_cached(
-            "INSERT INTO purchase_order_documents (event_id, document_position, partner, po_number, release, is_change, document) \
-             VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (event_id, document_position) DO UPDATE SET document = excluded.document",
+            "INSERT INTO purchase_order_documents (event_id, document_position, partner, po_number, release, is_change, received_on, document) \
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (event_id, document_position) DO UPDATE SET document = excluded.document",
         )?
         .execute(params![
             event_id,
@@ -29,35 +36,46 @@ pub fn add_document(
             order.number,
             order.release,
             order.is_change,
+            received_on,
             json!(order).to_string()
         ])?;
     // A change without a release belongs to the sole release of the order. Each document may change which one that is.
     let (partner, number) = (order.partner.as_str(), order.number.as_str());
-    let mut releases = list_releases(connection, (partner, number), "0, 1")?;
+    let mut releases: Vec<String> =
+        list_releases(connection, (partner, number))?.into_iter().map(|(release, _)| release).collect();
+    releases.dedup();
     if releases.len() == 1 || !releases.iter().any(String::is_empty) {
         releases = vec![order.release.clone()];
     }
     for release in &releases {
-        rebuild_order(connection, (partner, number, release), event_id)?;
+        rebuild_order(connection, (partner, number, release))?;
     }
     Ok(())
 }
 
-/// Returns the releases with documents of these kinds: orders (0), changes (1).
-fn list_releases(
-    connection: &Connection,
-    (partner, number): (&str, &str),
-    kinds: &str,
-) -> Result<Vec<String>, StoreError> {
-    let mut statement = connection.prepare_cached(&format!(
-        "SELECT DISTINCT release FROM purchase_order_documents WHERE partner = ? AND po_number = ? AND is_change IN ({kinds})"
-    ))?;
-    Ok(statement.query_map(params![partner, number], |row| row.get(0))?.collect::<Result<_, _>>()?)
+/// Returns the releases with documents, sorted, and whether the documents are orders.
+///
+/// Changes, cancellations and copies are no orders: they belong to one.
+fn list_releases(connection: &Connection, (partner, number): (&str, &str)) -> Result<Vec<(String, bool)>, StoreError> {
+    let mut statement = connection.prepare_cached(
+        "SELECT DISTINCT release, is_change, document ->> '$.purpose' FROM purchase_order_documents \
+         WHERE partner = ? AND po_number = ? ORDER BY release",
+    )?;
+    let rows = statement.query_map(params![partner, number], |row| {
+        let purpose: Option<String> = row.get(2)?;
+        Ok((row.get(0)?, !row.get::<_, bool>(1)? && revisions::is_order_purpose(&purpose.unwrap_or_default())))
+    })?;
+    Ok(rows.collect::<Result<_, _>>()?)
 }
 
-/// Returns the release that owns the changes without a release: the only one whose order is here, if there is one.
+/// Returns the release that owns the documents without a release: the only one whose order is here, if there is one.
 fn find_sole_release(connection: &Connection, key: (&str, &str)) -> Result<Option<String>, StoreError> {
-    let mut orders = list_releases(connection, key, "0")?;
+    let mut orders: Vec<String> = list_releases(connection, key)?
+        .into_iter()
+        .filter(|(_, is_order)| *is_order)
+        .map(|(release, _)| release)
+        .collect();
+    orders.dedup();
     Ok(if orders.len() == 1 { orders.pop() } else { None })
 }
 
@@ -66,7 +84,14 @@ fn delete_order_rows(
     connection: &Connection,
     (partner, number, release): (&str, &str, &str),
 ) -> Result<(), StoreError> {
-    for table in ["purchase_orders", "purchase_order_lines", "purchase_order_parts", "purchase_order_changes"] {
+    const TABLES: [&str; 5] = [
+        "purchase_orders",
+        "purchase_order_lines",
+        "purchase_order_parts",
+        "purchase_order_extras",
+        "purchase_order_changes",
+    ];
+    for table in TABLES {
         connection
             .prepare_cached(&format!("DELETE FROM {table} WHERE partner = ? AND po_number = ? AND release = ?"))?
             .execute(params![partner, number, release])?;
@@ -77,14 +102,12 @@ fn delete_order_rows(
 /// Rebuilds the changed orders of a partner, because its mapping may give quantities another meaning. Returns their
 /// number.
 pub fn rebuild_orders(connection: &Connection, partner: &str) -> Result<usize, StoreError> {
-    let orders: Vec<(String, String, i64)> = connection
-        .prepare_cached(
-            "SELECT po_number, release, last_event_id FROM purchase_orders WHERE partner = ? AND changes > 0",
-        )?
-        .query_map([partner], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
+    let orders: Vec<(String, String)> = connection
+        .prepare_cached("SELECT po_number, release FROM purchase_orders WHERE partner = ? AND changes > 0")?
+        .query_map([partner], |row| Ok((row.get(0)?, row.get(1)?)))?
         .collect::<Result<_, _>>()?;
-    for (number, release, event_id) in &orders {
-        rebuild_order(connection, (partner, number, release), *event_id)?;
+    for (number, release) in &orders {
+        rebuild_order(connection, (partner, number, release))?;
     }
     Ok(orders.len())
 }
@@ -104,15 +127,16 @@ fn load_documents(
     let without_release = sole_release.filter(|sole| sole == release).map(|_| "");
     Ok(connection
         .prepare_cached(
-            "SELECT event_id, document_position, document FROM purchase_order_documents WHERE partner = ? AND po_number = ? AND release IN (?, ?)",
+            "SELECT event_id, document_position, received_on, document FROM purchase_order_documents WHERE partner = ? AND po_number = ? AND release IN (?, ?)",
         )?
         .query_map(params![partner, number, release, without_release.unwrap_or(release)], |row| {
-            Ok((row.get(0)?, row.get(1)?, row.get::<_, String>(2)?))
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get::<_, String>(3)?))
         })?
         .map(|row| {
-            let (event_id, document_position, document) = row?;
-            let order = serde_json::from_str(&document).unwrap_or_default();
-            Ok(ReceivedDocument { order, event_id, document_position })
+            let (event_id, document_position, received_on, document) = row?;
+            let order = serde_json::from_str(&document)
+                .map_err(|error| rusqlite::Error::FromSqlConversionFailure(3, Type::Text, Box::new(error)))?;
+            Ok(ReceivedDocument { order, event_id, document_position, received_on })
         })
         .collect::<rusqlite::Result<_>>()?)
 }
@@ -125,7 +149,7 @@ fn find_partner_mapping(connection: &Connection, partner: &str) -> Result<Option
         .optional()?)
 }
 
-fn rebuild_order(connection: &Connection, key: (&str, &str, &str), last_event_id: i64) -> Result<(), StoreError> {
+fn rebuild_order(connection: &Connection, key: (&str, &str, &str)) -> Result<(), StoreError> {
     let (partner, number, release) = key;
     if release.is_empty() && find_sole_release(connection, (partner, number))?.is_some_and(|sole| !sole.is_empty()) {
         // These changes belong to the order with a release.
@@ -134,19 +158,13 @@ fn rebuild_order(connection: &Connection, key: (&str, &str, &str), last_event_id
     let mapping = find_partner_mapping(connection, partner)?;
     let state = load_order_state(connection, key)?;
     delete_order_rows(connection, key)?;
-    insert_order_header(
-        connection,
-        key,
-        &state,
-        mapping.as_ref().map(|(customer, _)| customer.as_str()),
-        last_event_id,
-    )?;
+    insert_order_header(connection, key, &state, mapping.as_ref().map(|(customer, _)| customer.as_str()))?;
     for (index, line) in state.order.lines.iter().enumerate() {
         let position = to_ordinal(index);
         connection
             .prepare_cached(
                 "INSERT INTO purchase_order_lines (partner, po_number, release, position, line_number, status, quantity, unit, price, \
-                 price_basis, buyer_item, vendor_item, upc, gtin, description, pack) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                 price_basis, buyer_item, vendor_item, upc, gtin, description, pack, inner_pack) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             )?
             .execute(params![
                 partner,
@@ -164,7 +182,8 @@ fn rebuild_order(connection: &Connection, key: (&str, &str, &str), last_event_id
                 line.upc(),
                 line.gtin(),
                 line.description,
-                line.pack
+                line.pack,
+                line.inner_pack
             ])?;
         insert_line_parts(connection, key, position, line)?;
     }
@@ -206,7 +225,6 @@ fn insert_order_header(
     (partner, number, release): (&str, &str, &str),
     state: &OrderState,
     customer: Option<&str>,
-    last_event_id: i64,
 ) -> Result<(), StoreError> {
     let order = &state.order;
     connection
@@ -235,22 +253,15 @@ fn insert_order_header(
             state.open_lines_total(),
             to_ordinal(state.change_count) - 1,
             state.event_id,
-            last_event_id
+            state.last_event_id
         ])?;
     let mut parts = OrderPartWriter { connection, key: (partner, number, release), position: 0 };
-    parts.insert_parts("date", &order.dates, |date| (Some(&date.qualifier), date.on.as_ref()))?;
-    parts.insert_parts("reference", &order.references, |part| (Some(&part.qualifier), part.value.as_ref()))?;
-    parts.insert_parts("contact", &order.contacts, |part| (Some(&part.kind), part.name.as_ref()))?;
-    parts.insert_parts("address", &order.addresses, |part| {
-        (Some(&part.kind), part.name.as_ref().or(part.id.as_ref()))
-    })?;
-    parts.insert_parts("terms", &order.terms, |part| {
-        (part.kind.as_ref(), part.description.as_ref().or(part.net_days.as_ref()))
-    })?;
-    parts.insert_parts("carrier", &order.carriers, |part| (part.code.as_ref(), part.routing.as_ref()))?;
-    parts.insert_parts("allowance", &order.allowances, |part| (part.code.as_ref(), part.amount.as_ref()))?;
-    parts.insert_parts("instruction", &order.instructions, |part| (Some(&part.kind), part.description.as_ref()))?;
-    parts.insert_parts("note", &order.notes, |note| (None, Some(note)))
+    parts.insert_dates_and_references(&order.dates, &order.references)?;
+    parts.insert_parties(&order.contacts, &order.addresses)?;
+    parts.insert_terms_and_carriers(&order.terms, &order.carriers)?;
+    parts.insert_allowances(&order.allowances, &order.amounts)?;
+    parts.insert_instructions(&order.instructions, &order.notes)?;
+    parts.insert_extras(&order.extras)
 }
 
 fn insert_line_parts(
@@ -260,17 +271,20 @@ fn insert_line_parts(
     line: &PurchaseOrderLine,
 ) -> Result<(), StoreError> {
     let mut parts = OrderPartWriter { connection, key, position };
-    parts.insert_parts("id", &line.ids, |id| (Some(&id.qualifier), Some(&id.value)))?;
-    parts.insert_parts("date", &line.dates, |date| (Some(&date.qualifier), date.on.as_ref()))?;
-    parts.insert_parts("reference", &line.references, |part| (Some(&part.qualifier), part.value.as_ref()))?;
-    parts
-        .insert_parts("address", &line.addresses, |part| (Some(&part.kind), part.name.as_ref().or(part.id.as_ref())))?;
-    parts.insert_parts("allowance", &line.allowances, |part| (part.code.as_ref(), part.amount.as_ref()))?;
+    parts.insert_parts("id", &line.ids, |id| (Some(&id.qualifier), Some(id.value.clone())))?;
+    parts.insert_dates_and_references(&line.dates, &line.references)?;
+    parts.insert_parties(&line.contacts, &line.addresses)?;
+    parts.insert_terms_and_carriers(&line.terms, &line.carriers)?;
+    parts.insert_allowances(&line.allowances, &line.amounts)?;
+    parts.insert_parts("price", &line.prices, |part| (part.kind.as_ref(), Some(part.price.clone())))?;
     parts.insert_parts("schedule", &line.schedules, |part| {
-        (part.location.as_ref().or(part.on.as_ref()), Some(&part.quantity))
+        (part.location.as_ref().or(part.on.as_ref()), Some(part.quantity.clone()))
     })?;
-    parts.insert_parts("instruction", &line.instructions, |part| (Some(&part.kind), part.description.as_ref()))?;
-    parts.insert_parts("note", &line.notes, |note| (None, Some(note)))
+    parts.insert_parts("component", &line.components, |part| {
+        (part.ids.first().map(|id| &id.value).or(part.number.as_ref()), part.quantity.clone())
+    })?;
+    parts.insert_instructions(&line.instructions, &line.notes)?;
+    parts.insert_extras(&line.all_extras())
 }
 
 /// Writer of the `purchase_order_parts` of an order or a line.
@@ -281,11 +295,68 @@ struct OrderPartWriter<'c> {
 }
 
 impl OrderPartWriter<'_> {
+    fn insert_dates_and_references(
+        &mut self,
+        dates: &[EdiDate],
+        references: &[EdiReference],
+    ) -> Result<(), StoreError> {
+        self.insert_parts("date", dates, |date| (Some(&date.qualifier), date.on.clone()))?;
+        self.insert_parts("reference", references, |part| (Some(&part.qualifier), part.value.clone()))
+    }
+
+    fn insert_parties(&mut self, contacts: &[EdiContact], addresses: &[EdiAddress]) -> Result<(), StoreError> {
+        self.insert_parts("contact", contacts, |part| (Some(&part.kind), part.name.clone()))?;
+        self.insert_parts("address", addresses, |part| (Some(&part.kind), part.name.clone().or(part.id.clone())))
+    }
+
+    fn insert_terms_and_carriers(
+        &mut self,
+        terms: &[PaymentTerms],
+        carriers: &[CarrierDetails],
+    ) -> Result<(), StoreError> {
+        self.insert_parts("terms", terms, |part| {
+            (part.kind.as_ref(), part.description.clone().or(part.net_days.clone()))
+        })?;
+        self.insert_parts("carrier", carriers, |part| (part.code.as_ref(), part.routing.clone()))
+    }
+
+    fn insert_allowances(&mut self, allowances: &[AllowanceCharge], amounts: &[EdiAmount]) -> Result<(), StoreError> {
+        self.insert_parts("allowance", allowances, |part| (part.code.as_ref(), part.describe_value()))?;
+        self.insert_parts("amount", amounts, |part| (Some(&part.qualifier), Some(part.amount.clone())))
+    }
+
+    fn insert_instructions(&mut self, instructions: &[EdiInstruction], notes: &[String]) -> Result<(), StoreError> {
+        self.insert_parts("instruction", instructions, |part| (Some(&part.kind), part.description.clone()))?;
+        self.insert_parts("note", notes, |note| (None, Some(note.clone())))
+    }
+
+    fn insert_extras(&self, extras: &[OrderExtra]) -> Result<(), StoreError> {
+        let (partner, number, release) = self.key;
+        for (index, extra) in extras.iter().enumerate() {
+            self.connection
+                .prepare_cached(
+                    "INSERT INTO purchase_order_extras (partner, po_number, release, position, ordinal, location, name, value) \
+                     VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                )?
+                .execute(params![
+                    partner,
+                    number,
+                    release,
+                    self.position,
+                    to_ordinal(index),
+                    extra.location,
+                    extra.name,
+                    extra.value
+                ])?;
+        }
+        Ok(())
+    }
+
     fn insert_parts<T: Serialize>(
         &mut self,
         kind: &str,
         parts: &[T],
-        shown: impl Fn(&T) -> (Option<&String>, Option<&String>),
+        shown: impl Fn(&T) -> (Option<&String>, Option<String>),
     ) -> Result<(), StoreError> {
         let (partner, number, release) = self.key;
         for (index, part) in parts.iter().enumerate() {

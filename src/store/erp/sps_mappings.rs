@@ -19,7 +19,7 @@ pub struct PartnerMapping {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ItemMapping {
     pub partner: String,
-    /// `buyer`, `vendor`, `upc` or `gtin`.
+    /// `buyer`, `vendor`, `upc`, `gtin`, a qualifier such as `PL`, or `none`.
     pub kind: String,
     pub value: String,
     pub unit: String,
@@ -36,6 +36,8 @@ pub struct UnmappedPurchaseLine {
     pub vendor_item: Option<String>,
     pub upc: Option<String>,
     pub gtin: Option<String>,
+    /// Ids with other qualifiers: `PL 7, ZZ A-1`.
+    pub other_ids: Option<String>,
     pub unit: Option<String>,
     pub description: Option<String>,
     pub lines: u64,
@@ -73,13 +75,17 @@ impl Store {
                     mapping.factor
                 ],
             )?;
-            let column = match mapping.kind.as_str() {
-                "buyer" => "buyer_item",
-                "vendor" => "vendor_item",
-                "upc" => "upc",
-                _ => "gtin",
+            let condition = match mapping.kind.as_str() {
+                "buyer" => "buyer_item = ?1",
+                "vendor" => "vendor_item = ?1",
+                "upc" => "upc = ?1",
+                "gtin" => "gtin = ?1",
+                _ => {
+                    "(partner, po_number, release, position) IN (SELECT partner, po_number, release, position \
+                     FROM purchase_order_parts WHERE kind = 'id' AND value = ?1)"
+                }
             };
-            let sql = format!("SELECT count(*) FROM purchase_order_lines WHERE {column} = ? AND item = ?");
+            let sql = format!("SELECT count(*) FROM purchase_order_lines WHERE {condition} AND item = ?2");
             Ok(connection.query_row(&sql, params![mapping.value, mapping.item], |row| row.get(0))?)
         };
         self.writer.submit(WriteClass::Maintain, job).await
@@ -96,7 +102,7 @@ pub fn list_unmapped_partners(connection: &Connection) -> Result<Vec<(String, u6
 /// Returns at most 1,000 ordered items without a mapping.
 pub fn list_unmapped_lines(connection: &Connection) -> Result<Vec<UnmappedPurchaseLine>, StoreError> {
     let mut statement = connection.prepare_cached(
-        "SELECT partner, buyer_item, vendor_item, upc, gtin, unit, description, lines FROM unmapped_purchase_lines \
+        "SELECT partner, buyer_item, vendor_item, upc, gtin, other_ids, unit, description, lines FROM unmapped_purchase_lines \
          ORDER BY partner, lines DESC LIMIT 1000",
     )?;
     let rows = statement.query_map([], |row| {
@@ -106,9 +112,10 @@ pub fn list_unmapped_lines(connection: &Connection) -> Result<Vec<UnmappedPurcha
             vendor_item: row.get(2)?,
             upc: row.get(3)?,
             gtin: row.get(4)?,
-            unit: row.get(5)?,
-            description: row.get(6)?,
-            lines: row.get(7)?,
+            other_ids: row.get(5)?,
+            unit: row.get(6)?,
+            description: row.get(7)?,
+            lines: row.get(8)?,
         })
     })?;
     Ok(rows.collect::<Result<_, _>>()?)

@@ -1,0 +1,305 @@
+//! Applies one change, an 860 or `OrderChange`, to the order: its header, then its lines.
+//!
+//! All lines are looked up before the first one is applied. Lines that name one line of the order with different
+//! values contradict each other, and none of them is applied.
+
+use crate::edi::purchase_order::{PurchaseOrder, PurchaseOrderLine};
+use crate::edi::revisions::line_change::{self, LineEffect, LineTarget};
+use crate::edi::revisions::line_match::{LineIndex, LineMatch, name_line, normalize_line_number};
+use crate::edi::revisions::{
+    DocumentPurpose, OrderState, OrderStatus, ReceivedDocument, Revision, RevisionOutcome, build_revision, difference,
+    overwrite,
+};
+use std::collections::{HashMap, HashSet};
+
+/// Codes of lines that cannot be combined with another line of the change for the same goods.
+const EXCLUSIVE_CODES: [&str; 6] = ["AI", "DI", "RZ", "NC", "NCH", "PO1"];
+
+/// Line of the order, or a new one, at which a line of a change aims.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) enum TargetKey {
+    Line(usize),
+    /// A line that the order does not have, by its number or else its goods.
+    New(String),
+}
+
+/// Applies a change and adds its rows to the history.
+pub(super) fn apply_change(state: &mut OrderState, document: &ReceivedDocument, delta: bool) {
+    let change = &document.order;
+    let is_cancellation = DocumentPurpose::of(&change.purpose) == DocumentPurpose::Cancellation;
+    if state.status == OrderStatus::Cancelled {
+        let fact = if is_cancellation { "the order is cancelled already" } else { "the order is cancelled" };
+        let effect = LineEffect::refuse(format!("{fact}{}", state.name_cancellation()));
+        return state.add_revision(document, None, effect);
+    }
+    if is_cancellation {
+        return cancel_by_change(state, document);
+    }
+    let first_row = state.revisions.len();
+    let header = change_header(state, change);
+    if !header.is_empty() {
+        let message = difference::join_differences(&header);
+        state.revisions.push(build_revision(document, None, RevisionOutcome::Applied, message));
+    }
+    change_lines(state, document, delta);
+    let is_without_effect =
+        state.revisions[first_row..].iter().all(|revision| revision.outcome == RevisionOutcome::NoEffect);
+    if is_without_effect {
+        let fact = "the change changes nothing: the order has each stated value already";
+        state.revisions.push(build_revision(document, None, RevisionOutcome::Unclear, fact.to_owned()));
+    }
+}
+
+/// Overwrites the header and returns what differs.
+fn change_header(state: &mut OrderState, change: &PurchaseOrder) -> Vec<String> {
+    // The header is copied without its lines, of which an order may have thousands.
+    let lines = std::mem::take(&mut state.order.lines);
+    let before = state.order.clone();
+    overwrite::overwrite_header(&mut state.order, change);
+    let differences = difference::list_header_differences(&before, &state.order);
+    state.order.lines = lines;
+    differences
+}
+
+fn change_lines(state: &mut OrderState, document: &ReceivedDocument, delta: bool) {
+    let change = &document.order;
+    let is_replacement =
+        DocumentPurpose::of(&change.purpose) == DocumentPurpose::Replacement && !change.lines.is_empty();
+    let targets = find_targets(state, &change.lines);
+    let refusals = find_contradictions(state, change, &targets, delta);
+    let line_count = state.order.lines.len();
+    for ((line, target), refusal) in change.lines.iter().zip(&targets).zip(refusals) {
+        let is_cancelled = state.status == OrderStatus::Cancelled;
+        let effect = match refusal {
+            _ if is_cancelled => LineEffect::refuse("another line of the change cancels the order"),
+            Some(effect) => effect,
+            None => line_change::apply_line(state, line, target, delta),
+        };
+        // A replacement states all lines, also those that stay as they are.
+        let stays = is_replacement && effect.changes_nothing();
+        if !stays {
+            state.add_revision(document, Some(line), effect);
+        }
+        if state.status == OrderStatus::Cancelled && state.cancelled_by.is_none() {
+            state.cancelled_by = Some(document.name());
+        }
+    }
+    if is_replacement && state.status != OrderStatus::Cancelled {
+        let named: HashSet<usize> = targets.iter().filter_map(|target| target.index()).collect();
+        cancel_unnamed_lines(state, document, &named, line_count);
+    }
+}
+
+/// Cancels the lines that a replacement does not name, of those that the order had before it.
+fn cancel_unnamed_lines(
+    state: &mut OrderState,
+    document: &ReceivedDocument,
+    named: &HashSet<usize>,
+    line_count: usize,
+) {
+    for index in (0..line_count).filter(|index| !named.contains(index)) {
+        if state.line_statuses[index] == OrderStatus::Cancelled {
+            continue;
+        }
+        state.line_statuses[index] = OrderStatus::Cancelled;
+        let message = "deleted: the replacement of the order leaves the line out".to_owned();
+        let mut revision = build_revision(document, None, RevisionOutcome::Applied, message);
+        revision.line_number.clone_from(&state.order.lines[index].number);
+        state.revisions.push(revision);
+    }
+}
+
+impl LineTarget {
+    pub(super) fn index(&self) -> Option<usize> {
+        match self.found {
+            LineMatch::Found { index, .. } => Some(index),
+            LineMatch::Missing(_) => None,
+        }
+    }
+}
+
+/// Finds the line of the order at which each line of a change aims.
+pub(super) fn find_targets(state: &OrderState, lines: &[PurchaseOrderLine]) -> Vec<LineTarget> {
+    let index = LineIndex::new(&state.order.lines);
+    let is_open = |index: usize| state.line_statuses[index] == OrderStatus::Open;
+    lines
+        .iter()
+        .map(|line| LineTarget {
+            found: index.find_line(&state.order.lines, line, &is_open),
+            numbered: line.number.as_deref().and_then(|number| index.find_numbered_line(number)),
+        })
+        .collect()
+}
+
+/// Returns the key of the line at which a line of a change aims; `None` if it names nothing.
+pub(super) fn find_target_key(line: &PurchaseOrderLine, target: &LineTarget) -> Option<TargetKey> {
+    let is_addition = line.change.as_deref() == Some("AI");
+    match (target.index(), &line.number) {
+        (Some(index), _) if !is_addition || target.numbered == Some(index) => Some(TargetKey::Line(index)),
+        (_, Some(number)) => Some(TargetKey::New(normalize_line_number(number))),
+        (_, None) if line.ids.is_empty() => None,
+        (_, None) => {
+            Some(TargetKey::New(line.ids.iter().map(|id| format!("{} {},", id.qualifier, id.value)).collect()))
+        }
+    }
+}
+
+/// Returns, for each line of a change, the effect of its contradiction with another line of the same change.
+fn find_contradictions(
+    state: &OrderState,
+    change: &PurchaseOrder,
+    targets: &[LineTarget],
+    delta: bool,
+) -> Vec<Option<LineEffect>> {
+    let mut by_target: HashMap<TargetKey, Vec<usize>> = HashMap::new();
+    for (position, (line, target)) in change.lines.iter().zip(targets).enumerate() {
+        if let Some(key) = find_target_key(line, target) {
+            by_target.entry(key).or_default().push(position);
+        }
+    }
+    let mut refusals: Vec<Option<LineEffect>> = change.lines.iter().map(|_| None).collect();
+    for (key, positions) in by_target.into_iter().filter(|(_, positions)| positions.len() > 1) {
+        let lines: Vec<&PurchaseOrderLine> = positions.iter().map(|position| &change.lines[*position]).collect();
+        let name = match &key {
+            TargetKey::Line(index) => name_line(&state.order.lines[*index], *index),
+            TargetKey::New(number) => format!("the new line {number}"),
+        };
+        if lines.windows(2).all(|pair| pair[0] == pair[1]) {
+            // One line stated twice; of a difference it is not certain that it counts once.
+            let is_difference = delta && matches!(lines[0].change.as_deref(), Some("QI" | "QD"));
+            for position in positions.iter().skip(usize::from(!is_difference)) {
+                refusals[*position] = Some(if is_difference {
+                    LineEffect::refuse(format!("the change states the same difference of {name} more than once"))
+                } else {
+                    LineEffect::skip(format!("repeats {name} of the same change"))
+                });
+            }
+        } else if !can_combine(&lines) {
+            let stated = lines.iter().map(|line| describe_claim(line)).collect::<Vec<_>>().join("; ");
+            for position in positions {
+                let reason = format!("the change states {name} more than once, with different values: {stated}");
+                refusals[position] = Some(LineEffect::refuse(reason));
+            }
+        }
+    }
+    refusals
+}
+
+/// Returns true if no two of the lines state different values, so that all of them can be applied.
+fn can_combine(lines: &[&PurchaseOrderLine]) -> bool {
+    if lines.iter().any(|line| line.change.as_deref().is_some_and(|code| EXCLUSIVE_CODES.contains(&code))) {
+        return false;
+    }
+    // Lines without a contradiction give the same result in either order.
+    let fold = |lines: &mut dyn Iterator<Item = &&PurchaseOrderLine>| {
+        let mut folded = PurchaseOrderLine::default();
+        lines.for_each(|line| overwrite::overwrite_line(&mut folded, line));
+        folded
+    };
+    let (forwards, backwards) = (fold(&mut lines.iter()), fold(&mut lines.iter().rev()));
+    difference::list_line_differences(&forwards, &backwards).is_empty()
+}
+
+/// Returns the code and the main values of a line of a change: `QI 60 EA at 10`.
+fn describe_claim(line: &PurchaseOrderLine) -> String {
+    let price = line.price.as_ref().map(|price| format!("at {price}"));
+    let parts = [line.change.clone(), line.quantity.clone(), line.unit.clone(), price];
+    parts.into_iter().flatten().collect::<Vec<_>>().join(" ")
+}
+
+/// Cancels the order. Lines that a cancellation states must not contradict it.
+fn cancel_by_change(state: &mut OrderState, document: &ReceivedDocument) {
+    let lines = &document.order.lines;
+    let targets = find_targets(state, lines);
+    let code = |line: &PurchaseOrderLine| line.change.clone().unwrap_or_default();
+    // A deletion of a part of the quantity keeps the line.
+    let is_whole = |line: &PurchaseOrderLine, index: usize| {
+        let own = &state.order.lines[index].quantity;
+        line.quantity.is_none() || line.quantity.as_deref() == Some("0") || line.quantity == *own
+    };
+    let deleted: HashSet<usize> = lines
+        .iter()
+        .zip(&targets)
+        .filter(|(line, _)| code(line) == "DI")
+        .filter_map(|(line, target)| target.index().filter(|index| is_whole(line, *index)))
+        .collect();
+    let has_deletion = lines.iter().any(|line| code(line) == "DI");
+    let open: Vec<usize> =
+        (0..state.order.lines.len()).filter(|index| state.line_statuses[*index] == OrderStatus::Open).collect();
+    let kept: Vec<usize> = open.iter().filter(|index| !deleted.contains(index)).copied().collect();
+    let keeps_goods = |line: &&PurchaseOrderLine| {
+        let is_zero = line.quantity.as_deref() == Some("0");
+        matches!(code(line).as_str(), "AI" | "QI" | "RZ") || (code(line) == "QD" && !is_zero)
+    };
+    let refusal = if has_deletion && !kept.is_empty() {
+        let names: Vec<String> = kept.iter().map(|index| name_line(&state.order.lines[*index], *index)).collect();
+        Some(format!("its lines delete only a part of the order: {} would stay", join_names(&names)))
+    } else {
+        lines.iter().find(keeps_goods).map(|line| format!("one of its lines states {}", describe_claim(line)))
+    };
+    match refusal {
+        Some(reason) => {
+            let purpose = &document.order.purpose;
+            let effect = LineEffect::refuse(format!("its purpose {purpose} cancels the order, but {reason}"));
+            state.add_revision(document, None, effect);
+        }
+        None => state.cancel(document, &targets),
+    }
+}
+
+/// Joins names for a message; of many it states the number.
+fn join_names(names: &[String]) -> String {
+    const NAMES_MAX: usize = 10;
+    match names.len().saturating_sub(NAMES_MAX) {
+        0 => names.join(", "),
+        more => format!("{} and {more} more", names[..NAMES_MAX].join(", ")),
+    }
+}
+
+impl OrderState {
+    pub(super) fn add_revision(
+        &mut self,
+        document: &ReceivedDocument,
+        line: Option<&PurchaseOrderLine>,
+        effect: LineEffect,
+    ) {
+        self.revisions.push(build_revision(document, line, effect.outcome, effect.message));
+    }
+
+    /// Cancels the order by a document. `targets` are the lines that it states; lines that do not fit are unclear.
+    pub(super) fn cancel(&mut self, document: &ReceivedDocument, targets: &[LineTarget]) {
+        let named: HashSet<usize> = targets.iter().filter_map(LineTarget::index).collect();
+        let is_open = |index: &usize| self.line_statuses[*index] == OrderStatus::Open;
+        let unnamed: Vec<String> = (0..self.order.lines.len())
+            .filter(|index| !targets.is_empty() && !named.contains(index))
+            .filter(is_open)
+            .map(|index| name_line(&self.order.lines[index], index))
+            .collect();
+        let missing = targets.iter().find_map(|target| match &target.found {
+            LineMatch::Missing(reason) => Some(reason.clone()),
+            LineMatch::Found { .. } => None,
+        });
+        self.cancel_all_lines();
+        self.cancelled_by = Some(document.name());
+        let fact = "the order is cancelled";
+        let (outcome, message) = match (missing, unnamed.is_empty()) {
+            (Some(reason), _) => (RevisionOutcome::Unclear, format!("applied, {fact}; {reason}")),
+            (None, false) => {
+                let names = join_names(&unnamed);
+                (RevisionOutcome::Unclear, format!("applied, {fact}; the cancellation does not state {names}"))
+            }
+            (None, true) => (RevisionOutcome::Applied, fact.to_owned()),
+        };
+        self.revisions.push(Revision { line_number: None, ..build_revision(document, None, outcome, message) });
+    }
+
+    pub(super) fn cancel_all_lines(&mut self) {
+        self.status = OrderStatus::Cancelled;
+        self.line_statuses.fill(OrderStatus::Cancelled);
+    }
+
+    /// Returns the document that cancelled the order, for a message.
+    pub(super) fn name_cancellation(&self) -> String {
+        self.cancelled_by.as_ref().map_or_else(String::new, |name| format!(" ({name})"))
+    }
+}

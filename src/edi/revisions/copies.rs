@@ -1,0 +1,74 @@
+//! Compares copies (confirmation, duplicate, information copy) with the order. A copy never changes it.
+
+use crate::edi::codes;
+use crate::edi::purchase_order::PurchaseOrder;
+use crate::edi::revisions::originals::{DocumentRoles, OrderBase};
+use crate::edi::revisions::{
+    OrderState, ReceivedDocument, Revision, RevisionOutcome, build_revision, change, difference, sequence,
+};
+
+/// Compares copies of the order with each version of it.
+pub(super) fn compare_order_copies(
+    state: &mut OrderState,
+    roles: &DocumentRoles<'_>,
+    base: &OrderBase<'_>,
+    versions: &[PurchaseOrder],
+) {
+    for copy in roles.order_copies.iter().filter(|copy| !std::ptr::eq(**copy, base.document)) {
+        let is_known =
+            versions.iter().any(|version| difference::list_order_differences(version, &copy.order).is_empty());
+        if is_known {
+            add_row(state, copy, RevisionOutcome::NoEffect, "it agrees with the order");
+            continue;
+        }
+        let current = difference::list_order_differences(&state.copy_open_order(), &copy.order);
+        let differences = difference::join_differences(&current);
+        let fact = format!("it differs from {}: {differences}", base.document.name_kind());
+        add_row(state, copy, RevisionOutcome::Unclear, &fact);
+    }
+}
+
+/// Compares copies of changes with the changes, then with the order.
+pub(super) fn compare_change_copies(state: &mut OrderState, roles: &DocumentRoles<'_>, delta: bool) {
+    let without_purpose = |document: &ReceivedDocument| {
+        let mut plain = document.clone();
+        plain.order.purpose.clear();
+        plain.content_key()
+    };
+    for copy in &roles.change_copies {
+        let key = without_purpose(copy);
+        if let Some(change) = roles.changes.iter().find(|change| without_purpose(change) == key) {
+            let fact = format!("it is a copy of {}", change.name_kind());
+            add_row(state, copy, RevisionOutcome::NoEffect, &fact);
+            continue;
+        }
+        // What would the copy change, if it were a change?
+        let mut as_change = (*copy).clone();
+        "04".clone_into(&mut as_change.order.purpose);
+        let mut changed = state.clone();
+        changed.revisions.clear();
+        change::apply_change(&mut changed, &as_change, delta);
+        let is_so = |revision: &Revision| {
+            revision.outcome == RevisionOutcome::NoEffect || revision.message.contains(" already")
+        };
+        let found = changed.revisions.iter().find(|revision| !is_so(revision));
+        match found {
+            None if sequence::is_same_order(state, &changed) => {
+                add_row(state, copy, RevisionOutcome::NoEffect, "it agrees with the order");
+            }
+            found => {
+                let line = found.and_then(|revision| revision.line_number.as_ref());
+                let line = line.map_or_else(String::new, |number| format!("line {number}: "));
+                let message = found.map_or("", |revision| revision.message.as_str());
+                let fact = format!("it differs from the order: {line}{message}");
+                add_row(state, copy, RevisionOutcome::Unclear, &fact);
+            }
+        }
+    }
+}
+
+fn add_row(state: &mut OrderState, copy: &ReceivedDocument, outcome: RevisionOutcome, fact: &str) {
+    let purpose = codes::PURPOSES.describe(&copy.order.purpose);
+    let message = format!("not applied: its purpose is {purpose}; {fact}");
+    state.revisions.push(build_revision(copy, None, outcome, message));
+}

@@ -1,0 +1,303 @@
+//! Applies one line of a change to the order, by its change code.
+//!
+//! The code states what may differ. A line that changes nothing, contradicts its code or contradicts the order is
+//! unclear, and its values are not applied.
+
+use crate::edi::purchase_order::PurchaseOrderLine;
+use crate::edi::revisions::line_match::{LineMatch, MatchDoubt, name_goods, name_line};
+use crate::edi::revisions::quantity::{self, QuantityDecision, parse_quantity};
+use crate::edi::revisions::{OrderState, OrderStatus, RevisionOutcome, difference, overwrite};
+
+/// Line of the order at which a line of a change aims.
+pub(super) struct LineTarget {
+    pub(super) found: LineMatch,
+    /// The first line with the number that the change names, whatever its goods are.
+    pub(super) numbered: Option<usize>,
+}
+
+/// Effect of one line of a change.
+pub(super) struct LineEffect {
+    pub(super) outcome: RevisionOutcome,
+    pub(super) message: String,
+}
+
+impl LineEffect {
+    /// Returns true if the order has the values of the line already.
+    pub(super) fn changes_nothing(&self) -> bool {
+        self.message.ends_with(CHANGES_NOTHING)
+    }
+
+    fn apply(message: impl Into<String>) -> Self {
+        Self { outcome: RevisionOutcome::Applied, message: message.into() }
+    }
+
+    pub(super) fn skip(message: impl Into<String>) -> Self {
+        Self { outcome: RevisionOutcome::NoEffect, message: message.into() }
+    }
+
+    /// The line is not applied, and a person must look at it.
+    pub(super) fn refuse(reason: impl AsRef<str>) -> Self {
+        Self { outcome: RevisionOutcome::Unclear, message: format!("not applied: {}", reason.as_ref()) }
+    }
+
+    /// Marks an effect as doubtful: what was applied stays applied.
+    fn with_doubt(self, doubt: &str) -> Self {
+        let applied = match self.outcome {
+            RevisionOutcome::Applied => "applied, ",
+            _ => "",
+        };
+        Self { outcome: RevisionOutcome::Unclear, message: format!("{applied}{}; {doubt}", self.message) }
+    }
+}
+
+/// Message of a line whose values the order has already.
+const CHANGES_NOTHING: &str = "it changes nothing: the order has these values already";
+
+/// Values that a change code allows to differ.
+struct AllowedValues {
+    quantity: bool,
+    price: bool,
+    unit: bool,
+}
+
+/// Returns the values that may differ, or `None` for a code that sets no values or is not known.
+fn find_allowed_values(code: &str) -> Option<AllowedValues> {
+    let (quantity, price, unit) = match code {
+        "CA" | "MU" | "RZ" | "RE" | "RM" | "CL" | "CS" => (true, true, true),
+        "QI" | "QD" | "RQ" => (true, false, false),
+        "PC" | "PR" => (false, true, false),
+        "PQ" => (true, true, false),
+        "CT" | "CB" | "CC" | "CD" | "CE" | "CG" | "RA" | "RB" | "RS" => (false, false, false),
+        _ => return None,
+    };
+    Some(AllowedValues { quantity, price, unit })
+}
+
+/// Applies a line of a change to its target. With `delta`, QI and QD state differences of the quantity.
+pub(super) fn apply_line(
+    state: &mut OrderState,
+    line: &PurchaseOrderLine,
+    target: &LineTarget,
+    delta: bool,
+) -> LineEffect {
+    let code = line.change.as_deref().unwrap_or("CA");
+    match code {
+        "CF" => {
+            state.cancel_all_lines();
+            return LineEffect::apply("the order is cancelled");
+        }
+        "PO1" => return LineEffect::refuse("a line of a change must be a POC segment with a change code, found PO1"),
+        "AI" => return add_line(state, line, target),
+        _ => {}
+    }
+    let (index, doubt) = match &target.found {
+        LineMatch::Found { index, doubt } => (*index, doubt.as_ref()),
+        LineMatch::Missing(reason) => return LineEffect::refuse(reason),
+    };
+    let is_cancelled = state.line_statuses[index] == OrderStatus::Cancelled;
+    let effect = match code {
+        "NC" | "NCH" => check_unchanged(&state.order.lines[index], line),
+        _ if is_cancelled => {
+            LineEffect::refuse(format!("{} is cancelled already", name_line(&state.order.lines[index], index)))
+        }
+        "DI" => delete_line(state, index, line),
+        _ => match find_allowed_values(code) {
+            Some(allowed) => change_values(state, index, (line, code, &allowed), delta),
+            None => LineEffect::refuse(format!("novex-ingest does not know the change code {code}")),
+        },
+    };
+    match doubt {
+        // A change of all values may also change an id of the goods.
+        Some(MatchDoubt::OtherGoods(_)) if matches!(code, "CA" | "RZ" | "RE" | "RM") => effect,
+        Some(doubt) => effect.with_doubt(doubt.as_str()),
+        None => effect,
+    }
+}
+
+/// Checks that a line which states no change agrees with the order.
+fn check_unchanged(own: &PurchaseOrderLine, line: &PurchaseOrderLine) -> LineEffect {
+    let mut stated = own.clone();
+    overwrite::overwrite_line(&mut stated, line);
+    let differences = difference::list_line_differences(own, &stated);
+    if differences.is_empty() {
+        return LineEffect::skip("no change");
+    }
+    let differences = difference::join_differences(&differences);
+    LineEffect::refuse(format!("it states no change, but it differs from the order: {differences}"))
+}
+
+fn delete_line(state: &mut OrderState, index: usize, line: &PurchaseOrderLine) -> LineEffect {
+    let own = &state.order.lines[index];
+    let old = parse_quantity(own);
+    // The quantity of a deletion is the deleted one, or the one that remains.
+    if let Some(stated) = parse_quantity(line).filter(|stated| !stated.is_zero() && Some(*stated) != old) {
+        let has = own.quantity.as_deref().unwrap_or("no quantity");
+        return LineEffect::refuse(format!("DI deletes the line, but it states {stated}, and the order has {has}"));
+    }
+    let left = line.quantity_left.as_deref().filter(|left| *left != "0" && Some(*left) != own.quantity.as_deref());
+    if let Some(left) = left {
+        return LineEffect::refuse(format!("DI deletes the line, but {left} is left to receive"));
+    }
+    let unit = line.unit.as_ref().filter(|unit| own.unit.as_ref().is_some_and(|own| own != *unit));
+    if let Some(unit) = unit {
+        let has = own.unit.as_deref().unwrap_or_default();
+        return LineEffect::refuse(format!("DI deletes the line, but its unit is {unit}, and the order has {has}"));
+    }
+    state.line_statuses[index] = OrderStatus::Cancelled;
+    LineEffect::apply(format!("{} deleted", name_line(&state.order.lines[index], index)))
+}
+
+/// Sets the values that the line states, or replaces all values (RZ).
+fn change_values(
+    state: &mut OrderState,
+    index: usize,
+    (line, code, allowed): (&PurchaseOrderLine, &str, &AllowedValues),
+    delta: bool,
+) -> LineEffect {
+    let before = &state.order.lines[index];
+    if let Some(problem) = find_forbidden_value(before, line, code, allowed) {
+        return LineEffect::refuse(problem);
+    }
+    let decided = quantity::decide_quantity(code, line, parse_quantity(before), delta);
+    let mut after = if code == "RZ" {
+        if line.quantity.is_none() {
+            return LineEffect::refuse("RZ replaces all values, but it states no quantity");
+        }
+        PurchaseOrderLine { number: before.number.clone(), ..overwrite::to_order_line(line) }
+    } else {
+        let mut after = before.clone();
+        overwrite::overwrite_line(&mut after, line);
+        after
+    };
+    let doubt = match decided {
+        QuantityDecision::Refuse(reason) => return LineEffect::refuse(reason),
+        QuantityDecision::Keep => {
+            after.quantity.clone_from(&before.quantity);
+            None
+        }
+        QuantityDecision::Set(new) => {
+            after.quantity = Some(new.normalize().to_string());
+            None
+        }
+        QuantityDecision::SetInDoubt(new, reason) => {
+            after.quantity = Some(new.normalize().to_string());
+            Some(reason)
+        }
+    };
+    let differences = difference::list_line_differences(before, &after);
+    if !has_effect(before, &after) {
+        // A line without a code does not claim a change.
+        return if line.change.is_none() {
+            LineEffect::skip(CHANGES_NOTHING)
+        } else {
+            LineEffect::refuse(CHANGES_NOTHING)
+        };
+    }
+    state.order.lines[index] = after;
+    let effect = LineEffect::apply(difference::join_differences(&differences));
+    match doubt {
+        Some(reason) => effect.with_doubt(&reason),
+        None => effect,
+    }
+}
+
+/// Returns false if the two versions differ at most in ids and a price basis that the order did not state yet.
+fn has_effect(before: &PurchaseOrderLine, after: &PurchaseOrderLine) -> bool {
+    let mut compared = after.clone();
+    if before.ids.iter().all(|id| after.ids.contains(id)) {
+        compared.ids.clone_from(&before.ids);
+    }
+    if before.price_basis.is_none() {
+        compared.price_basis = None;
+    }
+    !difference::list_line_differences(before, &compared).is_empty()
+}
+
+/// Returns the problem if the line states a quantity, price or unit that its code does not change, or lacks the price
+/// that its code changes.
+fn find_forbidden_value(
+    own: &PurchaseOrderLine,
+    line: &PurchaseOrderLine,
+    code: &str,
+    allowed: &AllowedValues,
+) -> Option<String> {
+    for (name, is_allowed, stated, has) in [
+        ("quantity", allowed.quantity, &line.quantity, &own.quantity),
+        ("price", allowed.price, &line.price, &own.price),
+        ("unit", allowed.unit, &line.unit, &own.unit),
+    ] {
+        if let (false, Some(stated), Some(has)) = (is_allowed, stated, has)
+            && stated != has
+        {
+            return Some(format!("{code} does not change the {name}: expected {has}, found {stated}"));
+        }
+    }
+    let is_same_price = line.price.is_none() || line.price == own.price;
+    let is_same_basis = line.price_basis.is_none() || own.price_basis.is_none() || line.price_basis == own.price_basis;
+    if code == "PC" && is_same_price && is_same_basis {
+        let has = own.price.as_deref().unwrap_or("none");
+        return Some(match &line.price {
+            Some(_) => format!("PC means another price, but the order has {has} already"),
+            None => format!("PC means another price, but it states none; the order has {has}"),
+        });
+    }
+    None
+}
+
+/// Adds a line that is not in the order, or opens a cancelled one again.
+fn add_line(state: &mut OrderState, line: &PurchaseOrderLine, target: &LineTarget) -> LineEffect {
+    let decided = quantity::decide_quantity("AI", line, None, false);
+    let doubt = match decided {
+        QuantityDecision::Refuse(reason) => return LineEffect::refuse(reason),
+        QuantityDecision::SetInDoubt(_, reason) => Some(reason),
+        QuantityDecision::Keep => Some("AI adds a line, but it states no quantity".to_owned()),
+        QuantityDecision::Set(_) => None,
+    };
+    let added = overwrite::to_order_line(line);
+    let quantity = added.quantity.as_deref().unwrap_or("no quantity");
+    let amount = format!("{quantity} {}", added.unit.as_deref().unwrap_or_default()).trim_end().to_owned();
+    let effect = match (&target.found, target.numbered) {
+        (LineMatch::Found { index, doubt: None }, _) => {
+            let name = name_line(&state.order.lines[*index], *index);
+            if state.line_statuses[*index] == OrderStatus::Open {
+                let own = &state.order.lines[*index];
+                let has = own.quantity.as_deref().unwrap_or("no quantity");
+                return LineEffect::refuse(match own.quantity == line.quantity {
+                    true => format!("AI adds a line, but the order has {name} already"),
+                    false => format!("AI adds a line with {quantity}, but the order has {name} with {has}"),
+                });
+            }
+            let number = state.order.lines[*index].number.clone();
+            state.order.lines[*index] = PurchaseOrderLine { number, ..added };
+            state.line_statuses[*index] = OrderStatus::Open;
+            LineEffect::apply(format!("{name} added again: {amount}"))
+        }
+        (_, Some(other)) => {
+            let goods = name_goods(line).unwrap_or_else(|| "no goods".to_owned());
+            let has = name_goods(&state.order.lines[other]).unwrap_or_else(|| "no goods".to_owned());
+            let name = name_line(&state.order.lines[other], other);
+            return LineEffect::refuse(format!("AI adds {goods}, but {name} exists and is {has}"));
+        }
+        (_, None) => {
+            if let LineMatch::Found { index, .. } = &target.found
+                && is_repetition(state, *index, line)
+            {
+                let name = name_line(&state.order.lines[*index], *index);
+                return LineEffect::refuse(format!("AI adds a line, but {name} has the same goods and quantity"));
+            }
+            state.order.lines.push(added);
+            state.line_statuses.push(OrderStatus::Open);
+            LineEffect::apply(format!("added: {amount}"))
+        }
+    };
+    match doubt {
+        Some(reason) => effect.with_doubt(&reason),
+        None => effect,
+    }
+}
+
+/// Returns true if an open line has the quantity and the dates of a line that is to be added.
+fn is_repetition(state: &OrderState, index: usize, line: &PurchaseOrderLine) -> bool {
+    let own = &state.order.lines[index];
+    state.line_statuses[index] == OrderStatus::Open && own.quantity == line.quantity && own.dates == line.dates
+}
