@@ -460,7 +460,8 @@ CREATE TABLE system_log (
                                          -- operator's action, which resource_path names
   at            TEXT NOT NULL,           -- time of the event, by Keycloak's clock
   type          TEXT NOT NULL,           -- LOGIN, LOGIN_ERROR, LOGOUT …; of an admin action USER-CREATE, CLIENT-UPDATE
-                                         -- …; of an operator EVENT-DISMISS, EVENT-STOP, EVENT-RUN
+                                         -- …, or the operation alone; of an operator EVENT-DISMISS, EVENT-STOP,
+                                         -- EVENT-RUN
   realm         TEXT,                    -- name of the realm, or its id if the event has no name
   user_id       TEXT,                    -- user, by Keycloak's id
   username      TEXT,                    -- user, by name; of an operator user@host
@@ -469,7 +470,8 @@ CREATE TABLE system_log (
   session_id    TEXT,                    -- session
   operation     TEXT,                    -- of an admin action: CREATE, UPDATE, DELETE, ACTION; of an operator DISMISS,
                                          -- STOP, RUN
-  resource      TEXT,                    -- of an admin action: USER, CLIENT, REALM_ROLE …; of an operator EVENT
+  resource      TEXT,                    -- of an admin action: USER, CLIENT, REALM_ROLE …, NULL if the event states
+                                         -- none; of an operator EVENT
   resource_path TEXT,                    -- of an admin action: users/d0c1b2a3-…; of an operator events/17 or
                                          -- events/17/destinations/erp
   result        TEXT NOT NULL CHECK (result IN ('ok', 'error')), -- ok or error
