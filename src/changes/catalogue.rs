@@ -8,6 +8,9 @@ use crate::changes::privacy::PersonalRows;
 use crate::changes::privacy::RedactionAction::{ClearColumns, DeleteRows, Keep};
 use crate::changes::rows::TableSpec;
 
+/// Generated columns: codes in the form in which they are compared. The store and the triggers use them, nobody else.
+pub const NORMAL_FORM_COLUMNS: [&str; 5] = ["tracking_key", "number_key", "sku_key", "name_key", "reference_key"];
+
 macro_rules! define_tables {
     ($(
         $(#[$doc:meta])*
@@ -112,7 +115,8 @@ define_tables! {
         ];
     /// Scans of packages: facts, not entities.
     TRACKING_EVENTS = "tracking_events" (
-        "mode", "tracker_id", "at", "status", "status_detail", "message", "city", "state", "zip", "country", "source"
+        "mode", "tracker_id", "at", "unread_time", "status", "status_detail", "message", "description", "city", "state",
+        "zip", "country", "source", "carrier_code"
     ) lists []
         deleted_with_shop false personal [TrackingCode via SHIPMENTS => DeleteRows];
     EASYPOST_OBJECTS = "easypost_objects" ("mode", "id") lists []

@@ -8,12 +8,15 @@ use crate::changes::rows::CellValue;
 use crate::handlers::HandlerError;
 use crate::handlers::json::{is_decimal, parse_time};
 use crate::lenient_json::JsonValue;
+use crate::text::clean_code;
 
 /// Kind of value that a column accepts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FieldKind {
     /// Text, or the digits of a number; empty text is NULL.
     Text,
+    /// Text that identifies something, such as an SKU, by [`clean_code`]; empty text is NULL.
+    Code,
     /// Integer of up to 64 bits, as a number or as its digits.
     Integer,
     /// `true` or `false`.
@@ -44,6 +47,25 @@ pub fn read_stated_columns(
     for field in fields {
         if let Some(cell) = read_field(object, field)? {
             columns.push((field.0, cell));
+        }
+    }
+    Ok(columns)
+}
+
+/// Reads the columns that `object` states; several fields may give one column, and the first with a value counts.
+///
+/// # Errors
+/// The same as [`read_stated_columns`].
+pub fn read_first_columns(
+    object: &JsonValue,
+    fields: &[JsonField],
+) -> Result<Vec<(&'static str, CellValue)>, HandlerError> {
+    let mut columns: Vec<(&'static str, CellValue)> = Vec::with_capacity(fields.len());
+    for (column, cell) in read_stated_columns(object, fields)? {
+        match columns.iter_mut().find(|(known, _)| *known == column) {
+            Some((_, known)) if *known == CellValue::Null => *known = cell,
+            Some(_) => {}
+            None => columns.push((column, cell)),
         }
     }
     Ok(columns)
@@ -110,6 +132,7 @@ fn read_field(object: &JsonValue, JsonField(_, kind, path): &JsonField) -> Resul
         }
         (FieldKind::Time, Some(text)) => parse_time(&text).map(CellValue::from),
         (FieldKind::Text, Some(text)) => Some(text.into()),
+        (FieldKind::Code, Some(text)) => Some(Some(clean_code(&text)).filter(|code| !code.is_empty()).into()),
     })
 }
 

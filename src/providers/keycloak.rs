@@ -2,10 +2,10 @@
 //!
 //! Facts, from keycloak/keycloak (`EventRepresentation`, `AdminEventRepresentation`) and p2-inc/keycloak-events: A
 //! listener with a `uid` keeps it on retries. Newer versions of Keycloak have their own `id`. Older ones have neither,
-//! so the digest of the body identifies the event, because its time is part of it. A listener that writes no time either
-//! (jessylenne/keycloak-event-listener-http, `HTTPEventListenerProvider.java`) never repeats an event, so each body is a
-//! new event: two equal failed logins are two. Many listeners drop an event on any answer but a quick 2xx, so each
-//! authenticated event is stored.
+//! so the digest of the body identifies the event, because its time is part of it. A listener that writes no time
+//! either (jessylenne/keycloak-event-listener-http, `HTTPEventListenerProvider.java`) never repeats an event, so each
+//! body is a new event: two equal failed logins are two. Many listeners drop an event on any answer but a quick 2xx, so
+//! each authenticated event is stored.
 
 use crate::event::{Envelope, EventKey, Source, VerifiedWebhook};
 use crate::keycloak_event::{read_keycloak_fields, states_event_time};

@@ -2,8 +2,8 @@
 //! provider.
 //!
 //! The providers do no input or output. The same bytes give the same result, except for the id of an event that nothing
-//! identifies. So each provider has test vectors, fuzz targets and benchmarks of its own. A rejection is coarse for the sender and exact in the database: see
-//! [`rejection`].
+//! identifies. So each provider has test vectors, fuzz targets and benchmarks of its own. A rejection is coarse for the
+//! sender and exact in the database: see [`rejection`].
 
 pub mod easypost;
 pub mod edi;

@@ -48,7 +48,7 @@ const ORDER_FIELDS: &[JsonField] = &[
 const LINE_FIELDS: &[JsonField] = &[
     JsonField("line_id", FieldKind::Id, "id"),
     JsonField("quantity", FieldKind::Integer, "quantity"),
-    JsonField("sku", FieldKind::Text, "sku"),
+    JsonField("sku", FieldKind::Code, "sku"),
     JsonField("product_id", FieldKind::Id, "product_id"),
     JsonField("variant_id", FieldKind::Id, "variant_id"),
     JsonField("title", FieldKind::Text, "title"),
