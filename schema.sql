@@ -12,10 +12,11 @@
 --   Views for operators queue, failures, destination_queue, destination_failures, event_history, throughput_by_hour,
 --                       conflicts
 --   Audit trail         system_log, system_log_truncations, alerts
---   Shopify             sales_orders, sales_order_*, order_transactions, refunds, fulfillments, fulfillment_*, returns,
---                       customers, products, product_variants, inventory_*, locations, shops
+--   Shopify             sales_orders, sales_order_*, order_transactions, refunds, refund_*, fulfillments,
+--                       fulfillment_*, returns, customers, products, product_variants, inventory_*, locations, shops
 --   EasyPost            shipments, tracking_events, easypost_objects
 --   Product mappings    shopify_product_mappings; views sales_order_line_mappings, unmapped_lines
+--   Amounts             view sales_attention
 --   Shipment links      view shipment_orders
 --   Purchase orders     purchase_orders, purchase_order_*, edi_faults
 --   Outbound documents  edi_sent, edi_sent_lines, edi_sent_labels, edi_control_numbers
@@ -560,14 +561,31 @@ CREATE TABLE sales_orders (
                          (nullif(upper(replace(replace(name, ' ', ''), '#', '')), '')),
   currency             TEXT,             -- ISO 4217, of all amounts of the order
   presentment_currency TEXT,             -- currency that the customer paid in
-  total                TEXT,             -- total_price: as ordered
+  total                TEXT,             -- total_price: as ordered. It is total_items − total_discounts + total_shipping
+                                         -- + total_tip + total_duties + total_additional_fees, and + total_tax unless
+                                         -- taxes_included; a total in cash also has cash_rounding
   current_total        TEXT,             -- current_total_price: after edits, refunds and removals
+  presentment_total    TEXT,             -- total, in presentment_currency
+  presentment_current_total TEXT,        -- current_total, in presentment_currency
   subtotal             TEXT,             -- subtotal_price: the lines less discounts, before tax and shipping
+  total_items          TEXT,             -- total_line_items_price: the lines before discounts
   total_tax            TEXT,             -- all taxes together
-  total_discounts      TEXT,             -- all discounts together
-  total_shipping       TEXT,             -- all shipping lines together
+  total_discounts      TEXT,             -- all discounts together, on lines and on shipping
+  total_shipping       TEXT,             -- all shipping lines together, before discounts
+  total_tip            TEXT,             -- tip
+  total_duties         TEXT,             -- duties, as ordered
+  total_additional_fees TEXT,            -- additional fees, as ordered
+  cash_rounding        TEXT,             -- rounding of payments in cash
+  refund_cash_rounding TEXT,             -- rounding of refunds in cash
+  current_subtotal     TEXT,             -- subtotal after edits, refunds and removals, and so the next ones
+  current_tax          TEXT,             -- taxes that are left
+  current_discounts    TEXT,             -- discounts that are left
+  current_shipping     TEXT,             -- shipping that is left, after discounts
+  current_duties       TEXT,             -- duties that are left
+  current_additional_fees TEXT,          -- additional fees that are left
   total_outstanding    TEXT,             -- amount not paid yet
   taxes_included       INTEGER,          -- 1: prices include tax
+  duties_included      INTEGER,          -- 1: prices include duties
   financial_status     TEXT,             -- pending, authorized, paid, refunded …
   fulfillment_status   TEXT,             -- NULL: nothing shipped; partial, fulfilled …
   po_number            TEXT,             -- purchase order number of the buyer, if there is one
@@ -575,6 +593,9 @@ CREATE TABLE sales_orders (
   email                TEXT,             -- address of the customer for this order
   phone                TEXT,             -- phone of the customer for this order
   note                 TEXT,             -- note of the customer or the merchant
+  note_attributes      TEXT,             -- JSON: [{"name", "value"}, …], such as the day of delivery that a customer chose
+  payment_terms        TEXT,             -- JSON: name, days and dates of an order on account; NULL: paid at once
+  company              TEXT,             -- JSON: id and location_id of a business customer (B2B)
   tags                 TEXT,             -- separated by commas
   source_name          TEXT,             -- web, pos, name of an app …
   location_id          INTEGER,          -- location where it was placed or is fulfilled, if the order names one
@@ -587,6 +608,8 @@ CREATE TABLE sales_orders (
   cancelled_at         TEXT,             -- cancellation; NULL: not cancelled
   closed_at            TEXT,             -- closing; NULL: open
   deleted_at           TEXT,             -- deletion at the provider; final
+  attention            TEXT,             -- why a person must look: the parts of a total are not the total, with both
+                                         -- figures; NULL: they are
   row_version          TEXT NOT NULL,    -- version of the newest event
   column_versions      TEXT,             -- versions of the columns that it left out
   event_id             INTEGER NOT NULL, -- the newest event
@@ -617,6 +640,7 @@ CREATE TABLE sales_order_lines (
   taxable              INTEGER,          -- 0: free of tax
   gift_card            INTEGER,          -- 1: a gift card
   properties           TEXT,             -- JSON: values that the customer chose or wrote for the line
+  duties               TEXT,             -- JSON: duties on the line
   item                 TEXT,             -- the ERP's item by shopify_product_mappings; NULL: not mapped, see
                                          -- unmapped_lines
   item_quantity        TEXT,             -- current_quantity in the ERP's unit, by the mapping's factor; exact decimal
@@ -680,15 +704,16 @@ CREATE TABLE sales_order_shipping_lines (
   -- Shipping methods and their prices on a sales order, in the currency of the order.
   shop_domain      TEXT NOT NULL,    -- shop
   order_id         INTEGER NOT NULL, -- as in sales_orders
-  line_id          INTEGER NOT NULL, -- Shopify's number
   position         INTEGER NOT NULL, -- 1, 2, 3 …
+  line_id          INTEGER,          -- Shopify's number; NULL: an import or app gave none
   title            TEXT,             -- method that the customer chose
   code             TEXT,             -- code of the rate
   source           TEXT,             -- origin of the rate
   carrier          TEXT,             -- carrier_identifier
   price            TEXT,             -- before discounts
   discounted_price TEXT,             -- after discounts
-  PRIMARY KEY (shop_domain, order_id, line_id)
+  is_removed       INTEGER,          -- 1: an edit removed it
+  PRIMARY KEY (shop_domain, order_id, position)
 ) STRICT;
 
 CREATE TABLE sales_order_edits (
@@ -723,11 +748,14 @@ CREATE TABLE order_transactions (
   transaction_id  INTEGER NOT NULL, -- Shopify's number
   order_id        INTEGER,          -- as in sales_orders; may be here before its order
   parent_id       INTEGER,          -- the transaction before, such as the authorization of a capture
+  refund_id       INTEGER,          -- as in refunds, if a refund named it; NULL: no refund, or not known yet
   kind            TEXT,             -- authorization, sale, capture, refund, void
   status          TEXT,             -- success, pending, failure, error
   gateway         TEXT,             -- payment gateway
-  amount          TEXT,             -- amount
-  currency        TEXT,             -- ISO 4217
+  amount          TEXT,             -- amount, in currency
+  currency        TEXT,             -- ISO 4217; NULL: the shop's
+  shop_amount     TEXT,             -- amount in the shop's currency; NULL: no event stated it
+  presentment_amount TEXT,          -- amount in the currency that the customer paid in; NULL: no event stated it
   test            INTEGER,          -- 1: no real money
   error_code      TEXT,             -- reason of the failure
   created_at      TEXT,             -- creation at the provider
@@ -739,16 +767,31 @@ CREATE TABLE order_transactions (
 ) STRICT;
 
 CREATE TABLE refunds (
-  -- A refund of an order: money, goods or both.
+  -- A refund of an order: money, goods or both. total is what was given back. It is items + shipping + duties +
+  -- additional_fees + adjustment, and + tax unless taxes_included; otherwise attention names both figures.
   shop_domain     TEXT NOT NULL,    -- shop
   refund_id       INTEGER NOT NULL, -- Shopify's number
   order_id        INTEGER,          -- as in sales_orders; may be here before its order
+  total           TEXT,             -- sum of the transactions that gave money back; NULL: not known in this currency
+  currency        TEXT,             -- ISO 4217, of all amounts without a name of their own: the shop's
+  presentment_total TEXT,           -- total, in presentment_currency
+  presentment_currency TEXT,        -- currency that the customer paid in
+  pending         TEXT,             -- amount that the payment provider still has to give back; not part of total
+  items           TEXT,             -- lines, see refund_lines
+  shipping        TEXT,             -- shipping
+  duties          TEXT,             -- duties
+  additional_fees TEXT,             -- additional fees
+  tax             TEXT,             -- taxes of all parts
+  adjustment      TEXT,             -- difference to what was due; negative: less was given back
+  taxes_included  INTEGER,          -- 1: the amounts include tax
   note            TEXT,             -- reason
   restock         INTEGER,          -- 1: the goods go back into stock
   user_id         INTEGER,          -- user who refunded, by Shopify's number
   return_id       INTEGER,          -- as in returns
   created_at      TEXT,             -- creation at the provider
   processed_at    TEXT,             -- time when it took effect
+  attention       TEXT,             -- why a person must look: the parts are not what was given back, with both figures;
+                                    -- NULL: they are, or no money was due
   row_version     TEXT NOT NULL,    -- version of the newest event
   column_versions TEXT,             -- versions of the columns that it left out
   event_id        INTEGER NOT NULL, -- the newest event
@@ -756,17 +799,39 @@ CREATE TABLE refunds (
 ) STRICT;
 
 CREATE TABLE refund_lines (
-  -- Lines of a refund. Amounts are in the currency of the order.
+  -- Lines of a refund. Amounts are in the currency of the refund.
   shop_domain    TEXT NOT NULL,    -- shop
   refund_id      INTEGER NOT NULL, -- as in refunds
-  refund_line_id INTEGER NOT NULL, -- Shopify's number
+  position       INTEGER NOT NULL, -- 1, 2, 3 …
+  refund_line_id INTEGER,          -- Shopify's number
   line_id        INTEGER,          -- as in sales_order_lines
   quantity       INTEGER,          -- units refunded
   restock_type   TEXT,             -- no_restock, cancel, return, legacy_restock
   location_id    INTEGER,          -- location that restocks the goods
   subtotal       TEXT,             -- amount before tax
   total_tax      TEXT,             -- tax of the amount
-  PRIMARY KEY (shop_domain, refund_id, refund_line_id)
+  presentment_subtotal  TEXT,      -- subtotal, in the currency that the customer paid in
+  presentment_total_tax TEXT,      -- total_tax, in the currency that the customer paid in
+  PRIMARY KEY (shop_domain, refund_id, position)
+) STRICT;
+
+CREATE TABLE refund_parts (
+  -- Parts of a refund beside its lines: shipping, duties, additional fees, and adjustments as Shopify states them.
+  shop_domain            TEXT NOT NULL,    -- shop
+  refund_id              INTEGER NOT NULL, -- as in refunds
+  scope                  TEXT NOT NULL,    -- adjustment, shipping, duty or fee
+  position               INTEGER NOT NULL, -- 1, 2, 3 … in the scope
+  part_id                INTEGER,          -- Shopify's number
+  line_id                INTEGER,          -- of shipping: as in sales_order_shipping_lines
+  kind                   TEXT,             -- of an adjustment: shipping_refund, which repeats the shipping with a minus
+                                           -- sign, or refund_discrepancy; of a duty: FULL, PROPORTIONAL
+  reason                 TEXT,             -- reason of an adjustment
+  title                  TEXT,             -- name of the shipping method or fee
+  amount                 TEXT,             -- amount before tax
+  tax_amount             TEXT,             -- tax of the amount
+  presentment_amount     TEXT,             -- amount, in the currency that the customer paid in
+  presentment_tax_amount TEXT,             -- tax_amount, in the currency that the customer paid in
+  PRIMARY KEY (shop_domain, refund_id, scope, position)
 ) STRICT;
 
 CREATE TABLE fulfillments (
@@ -1173,7 +1238,10 @@ CREATE INDEX sales_order_lines_by_variant ON sales_order_lines (shop_domain, var
 CREATE INDEX sales_order_lines_by_sku ON sales_order_lines (sku_key, shop_domain);
 CREATE INDEX sales_order_lines_unmapped ON sales_order_lines (shop_domain, order_id) WHERE item IS NULL;
 CREATE INDEX order_transactions_by_order ON order_transactions (shop_domain, order_id);
+CREATE INDEX order_transactions_by_refund ON order_transactions (shop_domain, refund_id) WHERE refund_id IS NOT NULL;
 CREATE INDEX refunds_by_order ON refunds (shop_domain, order_id);
+CREATE INDEX sales_orders_attention ON sales_orders (shop_domain) WHERE attention IS NOT NULL;
+CREATE INDEX refunds_attention ON refunds (shop_domain) WHERE attention IS NOT NULL;
 CREATE INDEX fulfillments_by_order ON fulfillments (shop_domain, order_id);
 CREATE INDEX fulfillment_tracking_by_number ON fulfillment_tracking_numbers (number_key);
 CREATE INDEX fulfillment_holds_by_fulfillment_order ON fulfillment_holds (shop_domain, fulfillment_order_id);
@@ -1285,6 +1353,16 @@ CREATE VIEW unmapped_lines AS
    WHERE l.item IS NULL AND (l.sku IS NOT NULL OR l.variant_id IS NOT NULL) AND o.deleted_at IS NULL
      AND coalesce(l.current_quantity, l.quantity) > 0
    GROUP BY l.shop_domain, l.sku, l.variant_id;
+
+CREATE VIEW sales_attention AS
+  -- Orders and refunds of which a person must look at the amounts, newest first: both figures are in attention.
+  SELECT r.shop_domain, o.name, r.order_id, r.refund_id, r.attention, r.event_id
+    FROM (SELECT shop_domain, order_id, NULL AS refund_id, attention, event_id FROM sales_orders
+           WHERE attention IS NOT NULL AND deleted_at IS NULL
+          UNION ALL SELECT shop_domain, order_id, refund_id, attention, event_id FROM refunds
+           WHERE attention IS NOT NULL) r
+    LEFT JOIN sales_orders o ON o.shop_domain = r.shop_domain AND o.order_id = r.order_id
+   ORDER BY r.event_id DESC;
 
 -- Shipment links ------------------------------------------------------------------------------------------------------
 

@@ -31,7 +31,8 @@ pub enum FieldKind {
     Json,
 }
 
-/// Column, kind, and path of the field, separated by dots.
+/// Column, kind, and path of the field, separated by dots. `|` separates several fields of which the first with a value
+/// counts.
 #[derive(Debug, Clone, Copy)]
 pub struct JsonField(pub &'static str, pub FieldKind, pub &'static str);
 
@@ -47,25 +48,6 @@ pub fn read_stated_columns(
     for field in fields {
         if let Some(cell) = read_field(object, field)? {
             columns.push((field.0, cell));
-        }
-    }
-    Ok(columns)
-}
-
-/// Reads the columns that `object` states; several fields may give one column, and the first with a value counts.
-///
-/// # Errors
-/// The same as [`read_stated_columns`].
-pub fn read_first_columns(
-    object: &JsonValue,
-    fields: &[JsonField],
-) -> Result<Vec<(&'static str, CellValue)>, HandlerError> {
-    let mut columns: Vec<(&'static str, CellValue)> = Vec::with_capacity(fields.len());
-    for (column, cell) in read_stated_columns(object, fields)? {
-        match columns.iter_mut().find(|(known, _)| *known == column) {
-            Some((_, known)) if *known == CellValue::Null => *known = cell,
-            Some(_) => {}
-            None => columns.push((column, cell)),
         }
     }
     Ok(columns)
@@ -101,7 +83,19 @@ pub fn parse_whole_number(text: &str) -> Option<i64> {
     if fraction.bytes().all(|byte| byte == b'0') { whole.parse().ok() } else { None }
 }
 
-fn read_field(object: &JsonValue, JsonField(_, kind, path): &JsonField) -> Result<Option<CellValue>, HandlerError> {
+fn read_field(object: &JsonValue, JsonField(_, kind, paths): &JsonField) -> Result<Option<CellValue>, HandlerError> {
+    let mut stated = None;
+    for path in paths.split('|') {
+        match read_path(object, *kind, path)? {
+            Some(CellValue::Null) => stated = Some(CellValue::Null),
+            Some(cell) => return Ok(Some(cell)),
+            None => {}
+        }
+    }
+    Ok(stated)
+}
+
+fn read_path(object: &JsonValue, kind: FieldKind, path: &str) -> Result<Option<CellValue>, HandlerError> {
     let mut value = object;
     for step in path.split('.') {
         match value.get(step) {
@@ -162,6 +156,18 @@ mod tests {
         assert_eq!(read_stated_columns(&object, FIELDS).unwrap(), expected);
         let object = to_value(&json!({"address": {}, "name": ["new shape"]}));
         assert_eq!(read_stated_columns(&object, FIELDS).unwrap(), []);
+    }
+
+    #[test]
+    fn first_field_with_a_value_counts() {
+        const TOTAL: &[JsonField] = &[JsonField("total", FieldKind::Money, "total_set.amount|total|other")];
+        let read = |object: serde_json::Value| read_stated_columns(&to_value(&object), TOTAL).unwrap();
+        let total = |text: &str| vec![("total", CellValue::from(text))];
+        assert_eq!(read(json!({"total_set": {"amount": "1.0"}, "total": 2})), total("1.0"));
+        assert_eq!(read(json!({"total_set": {"amount": ""}, "total": 2.50})), total("2.5"));
+        assert_eq!(read(json!({"total_set": null, "other": "3"})), total("3"));
+        assert_eq!(read(json!({"total_set": null, "total": null})), [("total", CellValue::Null)]);
+        assert_eq!(read(json!({"total": []})), []);
     }
 
     #[test]

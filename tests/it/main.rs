@@ -53,6 +53,7 @@ mod replayed_bodies;
 mod replayed_topics;
 mod retention;
 mod retries;
+mod sales_amounts;
 mod service_manager;
 mod setup;
 mod sftp;

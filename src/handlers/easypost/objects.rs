@@ -11,29 +11,18 @@ use crate::handlers::json::{iter_array, parse_body, read_id_text, read_text, rea
 use crate::handlers::{Event, Handler, HandlerError, Plan, build_tracking_subject, fields};
 use crate::lenient_json::JsonValue;
 
-/// Fields of an object. The first entry of a column with a value counts.
 const OBJECT_FIELDS: &[JsonField] = &[
     JsonField("object", FieldKind::Text, "object"),
-    JsonField("status", FieldKind::Text, "state"),
-    JsonField("status", FieldKind::Text, "status"),
-    JsonField("status", FieldKind::Text, "refund_status"),
+    JsonField("status", FieldKind::Text, "state|status|refund_status"),
     JsonField("reference", FieldKind::Code, "reference"),
-    JsonField("tracking_code", FieldKind::Code, "tracking_code"),
-    JsonField("tracking_code", FieldKind::Code, "tracker.tracking_code"),
-    JsonField("carrier", FieldKind::Text, "carrier"),
-    JsonField("carrier", FieldKind::Text, "provider"),
-    JsonField("carrier", FieldKind::Text, "selected_rate.carrier"),
+    JsonField("tracking_code", FieldKind::Code, "tracking_code|tracker.tracking_code"),
+    JsonField("carrier", FieldKind::Text, "carrier|provider|selected_rate.carrier"),
     JsonField("shipment_id", FieldKind::Text, "shipment_id"),
     JsonField("batch_id", FieldKind::Text, "batch_id"),
     JsonField("message", FieldKind::Text, "message"),
-    JsonField("amount", FieldKind::Text, "amount"),
-    JsonField("amount", FieldKind::Text, "selected_rate.rate"),
-    JsonField("currency", FieldKind::Text, "currency"),
-    JsonField("currency", FieldKind::Text, "selected_rate.currency"),
-    JsonField("url", FieldKind::Text, "form_url"),
-    JsonField("url", FieldKind::Text, "label_url"),
-    JsonField("url", FieldKind::Text, "url"),
-    JsonField("url", FieldKind::Text, "postage_label.label_url"),
+    JsonField("amount", FieldKind::Text, "amount|selected_rate.rate"),
+    JsonField("currency", FieldKind::Text, "currency|selected_rate.currency"),
+    JsonField("url", FieldKind::Text, "form_url|label_url|url|postage_label.label_url"),
     JsonField("size", FieldKind::Integer, "num_shipments"),
     JsonField("created_at", FieldKind::Time, "created_at"),
     JsonField("updated_at", FieldKind::Time, "updated_at"),
@@ -54,7 +43,7 @@ impl Handler for EasyPostObjectHandler {
         let Some(id) = read_id_text(object, "id") else {
             return Ok(Plan::note_only("stored only: the object of the event has no readable id"));
         };
-        let mut columns = fields::read_first_columns(object, OBJECT_FIELDS)?;
+        let mut columns = fields::read_stated_columns(object, OBJECT_FIELDS)?;
         columns.push(("last_topic", event.topic().into()));
         let updated_at = read_time(object, "updated_at");
         let row_version = event.row_version(updated_at.as_deref());

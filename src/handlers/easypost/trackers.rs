@@ -10,19 +10,23 @@ use crate::handlers::json::{is_exact_time, iter_array, parse_body, parse_time, r
 use crate::handlers::{Event, Handler, HandlerError, Plan, build_tracking_subject, fields};
 use crate::lenient_json::JsonValue;
 
-/// Fields of a tracker. The first entry of a column with a value counts.
 const TRACKER_FIELDS: &[JsonField] = &[
     JsonField("tracking_code", FieldKind::Code, "tracking_code"),
     JsonField("carrier", FieldKind::Text, "carrier"),
     JsonField("status", FieldKind::Text, "status"),
     JsonField("status_detail", FieldKind::Text, "status_detail"),
     JsonField("shipment_id", FieldKind::Text, "shipment_id"),
-    JsonField("est_delivery_date", FieldKind::Time, "est_delivery_date"),
-    JsonField("est_delivery_date", FieldKind::Time, "carrier_detail.est_delivery_date"),
-    JsonField("est_delivery_date_local", FieldKind::Text, "est_delivery_date_local"),
-    JsonField("est_delivery_date_local", FieldKind::Text, "carrier_detail.est_delivery_date_local"),
-    JsonField("est_delivery_time_local", FieldKind::Text, "est_delivery_time_local"),
-    JsonField("est_delivery_time_local", FieldKind::Text, "carrier_detail.est_delivery_time_local"),
+    JsonField("est_delivery_date", FieldKind::Time, "est_delivery_date|carrier_detail.est_delivery_date"),
+    JsonField(
+        "est_delivery_date_local",
+        FieldKind::Text,
+        "est_delivery_date_local|carrier_detail.est_delivery_date_local",
+    ),
+    JsonField(
+        "est_delivery_time_local",
+        FieldKind::Text,
+        "est_delivery_time_local|carrier_detail.est_delivery_time_local",
+    ),
     JsonField("signed_by", FieldKind::Text, "signed_by"),
     JsonField("weight_oz", FieldKind::Text, "weight"),
     JsonField("service", FieldKind::Text, "carrier_detail.service"),
@@ -69,7 +73,7 @@ impl Handler for TrackerHandler {
             table: SHIPMENTS,
             key: vec![mode.as_str().into(), id.as_str().into()],
             row_version: event.row_version(updated_at.as_deref()),
-            columns: fields::read_first_columns(tracker, TRACKER_FIELDS)?,
+            columns: fields::read_stated_columns(tracker, TRACKER_FIELDS)?,
             lists: Vec::new(),
         };
         let mut plan = Plan { changes: vec![Change::Row(row)], ..Plan::default() };
