@@ -188,3 +188,6 @@ pub mod store {
         }
     }
 }
+pub mod text {
+    pub use crate::text::{clean_code, normalize_sku, normalize_tracking_code};
+}

@@ -24,8 +24,8 @@ const PRODUCT_FIELDS: &[JsonField] = &[
 const VARIANT_FIELDS: &[JsonField] = &[
     JsonField("variant_id", FieldKind::Id, "id"),
     JsonField("title", FieldKind::Text, "title"),
-    JsonField("sku", FieldKind::Text, "sku"),
-    JsonField("barcode", FieldKind::Text, "barcode"),
+    JsonField("sku", FieldKind::Code, "sku"),
+    JsonField("barcode", FieldKind::Code, "barcode"),
     JsonField("price", FieldKind::Money, "price"),
     JsonField("compare_at_price", FieldKind::Money, "compare_at_price"),
     JsonField("option1", FieldKind::Text, "option1"),
@@ -38,7 +38,7 @@ const VARIANT_FIELDS: &[JsonField] = &[
 ];
 
 const INVENTORY_ITEM_FIELDS: &[JsonField] = &[
-    JsonField("sku", FieldKind::Text, "sku"),
+    JsonField("sku", FieldKind::Code, "sku"),
     JsonField("cost", FieldKind::Money, "cost"),
     JsonField("tracked", FieldKind::Boolean, "tracked"),
     JsonField("requires_shipping", FieldKind::Boolean, "requires_shipping"),

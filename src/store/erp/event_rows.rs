@@ -4,7 +4,7 @@
 //! lines. An entity that names an order also leads to that order. Everything is read in one transaction, so the rows
 //! are of one moment.
 
-use crate::changes::catalogue::ALL_TABLES;
+use crate::changes::catalogue::{ALL_TABLES, NORMAL_FORM_COLUMNS};
 use crate::changes::privacy::PersonalColumn;
 use crate::changes::rows::TableSpec;
 use crate::clock;
@@ -259,7 +259,8 @@ impl RowWriter {
             self.text.push_str(if is_first { "{" } else { ",{" });
             is_first = false;
             let mut deleted_at = None;
-            for (index, name) in names.iter().enumerate().filter(|(_, name)| !STORE_COLUMNS.contains(&name.as_str())) {
+            let is_stored = |name: &str| STORE_COLUMNS.contains(&name) || NORMAL_FORM_COLUMNS.contains(&name);
+            for (index, name) in names.iter().enumerate().filter(|(_, name)| !is_stored(name)) {
                 let value = to_json(row.get_ref(index)?);
                 let _ = write!(self.text, "{}{}:{value}", if index > 0 { "," } else { "" }, Value::from(name.as_str()));
                 if name == "deleted_at" {

@@ -73,7 +73,7 @@ pub fn find_subject_kind(table: &TableSpec, column: &'static str) -> Option<&'st
 /// Returns the table with one row for each subject of a kind, and the column that has its key.
 pub fn find_main_table(kind: &str) -> Option<(&'static TableSpec, &'static str)> {
     if kind == "tracking_code" {
-        return Some((SHIPMENTS, "tracking_code"));
+        return Some((SHIPMENTS, "tracking_key"));
     }
     ALL_TABLES.iter().find_map(|table| {
         let mut own = table.key.iter().copied().filter(|column| find_subject_kind(table, column).is_some());

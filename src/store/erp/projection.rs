@@ -8,6 +8,7 @@
 //! A [`ListChange`] (the lines of an order) is one register: it replaces its rows as a whole. A [`FactChange`] is added
 //! once and never changes.
 
+use crate::changes::catalogue::NORMAL_FORM_COLUMNS;
 use crate::changes::rows::{CellValue, FactChange, ListChange, RowChange, TableSpec};
 use crate::store::StoreError;
 use rusqlite::types::{ToSqlOutput, Value as SqlValue};
@@ -174,6 +175,7 @@ fn list_registers(connection: &Connection, table: &TableSpec) -> Result<Vec<Stri
         !table.key.contains(name)
             && !["row_version", "column_versions", "event_id"].contains(name)
             && !DERIVED_COLUMNS.contains(&(table.name, *name))
+            && !NORMAL_FORM_COLUMNS.contains(name)
     };
     let columns = statement.column_names();
     Ok(columns.into_iter().filter(own).chain(table.lists.iter().copied()).map(str::to_owned).collect())
