@@ -1409,19 +1409,33 @@ CREATE INDEX purchase_order_lines_unmapped ON purchase_order_lines (partner) WHE
 
 CREATE TABLE purchase_order_parts (
   -- Other parts of a purchase order, one row each: dates, references, contacts, addresses, terms, carriers,
-  -- allowances, instructions, notes; of a line also its schedules and ids.
+  -- allowances, instructions, notes, amounts; of a line also its schedules, ids, prices and components.
   partner   TEXT NOT NULL,    -- as in purchase_orders
   po_number TEXT NOT NULL,    -- as in purchase_orders
   release   TEXT NOT NULL,    -- as in purchase_orders
   position  INTEGER NOT NULL, -- position of the line; 0: the order itself
   kind      TEXT NOT NULL,    -- date, reference, contact, address, terms, carrier, allowance, instruction,
-                              -- note, schedule, id
+                              -- note, amount, schedule, id, price, component
   ordinal   INTEGER NOT NULL, -- 1, 2, 3 … within the kind
   code      TEXT,             -- meaning in X12's codes: 002 delivery requested, ST ship to, DP department, C310
                               -- discount …
-  value     TEXT,             -- day, number, name, amount, quantity or text
-  details   TEXT NOT NULL,    -- JSON: the whole part
+  value     TEXT,             -- day, number, name, amount, percentage, quantity or text
+  details   TEXT NOT NULL,    -- JSON: the whole part; `address` names the address that it belongs to
   PRIMARY KEY (partner, po_number, release, position, kind, ordinal)
+) STRICT;
+
+CREATE TABLE purchase_order_extras (
+  -- Values of a purchase order that no other column and no part has, so that no value of a document is lost.
+  partner   TEXT NOT NULL,    -- as in purchase_orders
+  po_number TEXT NOT NULL,    -- as in purchase_orders
+  release   TEXT NOT NULL,    -- as in purchase_orders
+  position  INTEGER NOT NULL, -- position of the line; 0: the order itself
+  ordinal   INTEGER NOT NULL, -- 1, 2, 3 … within the order or line
+  location  TEXT NOT NULL,    -- segment with element (PER06), whole segment (MEA), or path in RSX
+                              -- (Header/OrderHeader/JobNumber)
+  name      TEXT,             -- what the value belongs to: contact IC, address ST 0012
+  value     TEXT NOT NULL,    -- value as received; the elements of a whole segment are joined by *
+  PRIMARY KEY (partner, po_number, release, position, ordinal)
 ) STRICT;
 
 CREATE TABLE purchase_order_documents (

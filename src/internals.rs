@@ -66,7 +66,7 @@ pub mod edi {
     }
     pub mod rsx {
         pub mod order {
-            pub use crate::edi::rsx::order::{detect_rsx_kind, read_rsx_orders};
+            pub use crate::edi::rsx::{detect_rsx_kind, read_rsx_orders};
         }
         pub mod tree {
             pub use crate::edi::rsx::tree::{parse_rsx_json, parse_rsx_xml};

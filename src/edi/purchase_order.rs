@@ -24,7 +24,7 @@ pub struct PurchaseOrder {
     pub ordered_on: Option<String>,
     /// Sequence number of a change (BCH05).
     pub sequence: Option<String>,
-    /// Date on which a change was requested (BCH11).
+    /// Date on which a change was requested (BCH11, else BCH10).
     pub changed_on: Option<String>,
     pub currency: Option<String>,
     pub department: Option<String>,
@@ -50,6 +50,12 @@ pub struct PurchaseOrder {
     pub stated_quantity: Option<String>,
     /// Total amount that the sender states (AMT*TT, `TotalAmount`).
     pub stated_total: Option<String>,
+    /// Other amounts that the sender states (AMT, `MonetaryAmounts`).
+    pub amounts: Vec<EdiAmount>,
+    /// Values that no other field has.
+    pub extras: Vec<OrderExtra>,
+    /// What a person must look at in this document: contradictions, sums that do not fit, values that are unclear.
+    pub findings: Vec<String>,
 }
 
 /// Origin of a document, so that its answer has the same format. Only X12 has ids and versions.
@@ -75,19 +81,32 @@ pub struct DocumentOrigin {
 pub struct PurchaseOrderLine {
     /// Line number of the retailer (PO101, POC01).
     pub number: Option<String>,
-    /// Change code of a line in a change (POC02): AI added, DI deleted, PC price, QI quantity up …
+    /// Change code of a line in a change (POC02): AI added, DI deleted, PC price, QI quantity up … A line of the wrong
+    /// kind has the id of its segment: `PO1` in a change, `POC` in an order.
     pub change: Option<String>,
     pub quantity: Option<String>,
+    /// Quantity that is left to receive after a change (POC04).
+    pub quantity_left: Option<String>,
+    /// Quantity before a change, as the sender states it (`PreviousOrderQty`).
+    pub quantity_before: Option<String>,
+    /// Difference that a change makes to the quantity, as the sender states it (`VarianceQty`).
+    pub quantity_difference: Option<String>,
     /// Unit of measure: EA, CA, LB …
     pub unit: Option<String>,
     pub price: Option<String>,
     /// Basis of the price (PO105): PE each, HP per hundred …
     pub price_basis: Option<String>,
+    /// Other prices of the line, and the price where it is stated apart from the line (CTP, `PriceInformation`).
+    pub prices: Vec<EdiPrice>,
+    /// Relationship of a component to its line (SLN03): I included, A added, D deleted …
+    pub relationship: Option<String>,
     /// Product ids in the sender's order.
     pub ids: Vec<ProductId>,
     pub description: Option<String>,
-    /// Number of inner units in one unit (PO401).
+    /// Number of inner units in one ordered unit (PO401, `PackValue` of the outer pack).
     pub pack: Option<String>,
+    /// Number of units in one inner pack (PO414, `PackValue` of the inner pack).
+    pub inner_pack: Option<String>,
     /// Size of an inner unit with its unit of measure (PO402, PO403): `340 GR`.
     pub pack_size: Option<String>,
     pub dates: Vec<EdiDate>,
@@ -97,12 +116,32 @@ pub struct PurchaseOrderLine {
     pub schedules: Vec<LineSchedule>,
     pub instructions: Vec<EdiInstruction>,
     pub notes: Vec<String>,
+    pub contacts: Vec<EdiContact>,
+    pub carriers: Vec<CarrierDetails>,
+    pub terms: Vec<PaymentTerms>,
+    pub amounts: Vec<EdiAmount>,
+    /// Parts of a set or kit (SLN, `Sublines`), each with its own quantity, ids and schedules.
+    pub components: Vec<PurchaseOrderLine>,
+    /// Values that no other field has.
+    pub extras: Vec<OrderExtra>,
+}
+
+/// Value of a document that no field of the model has, so that a person can read it.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct OrderExtra {
+    /// Segment with element (`PER06`), a whole segment (`MEA`), or a path in RSX (`Header/OrderHeader/JobNumber`).
+    pub location: String,
+    /// What it belongs to: `contact IC, address ST 0012`.
+    pub name: Option<String>,
+    /// Value as received; the elements of a whole segment are joined by `*`.
+    pub value: String,
 }
 
 /// Product id by which a line names its item.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct ProductId {
-    /// Kind of id: UP, UK, EN, BP, VN …
+    /// Kind of id: UP, UK, EN, BP, VN …; empty if the sender states none.
     pub qualifier: String,
     pub value: String,
 }
@@ -117,6 +156,10 @@ pub struct EdiDate {
     pub until: Option<String>,
     /// `13:30` or `13:30:59`, in the sender's local time.
     pub time: Option<String>,
+    /// Time zone (DTM04): ET, CT, UT … or an offset.
+    pub zone: Option<String>,
+    /// Address that it belongs to, as [`EdiAddress::label`] names it; `None` for the order or line itself.
+    pub address: Option<String>,
 }
 
 /// Reference number.
@@ -127,6 +170,8 @@ pub struct EdiReference {
     pub qualifier: String,
     pub value: Option<String>,
     pub description: Option<String>,
+    /// Address that it belongs to, as [`EdiAddress::label`] names it; `None` for the order or line itself.
+    pub address: Option<String>,
 }
 
 /// Person or department to contact.
@@ -139,6 +184,8 @@ pub struct EdiContact {
     pub phone: Option<String>,
     pub fax: Option<String>,
     pub email: Option<String>,
+    /// Address that it belongs to, as [`EdiAddress::label`] names it; `None` for the order or line itself.
+    pub address: Option<String>,
 }
 
 /// Address or location.
@@ -185,6 +232,8 @@ pub struct CarrierDetails {
     pub method: Option<String>,
     pub routing: Option<String>,
     pub service: Option<String>,
+    /// Address that it belongs to, as [`EdiAddress::label`] names it; `None` for the order or line itself.
+    pub address: Option<String>,
 }
 
 /// Allowance or charge (SAC).
@@ -198,8 +247,13 @@ pub struct AllowanceCharge {
     /// Amount in the order's currency, with a decimal point. X12 implies two decimals.
     pub amount: Option<String>,
     pub percent: Option<String>,
+    /// Basis of the percentage (SAC06): 3 discount or gross, 6 base price …
+    pub percent_basis: Option<String>,
     /// Amount per unit.
     pub rate: Option<String>,
+    /// Quantity for which it is, with its unit (SAC10, SAC09).
+    pub quantity: Option<String>,
+    pub unit: Option<String>,
     /// Method of handling (SAC12).
     pub handling: Option<String>,
     pub description: Option<String>,
@@ -213,6 +267,8 @@ pub struct EdiInstruction {
     pub kind: String,
     pub code: Option<String>,
     pub description: Option<String>,
+    /// Address that it belongs to, as [`EdiAddress::label`] names it; `None` for the order or line itself.
+    pub address: Option<String>,
 }
 
 /// Part of a line's quantity for one place (SDQ) or one date (SCH).
@@ -221,58 +277,47 @@ pub struct EdiInstruction {
 pub struct LineSchedule {
     /// Store or warehouse.
     pub location: Option<String>,
+    /// Issuer of the location's id (SDQ02): 92 the buyer …
+    pub location_qualifier: Option<String>,
     pub quantity: String,
     pub unit: Option<String>,
     pub date_qualifier: Option<String>,
     pub on: Option<String>,
+    /// Kind of the quantity (`QuantityQualifier`): 01 ordered …
+    pub kind: Option<String>,
 }
 
-impl PurchaseOrderLine {
-    /// Returns the key of the item, which does not depend on the line number: `buyer B1`, `vendor V1` …
-    #[must_use]
-    pub fn item_key(&self) -> Option<String> {
-        let known =
-            [("buyer", self.buyer_item()), ("vendor", self.vendor_item()), ("gtin", self.gtin()), ("upc", self.upc())];
-        let known = known.into_iter().find_map(|(kind, id)| Some(format!("{kind} {}", id?)));
-        known.or_else(|| self.ids.first().map(|id| format!("{} {}", id.qualifier, id.value)))
-    }
+/// Amount with its meaning (AMT): 1 total of the line or lines, TT total of the order …
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct EdiAmount {
+    pub qualifier: String,
+    pub amount: String,
+}
 
-    /// Returns true if the price is for one unit, and not for example for a hundred.
-    #[must_use]
-    pub fn is_priced_per_unit(&self) -> bool {
-        matches!(self.price_basis.as_deref(), None | Some("PE" | "UM" | "TE" | "WE"))
-    }
+/// Price with its meaning (CTP).
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct EdiPrice {
+    /// Kind (CTP02): UCP unit cost price, RES resale price, MSR suggested retail price …
+    pub kind: Option<String>,
+    /// Class of trade (CTP01): RS resale …
+    pub class: Option<String>,
+    pub price: String,
+    /// Quantity from which it is valid, with its unit (CTP04, CTP05).
+    pub quantity: Option<String>,
+    pub unit: Option<String>,
+    /// Basis of the price (CTP09): PE each, HP per hundred …
+    pub basis: Option<String>,
+}
 
-    /// Returns the value of the first of these kinds of id that the line has.
+impl EdiAddress {
+    /// Returns the name by which parts refer to the address: its role with its id or name, such as `ST 0012`.
     #[must_use]
-    pub fn find_product_id(&self, qualifiers: &[&str]) -> Option<&str> {
-        qualifiers
-            .iter()
-            .find_map(|wanted| self.ids.iter().find(|id| id.qualifier == *wanted))
-            .map(|id| id.value.as_str())
-    }
-
-    /// Returns the buyer's item number.
-    #[must_use]
-    pub fn buyer_item(&self) -> Option<&str> {
-        self.find_product_id(&["IN", "BP", "CB", "SK", "IT"])
-    }
-
-    /// Returns the vendor's item number, which is our own.
-    #[must_use]
-    pub fn vendor_item(&self) -> Option<&str> {
-        self.find_product_id(&["VN", "VP", "VC", "VA", "MG"])
-    }
-
-    /// Returns the UPC, EAN or ISBN of the consumer unit.
-    #[must_use]
-    pub fn upc(&self) -> Option<&str> {
-        self.find_product_id(&["UP", "EN", "EO", "UI", "IB"])
-    }
-
-    /// Returns the GTIN or UPC of the case.
-    #[must_use]
-    pub fn gtin(&self) -> Option<&str> {
-        self.find_product_id(&["UK", "UA"])
+    pub fn label(&self) -> String {
+        match self.id.as_deref().or(self.name.as_deref()) {
+            Some(name) => format!("{} {name}", self.kind),
+            None => self.kind.clone(),
+        }
     }
 }

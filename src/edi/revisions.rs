@@ -84,33 +84,15 @@ pub struct OrderState {
 }
 
 impl OrderState {
-    /// Returns the reason why a person must look at the order, if there is one.
-    #[must_use]
-    pub fn attention(&self) -> Option<String> {
-        if self.status == OrderStatus::Waiting {
-            return Some("a change arrived before the order that it changes".to_owned());
-        }
-        let unclear = self.revisions.iter().filter(|revision| revision.outcome == RevisionOutcome::Unclear).count();
-        match unclear {
-            0 => None,
-            1 => Some("1 change is unclear: see purchase_order_changes".to_owned()),
-            _ => Some(format!("{unclear} changes are unclear: see purchase_order_changes")),
-        }
-    }
-
     /// Returns the sum of quantity times price over the open lines.
     ///
-    /// Returns `None` if a line lacks one of them, or if its price is not for one unit.
+    /// Returns `None` if a line lacks one of them, or if the basis of its price does not make the amount certain.
     #[must_use]
     pub fn open_lines_total(&self) -> Option<String> {
         let open = self.order.lines.iter().zip(&self.line_statuses).filter(|(_, status)| **status == OrderStatus::Open);
         let mut total = Decimal::ZERO;
         for (line, _) in open {
-            if !line.is_priced_per_unit() {
-                return None;
-            }
-            let (quantity, price) = (parse_quantity(line)?, decimal::parse_decimal(line.price.as_deref()?)?);
-            total = total.checked_add(quantity.checked_mul(price)?)?;
+            total = total.checked_add(line.exact_amount()?)?;
         }
         Some(total.normalize().to_string())
     }
@@ -204,11 +186,18 @@ fn parse_quantity(line: &PurchaseOrderLine) -> Option<Decimal> {
 impl OrderState {
     /// Returns the order as its original states it, before any change.
     fn from_base(base: &ReceivedDocument, change_count: usize) -> Self {
+        let mut order = base.order.clone();
+        // A line with a change code (POC) does not belong in an order.
+        let (misplaced, lines): (Vec<_>, Vec<_>) =
+            order.lines.into_iter().partition(|line| line.change.is_some() && !base.order.is_change);
+        order.lines = lines;
+        let message = "a line of an order must be a PO1 segment: this one is not in the order";
+        let refuse = |line| build_revision(base, Some(line), RevisionOutcome::Unclear, message.to_owned());
         Self {
-            order: base.order.clone(),
             status: OrderStatus::Open,
-            line_statuses: vec![OrderStatus::Open; base.order.lines.len()],
-            revisions: Vec::new(),
+            line_statuses: vec![OrderStatus::Open; order.lines.len()],
+            order,
+            revisions: misplaced.iter().map(refuse).collect(),
             change_count,
             event_id: Some(base.event_id),
         }
@@ -318,6 +307,7 @@ impl OrderState {
         if change.stated_total.is_some() {
             order.stated_total.clone_from(&change.stated_total);
         }
+        order.overwrite_further_parts(change);
     }
 
     fn apply_line_change(&mut self, line: &PurchaseOrderLine, delta: bool) -> (RevisionOutcome, String) {
@@ -466,6 +456,7 @@ impl OrderState {
         }
         add_new(&mut line.instructions, &change.instructions);
         add_new(&mut line.notes, &change.notes);
+        line.overwrite_further_parts(change);
     }
 }
 

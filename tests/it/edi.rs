@@ -14,6 +14,7 @@ use novex_ingest::internals::edi::revisions::{OrderStatus, ReceivedDocument, Rev
 use novex_ingest::internals::edi::x12::acknowledgement;
 use novex_ingest::internals::edi::x12::write::ControlNumbers;
 use proptest::prelude::*;
+use rust_decimal::Decimal;
 use serde_json::{Map, Value, json};
 use std::fmt::Write;
 use std::path::PathBuf;
@@ -136,7 +137,7 @@ fn rsx_tree(order: &PurchaseOrder) -> Value {
                 "Address": line.addresses.iter().map(address).collect::<Vec<_>>(),
                 "ProductOrItemDescription": line.description.iter().map(|text| json!({"ProductDescription": text})).collect::<Vec<_>>(),
                 "QuantitiesSchedulesLocations": line.schedules.iter().map(|part| json!({
-                    "TotalQtyUOM": part.unit, "LocationQuantity": [{"Location": part.location, "Qty": part.quantity}]
+                    "TotalQtyUOM": part.unit, "LocationCodeQualifier": part.location_qualifier, "LocationQuantity": [{"Location": part.location, "Qty": part.quantity}]
                 })).collect::<Vec<_>>(),
             })
         })
@@ -215,7 +216,7 @@ prop_compose! {
 
 prop_compose! {
     fn references()(list in prop::collection::vec(("(DX|ZZ|CO|19)", words()), 0..3)) -> Vec<EdiReference> {
-        list.into_iter().map(|(qualifier, value)| EdiReference { qualifier, value: Some(value), description: None }).collect()
+        list.into_iter().map(|(qualifier, value)| EdiReference { qualifier, value: Some(value), ..EdiReference::default() }).collect()
     }
 }
 
@@ -247,7 +248,7 @@ prop_compose! {
             ids: ids.into_iter().map(|(qualifier, value)| ProductId { qualifier, value }).collect(),
             description, dates, references, allowances, addresses,
             schedules: schedules.into_iter().map(|(location, quantity)| LineSchedule {
-                location: Some(location), quantity, unit: Some("CA".into()), ..LineSchedule::default()
+                location: Some(location), location_qualifier: Some("92".into()), quantity, unit: Some("CA".into()), ..LineSchedule::default()
             }).collect(),
             ..PurchaseOrderLine::default()
         }
@@ -260,6 +261,9 @@ prop_compose! {
         dates in dates(), references in references(), allowances in allowances(), addresses in addresses(),
         notes in prop::collection::vec(words(), 0..2), lines in prop::collection::vec(line(), 1..6), total in prop::option::of(self::number()),
     ) -> PurchaseOrder {
+        // A total that the lines do not add up to is a fault.
+        let sum: Option<Decimal> = lines.iter().map(|line| line.exact_amount()).sum();
+        let total = total.map(|total| sum.map_or(total, |sum| sum.normalize().to_string()));
         PurchaseOrder {
             partner: "ACMERETAIL".into(), number, release, purpose: "00".into(), kind: Some("SA".into()), ordered_on: Some(ordered_on),
             currency, dates, references, allowances, addresses, notes, stated_lines: Some(lines.len().to_string()), lines, stated_total: total,

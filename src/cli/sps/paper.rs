@@ -2,15 +2,15 @@
 //! the code beside them.
 
 use crate::cli::output::replace_control_chars;
+use crate::cli::sps::paper_parts::{
+    describe_allowance, describe_amount, describe_carrier, describe_contact, describe_date, describe_extra,
+    describe_instruction, describe_pack, describe_price, describe_product_id, describe_reference, describe_schedule,
+    describe_terms, join_words,
+};
 use crate::edi::codes;
 use crate::edi::decimal;
-use crate::edi::purchase_order::{
-    AllowanceCharge, CarrierDetails, EdiAddress, EdiContact, EdiDate, EdiInstruction, EdiReference, PaymentTerms,
-    ProductId, PurchaseOrder, PurchaseOrderLine,
-};
+use crate::edi::purchase_order::{EdiAddress, EdiReference, PurchaseOrder, PurchaseOrderLine};
 use crate::store::erp::purchase_order_views::{PurchaseOrderLineView, PurchaseOrderView};
-use crate::text::format_count;
-use rust_decimal::Decimal;
 use unicode_width::UnicodeWidthStr;
 
 /// Width of the first column of labels.
@@ -115,14 +115,22 @@ impl Paper {
     fn add_parts(&mut self, order: &PurchaseOrder) {
         self.add_group("Dates", order.dates.iter().map(describe_date));
         // Department and vendor number stand above.
-        let references = order.references.iter().filter(|part| !["DP", "IA", "VR"].contains(&part.qualifier.as_str()));
+        let is_shown = |part: &&EdiReference| {
+            [&order.department, &order.vendor].into_iter().flatten().any(|shown| Some(shown) == part.value.as_ref())
+                && ["DP", "IA", "VR"].contains(&part.qualifier.as_str())
+                && part.description.is_none()
+                && part.address.is_none()
+        };
+        let references = order.references.iter().filter(|part| !is_shown(part));
         self.add_group("References", references.map(describe_reference));
         self.add_group("Contacts", order.contacts.iter().map(describe_contact));
         self.add_group("Terms", order.terms.iter().map(describe_terms));
         self.add_group("Carrier", order.carriers.iter().map(describe_carrier));
         self.add_group("Packaging and freight", order.instructions.iter().map(describe_instruction));
         self.add_group("Allowances and charges", order.allowances.iter().map(describe_allowance));
+        self.add_group("Amounts", order.amounts.iter().map(describe_amount));
         self.add_group("Notes", order.notes.iter().cloned());
+        self.add_group("Other values", order.extras.iter().map(describe_extra));
     }
 
     fn add_group(&mut self, title: &str, entries: impl Iterator<Item = String>) {
@@ -181,7 +189,7 @@ impl Paper {
     fn add_line(&mut self, line: &PurchaseOrderLine, shown: Option<&PurchaseOrderLineView>) {
         let text = |value: &Option<String>| value.clone().unwrap_or_default();
         let unit = line.unit.as_deref().map(|unit| codes::UNITS.describe(unit)).unwrap_or_default();
-        let amount = line_amount(line).map(|amount| format!("{amount:.2}")).unwrap_or_default();
+        let amount = line.exact_amount().map(|amount| format!("{amount:.2}")).unwrap_or_default();
         let start = format!(
             "{:>6} {:>10} {unit:<12} {:>12} {amount:>12}  ",
             text(&line.number),
@@ -221,22 +229,18 @@ impl Paper {
     }
 
     fn add_line_parts(&mut self, line: &PurchaseOrderLine) {
-        let schedules = line.schedules.iter().map(|schedule| {
-            let unit = schedule.unit.as_deref().map(|unit| codes::UNITS.describe(unit));
-            let quantity = join_words([Some(schedule.quantity.as_str()), unit.as_deref()], " ");
-            let place = schedule.location.as_ref().map(|location| format!("for {location}"));
-            let date = schedule.on.as_ref().map(|on| {
-                let meaning = schedule.date_qualifier.as_deref().map(|code| codes::DATES.describe(code));
-                join_words([meaning.as_deref(), Some(on.as_str())], " ")
-            });
-            join_words([Some(quantity.as_str()), place.as_deref(), date.as_deref()], ", ")
-        });
         let parts: Vec<String> = (line.dates.iter().map(describe_date))
             .chain(line.references.iter().map(describe_reference))
-            .chain(schedules)
+            .chain(line.schedules.iter().map(describe_schedule))
             .chain(line.allowances.iter().map(describe_allowance))
             .chain(line.instructions.iter().map(describe_instruction))
             .chain(line.notes.iter().map(|note| format!("note: {note}")))
+            .chain(line.prices.iter().map(describe_price))
+            .chain(line.amounts.iter().map(describe_amount))
+            .chain(line.contacts.iter().map(describe_contact))
+            .chain(line.terms.iter().map(describe_terms))
+            .chain(line.carriers.iter().map(describe_carrier))
+            .chain(line.extras.iter().map(describe_extra))
             .collect();
         for part in parts {
             self.add_wrapped(&" ".repeat(LINE_INDENT), &part);
@@ -244,6 +248,35 @@ impl Paper {
         for address in &line.addresses {
             self.add_address(address, LINE_INDENT);
         }
+        for component in &line.components {
+            self.add_component(component);
+        }
+    }
+
+    /// Adds a part of a set or kit below its line.
+    fn add_component(&mut self, component: &PurchaseOrderLine) {
+        let unit = component.unit.as_deref().map(|unit| codes::UNITS.describe(unit));
+        let quantity = join_words([component.quantity.as_deref(), unit.as_deref()], " ");
+        let number = component.number.as_ref().map(|number| format!("component {number}"));
+        let relationship = component.relationship.as_ref().map(|code| format!("relationship {code}"));
+        let price = component.price.as_ref().map(|price| format!("price {price}"));
+        let basis = component.price_basis.as_deref().map(|basis| codes::PRICE_BASES.describe(basis));
+        let ids: Vec<String> = component.ids.iter().map(describe_product_id).collect();
+        let ids = ids.join("; ");
+        let parts = [
+            Some(number.as_deref().unwrap_or("component")),
+            Some(quantity.as_str()),
+            component.description.as_deref(),
+            price.as_deref(),
+            basis.as_deref(),
+            Some(ids.as_str()),
+            relationship.as_deref(),
+        ];
+        self.add_wrapped(&" ".repeat(LINE_INDENT), &join_words(parts, ", "));
+        if let Some(pack) = describe_pack(component) {
+            self.add_wrapped(&" ".repeat(LINE_INDENT), &pack);
+        }
+        self.add_line_parts(component);
     }
 
     /// Adds the total that the order states, and the one that its open lines add up to.
@@ -271,120 +304,22 @@ impl Paper {
             "computed total",
             &match computed {
                 Some(total) => format!("{total} {currency} (quantity × price of the open lines{difference})"),
-                None => "none: a line has no quantity or no price for one unit".to_owned(),
+                None => describe_missing_total(view),
             },
         );
     }
 }
 
-/// Joins the words that are there.
-fn join_words<const N: usize>(words: [Option<&str>; N], separator: &str) -> String {
-    let words: Vec<&str> = words.into_iter().flatten().filter(|word| !word.is_empty()).collect();
-    words.join(separator)
-}
-
-/// Returns quantity times price, if the price is for one unit.
-fn line_amount(line: &PurchaseOrderLine) -> Option<Decimal> {
-    let quantity = decimal::parse_decimal(line.quantity.as_deref()?)?;
-    let price = decimal::parse_decimal(line.price.as_deref()?)?;
-    if line.is_priced_per_unit() { quantity.checked_mul(price) } else { None }
-}
-
-/// Returns `case pack 12`, or `case pack 12 × 6 EA` if the size of an inner unit is stated.
-fn describe_pack(line: &PurchaseOrderLine) -> Option<String> {
-    match (&line.pack, &line.pack_size) {
-        (Some(pack), Some(size)) => Some(format!("case pack {pack} × {size}")),
-        (Some(pack), None) => Some(format!("case pack {pack}")),
-        (None, Some(size)) => Some(format!("size {size}")),
-        (None, None) => None,
+/// Returns why there is no computed total: the first line whose amount is not certain.
+fn describe_missing_total(view: &PurchaseOrderView) -> String {
+    let lines = view.document.lines.iter().enumerate();
+    let open = lines.filter(|(index, _)| view.lines.get(*index).is_none_or(|shown| shown.status != "cancelled"));
+    let mut obstacles = open.filter_map(|(index, line)| Some((index, line, line.amount_obstacle()?)));
+    match obstacles.next() {
+        Some((index, line, obstacle)) => {
+            let number = line.number.clone().unwrap_or_else(|| format!("#{}", index + 1));
+            format!("none: the amount of line {number} is not certain, because {obstacle}")
+        }
+        None => "none".to_owned(),
     }
-}
-
-fn describe_product_id(id: &ProductId) -> String {
-    match codes::PRODUCT_IDS.find(&id.qualifier) {
-        Some(kind) => format!("{kind} {} ({})", id.value, id.qualifier),
-        None => format!("{} {}", id.qualifier, id.value),
-    }
-}
-
-fn describe_date(date: &EdiDate) -> String {
-    let until = date.until.as_ref().map(|until| format!("to {until}"));
-    let day = join_words([date.on.as_deref(), until.as_deref(), date.time.as_deref()], " ");
-    format!("{}: {day}", codes::DATES.describe(&date.qualifier))
-}
-
-fn describe_reference(reference: &EdiReference) -> String {
-    let value = join_words([reference.value.as_deref(), reference.description.as_deref()], " ");
-    format!("{}: {value}", codes::REFERENCES.describe(&reference.qualifier))
-}
-
-fn describe_contact(contact: &EdiContact) -> String {
-    let fax = contact.fax.as_ref().map(|fax| format!("fax {fax}"));
-    let parts = [contact.name.as_deref(), contact.phone.as_deref(), fax.as_deref(), contact.email.as_deref()];
-    format!("{}: {}", codes::CONTACTS.describe(&contact.kind), join_words(parts, ", "))
-}
-
-/// Returns a number of days of the sender with its noun.
-fn count_days(days: &str) -> String {
-    decimal::parse_decimal(days).map_or_else(|| format!("{days} days"), |number| format_count(number, "day", "days"))
-}
-
-fn describe_terms(terms: &PaymentTerms) -> String {
-    let basis = terms.basis.as_deref().map(|basis| format!("from {}", codes::TERMS_BASES.describe(basis)));
-    let discount = terms.discount_percent.as_ref().map(|percent| {
-        let days = terms.discount_days.as_ref().map(|days| format!("within {}", count_days(days)));
-        let day = terms.discount_on.as_ref().map(|day| format!("until {day}"));
-        join_words([Some(format!("{percent} %").as_str()), days.as_deref(), day.as_deref()], " ")
-    });
-    let amount = terms.discount_amount.as_ref().map(|amount| format!("discount {amount}"));
-    let net_days = terms.net_days.as_ref().map(|days| format!("net {}", count_days(days)));
-    let net_on = terms.net_on.as_ref().map(|day| format!("net by {day}"));
-    let kind = terms.kind.as_deref().map(|kind| codes::TERMS.describe(kind));
-    let parts = [
-        terms.description.as_deref(),
-        discount.as_deref(),
-        amount.as_deref(),
-        net_days.as_deref(),
-        net_on.as_deref(),
-        basis.as_deref(),
-        kind.as_deref(),
-    ];
-    join_words(parts, ", ")
-}
-
-fn describe_carrier(carrier: &CarrierDetails) -> String {
-    let method = carrier.method.as_deref().map(|method| codes::TRANSPORTS.describe(method));
-    let service = carrier.service.as_ref().map(|service| format!("service {service}"));
-    join_words([carrier.code.as_deref(), carrier.routing.as_deref(), method.as_deref(), service.as_deref()], ", ")
-}
-
-fn describe_instruction(instruction: &EdiInstruction) -> String {
-    let code = instruction.code.as_deref().map(|code| match instruction.kind.as_str() {
-        "freight" => codes::FREIGHT_PAYERS.describe(code),
-        _ => format!("code {code}"),
-    });
-    let text = join_words([instruction.description.as_deref(), code.as_deref()], ", ");
-    format!("{}: {text}", instruction.kind)
-}
-
-fn describe_allowance(allowance: &AllowanceCharge) -> String {
-    let kind = match allowance.kind.as_str() {
-        "A" => "allowance (A)",
-        "C" => "charge (C)",
-        "N" => "no allowance or charge (N)",
-        other => other,
-    };
-    let code = allowance.code.as_deref().map(|code| codes::ALLOWANCES.describe(code));
-    let percent = allowance.percent.as_ref().map(|percent| format!("{percent} %"));
-    let rate = allowance.rate.as_ref().map(|rate| format!("{rate} per unit"));
-    let handling = allowance.handling.as_deref().map(|handling| codes::HANDLINGS.describe(handling));
-    let parts = [
-        code.as_deref(),
-        allowance.amount.as_deref(),
-        percent.as_deref(),
-        rate.as_deref(),
-        handling.as_deref(),
-        allowance.description.as_deref(),
-    ];
-    format!("{kind}: {}", join_words(parts, ", "))
 }

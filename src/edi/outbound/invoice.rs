@@ -5,7 +5,7 @@ use crate::edi::outbound::order_balance::{MatchedOrderLine, OrderBalance};
 use crate::edi::outbound::{
     OutboundCarrier, PaymentTerms, PreparedDocument, PurchaseOrderReference, SentLine, as_rsx, as_x12, json_decimal,
 };
-use crate::edi::purchase_order::{EdiAddress, PurchaseOrderLine};
+use crate::edi::purchase_order::EdiAddress;
 use rust_decimal::{Decimal, RoundingStrategy};
 use serde::Deserialize;
 
@@ -263,15 +263,6 @@ impl Invoice {
     }
 }
 
-/// Returns the number of units for which the price is, or `None` for another basis, such as a weight.
-fn resolve_price_units(line: &PurchaseOrderLine) -> Option<Decimal> {
-    match line.price_basis.as_deref() {
-        Some("HP") => Some(Decimal::ONE_HUNDRED),
-        Some("HT") => Some(Decimal::ONE_THOUSAND),
-        _ => line.is_priced_per_unit().then_some(Decimal::ONE),
-    }
-}
-
 /// Resolves the price and amount of a line. Returns `None` if they are not known, with an error.
 fn resolve_invoice_line<'i>(
     line: &'i InvoiceLine,
@@ -292,7 +283,7 @@ fn resolve_invoice_line<'i>(
     if price < Decimal::ZERO || price.normalize().to_string().len() > 14 {
         checker.add_error(format!("{}: the price {price} cannot be sent", at.name));
     }
-    let exact = resolve_price_units(at.line)
+    let exact = (at.line.units_per_price())
         .and_then(|count| line.quantity.checked_mul(price)?.checked_div(count))
         .map(round_to_cents);
     let amount = match (line.amount, exact) {

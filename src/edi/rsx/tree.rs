@@ -1,11 +1,15 @@
 //! One tree of names, texts and children, from XML or JSON.
 //!
-//! Depth and number of elements are limited, so that a hostile file cannot use all memory.
+//! Depth and number of elements are limited, so that a hostile file cannot use all memory. A reader takes the texts
+//! that it understands; [`RsxNode::collect_extras`] returns the others, so that no value can vanish.
 
 use crate::edi::decimal;
+use crate::edi::purchase_order::OrderExtra;
 use crate::lenient_json::{JsonValue, LenientJson, TextRepairs, parse_lenient_json};
-use quick_xml::Reader;
-use quick_xml::events::Event;
+use quick_xml::events::{BytesStart, Event};
+use quick_xml::{Reader, XmlVersion};
+use std::cell::Cell;
+use std::collections::HashMap;
 
 /// Deepest nesting, in levels.
 const DEPTH_MAX: usize = 64;
@@ -20,6 +24,8 @@ pub struct RsxNode {
     /// Text, trimmed.
     pub text: String,
     pub children: Vec<RsxNode>,
+    /// True after a reader took the text.
+    is_taken: Cell<bool>,
 }
 
 impl RsxNode {
@@ -32,6 +38,47 @@ impl RsxNode {
     /// Returns all children with these names, in the order of the file.
     pub fn children_named<'n>(&'n self, names: &'n [&'n str]) -> impl Iterator<Item = &'n Self> {
         self.children.iter().filter(move |child| names.contains(&child.name.as_str()))
+    }
+
+    /// Takes the text of the first child with one of these names and a text.
+    pub fn take_text(&self, names: &[&str]) -> Option<String> {
+        self.take_parsed(names, |text| Some(text.to_owned()))
+    }
+
+    /// Takes the text of the first child with one of these names and a text, if it can be parsed. Any other text stays,
+    /// and becomes an extra.
+    pub fn take_parsed<T>(&self, names: &[&str], parse: impl FnOnce(&str) -> Option<T>) -> Option<T> {
+        let child = self.children_named(names).find(|child| !child.text.is_empty())?;
+        let value = parse(&child.text)?;
+        child.is_taken.set(true);
+        Some(value)
+    }
+
+    /// Returns the texts that no reader took, each with its path below `path`, and takes them.
+    pub fn collect_extras(&self, path: &str) -> Vec<OrderExtra> {
+        let mut extras = Vec::new();
+        self.append_extras(path, &mut extras);
+        extras
+    }
+
+    fn append_extras(&self, path: &str, extras: &mut Vec<OrderExtra>) {
+        if !self.text.is_empty() && !self.is_taken.replace(true) {
+            extras.push(OrderExtra { location: path.to_owned(), name: None, value: self.text.clone() });
+        }
+        let mut counts: HashMap<&str, (usize, usize)> = HashMap::new();
+        for child in &self.children {
+            counts.entry(&child.name).or_default().0 += 1;
+        }
+        for child in &self.children {
+            let mut location = if path.is_empty() { child.name.clone() } else { format!("{path}/{}", child.name) };
+            if let Some((total, seen)) = counts.get_mut(child.name.as_str())
+                && *total > 1
+            {
+                *seen += 1;
+                location = format!("{location} {seen}");
+            }
+            child.append_extras(&location, extras);
+        }
     }
 
     /// Returns the text of the first child with one of these names and a text.
@@ -57,17 +104,15 @@ pub fn parse_rsx_xml(text: &str) -> Result<RsxNode, String> {
                 if open.len() > DEPTH_MAX || count > NODES_MAX {
                     return Err(format!("line {}: more than {DEPTH_MAX} levels or {NODES_MAX} elements", line()));
                 }
-                let name = start.local_name().as_ref().to_owned();
-                open.push(RsxNode { name, ..RsxNode::default() });
+                open.push(build_node(&start));
             }
             Event::Empty(empty) => {
                 count += 1;
                 if count > NODES_MAX {
                     return Err(format!("line {}: more than {NODES_MAX} elements", line()));
                 }
-                let name = empty.local_name().as_ref().to_owned();
                 if let Some(parent) = open.last_mut() {
-                    parent.children.push(RsxNode { name, ..RsxNode::default() });
+                    parent.children.push(build_node(&empty));
                 }
             }
             Event::End(_) => {
@@ -104,6 +149,20 @@ pub fn parse_rsx_xml(text: &str) -> Result<RsxNode, String> {
             Err(format!("the file ends inside <{name}>: it is truncated"))
         }
     }
+}
+
+/// Builds an element without its text. An attribute with a value becomes a child; namespaces are none.
+fn build_node(start: &BytesStart<'_>) -> RsxNode {
+    let mut node = RsxNode { name: start.local_name().as_ref().to_owned(), ..RsxNode::default() };
+    for attribute in start.attributes().flatten() {
+        let name = attribute.key.as_ref();
+        let is_of_syntax = ["xmlns", "xsi:", "xml:"].iter().any(|prefix| name.starts_with(prefix));
+        let text = attribute.normalized_value(XmlVersion::Implicit1_0).unwrap_or_default().trim().to_owned();
+        if !is_of_syntax && !text.is_empty() {
+            node.children.push(RsxNode { name: format!("@{name}"), text, ..RsxNode::default() });
+        }
+    }
+    node
 }
 
 /// Adds text to the innermost open element.

@@ -8,8 +8,12 @@
 //! the separators; GS08 and ST01 select the grammar, even if GS01 and ISA12 contradict them.
 
 pub mod acknowledgement;
+mod cursor;
 pub mod envelope;
 pub mod order;
+mod order_checks;
+mod order_lines;
+mod order_parts;
 mod segments;
 pub mod text;
 pub mod tokenizer;

@@ -2,10 +2,11 @@
 
 use crate::edi::decimal;
 use crate::edi::purchase_order::{
-    AllowanceCharge, CarrierDetails, EdiAddress, EdiContact, EdiDate, EdiInstruction, EdiReference, LineSchedule,
-    PaymentTerms, ProductId,
+    AllowanceCharge, CarrierDetails, EdiAddress, EdiAmount, EdiContact, EdiDate, EdiInstruction, EdiPrice,
+    EdiReference, LineSchedule, PaymentTerms, ProductId,
 };
-use crate::edi::x12::tokenizer::{X12Segment, trim_fillers};
+use crate::edi::x12::cursor::SegmentCursor;
+use crate::edi::x12::tokenizer::trim_fillers;
 
 /// Parses `20261124` as `2026-11-24`. Versions before 4010 write `261124`; years below 70 belong to the 2000s.
 pub(crate) fn parse_x12_date(text: &str) -> Option<String> {
@@ -23,192 +24,257 @@ pub(crate) fn parse_x12_date(text: &str) -> Option<String> {
     Some(date.to_string())
 }
 
-/// Parses `1330` as `13:30` and `133059` as `13:30:59`; hundredths are ignored.
+/// Parses `1330` as `13:30`, `133059` as `13:30:59` and `13305925` as `13:30:59.25`.
 pub(crate) fn parse_x12_time(text: &str) -> Option<String> {
     let text = trim_fillers(text);
-    let is_number = text.len() >= 4 && text.chars().all(|letter| letter.is_ascii_digit());
+    let is_number = matches!(text.len(), 4 | 6 | 7 | 8) && text.chars().all(|letter| letter.is_ascii_digit());
     if !is_number || text[..2] > *"23" || text[2..4] > *"59" {
         return None;
     }
-    match text.get(4..6) {
-        Some(seconds) if seconds <= "59" => Some(format!("{}:{}:{seconds}", &text[..2], &text[2..4])),
-        Some(_) => None,
-        None => Some(format!("{}:{}", &text[..2], &text[2..4])),
+    let time = format!("{}:{}", &text[..2], &text[2..4]);
+    match (text.get(4..6), text.get(6..)) {
+        (Some(seconds), _) if seconds > "59" => None,
+        (Some(seconds), Some("" | "0" | "00") | None) => Some(format!("{time}:{seconds}")),
+        (Some(seconds), Some(hundredths)) => Some(format!("{time}:{seconds}.{hundredths}")),
+        (None, _) => Some(time),
     }
 }
 
+/// Parses `20261124` or `202611241330`, with the time as `13:30`.
+fn parse_date_time(text: &str) -> Option<(String, Option<String>)> {
+    let text = trim_fillers(text);
+    if text.len() < 12 {
+        return Some((parse_x12_date(text)?, None));
+    }
+    let (day, time) = text.split_at_checked(8)?;
+    Some((parse_x12_date(day)?, Some(parse_x12_time(time)?)))
+}
+
+/// Parses a period of two dates: `20261124-20261130`.
+fn parse_period(text: &str) -> Option<(String, String)> {
+    let (from, until) = text.split_once('-')?;
+    Some((parse_x12_date(from)?, parse_x12_date(until)?))
+}
+
 /// Reads a DTM. A period (RD8) has two dates.
-pub(crate) fn read_dtm(segment: &X12Segment<'_>) -> EdiDate {
+pub(crate) fn read_dtm(cursor: &mut SegmentCursor<'_, '_>) -> EdiDate {
     let mut date = EdiDate {
-        qualifier: segment.non_empty_element(1).unwrap_or_default(),
-        on: parse_x12_date(segment.element(2)),
-        until: None,
-        time: parse_x12_time(segment.element(3)),
+        qualifier: cursor.take(1).unwrap_or_default(),
+        on: cursor.take_parsed(2, parse_x12_date),
+        time: cursor.take_parsed(3, parse_x12_time),
+        zone: cursor.take(4),
+        ..EdiDate::default()
     };
-    match segment.element(5) {
+    match cursor.peek(5) {
         "RD8" => {
-            if let Some((from, until)) = segment.element(6).split_once('-') {
-                date.on = parse_x12_date(from).or(date.on);
-                date.until = parse_x12_date(until);
+            if let Some((from, until)) = cursor.take_parsed(6, |text| parse_period(text).filter(|_| date.on.is_none()))
+            {
+                (date.on, date.until) = (Some(from), Some(until));
+                cursor.take(5);
             }
         }
-        "D8" => date.on = date.on.or_else(|| parse_x12_date(segment.element(6))),
+        "D8" | "DT" | "D6" if date.on.is_none() => {
+            if let Some((day, time)) = cursor.take_parsed(6, parse_date_time) {
+                date.on = Some(day);
+                date.time = time.or(date.time);
+                cursor.take(5);
+            }
+        }
         _ => {}
     }
     date
 }
 
 /// Reads a REF or N9.
-pub(crate) fn read_ref(segment: &X12Segment<'_>) -> EdiReference {
+pub(crate) fn read_ref(cursor: &mut SegmentCursor<'_, '_>) -> EdiReference {
     EdiReference {
-        qualifier: segment.non_empty_element(1).unwrap_or_default(),
-        value: segment.non_empty_element(2),
-        description: segment.non_empty_element(3),
+        qualifier: cursor.take(1).unwrap_or_default(),
+        value: cursor.take(2),
+        description: cursor.take(3),
+        address: None,
     }
 }
 
-/// Reads a PER.
-pub(crate) fn read_per(segment: &X12Segment<'_>) -> EdiContact {
-    let mut contact = EdiContact {
-        kind: segment.non_empty_element(1).unwrap_or_default(),
-        name: segment.non_empty_element(2),
-        ..EdiContact::default()
-    };
+/// Reads a PER. A second number of one kind stays an extra.
+pub(crate) fn read_per(cursor: &mut SegmentCursor<'_, '_>) -> EdiContact {
+    let mut contact =
+        EdiContact { kind: cursor.take(1).unwrap_or_default(), name: cursor.take(2), ..EdiContact::default() };
     for position in [3, 5, 7] {
-        let value = segment.non_empty_element(position + 1);
-        match segment.element(position) {
-            "TE" => contact.phone = value,
-            "FX" => contact.fax = value,
-            "EM" => contact.email = value,
-            _ => {}
+        let number = match cursor.peek(position) {
+            "TE" => &mut contact.phone,
+            "FX" => &mut contact.fax,
+            "EM" => &mut contact.email,
+            _ => continue,
+        };
+        if number.is_none() && !cursor.peek(position + 1).is_empty() {
+            cursor.take(position);
+            *number = cursor.take(position + 1);
         }
     }
     contact
 }
 
 /// Reads an N1; N2, N3 and N4 follow it.
-pub(crate) fn read_n1(segment: &X12Segment<'_>) -> EdiAddress {
+pub(crate) fn read_n1(cursor: &mut SegmentCursor<'_, '_>) -> EdiAddress {
     EdiAddress {
-        kind: segment.non_empty_element(1).unwrap_or_default(),
-        name: segment.non_empty_element(2),
-        id_qualifier: segment.non_empty_element(3),
-        id: segment.non_empty_element(4),
+        kind: cursor.take(1).unwrap_or_default(),
+        name: cursor.take(2),
+        id_qualifier: cursor.take(3),
+        id: cursor.take(4),
         ..EdiAddress::default()
     }
 }
 
-/// Adds an N2, N3 or N4 to an address. Returns false for any other segment.
-pub(crate) fn extend_address(address: &mut EdiAddress, segment: &X12Segment<'_>) -> bool {
-    match segment.id.to_ascii_uppercase().as_str() {
-        "N2" | "N3" => {
-            address.lines.extend([1, 2].into_iter().filter_map(|position| segment.non_empty_element(position)));
-        }
-        "N4" => {
-            address.city = segment.non_empty_element(1);
-            address.state = segment.non_empty_element(2);
-            address.postal_code = segment.non_empty_element(3);
-            address.country = segment.non_empty_element(4);
-        }
-        _ => return false,
+/// Adds an N2 or N3 to an address.
+pub(crate) fn read_address_lines(address: &mut EdiAddress, cursor: &mut SegmentCursor<'_, '_>) {
+    address.lines.extend([1, 2].into_iter().filter_map(|position| cursor.take(position)));
+}
+
+/// Adds an N4 to an address. Returns false for a second N4, which changes nothing.
+pub(crate) fn read_n4(address: &mut EdiAddress, cursor: &mut SegmentCursor<'_, '_>) -> bool {
+    let parts = [&address.city, &address.state, &address.postal_code, &address.country];
+    if parts.into_iter().any(Option::is_some) {
+        return false;
     }
+    address.city = cursor.take(1);
+    address.state = cursor.take(2);
+    address.postal_code = cursor.take(3);
+    address.country = cursor.take(4);
     true
 }
 
 /// Reads an ITD.
-pub(crate) fn read_itd(segment: &X12Segment<'_>) -> PaymentTerms {
+pub(crate) fn read_itd(cursor: &mut SegmentCursor<'_, '_>) -> PaymentTerms {
     PaymentTerms {
-        kind: segment.non_empty_element(1),
-        basis: segment.non_empty_element(2),
-        discount_percent: decimal::normalize_decimal(segment.element(3)),
-        discount_on: parse_x12_date(segment.element(4)),
-        discount_days: segment.non_empty_element(5),
-        net_on: parse_x12_date(segment.element(6)),
-        net_days: segment.non_empty_element(7),
-        discount_amount: decimal::parse_n2(segment.element(8)).map(|(amount, _)| amount),
-        description: segment.non_empty_element(12),
+        kind: cursor.take(1),
+        basis: cursor.take(2),
+        discount_percent: cursor.take_parsed(3, decimal::normalize_decimal),
+        discount_on: cursor.take_parsed(4, parse_x12_date),
+        discount_days: cursor.take(5),
+        net_on: cursor.take_parsed(6, parse_x12_date),
+        net_days: cursor.take(7),
+        discount_amount: cursor.take_parsed(8, decimal::parse_n2).map(|(amount, _)| amount),
+        description: cursor.take(12),
     }
 }
 
 /// Reads a TD5.
-pub(crate) fn read_td5(segment: &X12Segment<'_>) -> CarrierDetails {
+pub(crate) fn read_td5(cursor: &mut SegmentCursor<'_, '_>) -> CarrierDetails {
     CarrierDetails {
-        code: segment.non_empty_element(3),
-        method: segment.non_empty_element(4),
-        routing: segment.non_empty_element(5),
-        service: segment.non_empty_element(12),
+        code: cursor.take(3),
+        method: cursor.take(4),
+        routing: cursor.take(5),
+        service: cursor.take(12),
+        address: None,
     }
 }
 
 /// Reads a PKG, TD4 or FOB. Returns None if it states nothing.
-pub(crate) fn read_instruction(segment: &X12Segment<'_>) -> Option<EdiInstruction> {
-    let (kind, code, description) = match segment.id.to_ascii_uppercase().as_str() {
-        "PKG" => ("packaging", segment.non_empty_element(4).or_else(|| segment.non_empty_element(2)), 5),
-        "TD4" => ("handling", segment.non_empty_element(1).or_else(|| segment.non_empty_element(3)), 4),
-        _ => ("freight", segment.non_empty_element(1), 3),
+pub(crate) fn read_instruction(cursor: &mut SegmentCursor<'_, '_>) -> Option<EdiInstruction> {
+    let (kind, codes, description): (_, &[usize], _) = match cursor.id.as_str() {
+        "PKG" => ("packaging", &[4, 2], 5),
+        "TD4" => ("handling", &[1, 3], 4),
+        _ => ("freight", &[1], 3),
     };
-    let instruction =
-        EdiInstruction { kind: kind.to_owned(), code, description: segment.non_empty_element(description) };
+    let instruction = EdiInstruction {
+        kind: kind.to_owned(),
+        code: codes.iter().find_map(|element| cursor.take(*element)),
+        description: cursor.take(description),
+        address: None,
+    };
     (instruction.code.is_some() || instruction.description.is_some()).then_some(instruction)
 }
 
 /// Reads the size of an inner unit in a PO4: `340 GR`.
-pub(crate) fn read_pack_size(segment: &X12Segment<'_>) -> Option<String> {
-    let size = decimal::normalize_decimal(segment.element(2))?;
-    Some(segment.non_empty_element(3).map_or(size.clone(), |unit| format!("{size} {unit}")))
+pub(crate) fn read_pack_size(cursor: &mut SegmentCursor<'_, '_>) -> Option<String> {
+    let size = cursor.take_parsed(2, decimal::normalize_decimal)?;
+    Some(cursor.take(3).map_or(size.clone(), |unit| format!("{size} {unit}")))
 }
 
 /// Reads a SAC. The second value is true if the amount has a decimal point, which N2 does not allow.
-pub(crate) fn read_sac(segment: &X12Segment<'_>) -> (AllowanceCharge, bool) {
-    let amount = decimal::parse_n2(segment.element(5));
+pub(crate) fn read_sac(cursor: &mut SegmentCursor<'_, '_>) -> (AllowanceCharge, bool) {
+    let amount = cursor.take_parsed(5, decimal::parse_n2);
     let has_point = amount.as_ref().is_some_and(|(_, has_point)| *has_point);
     let allowance = AllowanceCharge {
-        kind: segment.non_empty_element(1).unwrap_or_default(),
-        code: segment.non_empty_element(2),
+        kind: cursor.take(1).unwrap_or_default(),
+        code: cursor.take(2),
         amount: amount.map(|(amount, _)| amount),
-        percent: decimal::normalize_decimal(segment.element(7)),
-        rate: decimal::normalize_decimal(segment.element(8)),
-        handling: segment.non_empty_element(12),
-        description: segment.non_empty_element(15),
+        percent_basis: cursor.take(6),
+        percent: cursor.take_parsed(7, decimal::normalize_decimal),
+        rate: cursor.take_parsed(8, decimal::normalize_decimal),
+        unit: cursor.take(9),
+        quantity: cursor.take_parsed(10, decimal::normalize_decimal),
+        handling: cursor.take(12),
+        description: cursor.take(15),
     };
     (allowance, has_point)
 }
 
-/// Reads an SDQ: up to ten locations with their quantities.
-pub(crate) fn read_sdq(segment: &X12Segment<'_>) -> Vec<LineSchedule> {
-    (3..=21)
-        .step_by(2)
-        .filter_map(|position| {
-            Some(LineSchedule {
-                location: Some(segment.non_empty_element(position)?),
-                quantity: decimal::normalize_decimal(segment.element(position + 1))?,
-                unit: segment.non_empty_element(1),
-                ..LineSchedule::default()
-            })
+/// Reads an AMT.
+pub(crate) fn read_amt(cursor: &mut SegmentCursor<'_, '_>) -> Option<EdiAmount> {
+    let amount = cursor.take_parsed(2, decimal::normalize_decimal)?;
+    Some(EdiAmount { qualifier: cursor.take(1).unwrap_or_default(), amount })
+}
+
+/// Reads a CTP. Returns None without a readable price.
+pub(crate) fn read_ctp(cursor: &mut SegmentCursor<'_, '_>) -> Option<EdiPrice> {
+    let price = cursor.take_parsed(3, decimal::normalize_decimal)?;
+    Some(EdiPrice {
+        class: cursor.take(1),
+        kind: cursor.take(2),
+        price,
+        quantity: cursor.take_parsed(4, decimal::normalize_decimal),
+        unit: cursor.take_parsed(5, parse_unit),
+        basis: cursor.take(9),
+    })
+}
+
+/// Parses a unit of measure, which may be a composite element without further components.
+pub(crate) fn parse_unit(text: &str) -> Option<String> {
+    let unit: String = text.chars().take_while(char::is_ascii_alphanumeric).collect();
+    let rest = &text[unit.len()..];
+    (!unit.is_empty() && !rest.contains(|letter: char| letter.is_alphanumeric())).then_some(unit)
+}
+
+/// Reads an SDQ: up to ten locations with their quantities. A pair that cannot be read stays an extra.
+pub(crate) fn read_sdq(cursor: &mut SegmentCursor<'_, '_>) -> Vec<LineSchedule> {
+    let (unit, location_qualifier) = (cursor.take(1), cursor.take(2));
+    let pairs = (3..=21).step_by(2);
+    let mut read_pair = |position: usize| {
+        if cursor.peek(position).is_empty() {
+            return None;
+        }
+        Some(LineSchedule {
+            quantity: cursor.take_parsed(position + 1, decimal::normalize_decimal)?,
+            location: cursor.take(position),
+            location_qualifier: location_qualifier.clone(),
+            unit: unit.clone(),
+            ..LineSchedule::default()
         })
-        .collect()
+    };
+    pairs.filter_map(&mut read_pair).collect()
 }
 
 /// Reads a SCH: a quantity for a date.
-pub(crate) fn read_sch(segment: &X12Segment<'_>) -> Option<LineSchedule> {
+pub(crate) fn read_sch(cursor: &mut SegmentCursor<'_, '_>) -> Option<LineSchedule> {
     Some(LineSchedule {
-        location: segment.non_empty_element(4),
-        quantity: decimal::normalize_decimal(segment.element(1))?,
-        unit: segment.non_empty_element(2),
-        date_qualifier: segment.non_empty_element(5),
-        on: parse_x12_date(segment.element(6)),
+        quantity: cursor.take_parsed(1, decimal::normalize_decimal)?,
+        unit: cursor.take(2),
+        location: cursor.take(4),
+        date_qualifier: cursor.take(5),
+        on: cursor.take_parsed(6, parse_x12_date),
+        ..LineSchedule::default()
     })
 }
 
 /// Reads the pairs of qualifier and product id in PO1, POC, LIN …, from position `first` on. Pairs in the middle may be
-/// missing.
-pub(crate) fn read_product_ids(segment: &X12Segment<'_>, first: usize) -> Vec<ProductId> {
-    (first..=segment.len())
+/// missing. A value without a qualifier is kept; a qualifier without a value stays an extra.
+pub(crate) fn read_product_ids(cursor: &mut SegmentCursor<'_, '_>, first: usize) -> Vec<ProductId> {
+    (first..=cursor.segment.len())
         .step_by(2)
         .filter_map(|position| {
-            Some(ProductId {
-                qualifier: segment.non_empty_element(position)?,
-                value: segment.non_empty_element(position + 1)?,
-            })
+            let value = cursor.take(position + 1)?;
+            Some(ProductId { qualifier: cursor.take(position).unwrap_or_default(), value })
         })
         .collect()
 }
@@ -225,7 +291,8 @@ mod tests {
         assert_eq!(parse_x12_date("20261131"), None);
         assert_eq!(parse_x12_date("2026-1-1"), None);
         assert_eq!(parse_x12_time("1330").as_deref(), Some("13:30"));
-        assert_eq!(parse_x12_time("13305999").as_deref(), Some("13:30:59"));
+        assert_eq!(parse_x12_time("13305925").as_deref(), Some("13:30:59.25"));
+        assert_eq!(parse_x12_time("13305900").as_deref(), Some("13:30:59"));
         assert_eq!(parse_x12_time("2530"), None);
     }
 }

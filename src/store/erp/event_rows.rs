@@ -23,8 +23,13 @@ use std::collections::BTreeSet;
 use std::fmt::Write;
 
 /// Tables of purchase orders, each with the columns `partner`, `po_number` and `release`.
-const PURCHASE_ORDER_TABLES: [&str; 4] =
-    ["purchase_orders", "purchase_order_lines", "purchase_order_parts", "purchase_order_changes"];
+const PURCHASE_ORDER_TABLES: [&str; 5] = [
+    "purchase_orders",
+    "purchase_order_lines",
+    "purchase_order_parts",
+    "purchase_order_extras",
+    "purchase_order_changes",
+];
 
 /// Columns that the payload leaves out: the versions of single columns matter only to the store.
 const STORE_COLUMNS: [&str; 1] = ["column_versions"];

@@ -1,7 +1,7 @@
 //! Purchase orders: stores every received document as parsed and rebuilds the order from all of them.
 
 use crate::edi::fault::{EdiFault, FaultSeverity};
-use crate::edi::purchase_order::{PurchaseOrder, PurchaseOrderLine};
+use crate::edi::purchase_order::{OrderExtra, PurchaseOrder, PurchaseOrderLine};
 use crate::edi::revisions;
 use crate::edi::revisions::{OrderState, ReceivedDocument};
 use crate::store::StoreError;
@@ -66,7 +66,14 @@ fn delete_order_rows(
     connection: &Connection,
     (partner, number, release): (&str, &str, &str),
 ) -> Result<(), StoreError> {
-    for table in ["purchase_orders", "purchase_order_lines", "purchase_order_parts", "purchase_order_changes"] {
+    const TABLES: [&str; 5] = [
+        "purchase_orders",
+        "purchase_order_lines",
+        "purchase_order_parts",
+        "purchase_order_extras",
+        "purchase_order_changes",
+    ];
+    for table in TABLES {
         connection
             .prepare_cached(&format!("DELETE FROM {table} WHERE partner = ? AND po_number = ? AND release = ?"))?
             .execute(params![partner, number, release])?;
@@ -250,7 +257,9 @@ fn insert_order_header(
     parts.insert_parts("carrier", &order.carriers, |part| (part.code.as_ref(), part.routing.as_ref()))?;
     parts.insert_parts("allowance", &order.allowances, |part| (part.code.as_ref(), part.amount.as_ref()))?;
     parts.insert_parts("instruction", &order.instructions, |part| (Some(&part.kind), part.description.as_ref()))?;
-    parts.insert_parts("note", &order.notes, |note| (None, Some(note)))
+    parts.insert_parts("note", &order.notes, |note| (None, Some(note)))?;
+    parts.insert_parts("amount", &order.amounts, |part| (Some(&part.qualifier), Some(&part.amount)))?;
+    parts.insert_extras(&order.extras)
 }
 
 fn insert_line_parts(
@@ -270,7 +279,18 @@ fn insert_line_parts(
         (part.location.as_ref().or(part.on.as_ref()), Some(&part.quantity))
     })?;
     parts.insert_parts("instruction", &line.instructions, |part| (Some(&part.kind), part.description.as_ref()))?;
-    parts.insert_parts("note", &line.notes, |note| (None, Some(note)))
+    parts.insert_parts("note", &line.notes, |note| (None, Some(note)))?;
+    parts.insert_parts("contact", &line.contacts, |part| (Some(&part.kind), part.name.as_ref()))?;
+    parts.insert_parts("terms", &line.terms, |part| {
+        (part.kind.as_ref(), part.description.as_ref().or(part.net_days.as_ref()))
+    })?;
+    parts.insert_parts("carrier", &line.carriers, |part| (part.code.as_ref(), part.routing.as_ref()))?;
+    parts.insert_parts("price", &line.prices, |part| (part.kind.as_ref(), Some(&part.price)))?;
+    parts.insert_parts("amount", &line.amounts, |part| (Some(&part.qualifier), Some(&part.amount)))?;
+    parts.insert_parts("component", &line.components, |part| {
+        (part.ids.first().map(|id| &id.value).or(part.number.as_ref()), part.quantity.as_ref())
+    })?;
+    parts.insert_extras(&line.all_extras())
 }
 
 /// Writer of the `purchase_order_parts` of an order or a line.
@@ -305,6 +325,30 @@ impl OrderPartWriter<'_> {
                     code,
                     value,
                     json!(part).to_string()
+                ])?;
+        }
+        Ok(())
+    }
+}
+
+impl OrderPartWriter<'_> {
+    fn insert_extras(&self, extras: &[OrderExtra]) -> Result<(), StoreError> {
+        let (partner, number, release) = self.key;
+        for (index, extra) in extras.iter().enumerate() {
+            self.connection
+                .prepare_cached(
+                    "INSERT INTO purchase_order_extras (partner, po_number, release, position, ordinal, location, name, value) \
+                     VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                )?
+                .execute(params![
+                    partner,
+                    number,
+                    release,
+                    self.position,
+                    to_ordinal(index),
+                    extra.location,
+                    extra.name,
+                    extra.value
                 ])?;
         }
         Ok(())

@@ -150,6 +150,7 @@ const SCANS: &[(&str, &str)] = &[
     ),
     // The names of its addresses are among the parts of a purchase order.
     ("purchase_order", "SELECT NULL, po_number, value FROM purchase_order_parts ORDER BY rowid DESC LIMIT ?"),
+    ("purchase_order", "SELECT NULL, po_number, value FROM purchase_order_extras ORDER BY rowid DESC LIMIT ?"),
 ];
 
 /// Returns the events about the subjects that `text` names: those of the whole text first, then those of a part.

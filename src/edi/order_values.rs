@@ -1,0 +1,180 @@
+//! Values of an order that follow from several of its fields: the numbers in its references, the item of a line, and
+//! the further values that a change overwrites.
+
+use crate::edi::purchase_order::{EdiAmount, OrderExtra, ProductId, PurchaseOrder, PurchaseOrderLine};
+use std::collections::HashSet;
+
+impl PurchaseOrder {
+    /// Fills the department and the vendor number from the references, wherever these are.
+    ///
+    /// A reference of the order itself takes precedence over one of an address. Different ones of addresses give no
+    /// number, and a finding.
+    pub fn fill_numbers_from_references(&mut self) {
+        if self.department.is_none() {
+            self.department = self.find_reference(&["DP"]);
+        }
+        if self.vendor.is_none() {
+            self.vendor = self.find_reference(&["IA", "VR"]);
+        }
+    }
+
+    /// Returns the value of the first of these kinds of reference that the order states; a contradiction is a finding.
+    fn find_reference(&mut self, qualifiers: &[&str]) -> Option<String> {
+        for qualifier in qualifiers {
+            let with_value = |is_of_order: bool| {
+                let references = self.references.iter().filter(move |reference| {
+                    reference.qualifier == *qualifier && reference.address.is_none() == is_of_order
+                });
+                references.filter_map(|reference| reference.value.clone()).collect::<Vec<_>>()
+            };
+            let mut values = with_value(true);
+            if values.is_empty() {
+                values = with_value(false);
+            }
+            let first = values.first().cloned();
+            values.sort();
+            values.dedup();
+            match values.as_slice() {
+                [] => {}
+                [_] => return first,
+                several => {
+                    let several = several.join(" and ");
+                    self.findings.push(format!("the reference {qualifier} states {several}: neither is taken"));
+                    return None;
+                }
+            }
+        }
+        None
+    }
+}
+
+impl PurchaseOrder {
+    /// Overwrites the numbers, amounts and extras that a change states, and adds its findings.
+    pub fn overwrite_further_parts(&mut self, change: &Self) {
+        for (old, new) in [
+            (&mut self.department, &change.department),
+            (&mut self.vendor, &change.vendor),
+            (&mut self.contract, &change.contract),
+            (&mut self.currency, &change.currency),
+        ] {
+            if new.is_some() {
+                old.clone_from(new);
+            }
+        }
+        replace_amounts(&mut self.amounts, &change.amounts);
+        replace_extras(&mut self.extras, &change.extras);
+        let new: Vec<String> = change.findings.iter().filter(|text| !self.findings.contains(text)).cloned().collect();
+        self.findings.extend(new);
+    }
+}
+
+impl PurchaseOrderLine {
+    /// Overwrites the prices, packs, components, amounts and extras that a change states.
+    pub fn overwrite_further_parts(&mut self, change: &Self) {
+        if change.inner_pack.is_some() {
+            self.inner_pack.clone_from(&change.inner_pack);
+        }
+        replace_stated(&mut self.prices, &change.prices);
+        replace_stated(&mut self.contacts, &change.contacts);
+        replace_stated(&mut self.carriers, &change.carriers);
+        replace_stated(&mut self.terms, &change.terms);
+        replace_stated(&mut self.components, &change.components);
+        replace_amounts(&mut self.amounts, &change.amounts);
+        replace_extras(&mut self.extras, &change.extras);
+    }
+}
+
+/// Replaces a list if the new one states anything.
+fn replace_stated<T: Clone>(old: &mut Vec<T>, new: &[T]) {
+    if !new.is_empty() {
+        *old = new.to_vec();
+    }
+}
+
+/// Replaces the amounts of the same kind.
+fn replace_amounts(old: &mut Vec<EdiAmount>, new: &[EdiAmount]) {
+    old.retain(|old| !new.iter().any(|new| new.qualifier == old.qualifier));
+    old.extend_from_slice(new);
+}
+
+/// Replaces the extras of the same place.
+fn replace_extras(old: &mut Vec<OrderExtra>, new: &[OrderExtra]) {
+    let places: HashSet<(&str, Option<&str>)> =
+        new.iter().map(|extra| (extra.location.as_str(), extra.name.as_deref())).collect();
+    old.retain(|old| !places.contains(&(old.location.as_str(), old.name.as_deref())));
+    old.extend_from_slice(new);
+}
+
+impl PurchaseOrderLine {
+    /// Returns the name of the line for messages: its number, else its position from 1.
+    #[must_use]
+    pub fn describe_position(&self, position: usize) -> String {
+        self.number.as_deref().map_or_else(|| format!("line #{position}"), |number| format!("line {number}"))
+    }
+
+    /// Returns the key of the item, which does not depend on the line number: `buyer B1`, `vendor V1` …
+    #[must_use]
+    pub fn item_key(&self) -> Option<String> {
+        let known =
+            [("buyer", self.buyer_item()), ("vendor", self.vendor_item()), ("gtin", self.gtin()), ("upc", self.upc())];
+        let known = known.into_iter().find_map(|(kind, id)| Some(format!("{kind} {}", id?)));
+        known.or_else(|| self.ids.first().map(|id| format!("{} {}", id.qualifier, id.value)))
+    }
+
+    /// Returns the extras of the line and of its components; those of a component name it.
+    #[must_use]
+    pub fn all_extras(&self) -> Vec<OrderExtra> {
+        let mut extras = self.extras.clone();
+        for (index, component) in self.components.iter().enumerate() {
+            let number = component.number.clone().unwrap_or_else(|| format!("#{}", index + 1));
+            extras.extend(component.all_extras().into_iter().map(|extra| {
+                let of_component = format!("component {number}");
+                let name = extra.name.map_or_else(|| of_component.clone(), |name| format!("{name}, {of_component}"));
+                OrderExtra { name: Some(name), ..extra }
+            }));
+        }
+        extras
+    }
+
+    /// Returns the value of the first of these kinds of id that the line has.
+    #[must_use]
+    pub fn find_product_id(&self, qualifiers: &[&str]) -> Option<&str> {
+        let with_qualifier = |wanted: &&str| {
+            self.ids.iter().find(|id| id.qualifier.eq_ignore_ascii_case(wanted) && is_value_of_kind(id))
+        };
+        qualifiers.iter().find_map(with_qualifier).map(|id| id.value.as_str())
+    }
+
+    /// Returns the buyer's item number.
+    #[must_use]
+    pub fn buyer_item(&self) -> Option<&str> {
+        self.find_product_id(&["IN", "BP", "CB", "SK", "IT", "PI"])
+    }
+
+    /// Returns the vendor's item number, which is our own.
+    #[must_use]
+    pub fn vendor_item(&self) -> Option<&str> {
+        self.find_product_id(&["VN", "VP", "VC", "VA", "MG"])
+    }
+
+    /// Returns the UPC, EAN or ISBN of the consumer unit.
+    #[must_use]
+    pub fn upc(&self) -> Option<&str> {
+        self.find_product_id(&["UP", "EN", "EO", "UI", "IB", "UD", "UC", "UG"])
+    }
+
+    /// Returns the GTIN or UPC of the case.
+    #[must_use]
+    pub fn gtin(&self) -> Option<&str> {
+        self.find_product_id(&["UK", "UA", "UN", "U2", "UH"])
+    }
+}
+
+/// Shortest UPC or EAN, in digits.
+const UPC_DIGITS_MIN: usize = 8;
+
+/// Returns false for a UC that is no UPC: the standard defines it as a suffix of the UPC, senders write the whole UPC.
+fn is_value_of_kind(id: &ProductId) -> bool {
+    let digits = id.value.chars().filter(char::is_ascii_digit).count();
+    !id.qualifier.eq_ignore_ascii_case("UC") || digits >= UPC_DIGITS_MIN
+}

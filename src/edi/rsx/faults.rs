@@ -1,0 +1,93 @@
+//! Faults of one RSX document, and the reading of numbers and dates that adds them.
+
+use crate::edi::decimal;
+use crate::edi::fault::{EdiFault, FaultSeverity, SyntaxErrorCode};
+use crate::edi::rsx::tree::RsxNode;
+
+/// Faults of one document.
+#[derive(Debug, Default)]
+pub(crate) struct RsxFaultCollector(pub Vec<EdiFault>);
+
+impl RsxFaultCollector {
+    fn add_fault(&mut self, severity: FaultSeverity, location: &str, message: String) {
+        self.0.push(EdiFault {
+            severity,
+            line: 0,
+            location: location.to_owned(),
+            position: 0,
+            element: 0,
+            code: SyntaxErrorCode::None,
+            message,
+        });
+    }
+
+    pub fn add_error(&mut self, location: &str, message: impl Into<String>) {
+        self.add_fault(FaultSeverity::Error, location, message.into());
+    }
+
+    pub fn add_warning(&mut self, location: &str, message: impl Into<String>) {
+        self.add_fault(FaultSeverity::Warning, location, message.into());
+    }
+
+    /// Takes a number; a text that is none stays an extra, with a warning.
+    pub fn take_number(&mut self, node: &RsxNode, at: &str, name: &str) -> Option<String> {
+        self.read_number(node, at, name, FaultSeverity::Warning)
+    }
+
+    /// Takes a number; a text that is none rejects the order, because a wrong quantity is worse than none.
+    pub fn take_exact_number(&mut self, node: &RsxNode, at: &str, name: &str) -> Option<String> {
+        self.read_number(node, at, name, FaultSeverity::Error)
+    }
+
+    fn read_number(&mut self, node: &RsxNode, at: &str, name: &str, severity: FaultSeverity) -> Option<String> {
+        let number = node.take_parsed(&[name], decimal::normalize_decimal);
+        if let (None, Some(text)) = (&number, node.child_text(&[name])) {
+            self.add_fault(severity, &format!("{at}/{name}"), format!("{text:?} is not a number"));
+        }
+        number
+    }
+
+    /// Takes a day. A text with a time beside the day stays an extra too; a text that is none gives a warning.
+    pub fn take_date(&mut self, node: &RsxNode, at: &str, names: &[&str]) -> Option<String> {
+        let text = node.child_text(names)?;
+        let day = parse_day(&text);
+        if day.is_none() {
+            let name = names.first().copied().unwrap_or_default();
+            self.add_warning(&format!("{at}/{name}"), format!("{text:?} is not a date"));
+        }
+        node.take_parsed(names, |text| parse_day(text).filter(|_| text.len() == DAY_LENGTH));
+        day
+    }
+}
+
+/// Length of `2026-11-24`.
+const DAY_LENGTH: usize = 10;
+
+/// Parses the day at the beginning of a text; some senders add a time to the date.
+fn parse_day(text: &str) -> Option<String> {
+    let day = jiff::civil::Date::strptime("%Y-%m-%d", text.get(..DAY_LENGTH)?).ok()?;
+    let rest = &text[DAY_LENGTH..];
+    (rest.is_empty() || rest.starts_with(['T', ' ', 'Z', '+', '-'])).then(|| day.to_string())
+}
+
+/// Splits a time from its zone: `16:13:03-05:00` has the zone `-05:00`.
+pub(crate) fn split_time_zone(text: &str) -> (String, Option<String>) {
+    match text.find(['Z', '+', '-']).filter(|offset| *offset > 0) {
+        Some(offset) => (text[..offset].trim().to_owned(), Some(text[offset..].to_owned())),
+        None => (text.to_owned(), None),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_and_zones_are_split() {
+        assert_eq!(split_time_zone("16:13:03-05:00"), ("16:13:03".into(), Some("-05:00".into())));
+        assert_eq!(split_time_zone("16:13:03Z"), ("16:13:03".into(), Some("Z".into())));
+        assert_eq!(split_time_zone("16:13"), ("16:13".into(), None));
+        assert_eq!(parse_day("2026-11-24T10:00:00").as_deref(), Some("2026-11-24"));
+        assert_eq!(parse_day("2026-11-245"), None);
+    }
+}

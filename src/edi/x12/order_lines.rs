@@ -1,0 +1,173 @@
+//! Reads the lines of an 850 or 860, and the components of sets and kits below them.
+
+use crate::edi::codes;
+use crate::edi::decimal;
+use crate::edi::fault::SyntaxErrorCode;
+use crate::edi::purchase_order::{OrderExtra, ProductId, PurchaseOrderLine};
+use crate::edi::x12::cursor::{SegmentCursor, X12FaultCollector};
+use crate::edi::x12::segments;
+
+/// Longest description of a line, in bytes; a longer one is of no use to a person, and stays as extras.
+const DESCRIPTION_BYTES_MAX: usize = 1_000;
+
+/// Takes a number, if there is one.
+///
+/// A value that is not a number rejects the set: a wrong quantity is worse than none.
+fn read_number(
+    cursor: &mut SegmentCursor<'_, '_>,
+    faults: &mut X12FaultCollector,
+    element: usize,
+    reference: u16,
+    name: &str,
+) -> Option<String> {
+    let value = cursor.take_parsed(element, decimal::normalize_decimal);
+    let text = cursor.peek(element);
+    if value.is_none() && !text.is_empty() {
+        let message = format!("{name} is {text:?}, which is not a number");
+        faults.add_error(cursor, element, SyntaxErrorCode::Element(reference, 6, text.to_owned()), message);
+    }
+    value
+}
+
+/// Reads the product ids, whose first qualifier is at `first`, and the basis of the price before it.
+///
+/// Some senders leave the basis out without its separator, or write a separator too many. Then the qualifiers are one
+/// element early or late, and are read from where they are. What cannot be aligned gives a finding.
+fn read_ids_and_basis(
+    line: &mut PurchaseOrderLine,
+    cursor: &mut SegmentCursor<'_, '_>,
+    faults: &mut X12FaultCollector,
+    first: usize,
+) -> Option<String> {
+    let elements = |start: usize| (start..=cursor.segment.len()).step_by(2).map(|element| cursor.peek(element));
+    let is_qualifier = |text: &str| text.chars().count() == 2 && text.chars().all(char::is_alphanumeric);
+    let fits = |start: usize| {
+        let mut qualifiers = elements(start).filter(|text| !text.is_empty()).peekable();
+        qualifiers.peek().is_some_and(|text| codes::PRODUCT_IDS.find(text).is_some()) && qualifiers.all(is_qualifier)
+    };
+    let is_regular = elements(first).all(|text| text.is_empty() || is_qualifier(text));
+    let shifted = [first - 1, first + 1].into_iter().find(|start| !is_regular && fits(*start));
+    if let Some(start) = shifted {
+        let id = cursor.id.clone();
+        let message =
+            format!("the product ids begin at {id}{start:02} instead of {id}{first:02}: they are read from there");
+        faults.add_warning(cursor, start, SyntaxErrorCode::None, message);
+    }
+    if shifted != Some(first - 1) {
+        line.price_basis = cursor.take(first - 1);
+    }
+    line.ids = segments::read_product_ids(cursor, shifted.unwrap_or(first));
+    let strange: Vec<&ProductId> =
+        line.ids.iter().filter(|id| !id.qualifier.is_empty() && !is_qualifier(&id.qualifier)).collect();
+    let strange = strange.first()?;
+    let message = format!(
+        "the product id {:?} has the qualifier {:?}, which is none: an element of the line is missing",
+        strange.value, strange.qualifier
+    );
+    faults.add_warning(cursor, first, SyntaxErrorCode::None, message.as_str());
+    Some(message)
+}
+
+/// Reads a PO1 or POC. Returns the line with its findings.
+pub(crate) fn read_line(
+    cursor: &mut SegmentCursor<'_, '_>,
+    faults: &mut X12FaultCollector,
+) -> (PurchaseOrderLine, Option<String>) {
+    let mut line = PurchaseOrderLine { number: cursor.take(1), ..PurchaseOrderLine::default() };
+    if cursor.id == "POC" {
+        line.change = faults.require_element(cursor, 2, 670, "the change code");
+        line.quantity = read_number(cursor, faults, 3, 380, "the quantity");
+        line.quantity_left = read_number(cursor, faults, 4, 380, "the quantity left to receive");
+        line.unit = cursor.take_parsed(5, segments::parse_unit);
+        line.price = read_number(cursor, faults, 6, 212, "the price");
+    } else {
+        line.quantity = read_number(cursor, faults, 2, 330, "the quantity");
+        line.unit = cursor.take(3);
+        line.price = read_number(cursor, faults, 4, 212, "the price");
+        if cursor.peek(2).is_empty() {
+            let code = SyntaxErrorCode::Element(330, 1, String::new());
+            faults.add_warning(cursor, 2, code, "the line has no quantity");
+        }
+    }
+    let first_id = if cursor.id == "POC" { 8 } else { 6 };
+    let finding = read_ids_and_basis(&mut line, cursor, faults, first_id);
+    (line, finding)
+}
+
+/// Reads an SLN.
+pub(crate) fn read_component(cursor: &mut SegmentCursor<'_, '_>, faults: &mut X12FaultCollector) -> PurchaseOrderLine {
+    PurchaseOrderLine {
+        number: cursor.take(1),
+        relationship: cursor.take(3),
+        quantity: read_number(cursor, faults, 4, 380, "the quantity"),
+        unit: cursor.take_parsed(5, segments::parse_unit),
+        price: read_number(cursor, faults, 6, 212, "the price"),
+        price_basis: cursor.take(7),
+        ids: segments::read_product_ids(cursor, 9),
+        ..PurchaseOrderLine::default()
+    }
+}
+
+/// Reads a PO4. A second one is of another packing level and stays an extra; if its pack differs, no pack is taken.
+fn read_pack(line: &mut PurchaseOrderLine, cursor: &mut SegmentCursor<'_, '_>, faults: &mut X12FaultCollector) {
+    let is_first = line.pack.is_none() && line.pack_size.is_none() && line.inner_pack.is_none();
+    if is_first {
+        line.pack = cursor.take_parsed(1, decimal::normalize_decimal);
+        line.pack_size = segments::read_pack_size(cursor);
+        line.inner_pack = cursor.take_parsed(14, decimal::normalize_decimal);
+        return;
+    }
+    let (Some(first), Some(second)) = (line.pack.clone(), decimal::normalize_decimal(cursor.peek(1))) else { return };
+    if first != second {
+        let message = format!("the line states the packs {first} and {second}: neither is taken");
+        faults.add_warning(cursor, 1, SyntaxErrorCode::None, message);
+        line.pack = None;
+        let name = codes::SEGMENTS.find("PO4").map(str::to_owned);
+        line.extras.push(OrderExtra { location: "PO401".to_owned(), name, value: first });
+    }
+}
+
+/// Reads a PID: text of free form (F), after the text that is there.
+fn read_description(description: &mut Option<String>, cursor: &mut SegmentCursor<'_, '_>) {
+    if description.as_ref().is_some_and(|before| before.len() >= DESCRIPTION_BYTES_MAX) {
+        return;
+    }
+    if let Some(text) = cursor.take(5) {
+        cursor.take_implied(1, &["F"]);
+        *description = Some(description.take().map_or_else(|| text.clone(), |before| format!("{before}, {text}")));
+    }
+}
+
+/// Reads a segment that only lines and components have. Returns false for any other segment.
+pub(crate) fn read_line_segment(
+    line: &mut PurchaseOrderLine,
+    cursor: &mut SegmentCursor<'_, '_>,
+    faults: &mut X12FaultCollector,
+) -> bool {
+    let mut has_unreadable_quantity = false;
+    match cursor.id.as_str() {
+        "PID" => read_description(&mut line.description, cursor),
+        "PO4" => read_pack(line, cursor, faults),
+        "LIN" => line.ids.extend(segments::read_product_ids(cursor, 2)),
+        "CTP" => line.prices.extend(segments::read_ctp(cursor)),
+        "SDQ" => {
+            let schedules = segments::read_sdq(cursor);
+            let stated = (3..=22)
+                .step_by(2)
+                .filter(|position| !cursor.peek(*position).is_empty() || !cursor.peek(position + 1).is_empty());
+            has_unreadable_quantity = stated.count() != schedules.len();
+            line.schedules.extend(schedules);
+        }
+        "SCH" => {
+            let schedule = segments::read_sch(cursor);
+            has_unreadable_quantity = schedule.is_none();
+            line.schedules.extend(schedule);
+        }
+        _ => return false,
+    }
+    if has_unreadable_quantity {
+        let message = format!("a quantity of {} is not a number: it is ignored", cursor.id);
+        faults.add_warning(cursor, 0, SyntaxErrorCode::Segment(8), message);
+    }
+    true
+}
