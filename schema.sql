@@ -18,7 +18,7 @@
 --   Product mappings    shopify_product_mappings; views sales_order_line_mappings, unmapped_lines
 --   Shipment links      view shipment_orders
 --   Purchase orders     purchase_orders, purchase_order_*, edi_faults
---   Outbound documents  edi_sent, edi_sent_lines, edi_sent_labels, edi_control_numbers
+--   Outbound documents  edi_sent, edi_sent_lines, edi_sent_labels, edi_control_numbers, edi_transmissions
 --   EDI mappings        sps_partner_mappings, sps_item_mappings; views purchase_order_line_mappings,
 --                       unmapped_purchase_lines, unmapped_partners
 --   EDI sources         sps_files, sps_sources, sps_polls
@@ -1530,6 +1530,34 @@ CREATE TABLE edi_control_numbers (
   last    INTEGER NOT NULL, -- last number used
   PRIMARY KEY (partner, kind)
 ) STRICT, WITHOUT ROWID;
+
+CREATE TABLE edi_transmissions (
+  -- Every document that went to the queue for a partner (997, 810, 856 …), and what the partner answered to it. An
+  -- answer names the control numbers. The rows of edi_answers decide the state, whatever the order of their arrival.
+  event_id         INTEGER PRIMARY KEY, -- event of the document; its deliveries have the progress
+  kind             TEXT NOT NULL,       -- X12's number of the document, also for RSX
+  partner          TEXT NOT NULL,       -- as in purchase_orders
+  number           TEXT NOT NULL,       -- our number of the document; of a 997 the group that it answers: PO 7
+  file_name        TEXT NOT NULL,       -- name of the file at the partner
+  is_test          INTEGER NOT NULL,    -- 1: the document is marked as a test
+  functional_id    TEXT,                -- GS01: IN, SH, FA; NULL for RSX, as the three control numbers
+  interchange      INTEGER,             -- ISA13
+  group_number     INTEGER,             -- GS06
+  set_number       TEXT,                -- ST02
+  sent_at          TEXT NOT NULL,       -- time when the document was queued
+  state            TEXT NOT NULL        -- none: no answer is expected; unclear: a person must look at the answers
+                   CHECK (state IN ('none', 'waiting', 'accepted', 'accepted-with-errors', 'rejected', 'unclear')),
+  reasons          TEXT,                -- the partner's reasons in words, one a line
+  answered_at      TEXT,                -- arrival of the last answer that counts
+  dismissed_at     TEXT,                -- time when an operator dismissed the state; NULL: not dismissed, or the state
+                                        -- changed since
+  dismissed_reason TEXT,                -- the operator's reason
+  dismissed_by     TEXT                 -- the operator: user@host
+) STRICT;
+CREATE INDEX edi_transmissions_by_group ON edi_transmissions (group_number);
+CREATE INDEX edi_transmissions_by_interchange ON edi_transmissions (interchange);
+CREATE INDEX edi_transmissions_by_number ON edi_transmissions (number);
+CREATE INDEX edi_transmissions_open ON edi_transmissions (state) WHERE state IN ('waiting', 'rejected', 'unclear');
 
 -- EDI mappings --------------------------------------------------------------------------------------------------------
 

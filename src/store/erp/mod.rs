@@ -12,3 +12,4 @@ pub mod purchase_order_views;
 pub mod purchase_orders;
 pub mod sent_documents;
 pub mod sps_mappings;
+pub mod transmissions;
