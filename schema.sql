@@ -18,7 +18,8 @@
 --   Product mappings    shopify_product_mappings; views sales_order_line_mappings, unmapped_lines
 --   Shipment links      view shipment_orders
 --   Purchase orders     purchase_orders, purchase_order_*, edi_faults
---   Outbound documents  edi_sent, edi_sent_lines, edi_sent_labels, edi_control_numbers, edi_transmissions
+--   Outbound documents  edi_sent, edi_sent_lines, edi_sent_labels, edi_control_numbers, edi_transmissions,
+--                       edi_answers
 --   EDI mappings        sps_partner_mappings, sps_item_mappings; views purchase_order_line_mappings,
 --                       unmapped_purchase_lines, unmapped_partners
 --   EDI sources         sps_files, sps_sources, sps_polls
@@ -1558,6 +1559,32 @@ CREATE INDEX edi_transmissions_by_group ON edi_transmissions (group_number);
 CREATE INDEX edi_transmissions_by_interchange ON edi_transmissions (interchange);
 CREATE INDEX edi_transmissions_by_number ON edi_transmissions (number);
 CREATE INDEX edi_transmissions_open ON edi_transmissions (state) WHERE state IN ('waiting', 'rejected', 'unclear');
+
+CREATE TABLE edi_answers (
+  -- Every answer of a partner to a sent document: an AK2 or AK9 of a 997 or 999, a TA1, an OTI of an 824. The same
+  -- answer in another file is stored once.
+  event_id         INTEGER NOT NULL, -- event of the file
+  ordinal          INTEGER NOT NULL, -- 1, 2, 3 … in the file
+  kind             TEXT NOT NULL,    -- 997, 999, TA1, 824
+  partner          TEXT NOT NULL,    -- sender of the answer: ISA06
+  is_test          INTEGER NOT NULL, -- 1: the answer is marked as a test
+  scope            TEXT NOT NULL CHECK (scope IN ('interchange', 'group', 'set', 'item')), -- what it is about
+  target           TEXT NOT NULL,    -- what it names: IN group 5, set 0001
+  code             TEXT NOT NULL,    -- verdict as received: A, E, R, TR …
+  verdict          TEXT NOT NULL     -- partial: some parts are accepted; unclear: the answer states no usable verdict
+                   CHECK (verdict IN ('accepted', 'accepted-with-errors', 'partial', 'rejected', 'unclear')),
+  reasons          TEXT NOT NULL,    -- JSON array of texts
+  sent_event_id    INTEGER,          -- the answered document in edi_transmissions; NULL: it fits none, see problem
+  problem          TEXT,             -- why the answer fits no sent document
+  received_at      TEXT NOT NULL,    -- arrival of the file
+  dismissed_at     TEXT,             -- time when an operator dismissed an answer that fits nothing; NULL: not dismissed
+  dismissed_reason TEXT,             -- the operator's reason
+  dismissed_by     TEXT,             -- the operator: user@host
+  PRIMARY KEY (event_id, ordinal)
+) STRICT;
+CREATE INDEX edi_answers_by_document ON edi_answers (sent_event_id);
+CREATE INDEX edi_answers_by_target ON edi_answers (partner, target);
+CREATE INDEX edi_answers_unmatched ON edi_answers (event_id) WHERE sent_event_id IS NULL AND dismissed_at IS NULL;
 
 -- EDI mappings --------------------------------------------------------------------------------------------------------
 

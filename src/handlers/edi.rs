@@ -8,14 +8,15 @@ use crate::edi::fault::EdiFault;
 use crate::edi::file;
 use crate::edi::file::EdiFile;
 use crate::edi::x12::acknowledgement;
+use crate::edi::x12::answers::is_answer_set;
 use crate::event::Subject;
 use crate::handlers::{Event, Handler, HandlerError, Plan};
 use crate::text::format_count;
 
 /// Handles each received file. Topics: every topic of `sps` but `send/*`, such as `850` and `860`.
 ///
-/// Writes `purchase_orders` with its documents, lines and changes, and `edi_faults`. Queues the acknowledgements of the
-/// file as outbound documents.
+/// Writes `purchase_orders` with its documents, lines and changes, `edi_answers`, and `edi_faults`. Queues the
+/// acknowledgements of the file as outbound documents.
 pub struct EdiFileHandler;
 
 /// Completes an outbound document. Topics: `send/997`, `send/810`, `send/856` of the source `sps`.
@@ -45,8 +46,13 @@ impl Handler for EdiFileHandler {
                     plan.changes.push(Change::PurchaseOrder(to_document_position(index), Box::new(order.clone())));
                 }
                 None if document.is_rejected() => rejected += 1,
+                // The store adds to the note what they answer.
+                None if is_answer_set(&document.kind) => {}
                 None => other += 1,
             }
+        }
+        if !file.answers.is_empty() {
+            plan.changes.push(Change::EdiAnswers(file.answers.clone()));
         }
         let faults = collect_faults(&file);
         let fault_summary = summarize_faults(&faults);

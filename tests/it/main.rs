@@ -55,6 +55,7 @@ mod service_manager;
 mod setup;
 mod sftp;
 mod snapshots;
+mod sps_answers;
 mod sps_api;
 mod sps_poll;
 mod sps_send;

@@ -1,5 +1,7 @@
 //! The ERP tables: writes of handlers and operators, and the views that commands show.
 
+mod answer_matching;
+pub mod answers;
 pub mod changes;
 pub mod event_rows;
 pub mod event_subjects;

@@ -3,6 +3,7 @@
 use crate::edi::outbound_document::{OutboundContent, OutboundDocument};
 use crate::edi::x12::write::{ControlNumbers, SET_CONTROL_NUMBER};
 use crate::store::StoreError;
+use crate::store::erp::answer_matching::describe_document;
 use rusqlite::{Connection, params};
 
 /// A document that went to the queue.
@@ -53,4 +54,32 @@ pub(crate) fn record_transmission(
             if is_answer_due { "waiting" } else { "none" }
         ])?;
     Ok(())
+}
+
+/// Returns a sentence for each document of an order that the partner rejected or answered in an unclear way, unless an
+/// operator dismissed it.
+pub(crate) fn describe_refused_documents(
+    connection: &Connection,
+    (partner, number, release): (&str, &str, &str),
+) -> Result<Vec<String>, StoreError> {
+    let mut statement = connection.prepare_cached(
+        "SELECT t.kind, t.number, t.state, t.reasons FROM edi_transmissions t WHERE t.state IN ('rejected', 'unclear') \
+         AND t.dismissed_at IS NULL AND (t.kind, t.partner, t.number) IN (SELECT l.kind, l.partner, l.number FROM \
+         edi_sent_lines l WHERE l.partner = ? AND l.po_number = ? AND l.release = ?) ORDER BY t.event_id",
+    )?;
+    let rows = statement.query_map(params![partner, number, release], |row| {
+        let document = describe_document(&row.get::<_, String>(0)?, &row.get::<_, String>(1)?);
+        let reasons: String = row.get::<_, Option<String>>(3)?.unwrap_or_default();
+        let (first, others) = reasons.split_once('\n').unwrap_or((&reasons, ""));
+        let more = match others.lines().count() {
+            0 => String::new(),
+            count => format!(" (and {count} more)"),
+        };
+        let fact = match row.get::<_, String>(2)?.as_str() {
+            "rejected" => "was rejected",
+            _ => "has unclear answers",
+        };
+        Ok(format!("{document} {fact}: {first}{more}"))
+    })?;
+    Ok(rows.collect::<Result<_, _>>()?)
 }
