@@ -162,7 +162,7 @@ fn answer_that_fits_nothing_is_kept_with_its_reason() {
         assert!(problem.contains(reason), "{reason}: {problem}");
     }
     assert_eq!(home.sql("SELECT DISTINCT state FROM edi_transmissions WHERE number = 'SH-1'"), "waiting");
-    // AK9 P alone does not tell which sets are accepted.
+    // AK9 P alone does not state which sets are accepted.
     assert_eq!(state_of(&home, "INV-1"), "unclear");
 }
 

@@ -103,8 +103,8 @@ pub fn fold_answers(answers: &[AnswerFact], is_answer_due: bool) -> (SentState, 
     (state, reasons)
 }
 
-/// Returns true for an answer without a usable verdict. Partial acceptance of a group is clear if its sets have verdicts
-/// of their own.
+/// Returns true for an answer without a usable verdict. Partial acceptance of a group is clear if its sets have
+/// verdicts of their own.
 fn is_unclear(answer: &AnswerFact, all: &[AnswerFact]) -> bool {
     let has_own_verdict = || {
         all.iter().any(|other| {

@@ -190,7 +190,7 @@ pub(crate) fn refresh_orders(connection: &Connection, sent_event_id: i64) -> Res
     Ok(())
 }
 
-/// Returns what the answers of one event said, for its note.
+/// Returns what the answers of one event state, for its note.
 fn describe_applied_answers(connection: &Connection, applied: AppliedAnswers) -> Result<String, StoreError> {
     let mut entries = Vec::new();
     for (document, facts) in &applied.by_document {

@@ -3,6 +3,7 @@
 mod answer_matching;
 pub mod answers;
 pub mod changes;
+pub mod edi_findings;
 pub mod event_rows;
 pub mod event_subjects;
 pub mod event_summary;
@@ -13,5 +14,6 @@ pub mod projection;
 pub mod purchase_order_views;
 pub mod purchase_orders;
 pub mod sent_documents;
+pub mod sent_views;
 pub mod sps_mappings;
 pub mod transmissions;
