@@ -19,7 +19,7 @@
 --   Shipment links      view shipment_orders
 --   Purchase orders     purchase_orders, purchase_order_*, edi_faults
 --   Outbound documents  edi_sent, edi_sent_lines, edi_sent_labels, edi_control_numbers, edi_transmissions,
---                       edi_answers
+--                       edi_answers, edi_messages
 --   EDI mappings        sps_partner_mappings, sps_item_mappings; views purchase_order_line_mappings,
 --                       unmapped_purchase_lines, unmapped_partners
 --   EDI sources         sps_files, sps_sources, sps_polls
@@ -1585,6 +1585,30 @@ CREATE TABLE edi_answers (
 CREATE INDEX edi_answers_by_document ON edi_answers (sent_event_id);
 CREATE INDEX edi_answers_by_target ON edi_answers (partner, target);
 CREATE INDEX edi_answers_unmatched ON edi_answers (event_id) WHERE sent_event_id IS NULL AND dismissed_at IS NULL;
+
+CREATE TABLE edi_messages (
+  -- Received documents that a person reads: text messages (864), payment advices (820), credits and debits (812).
+  event_id          INTEGER NOT NULL, -- event of the file
+  document_position INTEGER NOT NULL, -- 1, 2, 3 … in the file
+  kind              TEXT NOT NULL,    -- 864, 820, 812
+  partner           TEXT NOT NULL,    -- sender: ISA06
+  is_test           INTEGER NOT NULL, -- 1: the document is marked as a test
+  number            TEXT,             -- the partner's number of the message, the payment or the adjustment
+  subject           TEXT,             -- subject of an 864
+  amount            TEXT,             -- amount of an 820 or 812; exact decimal text
+  direction         TEXT,             -- credit or debit, as the partner states it
+  currency          TEXT,             -- ISO 4217, if the document states it
+  dated_on          TEXT,             -- day of the payment or the adjustment
+  refs              TEXT NOT NULL,    -- JSON array of [qualifier, number]: invoices, orders and others that it names
+  text              TEXT NOT NULL,    -- its text, or its facts in words
+  received_at       TEXT NOT NULL,    -- arrival of the file
+  dismissed_at      TEXT,             -- time when an operator dismissed it; NULL: not dismissed
+  dismissed_reason  TEXT,             -- the operator's reason
+  dismissed_by      TEXT,             -- the operator: user@host
+  PRIMARY KEY (event_id, document_position)
+) STRICT;
+CREATE INDEX edi_messages_by_partner ON edi_messages (partner, kind, number);
+CREATE INDEX edi_messages_open ON edi_messages (event_id) WHERE dismissed_at IS NULL;
 
 -- EDI mappings --------------------------------------------------------------------------------------------------------
 

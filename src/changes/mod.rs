@@ -10,6 +10,7 @@ use crate::changes::privacy::NewDataRequest;
 use crate::changes::rows::{FactChange, RowChange};
 use crate::edi::answers::EdiAnswer;
 use crate::edi::fault::EdiFault;
+use crate::edi::message::EdiMessage;
 use crate::edi::outbound_document::OutboundDocument;
 use crate::edi::purchase_order::PurchaseOrder;
 
@@ -30,6 +31,8 @@ pub enum Change {
     EdiFaults(Vec<(i64, EdiFault)>),
     /// Answers of a partner to documents that were sent, in the order of the file.
     EdiAnswers(Vec<EdiAnswer>),
+    /// A document for a person, and its position in the file.
+    EdiMessage(i64, Box<EdiMessage>),
     /// A request for the data of a customer.
     DataRequest(NewDataRequest),
 }

@@ -6,6 +6,7 @@ use crate::edi::answers::EdiAnswer;
 use crate::edi::encoding::decode_edi_bytes;
 pub use crate::edi::fault::FaultSeverity;
 use crate::edi::fault::{EdiFault, SyntaxErrorCode, WHOLE_FILE};
+use crate::edi::message::EdiMessage;
 use crate::edi::purchase_order::{DocumentOrigin, PurchaseOrder};
 use crate::edi::x12::text::X12Text;
 use crate::edi::{rsx, x12};
@@ -52,6 +53,8 @@ pub struct EdiFile {
     pub groups: Vec<ReceivedGroup>,
     /// Answers to documents that were sent.
     pub answers: Vec<EdiAnswer>,
+    /// Documents for a person, each with its index in `documents`.
+    pub messages: Vec<(usize, EdiMessage)>,
 }
 
 /// One transaction set of X12, or one document of RSX.
@@ -207,6 +210,7 @@ fn build_unreadable_file(format: EdiFormat, message: String) -> EdiFile {
         faults: vec![fault],
         groups: Vec::new(),
         answers: Vec::new(),
+        messages: Vec::new(),
     }
 }
 
@@ -263,6 +267,7 @@ fn read_rsx_file(format: EdiFormat, text: &str, tree: Result<rsx::RsxNode, Strin
         faults: Vec::new(),
         groups: Vec::new(),
         answers: Vec::new(),
+        messages: Vec::new(),
     }
 }
 
@@ -286,7 +291,8 @@ fn read_x12_file(text: &str) -> EdiFile {
         unreadable.faults.extend(file.faults);
         return unreadable;
     }
-    let (mut documents, mut groups, mut faults, mut answers) = (Vec::new(), Vec::new(), file.faults, Vec::new());
+    let (mut documents, mut groups, mut faults) = (Vec::new(), Vec::new(), file.faults);
+    let (mut answers, mut messages) = (Vec::new(), Vec::new());
     for interchange in &file.interchanges {
         answers.extend(x12::answers::read_interchange_answers(interchange));
         faults.extend(interchange.faults.iter().cloned());
@@ -302,6 +308,8 @@ fn read_x12_file(text: &str) -> EdiFile {
             };
             for set in &group.sets {
                 answers.extend(x12::answers::read_answer_set(interchange, set));
+                let message = x12::messages::read_message_set(interchange, set);
+                messages.extend(message.map(|message| (documents.len(), message)));
                 let (mut order, order_faults) = if x12::order::is_order_set(&set.kind) {
                     x12::order::read_x12_order(interchange, set)
                 } else {
@@ -333,7 +341,7 @@ fn read_x12_file(text: &str) -> EdiFile {
         faults.extend(build_unreadable_file(EdiFormat::X12, message).faults);
     }
     let kind = merge_kinds(documents.iter().map(|document| document.kind.as_str()), !answers.is_empty());
-    EdiFile { format: EdiFormat::X12, kind, documents, faults, groups, answers }
+    EdiFile { format: EdiFormat::X12, kind, documents, faults, groups, answers, messages }
 }
 
 /// Returns the kind of all transaction sets, `mixed` if there are several kinds, or `TA1` for a file of TA1 segments

@@ -13,6 +13,7 @@ pub mod fault;
 pub mod file;
 mod order_findings;
 mod order_values;
+pub mod message;
 pub mod outbound;
 pub mod outbound_document;
 pub mod parties;

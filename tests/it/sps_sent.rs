@@ -148,3 +148,61 @@ fn csv_of_sent_documents_has_their_control_numbers() {
         assert_eq!(values[column], value, "{csv}");
     }
 }
+
+#[test]
+fn messages_payments_and_debits_are_shown_until_they_are_dismissed() {
+    let home = home_with_rejected_invoice();
+    home.run_ok(&["events", "dismiss", "3", "--reason", "corrected"]);
+    let note = receive_answer(
+        &home,
+        "864",
+        &["BMG*00*Late ASN", "REF*PO*PO1", "MIT*M-1*Late ASN", "MSG*Send it\u{7} earlier"],
+    );
+    assert_eq!(note.replace('\u{7}', "?"), "for a person: message (864), M-1, Late ASN, Send it? earlier");
+    let payment = ["BPR*C*500.25*C*ACH************20261130", "TRN*1*T-7", "RMR*IV*INV-1**500.25*510.25*10"];
+    assert!(
+        receive_answer(&home, "820", &payment).starts_with("for a person: payment advice (820), T-7, credit 500.25")
+    );
+    receive_answer(&home, "812", &["BCD*20261124*D-5*M*2550*D**INV-1"]);
+    // The same payment advice in another file is no second one.
+    receive_answer(&home, "820", &payment);
+    assert_eq!(
+        home.sql("SELECT kind, number, amount, direction, dated_on FROM edi_messages ORDER BY event_id"),
+        "864|M-1|||\n820|T-7|500.25|credit|2026-11-30\n812|D-5|25.5|debit|2026-11-24"
+    );
+    let paper = home.run_ok(&["sps", "show", "PO1"]);
+    for text in [
+        "From the partner",
+        "message (864), M-1, Late ASN",
+        "Send it",
+        "IV INV-1: paid 500.25, of 510.25",
+        "debit 25.5",
+    ] {
+        assert!(paper.contains(text), "{text}: {paper}");
+    }
+    let listed = home.run_ok(&["sps", "list", "--attention"]);
+    assert!(listed.contains("3 documents for a person") && listed.contains("credit or debit (812)"), "{listed}");
+    let ids = home.sql("SELECT group_concat(event_id, ' ') FROM edi_messages");
+    let first = ids.split(' ').next().unwrap();
+    let shown = home.run_ok(&["events", "show", first]);
+    assert!(
+        shown.contains("message (864) from ACMERETAIL: M-1, Late ASN\n  Send it") && !shown.contains('\u{7}'),
+        "{shown}"
+    );
+    assert!(home.run_ok(&["events", "show", first, "--json"]).contains("\"subject\":\"Late ASN\""));
+    let findings = find_answer_findings(&home);
+    assert!(findings.len() == 1 && findings[0].contains("3 EDI documents are for a person"), "{findings:?}");
+    assert!(home.run_ok(&["sps", "list", "--attention", "--csv"]).contains("payment advice (820)"));
+    let dismiss = ["events", "dismiss", "--reason", "read"].into_iter().chain(ids.split(' ')).collect::<Vec<_>>();
+    assert_eq!(home.run_ok(&dismiss).lines().count(), 3);
+    assert_eq!(find_answer_findings(&home), Vec::<String>::new());
+    assert_eq!(home.run_ok(&["sps", "list", "--attention"]), "No purchase orders.\n");
+    home.run_ok(&["events", "retry", first]);
+    home.run_ok(&["work", "--once"]);
+    assert_eq!(home.run_ok(&["sps", "list", "--attention"]), "No purchase orders.\n", "the dismissal stays");
+    assert_eq!(
+        home.sql("SELECT count(*) FROM edi_transmissions WHERE kind = '997'"),
+        "1",
+        "none of them is acknowledged"
+    );
+}

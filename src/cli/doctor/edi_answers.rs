@@ -2,6 +2,7 @@
 
 use crate::cli::doctor::Findings;
 use crate::store::StoreError;
+use crate::store::erp::messages::{self, MessageView};
 use crate::store::erp::sent_views::{self, SentFilter, SentSelection, SentSummary, UnmatchedAnswer};
 use crate::text::format_count;
 use rusqlite::Connection;
@@ -16,9 +17,11 @@ const DISMISSED_MAX: usize = 20;
 pub(super) struct AnswerFindings {
     documents: Vec<SentSummary>,
     unmatched: Vec<UnmatchedAnswer>,
+    messages: Vec<MessageView>,
 }
 
-/// Reads the documents that were rejected or not answered, and the answers that fit nothing.
+/// Reads the documents that were rejected or not answered, the answers that fit nothing, and the documents for a
+/// person.
 pub(super) fn read_answer_findings(
     connection: &Connection,
     overdue_before: Option<&str>,
@@ -32,6 +35,7 @@ pub(super) fn read_answer_findings(
     Ok(AnswerFindings {
         documents: sent_views::list_sent_documents(connection, &filter)?,
         unmatched: sent_views::list_unmatched_answers(connection, None, FINDINGS_MAX)?,
+        messages: messages::list_open_messages(connection, None, FINDINGS_MAX)?,
     })
 }
 
@@ -52,6 +56,7 @@ pub(super) fn report_answers(answers: &AnswerFindings, findings: &mut Findings) 
             ),
         );
     }
+    report_messages(&answers.messages, findings);
     if let Some(newest) = answers.unmatched.first() {
         let count = format_count(answers.unmatched.len(), "file has", "files have");
         findings.add_warning(
@@ -66,6 +71,25 @@ pub(super) fn report_answers(answers: &AnswerFindings, findings: &mut Findings) 
             ),
         );
     }
+}
+
+/// Reports messages, payment advices, credits and debits until a person dismisses them. They are no fault.
+fn report_messages(messages: &[MessageView], findings: &mut Findings) {
+    let Some(newest) = messages.first() else { return };
+    let count = format_count(messages.len(), "EDI document is", "EDI documents are");
+    let mut events: Vec<i64> = messages.iter().map(|message| message.event_id).collect();
+    events.dedup();
+    findings.add_info(
+        "edi",
+        format!(
+            "{count} for a person; the newest is a {} from {} (event {}): {}",
+            newest.describe_kind(),
+            newest.partner,
+            newest.event_id,
+            newest.describe_facts()
+        ),
+        format!("`novex-ingest sps list --attention`; then {}", describe_dismissal(events.into_iter())),
+    );
 }
 
 fn report_rejected_documents(documents: &[&SentSummary], fact: &str, findings: &mut Findings) {

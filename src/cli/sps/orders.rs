@@ -10,6 +10,7 @@ use crate::config::Config;
 use crate::store::db::diagnostics;
 use crate::store::db::diagnostics::FileAtSource;
 use crate::store::db::reader::Reader;
+use crate::store::erp::messages::{self, MessageView};
 use crate::store::erp::purchase_order_views as views;
 use crate::store::erp::purchase_order_views::{PurchaseOrderFilter, UnreadableFile};
 use crate::store::erp::sent_views::{self, SentFilter, SentSelection, SentSummary, UnmatchedAnswer};
@@ -24,7 +25,7 @@ pub struct SpsListArgs {
     #[arg(long)]
     partner: Option<String>,
     /// Only orders that need a person: unclear, waiting, or not mapped; also files that could not be read
-    /// or received, and sent documents that were rejected or not answered
+    /// or received, and sent documents that were rejected or not answered, and messages
     #[arg(long)]
     attention: bool,
     /// Most orders to list
@@ -35,7 +36,7 @@ pub struct SpsListArgs {
 }
 
 /// Columns of purchase orders in CSV. Those from `file` on are of files that could not be read or received;
-/// `document` is a sent document or an answer that needs a person.
+/// `document` is a sent document, an answer or a message that needs a person.
 const ORDER_COLUMNS: [&str; 19] = [
     "po_number",
     "partner",
@@ -106,6 +107,10 @@ pub(crate) fn print_purchase_orders(config: &Config, args: &SpsListArgs, times: 
         sent::print_unmatched_answers(&answers.unmatched, times)?;
         print_line("")?;
     }
+    if !answers.messages.is_empty() {
+        sent::print_messages(&answers.messages, times)?;
+        print_line("")?;
+    }
     if orders.is_empty() {
         print_line("No purchase orders.")?;
         return Ok(());
@@ -135,6 +140,7 @@ pub(crate) fn print_purchase_orders(config: &Config, args: &SpsListArgs, times: 
 struct AnswerSections {
     refused: Vec<SentSummary>,
     unmatched: Vec<UnmatchedAnswer>,
+    messages: Vec<MessageView>,
 }
 
 /// A sent document or an answer among the orders that need a person.
@@ -164,7 +170,13 @@ impl AnswerSections {
             document: format!("answer {}", answer.kind),
             attention: format!("{}: {}", answer.verdict, answer.problem),
         });
-        refused.chain(unmatched).collect()
+        let messages = self.messages.iter().map(|message| AnswerRow {
+            event_id: message.event_id,
+            partner: message.partner.clone(),
+            document: message.describe_kind(),
+            attention: [message.describe_facts(), message.text.clone()].join(": "),
+        });
+        refused.chain(unmatched).chain(messages).collect()
     }
 }
 
@@ -182,6 +194,7 @@ fn read_answer_sections(config: &Config, reader: &Reader, args: &SpsListArgs) ->
         Ok(AnswerSections {
             refused: sent_views::list_sent_documents(connection, &filter)?,
             unmatched: sent_views::list_unmatched_answers(connection, args.partner.as_deref(), args.limit)?,
+            messages: messages::list_open_messages(connection, args.partner.as_deref(), args.limit)?,
         })
     })?)
 }

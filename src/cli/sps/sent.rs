@@ -8,6 +8,7 @@ use crate::cli::times::TimeFormat;
 use crate::clock::{self, Clock};
 use crate::config::Config;
 use crate::store::db::reader::Reader;
+use crate::store::erp::messages::MessageView;
 use crate::store::erp::sent_views::{self, SentFilter, SentSelection, SentSummary, UnmatchedAnswer};
 use crate::text::format_count;
 use clap::Args;
@@ -175,6 +176,30 @@ pub(super) fn print_unmatched_answers(answers: &[UnmatchedAnswer], times: &TimeF
                 answer.verdict.clone().into(),
                 time_cell(times, Some(&answer.received_at)),
                 free_text(answer.problem.clone()),
+            ]
+        }),
+    )?;
+    Ok(())
+}
+
+/// Prints the messages, payment advices, credits and debits that nobody dismissed.
+pub(super) fn print_messages(messages: &[MessageView], times: &TimeFormat) -> anyhow::Result<()> {
+    let count = format_count(messages.len(), "document", "documents");
+    let newest = messages[0].event_id;
+    print_line(&format!(
+        "{count} for a person; `novex-ingest events show {newest}` prints the newest, `novex-ingest events dismiss {newest} \
+         --reason TEXT` ends it:"
+    ))?;
+    print_table(
+        &["EVENT", "DOCUMENT", "PARTNER", "RECEIVED", "FACTS", "TEXT"],
+        messages.iter().map(|message| {
+            vec![
+                message.event_id.to_string().into(),
+                message.describe_kind().into(),
+                message.partner.clone().into(),
+                time_cell(times, Some(&message.received_at)),
+                message.describe_facts().into(),
+                free_text(message.text.lines().collect::<Vec<_>>().join(" / ")),
             ]
         }),
     )?;

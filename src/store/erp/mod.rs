@@ -9,6 +9,7 @@ pub mod event_subjects;
 pub mod event_summary;
 pub mod mapping_warnings;
 pub mod mappings;
+pub mod messages;
 pub mod outbound_documents;
 pub mod projection;
 pub mod purchase_order_views;

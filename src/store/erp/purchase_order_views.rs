@@ -3,6 +3,7 @@
 use crate::edi::purchase_order::PurchaseOrder;
 use crate::edi::revisions::{self, ReceivedDocument};
 use crate::store::StoreError;
+use crate::store::erp::messages::{self, MessageView};
 use crate::store::erp::purchase_orders;
 use crate::store::erp::sent_views::{self, SentSummary};
 use rusqlite::{Connection, params};
@@ -70,6 +71,8 @@ pub struct PurchaseOrderView {
     pub sent: Vec<String>,
     /// The same documents with the partner's answers.
     pub sent_documents: Vec<SentSummary>,
+    /// Messages, payment advices, credits and debits of the partner that name the order or its documents.
+    pub messages: Vec<MessageView>,
     /// The whole order with all its changes.
     pub document: PurchaseOrder,
 }
@@ -209,6 +212,7 @@ pub fn find_purchase_orders(
             .query_map(key, |row| row.get(0))?
             .collect::<Result<_, _>>()?;
         view.sent_documents = sent_views::list_documents_of_order(connection, order_key, overdue_before)?;
+        view.messages = messages::list_messages_of_order(connection, order_key)?;
         for document in &view.sent_documents {
             view.sent.push(describe_sent_document(connection, document)?);
         }
@@ -293,6 +297,7 @@ pub fn to_order_view(order: &PurchaseOrder) -> PurchaseOrderView {
         changes: Vec::new(),
         sent: Vec::new(),
         sent_documents: Vec::new(),
+        messages: Vec::new(),
         document: order.clone(),
     }
 }

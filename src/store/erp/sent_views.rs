@@ -97,8 +97,8 @@ impl SentSummary {
     }
 }
 
-/// Sent documents with `shown_state`; `?1` is the end of the time to answer. A document whose event was pruned counts as
-/// delivered when it was queued.
+/// Sent documents with `shown_state`; `?1` is the end of the time to answer. A document whose event was pruned counts
+/// as delivered when it was queued.
 macro_rules! sent_documents_sql {
     () => {
         "(SELECT *, CASE WHEN state = 'waiting' AND dismissed_at IS NULL AND delivered_at < ?1 THEN 'overdue' ELSE state END \
