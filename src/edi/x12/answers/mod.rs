@@ -80,6 +80,7 @@ fn join_elements(segment: &X12Segment<'_>, first: usize) -> String {
 mod tests {
     use super::*;
     use crate::edi::x12::envelope::read_interchanges;
+    use crate::edi::x12::text::X12Text;
     use proptest::prelude::*;
 
     const ISA: &str =
@@ -87,6 +88,7 @@ mod tests {
 
     fn read_text(body: &str) -> Vec<EdiAnswer> {
         let text = format!("{ISA}{body}IEA*1*000000055~");
+        let text = X12Text::prepare(&text);
         let file = read_interchanges(&text);
         let mut answers = Vec::new();
         for interchange in &file.interchanges {
