@@ -206,12 +206,14 @@ fn describe_direction(code: &str) -> Option<String> {
 mod tests {
     use super::*;
     use crate::edi::x12::envelope::read_interchanges;
+    use crate::edi::x12::text::X12Text;
 
     fn read_set(kind: &str, segments: &str) -> EdiMessage {
         let text = format!(
             "ISA*00*          *00*          *ZZ*ACMERETAIL     *ZZ*NOVEX          *261124*1041*U*00401*000000055*0*P*>~\
              GS*TX*A*B*20261124*1041*7*X*004010~ST*{kind}*0001~{segments}SE*9*0001~GE*1*7~IEA*1*000000055~"
         );
+        let text = X12Text::prepare(&text);
         let file = read_interchanges(&text);
         let interchange = &file.interchanges[0];
         read_message_set(interchange, &interchange.groups[0].sets[0]).unwrap()
