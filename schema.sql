@@ -19,7 +19,8 @@
 --   Amounts             view sales_attention
 --   Shipment links      view shipment_orders
 --   Purchase orders     purchase_orders, purchase_order_*, edi_faults
---   Outbound documents  edi_sent, edi_sent_lines, edi_sent_labels, edi_control_numbers
+--   Outbound documents  edi_sent, edi_sent_lines, edi_sent_labels, edi_control_numbers, edi_transmissions,
+--                       edi_answers, edi_messages
 --   EDI mappings        sps_partner_mappings, sps_item_mappings; views purchase_order_line_mappings,
 --                       unmapped_purchase_lines, unmapped_partners
 --   EDI sources         sps_files, sps_sources, sps_polls
@@ -1662,6 +1663,84 @@ CREATE TABLE edi_control_numbers (
   last    INTEGER NOT NULL, -- last number used
   PRIMARY KEY (partner, kind)
 ) STRICT, WITHOUT ROWID;
+
+CREATE TABLE edi_transmissions (
+  -- Every document that went to the queue for a partner (997, 810, 856 …), and what the partner answered to it. An
+  -- answer names the control numbers. The rows of edi_answers decide the state, whatever the order of their arrival.
+  event_id         INTEGER PRIMARY KEY, -- event of the document; its deliveries have the progress
+  kind             TEXT NOT NULL,       -- X12's number of the document, also for RSX
+  partner          TEXT NOT NULL,       -- as in purchase_orders
+  number           TEXT NOT NULL,       -- our number of the document; of a 997 the group that it answers: PO 7
+  file_name        TEXT NOT NULL,       -- name of the file at the partner
+  is_test          INTEGER NOT NULL,    -- 1: the document is marked as a test
+  functional_id    TEXT,                -- GS01: IN, SH, FA; NULL for RSX, as the three control numbers
+  interchange      INTEGER,             -- ISA13
+  group_number     INTEGER,             -- GS06
+  set_number       TEXT,                -- ST02
+  sent_at          TEXT NOT NULL,       -- time when the document was queued
+  state            TEXT NOT NULL        -- none: no answer is expected; unclear: a person must look at the answers
+                   CHECK (state IN ('none', 'waiting', 'accepted', 'accepted-with-errors', 'rejected', 'unclear')),
+  reasons          TEXT,                -- the partner's reasons in words, one a line
+  answered_at      TEXT,                -- arrival of the last answer that counts
+  dismissed_at     TEXT,                -- time when an operator dismissed the state; NULL: not dismissed, or the state
+                                        -- changed since
+  dismissed_reason TEXT,                -- the operator's reason
+  dismissed_by     TEXT                 -- the operator: user@host
+) STRICT;
+CREATE INDEX edi_transmissions_by_group ON edi_transmissions (group_number);
+CREATE INDEX edi_transmissions_by_interchange ON edi_transmissions (interchange);
+CREATE INDEX edi_transmissions_by_number ON edi_transmissions (number);
+CREATE INDEX edi_transmissions_open ON edi_transmissions (state) WHERE state IN ('waiting', 'rejected', 'unclear');
+
+CREATE TABLE edi_answers (
+  -- Every answer of a partner to a sent document: an AK2 or AK9 of a 997 or 999, a TA1, an OTI of an 824. The same
+  -- answer in another file is stored once.
+  event_id         INTEGER NOT NULL, -- event of the file
+  ordinal          INTEGER NOT NULL, -- 1, 2, 3 … in the file
+  kind             TEXT NOT NULL,    -- 997, 999, TA1, 824
+  partner          TEXT NOT NULL,    -- sender of the answer: ISA06
+  is_test          INTEGER NOT NULL, -- 1: the answer is marked as a test
+  scope            TEXT NOT NULL CHECK (scope IN ('interchange', 'group', 'set', 'item')), -- what it is about
+  target           TEXT NOT NULL,    -- what it names: IN group 5, set 0001
+  code             TEXT NOT NULL,    -- verdict as received: A, E, R, TR …
+  verdict          TEXT NOT NULL     -- partial: some parts are accepted; unclear: the answer states no usable verdict
+                   CHECK (verdict IN ('accepted', 'accepted-with-errors', 'partial', 'rejected', 'unclear')),
+  reasons          TEXT NOT NULL,    -- JSON array of texts
+  sent_event_id    INTEGER,          -- the answered document in edi_transmissions; NULL: it fits none, see problem
+  problem          TEXT,             -- why the answer fits no sent document
+  received_at      TEXT NOT NULL,    -- arrival of the file
+  dismissed_at     TEXT,             -- time when an operator dismissed an answer that fits nothing; NULL: not dismissed
+  dismissed_reason TEXT,             -- the operator's reason
+  dismissed_by     TEXT,             -- the operator: user@host
+  PRIMARY KEY (event_id, ordinal)
+) STRICT;
+CREATE INDEX edi_answers_by_document ON edi_answers (sent_event_id);
+CREATE INDEX edi_answers_by_target ON edi_answers (partner, target);
+CREATE INDEX edi_answers_unmatched ON edi_answers (event_id) WHERE sent_event_id IS NULL AND dismissed_at IS NULL;
+
+CREATE TABLE edi_messages (
+  -- Received documents that a person reads: text messages (864), payment advices (820), credits and debits (812).
+  event_id          INTEGER NOT NULL, -- event of the file
+  document_position INTEGER NOT NULL, -- 1, 2, 3 … in the file
+  kind              TEXT NOT NULL,    -- 864, 820, 812
+  partner           TEXT NOT NULL,    -- sender: ISA06
+  is_test           INTEGER NOT NULL, -- 1: the document is marked as a test
+  number            TEXT,             -- the partner's number of the message, the payment or the adjustment
+  subject           TEXT,             -- subject of an 864
+  amount            TEXT,             -- amount of an 820 or 812; exact decimal text
+  direction         TEXT,             -- credit or debit, as the partner states it
+  currency          TEXT,             -- ISO 4217, if the document states it
+  dated_on          TEXT,             -- day of the payment or the adjustment
+  refs              TEXT NOT NULL,    -- JSON array of [qualifier, number]: invoices, orders and others that it names
+  text              TEXT NOT NULL,    -- its text, or its facts in words
+  received_at       TEXT NOT NULL,    -- arrival of the file
+  dismissed_at      TEXT,             -- time when an operator dismissed it; NULL: not dismissed
+  dismissed_reason  TEXT,             -- the operator's reason
+  dismissed_by      TEXT,             -- the operator: user@host
+  PRIMARY KEY (event_id, document_position)
+) STRICT;
+CREATE INDEX edi_messages_by_partner ON edi_messages (partner, kind, number);
+CREATE INDEX edi_messages_open ON edi_messages (event_id) WHERE dismissed_at IS NULL;
 
 -- EDI mappings --------------------------------------------------------------------------------------------------------
 

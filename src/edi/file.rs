@@ -2,9 +2,11 @@
 //!
 //! Reading never fails. Text that cannot be read becomes a fault, so that an operator sees the place.
 
+use crate::edi::answers::EdiAnswer;
 use crate::edi::encoding::decode_edi_bytes;
 pub use crate::edi::fault::FaultSeverity;
 use crate::edi::fault::{EdiFault, SyntaxErrorCode, WHOLE_FILE};
+use crate::edi::message::EdiMessage;
 use crate::edi::purchase_order::{DocumentOrigin, PurchaseOrder};
 use crate::edi::x12::text::X12Text;
 use crate::edi::{rsx, x12};
@@ -49,6 +51,10 @@ pub struct EdiFile {
     pub faults: Vec<EdiFault>,
     /// Functional groups of X12, for their acknowledgements.
     pub groups: Vec<ReceivedGroup>,
+    /// Answers to documents that were sent.
+    pub answers: Vec<EdiAnswer>,
+    /// Documents for a person, each with its index in `documents`.
+    pub messages: Vec<(usize, EdiMessage)>,
 }
 
 /// One transaction set of X12, or one document of RSX.
@@ -159,7 +165,8 @@ pub fn detect_file_kind(bytes: &[u8]) -> String {
             let file = x12::envelope::read_interchanges(&text);
             let sets =
                 file.interchanges.iter().flat_map(|interchange| &interchange.groups).flat_map(|group| &group.sets);
-            merge_kinds(sets.map(|set| set.kind.as_str()))
+            let has_ta1 = file.interchanges.iter().any(|interchange| !interchange.interchange_answers.is_empty());
+            merge_kinds(sets.map(|set| set.kind.as_str()), has_ta1)
         }
     }
 }
@@ -196,7 +203,15 @@ fn build_file_fault(severity: FaultSeverity, message: String) -> EdiFault {
 
 fn build_unreadable_file(format: EdiFormat, message: String) -> EdiFile {
     let fault = build_file_fault(FaultSeverity::Error, message);
-    EdiFile { format, kind: "unknown".to_owned(), documents: Vec::new(), faults: vec![fault], groups: Vec::new() }
+    EdiFile {
+        format,
+        kind: "unknown".to_owned(),
+        documents: Vec::new(),
+        faults: vec![fault],
+        groups: Vec::new(),
+        answers: Vec::new(),
+        messages: Vec::new(),
+    }
 }
 
 fn read_rsx_file(format: EdiFormat, text: &str, tree: Result<rsx::RsxNode, String>) -> EdiFile {
@@ -245,7 +260,15 @@ fn read_rsx_file(format: EdiFormat, text: &str, tree: Result<rsx::RsxNode, Strin
             group: None,
         });
     }
-    EdiFile { format, kind: kind.transaction_set_id().to_owned(), documents, faults: Vec::new(), groups: Vec::new() }
+    EdiFile {
+        format,
+        kind: kind.transaction_set_id().to_owned(),
+        documents,
+        faults: Vec::new(),
+        groups: Vec::new(),
+        answers: Vec::new(),
+        messages: Vec::new(),
+    }
 }
 
 /// Returns true for a document of RSX, also of a kind that is not read: it has RSX's namespace, or a `Header` that
@@ -269,7 +292,9 @@ fn read_x12_file(text: &str) -> EdiFile {
         return unreadable;
     }
     let (mut documents, mut groups, mut faults) = (Vec::new(), Vec::new(), file.faults);
+    let (mut answers, mut messages) = (Vec::new(), Vec::new());
     for interchange in &file.interchanges {
+        answers.extend(x12::answers::read_interchange_answers(interchange));
         faults.extend(interchange.faults.iter().cloned());
         for group in &interchange.groups {
             let origin = DocumentOrigin {
@@ -283,6 +308,9 @@ fn read_x12_file(text: &str) -> EdiFile {
                 sent_at: group.sent_at.clone(),
             };
             for set in &group.sets {
+                answers.extend(x12::answers::read_answer_set(interchange, set));
+                let message = x12::messages::read_message_set(interchange, set);
+                messages.extend(message.map(|message| (documents.len(), message)));
                 let (mut order, order_faults) = if x12::order::is_order_set(&set.kind) {
                     x12::order::read_x12_order(interchange, set)
                 } else {
@@ -309,22 +337,24 @@ fn read_x12_file(text: &str) -> EdiFile {
             });
         }
     }
-    if documents.is_empty() && !file.has_ta1 {
+    if documents.is_empty() && answers.is_empty() {
         let message = "it has no transaction set: it may be cut off".to_owned();
         faults.extend(build_unreadable_file(EdiFormat::X12, message).faults);
     }
-    let kind = merge_kinds(documents.iter().map(|document| document.kind.as_str()));
-    EdiFile { format: EdiFormat::X12, kind, documents, faults, groups }
+    let kind = merge_kinds(documents.iter().map(|document| document.kind.as_str()), !answers.is_empty());
+    EdiFile { format: EdiFormat::X12, kind, documents, faults, groups, answers, messages }
 }
 
-/// Returns the kind of all transaction sets, or `mixed` if there are several kinds.
-fn merge_kinds<'s>(sets: impl Iterator<Item = &'s str>) -> String {
+/// Returns the kind of all transaction sets, `mixed` if there are several kinds, or `TA1` for a file of TA1 segments
+/// only.
+fn merge_kinds<'s>(sets: impl Iterator<Item = &'s str>, has_ta1: bool) -> String {
     let kinds: BTreeSet<&str> = sets.collect();
     match kinds.iter().collect::<Vec<_>>().as_slice() {
         // The kind becomes a topic, so only a few letters and digits are accepted.
         [one] if (1..=6).contains(&one.len()) && one.bytes().all(|byte| byte.is_ascii_alphanumeric()) => {
             (**one).to_owned()
         }
+        [] if has_ta1 => "TA1".to_owned(),
         [] | [_] => "unknown".to_owned(),
         _ => "mixed".to_owned(),
     }

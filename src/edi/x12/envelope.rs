@@ -20,6 +20,8 @@ pub struct Interchange<'t> {
     /// True if ISA15 is T.
     pub is_test: bool,
     pub groups: Vec<FunctionalGroup<'t>>,
+    /// TA1 segments: each answers an interchange that its receiver sent.
+    pub interchange_answers: Vec<X12Segment<'t>>,
     pub faults: Vec<EdiFault>,
 }
 
@@ -60,8 +62,6 @@ pub struct X12File<'t> {
     pub interchanges: Vec<Interchange<'t>>,
     /// Faults that belong to no interchange.
     pub faults: Vec<EdiFault>,
-    /// True if an interchange has a TA1, which answers an interchange and needs no transaction set.
-    pub has_ta1: bool,
 }
 
 /// Most interchanges, groups and sets of one file together; bounds memory.
@@ -84,7 +84,8 @@ fn build_fault(
     EdiFault { severity, line: segment.line, location, position: 0, element, code, message: message.into() }
 }
 
-fn parse_number(text: &str) -> Option<u64> {
+/// Parses a number of an envelope: digits, with or without leading zeros.
+pub(crate) fn parse_number(text: &str) -> Option<u64> {
     trim_fillers(text).parse().ok()
 }
 
@@ -170,7 +171,6 @@ struct EnvelopeReader<'t> {
     group: Option<FunctionalGroup<'t>>,
     set: Option<TransactionSet<'t>>,
     last_segment: Option<X12Segment<'t>>,
-    has_ta1: bool,
     /// Control numbers of the groups of this interchange so far.
     group_control_numbers: HashSet<String>,
     /// Control numbers of the sets of this group so far.
@@ -198,8 +198,10 @@ impl<'t> EnvelopeReader<'t> {
         } else if let Some(set) = &mut self.set {
             set.segments.push(segment);
         } else if segment.has_id("TA1") {
-            self.has_ta1 = true;
-            self.file.has_ta1 = true;
+            let interchange = self.interchange.get_or_insert_with(Interchange::default);
+            if interchange.interchange_answers.len() < ENVELOPES_MAX {
+                interchange.interchange_answers.push(segment);
+            }
         } else {
             let message = format!("{} is outside a transaction set: it is ignored", segment.id);
             self.add_fault(build_fault(FaultSeverity::Warning, &segment, 0, SyntaxErrorCode::None, message));
@@ -220,7 +222,6 @@ impl<'t> EnvelopeReader<'t> {
 
     fn open_interchange(&mut self, isa: &X12Segment<'t>) {
         let text = |position| trim_fillers(isa.element(position)).to_owned();
-        self.has_ta1 = false;
         self.group_control_numbers.clear();
         self.interchange = Some(Interchange {
             sender: (text(5), text(6)),
@@ -375,9 +376,10 @@ impl<'t> EnvelopeReader<'t> {
         self.close_group(None);
         let Some(mut interchange) = self.interchange.take() else { return };
         let group_count = interchange.groups.len() as u64;
+        let has_ta1 = !interchange.interchange_answers.is_empty();
         if let Some(iea) = iea {
             // An interchange with only a TA1 has no groups, but some senders state 1.
-            if parse_number(iea.element(1)) != Some(group_count) && !(group_count == 0 && self.has_ta1) {
+            if parse_number(iea.element(1)) != Some(group_count) && !(group_count == 0 && has_ta1) {
                 let message = format!("the interchange has {group_count} groups, IEA01 states {:?}", iea.element(1));
                 interchange.faults.push(build_fault(FaultSeverity::Warning, iea, 1, SyntaxErrorCode::None, message));
             }

@@ -35,6 +35,12 @@ impl<'t> X12Segment<'t> {
         self.elements.get(position.wrapping_sub(1)).copied().unwrap_or("")
     }
 
+    /// Returns the element at a position, trimmed, or `None` if it is empty.
+    #[must_use]
+    pub fn non_empty_element(&self, position: usize) -> Option<String> {
+        Some(self.element(position).trim()).filter(|text| !text.is_empty()).map(str::to_owned)
+    }
+
     /// Returns the number of elements, without trailing empty ones.
     #[must_use]
     pub fn len(&self) -> usize {

@@ -24,9 +24,17 @@ pub struct ControlNumbers {
 }
 
 /// ST02 of the only transaction set.
-const SET_CONTROL_NUMBER: &str = "0001";
+pub const SET_CONTROL_NUMBER: &str = "0001";
 /// Control numbers have at most nine digits.
 const CONTROL_NUMBER_LIMIT: u64 = 1_000_000_000;
+
+impl ControlNumbers {
+    /// Returns the numbers as the file has them: after nine digits they begin again.
+    #[must_use]
+    pub fn as_written(self) -> Self {
+        Self { interchange: self.interchange % CONTROL_NUMBER_LIMIT, group: self.group % CONTROL_NUMBER_LIMIT }
+    }
+}
 
 /// Separators, which ISA defines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,6 +91,7 @@ impl X12Draft {
     pub fn write_interchange(&self, numbers: ControlNumbers, sent_at: &str) -> String {
         let digits: String = sent_at.chars().filter(char::is_ascii_digit).collect();
         let (date, time) = (digits.get(..8).unwrap_or("00000000"), digits.get(8..12).unwrap_or("0000"));
+        let numbers = numbers.as_written();
         let origin = &self.origin;
         let envelope = self.build_envelope(numbers, date, time);
         let ids = [&origin.receiver.1, &origin.sender.1].map(|id| to_fixed_width(id, 15));
@@ -106,7 +115,7 @@ impl X12Draft {
             time.to_owned(),
             standard.to_string(),
             version.to_owned(),
-            format!("{:09}", numbers.interchange % CONTROL_NUMBER_LIMIT),
+            format!("{:09}", numbers.interchange),
             "0".to_owned(),
             if self.is_test { "T" } else { "P" }.to_owned(),
             separators.component.to_string(),
@@ -125,7 +134,7 @@ impl X12Draft {
     fn build_envelope(&self, numbers: ControlNumbers, date: &str, time: &str) -> Vec<Vec<String>> {
         let origin = &self.origin;
         let release: String = origin.version.chars().take(12).collect();
-        let group = (numbers.group % CONTROL_NUMBER_LIMIT).to_string();
+        let group = numbers.group.to_string();
         // GS02 and GS03 are mandatory. An order without them is answered with the ids of its interchange.
         let or = |own: &str, other: &str| if own.trim().is_empty() { other.trim().to_owned() } else { own.to_owned() };
         let from = or(&origin.application_receiver, &origin.receiver.1);
@@ -139,7 +148,7 @@ impl X12Draft {
         }
         add(&["SE", &(self.segments.len() + 2).to_string(), SET_CONTROL_NUMBER]);
         add(&["GE", "1", &group]);
-        add(&["IEA", "1", &format!("{:09}", numbers.interchange % CONTROL_NUMBER_LIMIT)]);
+        add(&["IEA", "1", &format!("{:09}", numbers.interchange)]);
         segments
     }
 }

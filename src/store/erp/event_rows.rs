@@ -204,7 +204,12 @@ impl RowSelection {
             Source::Shopify | Source::EasyPost => &[],
         };
         if source == Source::Sps {
-            self.add("edi_faults", "event_id = ?1 AND ?2 = ''".to_owned(), parameters());
+            for table in ["edi_faults", "edi_answers", "edi_messages"] {
+                self.add(table, "event_id = ?1 AND ?2 = ''".to_owned(), parameters());
+            }
+            let answered =
+                "event_id = ?1 AND ?2 = '' OR event_id IN (SELECT sent_event_id FROM edi_answers WHERE event_id = ?1)";
+            self.add("edi_transmissions", answered.to_owned(), parameters());
             for table in PURCHASE_ORDER_TABLES {
                 self.add(table, format!("{PURCHASE_ORDER_CONDITION} AND ?2 = ''"), parameters());
             }
