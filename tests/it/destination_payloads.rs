@@ -148,7 +148,7 @@ fn every_destination_gets_type_partner_file_name_and_shop() {
     }
 }
 
-/// Media types follow the bytes, whatever the name of the file is; a name of other letters is encoded in the header only.
+/// Media types follow the bytes, whatever the name of the file is. Only the header has a name of other letters encoded.
 #[test]
 fn answers_and_names_of_other_letters_reach_every_destination() {
     let erp = FakeErp::start(|_, _| Reply::Status(200));
