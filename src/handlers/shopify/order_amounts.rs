@@ -1,8 +1,8 @@
 //! The parts of an order's total: items, discounts, shipping, taxes, tip, duties, additional fees and cash rounding.
 //!
 //! Facts, from shopify.dev ("Order" of the REST Admin API): `subtotal_price` is less all discounts on lines;
-//! `total_discounts` has those on shipping too; `total_shipping_price_set` is before discounts. If `taxes_included`, the
-//! prices have the tax. So a total is explained in several ways, and one of them must fit.
+//! `total_discounts` has those on shipping too; `total_shipping_price_set` is before discounts. If `taxes_included`,
+//! the prices have the tax. So a total is explained in several ways, and one of them must fit.
 
 use crate::handlers::HandlerError;
 use crate::handlers::json::{iter_array, read_text};
