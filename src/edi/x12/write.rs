@@ -79,6 +79,22 @@ fn to_fixed_width(value: &str, width: usize) -> String {
     format!("{value:<width$}")
 }
 
+/// Elements that hold a date (element 373): segment id and position.
+const DATE_ELEMENTS: [(&str, usize); 8] =
+    [("GS", 4), ("BIG", 1), ("BIG", 3), ("BSN", 3), ("DTM", 2), ("PRF", 4), ("ITD", 4), ("ITD", 6)];
+
+/// Writes the dates of a segment without their century.
+fn shorten_dates(segment: &mut Vec<String>) {
+    for (id, position) in DATE_ELEMENTS {
+        if segment.first().is_some_and(|own| own == id)
+            && let Some(date) = segment.get_mut(position)
+            && date.len() == 8
+        {
+            date.drain(..2);
+        }
+    }
+}
+
 /// Builds a segment from its id and its elements.
 pub fn build_segment<T: AsRef<str>>(parts: impl IntoIterator<Item = T>) -> Vec<String> {
     parts.into_iter().map(|part| part.as_ref().to_owned()).collect()
@@ -97,9 +113,9 @@ impl X12Draft {
         let ids = [&origin.receiver.1, &origin.sender.1].map(|id| to_fixed_width(id, 15));
         let values: String = envelope.iter().flatten().chain(&ids).map(String::as_str).collect();
         let separators = OutputSeparators::choose_unused(&values);
-        // ISA11 is a repetition separator from 00402 on; 5010 writes 00501.
-        let is_new = origin.version.as_str() >= "005" || origin.interchange_version.as_str() >= "00402";
-        let (standard, version) = if is_new { (separators.repetition, "00501") } else { ('U', "00401") };
+        let version = origin.answer_interchange_version();
+        // ISA11 is the repetition separator from 00402 on, and before it the code U for the ANSI standards.
+        let standard = if version >= "00402" { separators.repetition } else { 'U' };
         let blank = " ".repeat(10);
         let isa = [
             "ISA".to_owned(),
@@ -149,6 +165,9 @@ impl X12Draft {
         add(&["SE", &(self.segments.len() + 2).to_string(), SET_CONTROL_NUMBER]);
         add(&["GE", "1", &group]);
         add(&["IEA", "1", &format!("{:09}", numbers.interchange)]);
+        if origin.has_short_dates() {
+            segments.iter_mut().for_each(shorten_dates);
+        }
         segments
     }
 }
