@@ -1,8 +1,8 @@
 //! The parts of an order's total: items, discounts, shipping, taxes, tip, duties, additional fees and cash rounding.
 //!
 //! Facts, from shopify.dev ("Order" of the REST Admin API): `subtotal_price` is less all discounts on lines;
-//! `total_discounts` has those on shipping too; `total_shipping_price_set` is before discounts. If `taxes_included`, the
-//! prices have the tax. So a total is explained in several ways, and one of them must fit.
+//! `total_discounts` has those on shipping too; `total_shipping_price_set` is before discounts. If `taxes_included`,
+//! the prices have the tax. So a total is explained in several ways, and one of them must fit.
 
 use crate::handlers::HandlerError;
 use crate::handlers::json::{iter_array, read_text};
@@ -45,13 +45,13 @@ fn check_total(order: &JsonValue) -> Result<ComparedTotal, HandlerError> {
     let shipping = read_amount(order, "total_shipping_price_set.shop_money.amount")?;
     let discounted_shipping = add_shipping_lines(order)?;
     let mut goods = Vec::new();
-    if let Some(items) = read_items(order)? {
-        let discounts = read_amount_or_zero(order, "total_discounts")?;
-        goods.extend(shipping.or(discounted_shipping).and_then(|shipping| add_amounts([items, -discounts, shipping])));
-    }
     if let Some(subtotal) = read_amount(order, "subtotal_price")? {
         let shippings = discounted_shipping.into_iter().chain(shipping);
         goods.extend(shippings.filter_map(|shipping| add_amounts([subtotal, shipping])));
+    }
+    if let Some(items) = read_items(order)? {
+        let discounts = read_amount_or_zero(order, "total_discounts")?;
+        goods.extend(shipping.or(discounted_shipping).and_then(|shipping| add_amounts([items, -discounts, shipping])));
     }
     let rest = PartsBesideGoods {
         tax: read_amount_or_zero(order, "total_tax")?,
