@@ -995,7 +995,8 @@ CREATE TABLE customers (
 ) STRICT;
 
 CREATE TABLE customer_addresses (
-  -- Addresses of a customer. A redaction deletes them.
+  -- Addresses of a customer. Shopify states at most the ten newest; the rows of the others stay as they were. A
+  -- redaction deletes them.
   shop_domain   TEXT NOT NULL,    -- shop
   customer_id   INTEGER NOT NULL, -- as in customers
   address_id    INTEGER NOT NULL, -- Shopify's number
@@ -1013,6 +1014,7 @@ CREATE TABLE customer_addresses (
   country_code  TEXT,             -- ISO 3166, two letters
   phone         TEXT,             -- phone number
   is_default    INTEGER,          -- 1: the default address
+  row_version   TEXT NOT NULL,    -- version of the event that stated the row
   PRIMARY KEY (shop_domain, customer_id, address_id)
 ) STRICT;
 
@@ -1037,7 +1039,8 @@ CREATE TABLE products (
 ) STRICT;
 
 CREATE TABLE product_variants (
-  -- A variant of a product that can be ordered: a size, a flavour, a case.
+  -- A variant of a product that can be ordered: a size, a flavour, a case. Shopify states at most the first 100
+  -- variants of a product; the rows of the others stay as they were.
   shop_domain       TEXT NOT NULL,    -- shop
   product_id        INTEGER NOT NULL, -- as in products
   variant_id        INTEGER NOT NULL, -- Shopify's number
@@ -1054,6 +1057,7 @@ CREATE TABLE product_variants (
   inventory_item_id INTEGER,          -- as in inventory_items
   inventory_policy  TEXT,             -- deny or continue: sold when out of stock
   updated_at        TEXT,             -- last change at the provider
+  row_version       TEXT NOT NULL,    -- version of the event that stated the row
   PRIMARY KEY (shop_domain, product_id, variant_id)
 ) STRICT;
 

@@ -8,7 +8,7 @@ pub mod backoff {
 pub mod changes {
     pub use crate::changes::Change;
     pub mod catalogue {
-        pub use crate::changes::catalogue::{ALL_TABLES, SALES_ORDERS};
+        pub use crate::changes::catalogue::{ALL_TABLES, PRODUCTS, SALES_ORDERS};
     }
     pub mod rows {
         pub use crate::changes::rows::{CellValue, ListChange, RowChange};

@@ -11,6 +11,10 @@ use crate::changes::rows::TableSpec;
 /// Generated columns: codes in the form in which they are compared. The store and the triggers use them, nobody else.
 pub const NORMAL_FORM_COLUMNS: [&str; 5] = ["tracking_key", "number_key", "sku_key", "name_key", "reference_key"];
 
+/// Lists whose rows each have the version of the event that stated them, because some bodies state only a part of the
+/// list.
+pub const VERSIONED_LISTS: [&str; 2] = ["product_variants", "customer_addresses"];
+
 macro_rules! define_tables {
     ($(
         $(#[$doc:meta])*

@@ -63,6 +63,7 @@ pub(crate) fn check_database(
             report_answers(&answers, findings);
             check_polls(config, &diagnostics, findings);
             check_alerts(&diagnostics, findings);
+            check_amounts(config, &diagnostics, findings);
             check_privacy_deadlines(&diagnostics, findings);
         }
         // check_backups reports it with the backup to restore.
@@ -237,6 +238,22 @@ fn check_alerts(diagnostics: &StoreDiagnostics, findings: &mut Findings) {
         );
         findings.add_warning("alerts", message, fix);
     }
+}
+
+/// Reports orders and refunds whose parts do not add up to their total.
+fn check_amounts(config: &Config, diagnostics: &StoreDiagnostics, findings: &mut Findings) {
+    let (count, Some(newest)) = &diagnostics.unexplained_amounts else { return };
+    let summary =
+        format!("the amounts of {} do not add up", format_count(*count, "order or refund", "orders and refunds"));
+    let message = format!("{summary}; the newest is {newest}; the ERP may book a wrong amount");
+    let database = quote_word(&config.store.path.to_string_lossy());
+    findings.push_with_summary(
+        "amounts",
+        FindingState::Warning,
+        &summary,
+        message,
+        format!("`sqlite3 -readonly {database} 'SELECT * FROM sales_attention'`; compare them in the shop's admin"),
+    );
 }
 
 /// Returns the command that starts the daemon.

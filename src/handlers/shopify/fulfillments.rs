@@ -84,6 +84,7 @@ pub(crate) fn add_fulfillment(
             partition: None,
             columns,
             rows: rows.collect(),
+            is_partial: false,
         });
     }
     plan.subjects.push(Subject::new("fulfillment", require_entity_id(body, "id", FULFILLMENTS)?));

@@ -129,7 +129,7 @@ fn build_list(
         rows.push(cells);
     }
     let columns = fields::list_column_names(columns).chain(numbered.then_some("position")).collect();
-    Ok(Some(ListChange { table, partition: None, columns, rows }))
+    Ok(Some(ListChange { table, partition: None, columns, rows, is_partial: false }))
 }
 
 /// Builds the rows of an array field whose place is their key, because not every element has an id.
@@ -148,7 +148,7 @@ fn build_numbered_list(
         rows.push(std::iter::once(to_position(rows.len())).chain(cells));
     }
     let columns = std::iter::once("position").chain(fields::list_column_names(columns)).collect();
-    Ok(Some(ListChange { table, partition: None, columns, rows }))
+    Ok(Some(ListChange { table, partition: None, columns, rows, is_partial: false }))
 }
 
 /// Returns the position in a list, from 1, for an index from 0.

@@ -45,13 +45,13 @@ fn check_total(order: &JsonValue) -> Result<ComparedTotal, HandlerError> {
     let shipping = read_amount(order, "total_shipping_price_set.shop_money.amount")?;
     let discounted_shipping = add_shipping_lines(order)?;
     let mut goods = Vec::new();
-    if let Some(items) = read_items(order)? {
-        let discounts = read_amount_or_zero(order, "total_discounts")?;
-        goods.extend(shipping.or(discounted_shipping).and_then(|shipping| add_amounts([items, -discounts, shipping])));
-    }
     if let Some(subtotal) = read_amount(order, "subtotal_price")? {
         let shippings = discounted_shipping.into_iter().chain(shipping);
         goods.extend(shippings.filter_map(|shipping| add_amounts([subtotal, shipping])));
+    }
+    if let Some(items) = read_items(order)? {
+        let discounts = read_amount_or_zero(order, "total_discounts")?;
+        goods.extend(shipping.or(discounted_shipping).and_then(|shipping| add_amounts([items, -discounts, shipping])));
     }
     let rest = PartsBesideGoods {
         tax: read_amount_or_zero(order, "total_tax")?,

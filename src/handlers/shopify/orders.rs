@@ -200,7 +200,13 @@ fn read_addresses(body: &JsonValue) -> Result<Vec<ListChange>, HandlerError> {
         let rows = if address.is_object() { Some(fields::read_all_columns(address, &ADDRESS_FIELDS)?) } else { None };
         let rows = rows.into_iter().collect();
         let columns = fields::list_column_names(&ADDRESS_FIELDS).collect();
-        lists.push(ListChange { table: "sales_order_addresses", partition: Some(("kind", kind)), columns, rows });
+        lists.push(ListChange {
+            table: "sales_order_addresses",
+            partition: Some(("kind", kind)),
+            columns,
+            rows,
+            is_partial: false,
+        });
     }
     Ok(lists)
 }
@@ -225,7 +231,13 @@ fn read_taxes(body: &JsonValue) -> Result<Vec<ListChange>, HandlerError> {
                 }
             }
             let columns = ["position", "line_id"].into_iter().chain(fields::list_column_names(TAX_FIELDS)).collect();
-            lists.push(ListChange { table: "sales_order_taxes", partition: Some(("scope", scope)), columns, rows });
+            lists.push(ListChange {
+                table: "sales_order_taxes",
+                partition: Some(("scope", scope)),
+                columns,
+                rows,
+                is_partial: false,
+            });
             Ok(())
         };
     if body.get("tax_lines").is_some() {
@@ -245,6 +257,7 @@ fn read_discounts(body: &JsonValue) -> Result<Vec<ListChange>, HandlerError> {
         partition: Some(("scope", scope)),
         columns: ["position", "line_id"].into_iter().chain(columns).collect(),
         rows,
+        is_partial: false,
     };
     let mut lists = Vec::new();
     for (scope, field, columns) in [
@@ -328,7 +341,13 @@ impl Handler for OrderEditHandler {
         }
         if lines.is_some() {
             let columns = std::iter::once("change").chain(fields::list_column_names(EDIT_LINE_FIELDS)).collect();
-            row.lists.push(ListChange { table: "sales_order_edit_lines", partition: None, columns, rows });
+            row.lists.push(ListChange {
+                table: "sales_order_edit_lines",
+                partition: None,
+                columns,
+                rows,
+                is_partial: false,
+            });
         }
         let order = edit.get("order_id").and_then(fields::parse_entity_id).map(|order| Subject::new("order", order));
         let subjects = order.into_iter().chain([Subject::new("edit", id)]).collect();

@@ -223,5 +223,5 @@ fn build_part_list(
         rows.push(std::iter::once(position).chain(cells));
     }
     let columns = std::iter::once("position").chain(PART_COLUMNS).collect();
-    Ok(Some(ListChange { table: "refund_parts", partition: Some(("scope", scope)), columns, rows }))
+    Ok(Some(ListChange { table: "refund_parts", partition: Some(("scope", scope)), columns, rows, is_partial: false }))
 }
