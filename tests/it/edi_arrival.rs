@@ -4,7 +4,7 @@
 use crate::support::home::Home;
 use crate::support::order_documents::{DocumentSpec, change, line, order};
 use crate::support::seed::seeded_config;
-use novex_ingest::internals::edi::purchase_order::{ProductId, PurchaseOrder, PurchaseOrderLine};
+use novex_ingest::internals::edi::purchase_order::{DocumentOrigin, ProductId, PurchaseOrder, PurchaseOrderLine};
 use novex_ingest::internals::edi::revisions::{OrderState, ReceivedDocument, fold_documents};
 use proptest::prelude::*;
 use std::fs;
@@ -85,7 +85,7 @@ fn fold_in_sequence(documents: &[DatedDocument], sequence: &[usize], delta: bool
         })
         .collect();
     let mut state = fold_documents(&received, delta);
-    let content = |index: usize| PurchaseOrder { origin: Default::default(), ..documents[index].0.clone() };
+    let content = |index: usize| PurchaseOrder { origin: DocumentOrigin::default(), ..documents[index].0.clone() };
     let name = |event_id: i64| {
         let index = sequence[usize::try_from(event_id - 100).unwrap()];
         let first = (0..documents.len()).find(|other| content(*other) == content(index)).unwrap();
