@@ -23,6 +23,8 @@ mod edi;
 mod edi_arrival;
 mod edi_examples;
 mod edi_faults;
+mod edi_parts;
+mod edi_values;
 mod event_dismissals;
 mod event_facts;
 mod fault_advice;

@@ -238,7 +238,6 @@ pub(crate) fn parse_unit(text: &str) -> Option<String> {
 
 /// Reads an SDQ: up to ten locations with their quantities. A pair that cannot be read stays an extra.
 pub(crate) fn read_sdq(cursor: &mut SegmentCursor<'_, '_>) -> Vec<LineSchedule> {
-    let (unit, location_qualifier) = (cursor.take(1), cursor.take(2));
     let pairs = (3..=21).step_by(2);
     let mut read_pair = |position: usize| {
         if cursor.peek(position).is_empty() {
@@ -247,8 +246,8 @@ pub(crate) fn read_sdq(cursor: &mut SegmentCursor<'_, '_>) -> Vec<LineSchedule> 
         Some(LineSchedule {
             quantity: cursor.take_parsed(position + 1, decimal::normalize_decimal)?,
             location: cursor.take(position),
-            location_qualifier: location_qualifier.clone(),
-            unit: unit.clone(),
+            unit: cursor.take(1),
+            location_qualifier: cursor.take(2),
             ..LineSchedule::default()
         })
     };
