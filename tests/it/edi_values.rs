@@ -1,5 +1,5 @@
-//! No value of an order vanishes: each is in a field of the order, in an extra, or in a fault. Real samples and generated
-//! documents are read, value by value.
+//! No value of an order vanishes: each is in a field of the order, in an extra, or in a fault. Real samples and
+//! generated documents are read, value by value.
 
 use crate::support::edi_files::interchange;
 use crate::support::seed::seeded_config;
@@ -11,9 +11,9 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Values that the field itself implies: free text, the buyer's currency, kinds of a number, formats of a date, the total,
-/// the outer and the inner pack.
-const IMPLIED: [&str; 11] = ["F", "BY", "TE", "FX", "EM", "D8", "RD8", "DT", "TT", "OU", "IN"];
+/// Values that the field itself implies: free text, the buyer's currency, kinds of a number, a SCAC, formats of a
+/// date, the total, the outer and the inner pack.
+const IMPLIED: [&str; 12] = ["2", "F", "BY", "TE", "FX", "EM", "D8", "RD8", "DT", "TT", "OU", "IN"];
 
 /// Every text of a JSON value, and the elements of whole segments that are kept as one text.
 fn collect_texts(value: &Value, texts: &mut BTreeSet<String>) {

@@ -160,13 +160,12 @@ pub(crate) fn read_itd(cursor: &mut SegmentCursor<'_, '_>) -> PaymentTerms {
 
 /// Reads a TD5.
 pub(crate) fn read_td5(cursor: &mut SegmentCursor<'_, '_>) -> CarrierDetails {
-    CarrierDetails {
-        code: cursor.take(3),
-        method: cursor.take(4),
-        routing: cursor.take(5),
-        service: cursor.take(12),
-        address: None,
+    let code = cursor.take(3);
+    if code.is_some() {
+        // The code is a SCAC.
+        cursor.take_implied(2, &["2"]);
     }
+    CarrierDetails { code, method: cursor.take(4), routing: cursor.take(5), service: cursor.take(12), address: None }
 }
 
 /// Reads a PKG, TD4 or FOB. Returns None if it states nothing.
@@ -182,6 +181,10 @@ pub(crate) fn read_instruction(cursor: &mut SegmentCursor<'_, '_>) -> Option<Edi
         description: cursor.take(description),
         address: None,
     };
+    if cursor.id == "PKG" && instruction.description.is_some() {
+        // The description is free text.
+        cursor.take_implied(1, &["F"]);
+    }
     (instruction.code.is_some() || instruction.description.is_some()).then_some(instruction)
 }
 
