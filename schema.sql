@@ -1466,9 +1466,9 @@ CREATE TABLE purchase_order_changes (
   changed_on  TEXT,             -- day of the change
   line_number TEXT,             -- line; NULL: the order itself
   code        TEXT,             -- AI added, DI deleted, PC price, QI and QD quantity …
-  outcome     TEXT NOT NULL CHECK (outcome IN ('applied', 'no_effect', 'waiting', 'unclear')),
-                                -- no_effect: repetition, copy or replaced document; waiting: the order is missing;
-                                -- unclear: a person must look, the message states what is applied
+  outcome     TEXT NOT NULL CHECK (outcome IN ('applied', 'no_effect', 'waiting', 'unclear')), -- no_effect: repetition,
+                                -- copy or replaced document; waiting: the order is missing; unclear: a person must
+                                -- look, and the message states whether the change is applied
   message     TEXT NOT NULL,    -- text: quantity 10 → 12
   PRIMARY KEY (partner, po_number, release, revision)
 ) STRICT;

@@ -280,6 +280,7 @@ impl OrderState {
             LineMatch::Found { .. } => None,
         });
         self.cancel_all_lines();
+        overwrite::add_new(&mut self.order.findings, &document.order.findings);
         self.cancelled_by = Some(document.name());
         let fact = "the order is cancelled";
         let (outcome, message) = match (missing, unnamed.is_empty()) {

@@ -4,7 +4,8 @@
 //! does not compile until it is compared here, too.
 
 use crate::edi::codes;
-use crate::edi::purchase_order::{OrderExtra, PurchaseOrder, PurchaseOrderLine};
+use crate::edi::purchase_order::{EdiReference, OrderExtra, PurchaseOrder, PurchaseOrderLine};
+use crate::edi::revisions::is_document_extra;
 use crate::edi::revisions::line_match::{self, LineIndex, LineMatch};
 use crate::text::format_count;
 use serde::Serialize;
@@ -101,7 +102,7 @@ pub(super) fn list_header_differences(before: &PurchaseOrder, after: &PurchaseOr
         "IA" | "VR" => *vendor != after.vendor,
         _ => false,
     };
-    let other_references = |references: &[crate::edi::purchase_order::EdiReference]| -> Vec<_> {
+    let other_references = |references: &[EdiReference]| -> Vec<_> {
         references.iter().filter(|reference| !is_scalar(&reference.qualifier)).cloned().collect()
     };
     list.compare_parts(&other_references(references), &other_references(&after.references), |reference| {
@@ -115,7 +116,10 @@ pub(super) fn list_header_differences(before: &PurchaseOrder, after: &PurchaseOr
     list.compare_parts(instructions, &after.instructions, |part| part.kind.clone());
     list.compare_parts(notes, &after.notes, |_| "note".to_owned());
     list.compare_parts(amounts, &after.amounts, |amount| codes::AMOUNTS.describe(&amount.qualifier));
-    list.compare_parts(extras, &after.extras, describe_extra_place);
+    let of_order = |extras: &[OrderExtra]| -> Vec<OrderExtra> {
+        extras.iter().filter(|extra| !is_document_extra(extra)).cloned().collect()
+    };
+    list.compare_parts(&of_order(extras), &of_order(&after.extras), describe_extra_place);
     list.0
 }
 

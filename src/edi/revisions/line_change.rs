@@ -98,7 +98,12 @@ pub(super) fn apply_line(
     let effect = match code {
         "NC" | "NCH" => check_unchanged(&state.order.lines[index], line),
         _ if is_cancelled => {
-            LineEffect::refuse(format!("{} is cancelled already", name_line(&state.order.lines[index], index)))
+            let name = name_line(&state.order.lines[index], index);
+            LineEffect::refuse(if code == "DI" {
+                format!("{name} is cancelled already")
+            } else {
+                format!("{name} is cancelled, and {code} changes it")
+            })
         }
         "DI" => delete_line(state, index, line),
         _ => match find_allowed_values(code) {

@@ -91,8 +91,9 @@ pub(super) enum ChangePlacement {
     ApplyInDoubt(String),
     /// The order replaced an earlier one after the change: it contains the change.
     Contained(String),
-    /// It is not certain whether the order contains the change.
-    Undecided(String),
+    /// It is not certain whether the order contains the change. The date of the change may be newer, but the date of
+    /// the order is only that of the first order.
+    Undecided { is_newer: bool, reason: String },
     /// The change does not belong to this order.
     Foreign(String),
 }
@@ -170,7 +171,8 @@ impl<'d> OrderBase<'d> {
             }
             Some(_) => self.check_order_date(change),
             None => {
-                ChangePlacement::Undecided(format!("it is not certain whether the order contains it: it is {names}"))
+                let reason = format!("it is not certain whether the order contains it: it is {names}");
+                ChangePlacement::Undecided { is_newer: date > order_date, reason }
             }
         }
     }
@@ -231,7 +233,7 @@ fn describe_succession(earlier: &ReceivedDocument, later: &ReceivedDocument) -> 
         format!("both are dated {later_date}, and neither is certain to be newer")
     };
     let message = format!(
-        "{} ({}) and {} ({}) contradict each other: {differences}. {} counts: {reason}",
+        "{}, {}, and {}, {}, contradict each other: {differences}. {} counts: {reason}",
         earlier.name(),
         describe_purpose(earlier),
         later.name(),
@@ -242,7 +244,7 @@ fn describe_succession(earlier: &ReceivedDocument, later: &ReceivedDocument) -> 
 }
 
 fn describe_purpose(document: &ReceivedDocument) -> String {
-    format!("purpose {}", codes::PURPOSES.describe(&document.order.purpose))
+    codes::PURPOSES.describe(&document.order.purpose)
 }
 
 /// Applies the orders that have the purpose of a cancellation. They count after all changes, whose dates are newer than

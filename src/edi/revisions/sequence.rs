@@ -7,7 +7,7 @@ use crate::edi::revisions::change::{self, TargetKey};
 use crate::edi::revisions::line_change::LineEffect;
 use crate::edi::revisions::originals::{ChangePlacement, DocumentPurpose, OrderBase};
 use crate::edi::revisions::{
-    OrderState, OrderStatus, ReceivedDocument, RevisionOutcome, build_revision, difference, overwrite,
+    OrderState, OrderStatus, ReceivedDocument, Revision, RevisionOutcome, build_revision, difference, overwrite,
 };
 use std::collections::{BTreeSet, HashMap};
 
@@ -138,20 +138,24 @@ fn apply_placed_change(state: &mut OrderState, document: &ReceivedDocument, base
         ChangePlacement::Contained(reason) | ChangePlacement::Foreign(reason) => {
             state.add_revision(document, None, LineEffect::refuse(reason));
         }
-        ChangePlacement::Undecided(reason) if is_cancellation => {
-            change::apply_change(state, document, delta);
-            let message = format!("applied, but {reason}");
-            state.revisions.push(build_revision(document, None, RevisionOutcome::Unclear, message));
-        }
-        ChangePlacement::Undecided(reason) => {
+        ChangePlacement::Undecided { is_newer, reason } => {
             let mut changed = state.clone();
             change::apply_change(&mut changed, document, delta);
-            let effect = if is_same_order(state, &changed) {
-                LineEffect::skip("the order contains it: it has each stated value already")
+            let is_same = is_same_order(state, &changed);
+            let mut rows = changed.revisions[state.revisions.len()..].iter();
+            if is_same && !rows.all(Revision::states_what_is_so) {
+                // Nothing was applied, and each line has its reason.
+                *state = changed;
+            } else if is_same {
+                let fact = "the order contains it: it has each stated value already";
+                state.add_revision(document, None, LineEffect::skip(fact));
+            } else if is_newer || is_cancellation {
+                let message = format!("applied, but {reason}");
+                state.revisions.push(build_revision(document, None, RevisionOutcome::Unclear, message));
+                change::apply_change(state, document, delta);
             } else {
-                LineEffect::refuse(reason)
-            };
-            state.add_revision(document, None, effect);
+                state.add_revision(document, None, LineEffect::refuse(reason));
+            }
         }
     }
 }

@@ -11,6 +11,7 @@ pub mod fake_erp;
 pub mod fake_sps_api;
 pub mod home;
 pub mod libraries;
+pub mod order_documents;
 pub mod outbound_documents;
 pub mod pebble;
 pub mod provider_events;
