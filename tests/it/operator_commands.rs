@@ -166,7 +166,7 @@ fn search_reads_indexes_and_the_newest_rows_only() {
     }
     assert_eq!(looked, 23);
     let scans = search_queries("SCANS");
-    assert_eq!(scans.len(), 13);
+    assert_eq!(scans.len(), 14);
     for query in scans {
         assert!(query.ends_with("ORDER BY rowid DESC LIMIT ?"), "{query}");
         let plan = home.sql(&format!("EXPLAIN QUERY PLAN {}", query.replace('?', "10")));
