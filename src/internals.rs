@@ -35,7 +35,7 @@ pub mod delivery {
 }
 pub mod edi {
     pub mod decimal {
-        pub use crate::edi::decimal::{format_n2, normalize_decimal};
+        pub use crate::edi::decimal::{format_n2, normalize_decimal, parse_n2};
     }
     pub mod fault {
         pub use crate::edi::fault::FaultSeverity;

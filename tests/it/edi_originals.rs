@@ -20,6 +20,9 @@ fn renewed(purpose: &'static str, ordered_on: &'static str) -> DocumentSpec {
 fn second_order_of_a_number_replaces_the_first_or_is_flagged() {
     const DIFFERENCES: &str = "line 1: quantity 10 → 15, line 2 added (VN D4, 5 CA), line 2 removed (VN B2, 20 CA)";
     check(&[order(), order()], UNCHANGED, &[(NO_EFFECT, "repeats the order of event 1")]);
+    let sent_again = DocumentSpec { control_number: "8", ..order() };
+    let sent_first = DocumentSpec { control_number: "7", ..order() };
+    check(&[sent_first, sent_again], UNCHANGED, &[(NO_EFFECT, "repeats the order of event 1")]);
     // A replacement of the same or a later day is certain.
     for day in ["2026-09-12", "2026-09-14"] {
         check(&[order(), renewed("05", day)], RENEWED, &[(APPLIED, "replaces the order of event 1: ")]);
@@ -39,7 +42,7 @@ fn second_order_of_a_number_replaces_the_first_or_is_flagged() {
         let same_day = [order().receive(format, 1), renewed("00", "2026-09-12").receive(format, 2)];
         let state = fold_documents(&same_day, false);
         let row = &state.revisions[0];
-        assert!(row.message.contains("event 1 (") && row.message.contains("event 2 ("), "{format}: {}", row.message);
+        assert!(row.message.contains("event 1,") && row.message.contains("event 2,"), "{format}: {}", row.message);
         assert!(state.attention().is_some(), "{format}");
     }
     let older: Rows = &[(UNCLEAR, "it is a replacement, although its date 2026-09-10 is older")];
@@ -70,6 +73,8 @@ fn changes_before_and_after_a_replacement_are_distinguished() {
         (APPLIED, "quantity 15 → 40"),
     ];
     check(&[order(), on("2026-09-18"), renewed("05", "2026-09-12")], applied, rows);
+    let gone = DocumentSpec { changed_on: "2026-09-16", ..change("04", vec![line("DI", "9", "Z9", "")]) };
+    check(&[order(), gone, renewed("05", "2026-09-16")], RENEWED, &[REPLACED, (UNCLEAR, "neither line 9")]);
     let contained = change("04", vec![line("QI", "1", "A1", "15")]);
     check(
         &[order(), contained, renewed("05", "2026-09-12")],

@@ -65,7 +65,7 @@ fn change_that_contradicts_its_code_or_changes_nothing_is_flagged() {
         check_lines(vec![line], UNCHANGED, rows);
     }
     // A header that states what is already so.
-    let header = DocumentSpec { department: "10", vendor: "V1", ..change("04", Vec::new()) };
+    let header = DocumentSpec { department: "10", vendor: "V1", control_number: "8", ..change("04", Vec::new()) };
     check(&[order(), header], UNCHANGED, &[(UNCLEAR, "the change changes nothing")]);
     let unchanged = with_price(line("NC", "2", "B2", "20"), "2");
     check_lines(vec![unchanged], UNCHANGED, &[(NO_EFFECT, "no change"), (UNCLEAR, "the change changes nothing")]);
@@ -91,12 +91,17 @@ fn added_and_deleted_lines_fit_the_order_or_are_flagged() {
     let added = with_price(line("AI", "4", "D4", "5"), "4");
     check_lines(vec![added], "A1 10 at 1, B2 20 at 2, C3 30 at 3, D4 5 at 4", &[(APPLIED, "added: 5 CA")]);
     let next = |lines| DocumentSpec { sequence: "2", changed_on: "2026-09-15", ..change("04", lines) };
-    for code in ["DI", "CA", "QI"] {
+    let gone: [(&str, Rows); 3] = [
+        ("DI", &[(APPLIED, "line 2 deleted"), (UNCLEAR, "line 2 is cancelled already")]),
+        ("CA", &[(APPLIED, "line 2 deleted"), (UNCLEAR, "line 2 is cancelled, and CA changes it")]),
+        ("QI", &[(APPLIED, "line 2 deleted"), (UNCLEAR, "line 2 is cancelled, and QI changes it")]),
+    ];
+    for (code, rows) in gone {
         let again = next(vec![line(code, "2", "B2", "")]);
         check(
             &[order(), change("04", vec![line("DI", "2", "B2", "")]), again],
             "A1 10 at 1, B2 cancelled, C3 30 at 3",
-            &[(APPLIED, "line 2 deleted"), (UNCLEAR, "line 2 is cancelled already")],
+            rows,
         );
     }
     let again = next(vec![with_price(line("AI", "2", "B2", "7"), "2")]);

@@ -242,7 +242,8 @@ fn change_waits_for_its_order_and_mapping_completes_it() {
     daemon.stop();
 }
 
-/// A change without a release belongs to the only release, in any sequence; with two releases it waits.
+/// A change without a release belongs to the only release, in any sequence; with two releases it waits. So do
+/// cancellations and copies.
 #[test]
 fn change_without_release_finds_its_order() {
     let home = home_with_source("", "");
@@ -279,6 +280,12 @@ fn change_without_release_finds_its_order() {
     home.run_ok(&["events", "retry", "2"]);
     home.wait_until_processed();
     assert_eq!(state("PO1"), "|waiting|1\nR1|open|0\nR2|open|0");
+    // A cancellation or a copy of an order belongs to the only release, too.
+    let copy = |purpose: &str| interchange("850", &[order_set("PO2", 1)]).replace("BEG*00", &format!("BEG*{purpose}"));
+    poll("9.edi", &copy("22"));
+    assert_eq!(state("PO2"), "R1|open|1");
+    poll("10.edi", &copy("01"));
+    assert_eq!(state("PO2"), "R1|cancelled|1");
     daemon.stop();
 }
 

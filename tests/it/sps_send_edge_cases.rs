@@ -35,6 +35,18 @@ fn replaced_order_is_not_sent_twice() {
     assert!(code == 1 && printed.contains("an earlier document used the unit CA"), "{printed}");
 }
 
+/// An order that a person must look at can still be invoiced and shipped.
+#[test]
+fn order_with_an_unclear_change_can_be_invoiced() {
+    let home = home_with_order(&interchange("850", &[order_set("PO1", 2)]));
+    receive_file(&home, &interchange("860", &[change_set("PO1", "1", &["POC*1*QD*10*7*CA", "POC*9*DI"])]));
+    receive_file(&home, &interchange("850", &[order_set("PO1", 3)]));
+    let attention = home.sql("SELECT attention FROM purchase_orders");
+    assert!(attention.contains("changes are unclear"), "{attention}");
+    let (code, printed) = send_document(&home, "810", &short_invoice("I1", "1", 10, "199.5"), &[]);
+    assert_eq!(code, 0, "{printed}");
+}
+
 /// A test order never changes a production order, and documents for a test do not count.
 #[test]
 fn test_order_changes_no_order() {

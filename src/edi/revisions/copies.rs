@@ -4,7 +4,7 @@ use crate::edi::codes;
 use crate::edi::purchase_order::PurchaseOrder;
 use crate::edi::revisions::originals::{DocumentRoles, OrderBase};
 use crate::edi::revisions::{
-    OrderState, ReceivedDocument, Revision, RevisionOutcome, build_revision, change, difference, sequence,
+    OrderState, ReceivedDocument, RevisionOutcome, build_revision, change, difference, sequence,
 };
 
 /// Compares copies of the order with each version of it.
@@ -48,10 +48,7 @@ pub(super) fn compare_change_copies(state: &mut OrderState, roles: &DocumentRole
         let mut changed = state.clone();
         changed.revisions.clear();
         change::apply_change(&mut changed, &as_change, delta);
-        let is_so = |revision: &Revision| {
-            revision.outcome == RevisionOutcome::NoEffect || revision.message.contains(" already")
-        };
-        let found = changed.revisions.iter().find(|revision| !is_so(revision));
+        let found = changed.revisions.iter().find(|revision| !revision.states_what_is_so());
         match found {
             None if sequence::is_same_order(state, &changed) => {
                 add_row(state, copy, RevisionOutcome::NoEffect, "it agrees with the order");

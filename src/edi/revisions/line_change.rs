@@ -98,7 +98,12 @@ pub(super) fn apply_line(
     let effect = match code {
         "NC" | "NCH" => check_unchanged(&state.order.lines[index], line),
         _ if is_cancelled => {
-            LineEffect::refuse(format!("{} is cancelled already", name_line(&state.order.lines[index], index)))
+            let name = name_line(&state.order.lines[index], index);
+            LineEffect::refuse(if code == "DI" {
+                format!("{name} is cancelled already")
+            } else {
+                format!("{name} is cancelled, and {code} changes it")
+            })
         }
         "DI" => delete_line(state, index, line),
         _ => match find_allowed_values(code) {
@@ -262,9 +267,10 @@ fn add_line(state: &mut OrderState, line: &PurchaseOrderLine, target: &LineTarge
             if state.line_statuses[*index] == OrderStatus::Open {
                 let own = &state.order.lines[*index];
                 let has = own.quantity.as_deref().unwrap_or("no quantity");
-                return LineEffect::refuse(match own.quantity == line.quantity {
-                    true => format!("AI adds a line, but the order has {name} already"),
-                    false => format!("AI adds a line with {quantity}, but the order has {name} with {has}"),
+                return LineEffect::refuse(if own.quantity == line.quantity {
+                    format!("AI adds a line, but the order has {name} already")
+                } else {
+                    format!("AI adds a line with {quantity}, but the order has {name} with {has}")
                 });
             }
             let number = state.order.lines[*index].number.clone();

@@ -16,7 +16,7 @@ mod quantity;
 mod sequence;
 
 use crate::edi::order_findings::summarize_findings;
-use crate::edi::purchase_order::{PurchaseOrder, PurchaseOrderLine};
+use crate::edi::purchase_order::{DocumentOrigin, OrderExtra, PurchaseOrder, PurchaseOrderLine};
 use originals::{DocumentPurpose, DocumentRoles, OrderBase};
 use rust_decimal::Decimal;
 use std::collections::HashMap;
@@ -49,9 +49,10 @@ impl ReceivedDocument {
         self.sent_at().zip(other.sent_at()).is_some_and(|(own, other)| own < other)
     }
 
-    /// Returns the contents as text. The format of the file is no content, and the findings follow from the contents.
+    /// Returns the contents as text. Format and control numbers are no content, and the findings follow from it.
     fn content_key(&self) -> String {
-        let order = PurchaseOrder { origin: Default::default(), findings: Vec::new(), ..self.order.clone() };
+        let mut order = PurchaseOrder { origin: DocumentOrigin::default(), findings: Vec::new(), ..self.order.clone() };
+        order.extras.retain(|extra| !is_document_extra(extra));
         serde_json::to_string(&order).unwrap_or_default()
     }
 
@@ -112,6 +113,9 @@ impl RevisionOutcome {
     }
 }
 
+/// Message of a change whose values the order has already ends with this word, or has it before a document's name.
+const ALREADY: &str = " already";
+
 /// One entry of the revision history.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Revision {
@@ -122,6 +126,13 @@ pub struct Revision {
     pub code: Option<String>,
     pub outcome: RevisionOutcome,
     pub message: String,
+}
+
+impl Revision {
+    /// Returns true if the change states what the order has already.
+    fn states_what_is_so(&self) -> bool {
+        self.outcome == RevisionOutcome::NoEffect || self.message.contains(ALREADY)
+    }
 }
 
 /// Purchase order after all its documents.
@@ -267,6 +278,16 @@ fn fold_on_base(roles: &DocumentRoles<'_>, base: &OrderBase<'_>, delta: bool) ->
 
 fn build_waiting_revision(change: &ReceivedDocument) -> Revision {
     build_revision(change, None, RevisionOutcome::Waiting, "waits for the order that it changes".to_owned())
+}
+
+/// Returns true for an extra of the document that carries an order, and not of the order: control numbers, versions,
+/// and what the first segment of a change states about the change.
+fn is_document_extra(extra: &OrderExtra) -> bool {
+    const OF_ORDER: [&str; 2] = ["Meta/IsDropShip", "Meta/OrderManagement"];
+    let location = extra.location.as_str();
+    (location.starts_with("Meta/") && !OF_ORDER.contains(&location))
+        || location.starts_with("BCH")
+        || location.starts_with("Header/OrderHeader/Document")
 }
 
 fn build_revision(

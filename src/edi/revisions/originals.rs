@@ -233,7 +233,7 @@ fn describe_succession(earlier: &ReceivedDocument, later: &ReceivedDocument) -> 
         format!("both are dated {later_date}, and neither is certain to be newer")
     };
     let message = format!(
-        "{} ({}) and {} ({}) contradict each other: {differences}. {} counts: {reason}",
+        "{}, {}, and {}, {}, contradict each other: {differences}. {} counts: {reason}",
         earlier.name(),
         describe_purpose(earlier),
         later.name(),
@@ -244,7 +244,7 @@ fn describe_succession(earlier: &ReceivedDocument, later: &ReceivedDocument) -> 
 }
 
 fn describe_purpose(document: &ReceivedDocument) -> String {
-    format!("purpose {}", codes::PURPOSES.describe(&document.order.purpose))
+    codes::PURPOSES.describe(&document.order.purpose)
 }
 
 /// Applies the orders that have the purpose of a cancellation. They count after all changes, whose dates are newer than

@@ -2,7 +2,8 @@
 //!
 //! The functions name every field of the model, so that a new field does not compile until its rule is written here.
 
-use crate::edi::purchase_order::{EdiReference, PurchaseOrder, PurchaseOrderLine};
+use crate::edi::purchase_order::{EdiReference, OrderExtra, PurchaseOrder, PurchaseOrderLine};
+use crate::edi::revisions::is_document_extra;
 use std::collections::HashSet;
 
 /// Overwrites the values of the header that the change states. Lines are not changed.
@@ -47,7 +48,11 @@ pub(super) fn overwrite_header(order: &mut PurchaseOrder, change: &PurchaseOrder
     replace_same_kind(&mut order.contacts, contacts, |contact| (&contact.kind, contact.address.as_deref()));
     replace_same_kind(&mut order.allowances, allowances, |part| (part.code.as_deref().unwrap_or(""), None));
     replace_same_kind(&mut order.amounts, amounts, |amount| (&amount.qualifier, None));
-    replace_same_kind(&mut order.extras, extras, |extra| (&extra.location, extra.name.as_deref()));
+    // Control numbers and the like of each document stay beside each other.
+    let (of_document, of_order): (Vec<OrderExtra>, Vec<OrderExtra>) =
+        extras.iter().cloned().partition(is_document_extra);
+    replace_same_kind(&mut order.extras, &of_order, |extra| (&extra.location, extra.name.as_deref()));
+    add_new(&mut order.extras, &of_document);
     add_new(&mut order.findings, findings);
     replace_list(&mut order.terms, terms);
     replace_list(&mut order.carriers, carriers);
@@ -176,7 +181,7 @@ fn replace_list<T: Clone>(old: &mut Vec<T>, new: &[T]) {
 }
 
 /// Adds the notes or instructions that are not there yet.
-fn add_new<T: Clone + PartialEq>(entries: &mut Vec<T>, new: &[T]) {
+pub(super) fn add_new<T: Clone + PartialEq>(entries: &mut Vec<T>, new: &[T]) {
     let added: Vec<T> = new.iter().filter(|entry| !entries.contains(entry)).cloned().collect();
     entries.extend(added);
 }

@@ -7,7 +7,7 @@ use crate::edi::revisions::change::{self, TargetKey};
 use crate::edi::revisions::line_change::LineEffect;
 use crate::edi::revisions::originals::{ChangePlacement, DocumentPurpose, OrderBase};
 use crate::edi::revisions::{
-    OrderState, OrderStatus, ReceivedDocument, RevisionOutcome, build_revision, difference, overwrite,
+    OrderState, OrderStatus, ReceivedDocument, Revision, RevisionOutcome, build_revision, difference, overwrite,
 };
 use std::collections::{BTreeSet, HashMap};
 
@@ -141,7 +141,12 @@ fn apply_placed_change(state: &mut OrderState, document: &ReceivedDocument, base
         ChangePlacement::Undecided { is_newer, reason } => {
             let mut changed = state.clone();
             change::apply_change(&mut changed, document, delta);
-            if is_same_order(state, &changed) {
+            let is_same = is_same_order(state, &changed);
+            let mut rows = changed.revisions[state.revisions.len()..].iter();
+            if is_same && !rows.all(Revision::states_what_is_so) {
+                // Nothing was applied, and each line has its reason.
+                *state = changed;
+            } else if is_same {
                 let fact = "the order contains it: it has each stated value already";
                 state.add_revision(document, None, LineEffect::skip(fact));
             } else if is_newer || is_cancellation {

@@ -2,15 +2,20 @@
 
 use crate::edi::decimal;
 use crate::edi::fault::{EdiFault, FaultSeverity, SyntaxErrorCode};
+use crate::edi::purchase_order::PurchaseOrderLine;
 use crate::edi::rsx::tree::RsxNode;
 
 /// Faults of one document.
 #[derive(Debug, Default)]
-pub(crate) struct RsxFaultCollector(pub Vec<EdiFault>);
+pub(crate) struct RsxFaultCollector {
+    pub faults: Vec<EdiFault>,
+    /// What a person must look at.
+    pub findings: Vec<String>,
+}
 
 impl RsxFaultCollector {
     fn add_fault(&mut self, severity: FaultSeverity, location: &str, message: String) {
-        self.0.push(EdiFault {
+        self.faults.push(EdiFault {
             severity,
             line: 0,
             location: location.to_owned(),
@@ -27,6 +32,13 @@ impl RsxFaultCollector {
 
     pub fn add_warning(&mut self, location: &str, message: impl Into<String>) {
         self.add_fault(FaultSeverity::Warning, location, message.into());
+    }
+
+    /// Adds a finding about a line, and the warning of the same text.
+    pub fn add_finding(&mut self, at: &str, line: &PurchaseOrderLine, finding: String) {
+        let name = line.number.as_ref().map_or_else(|| at.to_owned(), |number| format!("line {number}"));
+        self.findings.push(format!("{name} {finding}"));
+        self.add_warning(at, finding);
     }
 
     /// Takes a number; a text that is none stays an extra, with a warning.

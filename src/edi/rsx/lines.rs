@@ -78,7 +78,9 @@ fn read_item(
         .filter_map(|part| part.take_text(&["ProductDescription"]))
         .collect();
     line.description = (!described.is_empty()).then(|| described.join(", "));
-    read_packs(item, &mut line);
+    if let Some(finding) = read_packs(item, &mut line) {
+        faults.add_finding(at, &line, finding);
+    }
     line
 }
 
@@ -113,29 +115,50 @@ fn read_prices(item: &RsxNode, at: &str, faults: &mut RsxFaultCollector) -> Vec<
         .collect()
 }
 
-/// Reads the packs: the outer one, or the only one, has the units of the ordered unit; the inner one is separate.
-fn read_packs(item: &RsxNode, line: &mut PurchaseOrderLine) {
-    let packs: Vec<&RsxNode> = item.children_named(&["PhysicalDetails"]).collect();
-    for details in &packs {
-        let qualifier = details.child_text(&["PackQualifier"]);
-        let pack = match qualifier.as_deref() {
-            Some("IN") => &mut line.inner_pack,
-            Some("OU") | None => &mut line.pack,
-            // Another packing level, such as a pallet, stays an extra.
-            Some(_) => continue,
-        };
-        if pack.is_some() {
-            continue;
+/// Reads the packs: the outer one (OU), else the one without a qualifier, has the units of the ordered unit. The inner
+/// one (IN) is separate. Another packing level, such as a pallet, stays an extra.
+fn read_packs(item: &RsxNode, line: &mut PurchaseOrderLine) -> Option<String> {
+    let find_levels = |wanted: Option<&str>| -> Vec<&RsxNode> {
+        let packs = item.children_named(&["PhysicalDetails"]);
+        packs.filter(|pack| pack.child_text(&["PackQualifier"]).as_deref() == wanted).collect()
+    };
+    let mut outer = find_levels(Some("OU"));
+    if outer.is_empty() {
+        outer = find_levels(None);
+    }
+    let inner = find_levels(Some("IN"));
+    let mut finding = None;
+    for (levels, pack) in [(&outer, &mut line.pack), (&inner, &mut line.inner_pack)] {
+        let mut values: Vec<String> = levels.iter().filter_map(|level| read_pack_value(level)).collect();
+        values.dedup();
+        match values.as_slice() {
+            [] => {}
+            [value] => *pack = Some(value.clone()),
+            several => {
+                finding = Some(format!("states the packs {}: none is taken", several.join(" and ")));
+                continue;
+            }
         }
-        *pack = details.take_parsed(&["PackValue"], decimal::normalize_decimal);
-        let is_read = pack.is_some();
-        if qualifier.as_deref() != Some("IN") && line.pack_size.is_none() {
-            line.pack_size = read_pack_size(details);
-        }
-        if is_read || line.pack_size.is_some() {
-            details.take_text(&["PackQualifier"]);
+        if let Some(level) = levels.first().filter(|_| pack.is_some()) {
+            level.take_text(&["PackQualifier"]);
+            level.take_text(&["PackValue"]);
         }
     }
+    let inner_pack = details_text(item, "InnerPack");
+    if line.inner_pack.is_none() {
+        line.inner_pack = inner_pack;
+    }
+    line.pack_size = outer.first().and_then(|level| read_pack_size(level));
+    finding
+}
+
+fn read_pack_value(level: &RsxNode) -> Option<String> {
+    decimal::normalize_decimal(&level.child_text(&["PackValue"])?)
+}
+
+/// Takes a number of `OrderLine`.
+fn details_text(item: &RsxNode, name: &str) -> Option<String> {
+    item.first_child(&["OrderLine"])?.take_parsed(&[name], decimal::normalize_decimal)
 }
 
 /// Reads the size of an inner unit: `340 GR`.
@@ -146,6 +169,19 @@ fn read_pack_size(details: &RsxNode) -> Option<String> {
 
 /// Reads the parts of a line's quantity by place or date.
 fn read_schedules(part: &RsxNode, at: &str, line: &mut PurchaseOrderLine, faults: &mut RsxFaultCollector) {
+    let mut quantities = Vec::new();
+    let places: Vec<&RsxNode> = part.children_named(&["LocationQuantity"]).collect();
+    for place in &places {
+        if let Some(quantity) = faults.take_number(place, &format!("{at}/LocationQuantity"), "Qty") {
+            quantities.push((place.take_text(&["Location"]), quantity));
+        }
+    }
+    if places.is_empty() {
+        quantities.extend(faults.take_number(part, at, "TotalQty").map(|quantity| (None, quantity)));
+    }
+    if quantities.is_empty() {
+        return;
+    }
     let date = part.children_named(&["Dates", "Date"]).next();
     let schedule = LineSchedule {
         kind: part.take_text(&["QuantityQualifier"]),
@@ -155,16 +191,6 @@ fn read_schedules(part: &RsxNode, at: &str, line: &mut PurchaseOrderLine, faults
         on: date.and_then(|date| faults.take_date(date, at, &["Date", "Date1"])),
         ..LineSchedule::default()
     };
-    let places: Vec<&RsxNode> = part.children_named(&["LocationQuantity"]).collect();
-    for place in &places {
-        if let Some(quantity) = faults.take_number(place, &format!("{at}/LocationQuantity"), "Qty") {
-            let location = place.take_text(&["Location"]);
-            line.schedules.push(LineSchedule { location, quantity, ..schedule.clone() });
-        }
-    }
-    if places.is_empty()
-        && let Some(quantity) = faults.take_number(part, at, "TotalQty")
-    {
-        line.schedules.push(LineSchedule { quantity, ..schedule });
-    }
+    let to_schedule = |(location, quantity)| LineSchedule { location, quantity, ..schedule.clone() };
+    line.schedules.extend(quantities.into_iter().map(to_schedule));
 }

@@ -29,11 +29,11 @@ pub fn read_rsx_orders(root: &RsxNode) -> Vec<(Option<PurchaseOrder>, Vec<EdiFau
         .collect();
     if let Some((_, faults)) = orders.first_mut() {
         // Values around the documents belong to no order.
-        let mut collector = RsxFaultCollector(std::mem::take(faults));
+        let mut collector = RsxFaultCollector { faults: std::mem::take(faults), ..RsxFaultCollector::default() };
         for extra in root.collect_extras("").into_iter().take(STRAY_VALUES_MAX) {
             collector.add_warning(&extra.location, format!("{:?} belongs to no order: it is not stored", extra.value));
         }
-        *faults = collector.0;
+        *faults = collector.faults;
     }
     orders
 }
@@ -45,7 +45,7 @@ fn read_rsx_order(document: &RsxNode, is_change: bool) -> (Option<PurchaseOrder>
     let mut faults = RsxFaultCollector::default();
     let Some(header) = document.first_child(&["Header"]) else {
         faults.add_error("Header", "is missing: this is not an order");
-        return (None, faults.0);
+        return (None, faults.faults);
     };
     let empty = RsxNode::default();
     let order_header = header.first_child(&["OrderHeader"]).unwrap_or(&empty);
@@ -56,6 +56,7 @@ fn read_rsx_order(document: &RsxNode, is_change: bool) -> (Option<PurchaseOrder>
     if order.lines.is_empty() && !is_change && order.purpose != "01" {
         faults.add_error("LineItem", "is missing: the order has no lines");
     }
+    order.findings.append(&mut faults.findings);
     read_summary(document, &mut order, &mut faults);
     order.fill_numbers_from_references();
     order.extras = document.collect_extras("");
@@ -66,8 +67,8 @@ fn read_rsx_order(document: &RsxNode, is_change: bool) -> (Option<PurchaseOrder>
         faults.add_warning("Header", message.as_str());
         order.findings.push(message);
     }
-    let is_rejected = faults.0.iter().any(|fault| fault.severity == FaultSeverity::Error);
-    ((!is_rejected).then_some(order), faults.0)
+    let is_rejected = faults.faults.iter().any(|fault| fault.severity == FaultSeverity::Error);
+    ((!is_rejected).then_some(order), faults.faults)
 }
 
 fn read_header(

@@ -86,6 +86,8 @@ pub(crate) struct X12FaultCollector {
     pub faults: Vec<EdiFault>,
     /// True after a fault that rejects the set.
     pub has_error: bool,
+    /// What a person must look at.
+    pub findings: Vec<String>,
 }
 
 impl X12FaultCollector {

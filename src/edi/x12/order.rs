@@ -188,8 +188,10 @@ impl X12OrderReader {
             }
             "CTT" => {
                 self.section = OrderSection::Summary;
-                self.order.stated_lines = cursor.take(1);
-                self.order.stated_quantity = cursor.take(2);
+                if self.order.stated_lines.is_none() && self.order.stated_quantity.is_none() {
+                    self.order.stated_lines = cursor.take(1);
+                    self.order.stated_quantity = cursor.take(2);
+                }
             }
             "SLN" if self.current_line().is_some() => self.begin_component(&mut cursor),
             "N1" => self.begin_address(&mut cursor),

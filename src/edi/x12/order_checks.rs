@@ -27,9 +27,10 @@ pub(crate) fn check_completeness(
         let message = "there is no PO1: the order has no lines".to_owned();
         add_missing_segment(faults, last, set.segments.len(), "PO1", message);
     }
-    order.stated_total =
-        order.amounts.iter().rfind(|amount| amount.qualifier == "TT").map(|amount| amount.amount.clone());
-    order.amounts.retain(|amount| amount.qualifier != "TT");
+    if let Some(total) = order.amounts.iter().rposition(|amount| amount.qualifier == "TT") {
+        order.stated_total = Some(order.amounts.remove(total).amount);
+    }
+    order.findings.append(&mut faults.findings);
     order.fill_numbers_from_references();
     let place = |sum| match sum {
         StatedSum::Lines => ("CTT", 1, "CTT01"),

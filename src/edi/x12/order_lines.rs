@@ -121,6 +121,9 @@ fn read_pack(line: &mut PurchaseOrderLine, cursor: &mut SegmentCursor<'_, '_>, f
     let (Some(first), Some(second)) = (line.pack.clone(), decimal::normalize_decimal(cursor.peek(1))) else { return };
     if first != second {
         let message = format!("the line states the packs {first} and {second}: neither is taken");
+        faults
+            .findings
+            .push(line.number.as_ref().map_or_else(|| message.clone(), |number| format!("line {number}: {message}")));
         faults.add_warning(cursor, 1, SyntaxErrorCode::None, message);
         line.pack = None;
         let name = codes::SEGMENTS.find("PO4").map(str::to_owned);

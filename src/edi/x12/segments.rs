@@ -160,13 +160,12 @@ pub(crate) fn read_itd(cursor: &mut SegmentCursor<'_, '_>) -> PaymentTerms {
 
 /// Reads a TD5.
 pub(crate) fn read_td5(cursor: &mut SegmentCursor<'_, '_>) -> CarrierDetails {
-    CarrierDetails {
-        code: cursor.take(3),
-        method: cursor.take(4),
-        routing: cursor.take(5),
-        service: cursor.take(12),
-        address: None,
+    let code = cursor.take(3);
+    if code.is_some() {
+        // The code is a SCAC.
+        cursor.take_implied(2, &["2"]);
     }
+    CarrierDetails { code, method: cursor.take(4), routing: cursor.take(5), service: cursor.take(12), address: None }
 }
 
 /// Reads a PKG, TD4 or FOB. Returns None if it states nothing.
@@ -182,6 +181,10 @@ pub(crate) fn read_instruction(cursor: &mut SegmentCursor<'_, '_>) -> Option<Edi
         description: cursor.take(description),
         address: None,
     };
+    if cursor.id == "PKG" && instruction.description.is_some() {
+        // The description is free text.
+        cursor.take_implied(1, &["F"]);
+    }
     (instruction.code.is_some() || instruction.description.is_some()).then_some(instruction)
 }
 
@@ -238,7 +241,6 @@ pub(crate) fn parse_unit(text: &str) -> Option<String> {
 
 /// Reads an SDQ: up to ten locations with their quantities. A pair that cannot be read stays an extra.
 pub(crate) fn read_sdq(cursor: &mut SegmentCursor<'_, '_>) -> Vec<LineSchedule> {
-    let (unit, location_qualifier) = (cursor.take(1), cursor.take(2));
     let pairs = (3..=21).step_by(2);
     let mut read_pair = |position: usize| {
         if cursor.peek(position).is_empty() {
@@ -247,8 +249,8 @@ pub(crate) fn read_sdq(cursor: &mut SegmentCursor<'_, '_>) -> Vec<LineSchedule> 
         Some(LineSchedule {
             quantity: cursor.take_parsed(position + 1, decimal::normalize_decimal)?,
             location: cursor.take(position),
-            location_qualifier: location_qualifier.clone(),
-            unit: unit.clone(),
+            unit: cursor.take(1),
+            location_qualifier: cursor.take(2),
             ..LineSchedule::default()
         })
     };

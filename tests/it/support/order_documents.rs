@@ -37,6 +37,8 @@ pub struct DocumentSpec {
     pub changed_on: &'static str,
     pub department: &'static str,
     pub vendor: &'static str,
+    /// Control number of the interchange, which is no value of the order; RSX only.
+    pub control_number: &'static str,
     pub lines: Vec<LineSpec>,
 }
 
@@ -112,6 +114,7 @@ impl DocumentSpec {
             .collect();
         let change_date = if self.is_change && self.changed_on.is_empty() { "2026-09-30" } else { self.changed_on };
         json!({
+            "Meta": object(&[("InterchangeControlNumber", self.control_number)]),
             "Header": {"OrderHeader": object(&[
                 ("TradingPartnerId", "ACMERETAIL"),
                 ("PurchaseOrderNumber", "PO1"),
