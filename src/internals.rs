@@ -34,6 +34,12 @@ pub mod delivery {
     }
 }
 pub mod edi {
+    pub mod answers {
+        pub use crate::edi::answers::Verdict;
+        pub mod state {
+            pub use crate::edi::answers::state::{AnswerFact, SentState, fold_answers};
+        }
+    }
     pub mod decimal {
         pub use crate::edi::decimal::{format_n2, normalize_decimal, parse_n2};
     }

@@ -168,7 +168,7 @@ fn answers_and_names_of_other_letters_reach_every_destination() {
         let request = requests.iter().find(|request| request.header("webhook-id") == number.to_string()).unwrap();
         let encoded = request.header("novex-file-name");
         assert!(encoded.is_ascii(), "{encoded}");
-        assert_eq!(percent_encoding::percent_decode_str(&encoded).decode_utf8().unwrap(), name);
+        assert_eq!(percent_encoding::percent_decode_str(encoded).decode_utf8().unwrap(), name);
         assert_eq!(
             (request.header("content-type"), request.header("novex-document-type")),
             (media_type, document_type)

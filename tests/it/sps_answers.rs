@@ -5,7 +5,7 @@ use crate::support::Home;
 use crate::support::answers::{answer_file, answer_file_of, receive_answer, receive_answer_file, state_of};
 use crate::support::edi_files::{interchange, order_set};
 use crate::support::outbound_documents::{home_with_order, invoice, receive_file, send_document, ship_notice};
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// A home with an order and its 997 (group 1), an invoice (group 2) and a ship notice (group 3), all sent.
 fn home_with_sent_documents() -> Home {
@@ -99,7 +99,9 @@ fn acceptance_beside_a_rejection_is_a_contradiction() {
     let rejects = answer_file("997", &["AK1*IN*2", "AK2*810*0001", "AK5*R*5", "AK9*R*1*1*0"]);
     for files in [[&accepts, &rejects], [&rejects, &accepts]] {
         let home = home_with_sent_documents();
-        files.iter().for_each(|file| receive_file(&home, file));
+        for file in files {
+            receive_file(&home, file);
+        }
         assert_eq!(state_of(&home, "INV-1"), "unclear");
         let attention = attention_of(&home);
         assert!(attention.starts_with("invoice INV-1 has unclear answers: 997 of event "), "{attention}");
@@ -234,4 +236,21 @@ fn test_answer_decides_a_test_document() {
     receive_answer_file(&home, &answer_file_of("ACMERETAIL", "T", "997", &["AK1*IN*2", "AK9*A*1*1*1"]));
     assert_eq!(state_of(&home, "INV-1"), "accepted");
     assert_eq!(json!(state_of(&home, "PO 7")), json!("none"));
+}
+
+#[test]
+fn answers_are_shown_by_parse_and_by_the_rows_of_their_event() {
+    let home = home_with_sent_documents();
+    let answer = answer_file("997", &["AK1*IN*2", "AK2*810*0001", "AK5*R*4", "AK9*R*1*1*0"]);
+    std::fs::write(home.path("answer.edi"), &answer).unwrap();
+    let path = home.path("answer.edi").display().to_string();
+    let parsed = home.run_ok(&["sps", "parse", &path]);
+    assert!(parsed.contains("997 for IN group 2, set 0001, document 810: rejected (R)"), "{parsed}");
+    assert!(parsed.contains("  number of segments differs from the trailer (4)"), "{parsed}");
+    let parsed: Value = serde_json::from_str(&home.run_ok(&["sps", "parse", "--json", &path])).unwrap();
+    assert_eq!((&parsed["answers"][0]["verdict"], &parsed["messages"]), (&json!("rejected"), &json!([])));
+    receive_answer_file(&home, &answer);
+    let id = home.sql("SELECT max(event_id) FROM edi_answers");
+    let shown = home.run_ok(&["events", "show", &id]);
+    assert!(shown.contains("edi_answers") && shown.contains("invoice INV-1 is rejected"), "{shown}");
 }

@@ -93,6 +93,7 @@ fn document_without_an_answer_is_overdue_after_the_timeout() {
     // A document that was not delivered is not overdue.
     home.sql("UPDATE destination_deliveries SET status = 'failed' WHERE event_id = 4");
     assert_eq!(rows(&home, &["--overdue"]), Vec::<Value>::new());
+    assert!(home.run_ok(&["sps", "sent"]).contains("not delivered yet"));
     home.sql("UPDATE destination_deliveries SET status = 'delivered'");
     home.run_ok(&["events", "dismiss", "4", "--reason", "the partner never answers"]);
     assert_eq!(rows(&home, &["--overdue"]), Vec::<Value>::new());

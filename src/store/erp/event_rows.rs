@@ -198,15 +198,13 @@ impl RowSelection {
         let (id, source) = (event.identity.id.to_string(), event.identity.key.source);
         let parameters = || [id.clone(), String::new()];
         let own_tables: &[&str] = match source {
-            Source::Sps => &["edi_sent"],
+            Source::Sps => &["edi_sent", "edi_answers", "edi_messages"],
             Source::Keycloak => &["system_log"],
             Source::Shopify if event.identity.key.topic == "customers/data_request" => &["data_requests"],
             Source::Shopify | Source::EasyPost => &[],
         };
         if source == Source::Sps {
-            for table in ["edi_faults", "edi_answers", "edi_messages"] {
-                self.add(table, "event_id = ?1 AND ?2 = ''".to_owned(), parameters());
-            }
+            self.add("edi_faults", "event_id = ?1 AND ?2 = ''".to_owned(), parameters());
             let answered =
                 "event_id = ?1 AND ?2 = '' OR event_id IN (SELECT sent_event_id FROM edi_answers WHERE event_id = ?1)";
             self.add("edi_transmissions", answered.to_owned(), parameters());

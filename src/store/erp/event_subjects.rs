@@ -30,13 +30,15 @@ pub struct EventTable {
 pub const PURCHASE_ORDER_CONDITION: &str = "(partner, po_number, release) IN (SELECT partner, po_number, release FROM \
                                             purchase_order_documents WHERE event_id = ?1)";
 
-pub const EVENT_TABLES: [EventTable; 5] = [
+pub const EVENT_TABLES: [EventTable; 7] = [
     EventTable {
         name: "purchase_orders",
         key: &["partner", "po_number", "release"],
         condition: PURCHASE_ORDER_CONDITION,
     },
     EventTable { name: "edi_sent", key: &["kind", "partner", "number"], condition: "event_id = ?1" },
+    EventTable { name: "edi_answers", key: &["event_id", "ordinal"], condition: "event_id = ?1" },
+    EventTable { name: "edi_messages", key: &["event_id", "document_position"], condition: "event_id = ?1" },
     EventTable { name: "data_requests", key: &["id"], condition: "event_id = ?1" },
     EventTable { name: "redactions", key: &["event_id"], condition: "event_id = ?1" },
     EventTable { name: "system_log", key: &["id"], condition: "event_id = ?1" },

@@ -67,6 +67,7 @@ impl SentSummary {
             "rejected" => "rejected",
             "unclear" => "unclear answers",
             "overdue" => "overdue: no answer",
+            "waiting" if self.delivered_at.is_none() => "not delivered yet",
             "waiting" => "no answer yet",
             _ => "no answer expected",
         }

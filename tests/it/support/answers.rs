@@ -11,18 +11,23 @@ pub fn answer_file(kind: &str, segments: &[&str]) -> String {
 /// Returns a file of a partner; `usage` is P or T.
 pub fn answer_file_of(partner: &str, usage: &str, kind: &str, segments: &[&str]) -> String {
     let number = fastrand::u32(1..999_999_999);
-    let mut text = format!(
-        "ISA*00*          *00*          *ZZ*{partner:<15}*ZZ*NOVEX          *261124*1041*U*00401*{number:09}*0*{usage}*>~\n"
+    let isa = format!(
+        "ISA*00*          *00*          *ZZ*{partner:<15}*ZZ*NOVEX          *261124*1041*U*00401*{number:09}*0*{usage}*>"
     );
-    let body: String = segments.iter().map(|segment| format!("{segment}~\n")).collect();
-    if kind.is_empty() {
-        text += &format!("{body}IEA*0*{number:09}~\n");
-        return text;
+    let mut lines: Vec<String> = vec![isa];
+    let group_count = usize::from(!kind.is_empty());
+    if group_count > 0 {
+        let id = if kind == "824" { "AG" } else { "FA" };
+        lines.push(format!("GS*{id}*{partner}*NOVEX*20261124*1041*7*X*004010"));
+        lines.push(format!("ST*{kind}*0001"));
     }
-    let id = if kind == "824" { "AG" } else { "FA" };
-    text += &format!("GS*{id}*{partner}*NOVEX*20261124*1041*7*X*004010~\nST*{kind}*0001~\n{body}");
-    text += &format!("SE*{}*0001~\nGE*1*7~\nIEA*1*{number:09}~\n", segments.len() + 2);
-    text
+    lines.extend(segments.iter().map(|segment| (*segment).to_owned()));
+    if group_count > 0 {
+        lines.push(format!("SE*{}*0001", segments.len() + 2));
+        lines.push("GE*1*7".to_owned());
+    }
+    lines.push(format!("IEA*{group_count}*{number:09}"));
+    lines.join("~\n") + "~\n"
 }
 
 /// Processes an answer of ACMERETAIL. Returns the note of its event.

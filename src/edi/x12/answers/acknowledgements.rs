@@ -133,7 +133,9 @@ impl AcknowledgementReader {
 /// Adds the codes from a position on as reasons. Returns false if there are none.
 fn add_codes(answer: &mut EdiAnswer, segment: &X12Segment<'_>, first: usize, list: CodeList) -> bool {
     let codes: Vec<String> = (first..=segment.len()).filter_map(|at| segment.non_empty_element(at)).collect();
-    codes.iter().for_each(|code| add_reason(&mut answer.reasons, list.describe(code)));
+    for code in &codes {
+        add_reason(&mut answer.reasons, list.describe(code));
+    }
     !codes.is_empty()
 }
 
