@@ -26,6 +26,7 @@ mod edi_faults;
 mod event_dismissals;
 mod event_facts;
 mod fault_advice;
+mod field_accounting;
 mod file_lease_model;
 mod file_modes;
 mod foreign_backups;
