@@ -48,6 +48,8 @@
 --   tracking_key, number_key, sku_key, name_key, reference_key
 --                        Generated: the code before it in the form in which codes are compared, because people write
 --                        them with other blanks, hyphens and capitals. The code itself has no invisible characters.
+--   extras               JSON object: the fields with a value that no column and no other table takes, as Shopify or
+--                        EasyPost wrote them. NULL: there are none.
 --   created_at           Creation of the object, as the provider states it. In tables of novex-ingest: of the row.
 --   updated_at           Last change of the object, as the provider states it.
 --   deleted_at           Deletion of the object at the provider. No later update brings it back. The row stays.
@@ -611,6 +613,7 @@ CREATE TABLE sales_orders (
   deleted_at           TEXT,             -- deletion at the provider; final
   attention            TEXT,             -- why a person must look: the parts of a total are not the total, with both
                                          -- figures; NULL: they are
+  extras               TEXT,             -- JSON: fields of the body that no column takes
   row_version          TEXT NOT NULL,    -- version of the newest event
   column_versions      TEXT,             -- versions of the columns that it left out
   event_id             INTEGER NOT NULL, -- the newest event
@@ -642,6 +645,7 @@ CREATE TABLE sales_order_lines (
   gift_card            INTEGER,          -- 1: a gift card
   properties           TEXT,             -- JSON: values that the customer chose or wrote for the line
   duties               TEXT,             -- JSON: duties on the line
+  extras               TEXT,             -- JSON: fields of the body that no column takes
   item                 TEXT,             -- the ERP's item by shopify_product_mappings; NULL: not mapped, see
                                          -- unmapped_lines
   item_quantity        TEXT,             -- current_quantity in the ERP's unit, by the mapping's factor; exact decimal
@@ -668,6 +672,7 @@ CREATE TABLE sales_order_addresses (
   country       TEXT,             -- by name
   country_code  TEXT,             -- ISO 3166, two letters
   phone         TEXT,             -- as the customer wrote it
+  extras        TEXT,             -- JSON: fields of the body that no column takes
   PRIMARY KEY (shop_domain, order_id, kind)
 ) STRICT;
 
@@ -697,6 +702,9 @@ CREATE TABLE sales_order_discounts (
   type        TEXT,             -- in Shopify's words: percentage, fixed_amount, automatic, manual …
   value       TEXT,             -- percentage or amount, by value_type
   value_type  TEXT,             -- percentage or fixed_amount
+  target_type TEXT,             -- line_item or shipping_line
+  target_selection  TEXT,       -- all, entitled or explicit
+  allocation_method TEXT,       -- across, each or one
   amount      TEXT,             -- amount of the discount
   PRIMARY KEY (shop_domain, order_id, scope, position)
 ) STRICT;
@@ -714,6 +722,7 @@ CREATE TABLE sales_order_shipping_lines (
   price            TEXT,             -- before discounts
   discounted_price TEXT,             -- after discounts
   is_removed       INTEGER,          -- 1: an edit removed it
+  extras           TEXT,             -- JSON: fields of the body that no column takes
   PRIMARY KEY (shop_domain, order_id, position)
 ) STRICT;
 
@@ -727,6 +736,7 @@ CREATE TABLE sales_order_edits (
   app_id          INTEGER,          -- app that edited, by Shopify's number
   created_at      TEXT,             -- start of the edit
   committed_at    TEXT,             -- time when the edit took effect
+  extras          TEXT,             -- JSON: fields of the body that no column takes
   row_version     TEXT NOT NULL,    -- version of the newest event
   column_versions TEXT,             -- versions of the columns that it left out
   event_id        INTEGER NOT NULL, -- the newest event
@@ -761,6 +771,7 @@ CREATE TABLE order_transactions (
   error_code      TEXT,             -- reason of the failure
   created_at      TEXT,             -- creation at the provider
   processed_at    TEXT,             -- time when it took effect
+  extras          TEXT,             -- JSON: fields of the body that no column takes
   row_version     TEXT NOT NULL,    -- version of the newest event
   column_versions TEXT,             -- versions of the columns that it left out
   event_id        INTEGER NOT NULL, -- the newest event
@@ -793,6 +804,7 @@ CREATE TABLE refunds (
   processed_at    TEXT,             -- time when it took effect
   attention       TEXT,             -- why a person must look: the parts are not what was given back, with both figures;
                                     -- NULL: they are, or no money was due
+  extras          TEXT,             -- JSON: fields of the body that no column takes
   row_version     TEXT NOT NULL,    -- version of the newest event
   column_versions TEXT,             -- versions of the columns that it left out
   event_id        INTEGER NOT NULL, -- the newest event
@@ -813,6 +825,7 @@ CREATE TABLE refund_lines (
   total_tax      TEXT,             -- tax of the amount
   presentment_subtotal  TEXT,      -- subtotal, in the currency that the customer paid in
   presentment_total_tax TEXT,      -- total_tax, in the currency that the customer paid in
+  extras                TEXT,      -- JSON: fields of the body that no column takes
   PRIMARY KEY (shop_domain, refund_id, position)
 ) STRICT;
 
@@ -848,6 +861,7 @@ CREATE TABLE fulfillments (
   tracking_company TEXT,             -- carrier
   created_at       TEXT,             -- creation at the provider
   updated_at       TEXT,             -- last change at the provider
+  extras           TEXT,             -- JSON: fields of the body that no column takes
   row_version      TEXT NOT NULL,    -- version of the newest event
   column_versions  TEXT,             -- versions of the columns that it left out
   event_id         INTEGER NOT NULL, -- the newest event
@@ -861,6 +875,7 @@ CREATE TABLE fulfillment_lines (
   line_id        INTEGER NOT NULL, -- as in sales_order_lines
   sku            TEXT,             -- as on the order
   quantity       INTEGER,          -- units in the package
+  extras         TEXT,             -- JSON: fields of the body that no column takes
   PRIMARY KEY (shop_domain, fulfillment_id, line_id)
 ) STRICT;
 
@@ -893,6 +908,7 @@ CREATE TABLE fulfillment_events (
   created_at            TEXT,             -- creation at the provider
   updated_at            TEXT,             -- last change at the provider
   deleted_at            TEXT,             -- deletion at the provider; final
+  extras                TEXT,             -- JSON: fields of the body that no column takes
   row_version           TEXT NOT NULL,    -- version of the newest event
   column_versions       TEXT,             -- versions of the columns that it left out
   event_id              INTEGER NOT NULL, -- the newest event
@@ -951,6 +967,7 @@ CREATE TABLE returns (
   decline_note       TEXT,             -- text of the refusal
   last_topic         TEXT,             -- topic of the newest event
   changed_at         TEXT,             -- time of the newest event
+  extras             TEXT,             -- JSON: fields of the body that no column takes
   row_version        TEXT NOT NULL,    -- version of the newest event
   column_versions    TEXT,             -- versions of the columns that it left out
   event_id           INTEGER NOT NULL, -- the newest event
@@ -966,6 +983,7 @@ CREATE TABLE return_lines (
   quantity       INTEGER,          -- units
   reason         TEXT,             -- size_too_small, unwanted, defective …
   note           TEXT,             -- note of the customer
+  extras         TEXT,             -- JSON: fields of the body that no column takes
   PRIMARY KEY (shop_domain, return_id, return_line_id)
 ) STRICT;
 
@@ -988,6 +1006,7 @@ CREATE TABLE customers (
   created_at         TEXT,             -- creation at the provider
   updated_at         TEXT,             -- last change at the provider
   deleted_at         TEXT,             -- deletion at the provider; final
+  extras             TEXT,             -- JSON: fields of the body that no column takes
   row_version        TEXT NOT NULL,    -- version of the newest event
   column_versions    TEXT,             -- versions of the columns that it left out
   event_id           INTEGER NOT NULL, -- the newest event
@@ -1014,6 +1033,7 @@ CREATE TABLE customer_addresses (
   country_code  TEXT,             -- ISO 3166, two letters
   phone         TEXT,             -- phone number
   is_default    INTEGER,          -- 1: the default address
+  extras        TEXT,             -- JSON: fields of the body that no column takes
   row_version   TEXT NOT NULL,    -- version of the event that stated the row
   PRIMARY KEY (shop_domain, customer_id, address_id)
 ) STRICT;
@@ -1032,6 +1052,7 @@ CREATE TABLE products (
   created_at      TEXT,             -- creation at the provider
   updated_at      TEXT,             -- last change at the provider
   deleted_at      TEXT,             -- deletion at the provider; final
+  extras          TEXT,             -- JSON: fields of the body that no column takes
   row_version     TEXT NOT NULL,    -- version of the newest event
   column_versions TEXT,             -- versions of the columns that it left out
   event_id        INTEGER NOT NULL, -- the newest event
@@ -1057,6 +1078,7 @@ CREATE TABLE product_variants (
   inventory_item_id INTEGER,          -- as in inventory_items
   inventory_policy  TEXT,             -- deny or continue: sold when out of stock
   updated_at        TEXT,             -- last change at the provider
+  extras            TEXT,             -- JSON: fields of the body that no column takes
   row_version       TEXT NOT NULL,    -- version of the event that stated the row
   PRIMARY KEY (shop_domain, product_id, variant_id)
 ) STRICT;
@@ -1077,6 +1099,7 @@ CREATE TABLE inventory_items (
   created_at             TEXT,             -- creation at the provider
   updated_at             TEXT,             -- last change at the provider
   deleted_at             TEXT,             -- deletion at the provider; final
+  extras                 TEXT,             -- JSON: fields of the body that no column takes
   row_version            TEXT NOT NULL,    -- version of the newest event
   column_versions        TEXT,             -- versions of the columns that it left out
   event_id               INTEGER NOT NULL, -- the newest event
@@ -1113,6 +1136,7 @@ CREATE TABLE locations (
   created_at      TEXT,             -- creation at the provider
   updated_at      TEXT,             -- last change at the provider
   deleted_at      TEXT,             -- deletion at the provider; final
+  extras          TEXT,             -- JSON: fields of the body that no column takes
   row_version     TEXT NOT NULL,    -- version of the newest event
   column_versions TEXT,             -- versions of the columns that it left out
   event_id        INTEGER NOT NULL, -- the newest event
@@ -1132,6 +1156,7 @@ CREATE TABLE shops (
   primary_location_id INTEGER,          -- as in locations
   updated_at          TEXT,             -- last change at the provider
   uninstalled_at      TEXT,             -- time when the merchant uninstalled the app; the shop's events end then
+  extras              TEXT,             -- JSON: fields of the body that no column takes
   row_version         TEXT NOT NULL,    -- version of the newest event
   column_versions     TEXT,             -- versions of the columns that it left out
   event_id            INTEGER NOT NULL, -- the newest event
@@ -1167,6 +1192,7 @@ CREATE TABLE shipments (
   shop_domain       TEXT,             -- shop of the linked order, found by triggers; NULL: not known, or not yet
   order_id          INTEGER,          -- as in sales_orders
   linked_by         TEXT,             -- tracking_code or reference
+  extras            TEXT,             -- JSON: fields of the body that no column takes
   row_version       TEXT NOT NULL,    -- version of the newest event
   column_versions   TEXT,             -- versions of the columns that it left out
   event_id          INTEGER NOT NULL, -- the newest event
@@ -1224,6 +1250,7 @@ CREATE TABLE easypost_objects (
   last_topic      TEXT,             -- topic of the newest event
   created_at      TEXT,             -- creation at the provider
   updated_at      TEXT,             -- last change at the provider
+  extras          TEXT,             -- JSON: fields of the body that no column takes
   row_version     TEXT NOT NULL,    -- version of the newest event
   column_versions TEXT,             -- versions of the columns that it left out
   event_id        INTEGER NOT NULL, -- the newest event

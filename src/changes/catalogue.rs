@@ -50,10 +50,10 @@ define_tables! {
         "sales_order_discounts:code", "sales_order_discounts:application", "sales_order_discounts:line",
         "sales_order_discounts:shipping"
     ] deleted_with_shop true personal [Order => ClearColumns(&[
-        "customer_id", "email", "phone", "note", "note_attributes", "company", "po_number", "tags"
+        "customer_id", "email", "phone", "note", "note_attributes", "company", "po_number", "tags", "extras"
     ])];
     SALES_ORDER_LINES = "sales_order_lines" ("shop_domain", "order_id", "line_id") lists []
-        deleted_with_shop true personal [Order => ClearColumns(&["properties"])];
+        deleted_with_shop true personal [Order => ClearColumns(&["properties", "extras"])];
     SALES_ORDER_ADDRESSES = "sales_order_addresses" ("shop_domain", "order_id", "kind") lists []
         deleted_with_shop true personal [Order => DeleteRows];
     SALES_ORDER_TAXES = "sales_order_taxes" ("shop_domain", "order_id", "scope", "position") lists []
@@ -62,40 +62,40 @@ define_tables! {
     SALES_ORDER_DISCOUNTS = "sales_order_discounts" ("shop_domain", "order_id", "scope", "position") lists []
         deleted_with_shop true personal [Order => ClearColumns(&["code", "title"])];
     SALES_ORDER_SHIPPING_LINES = "sales_order_shipping_lines" ("shop_domain", "order_id", "position") lists []
-        deleted_with_shop true personal [Order => Keep];
+        deleted_with_shop true personal [Order => ClearColumns(&["extras"])];
     SALES_ORDER_EDITS = "sales_order_edits" ("shop_domain", "edit_id") lists ["sales_order_edit_lines"]
-        deleted_with_shop true personal [Order => ClearColumns(&["staff_note"])];
+        deleted_with_shop true personal [Order => ClearColumns(&["staff_note", "extras"])];
     SALES_ORDER_EDIT_LINES = "sales_order_edit_lines" ("shop_domain", "edit_id", "line_id", "change") lists []
         deleted_with_shop true personal [Order via SALES_ORDER_EDITS => Keep];
     ORDER_TRANSACTIONS = "order_transactions" ("shop_domain", "transaction_id") lists []
-        deleted_with_shop true personal [Order => Keep];
+        deleted_with_shop true personal [Order => ClearColumns(&["extras"])];
     REFUNDS = "refunds" ("shop_domain", "refund_id") lists [
         "refund_lines", "refund_parts:adjustment", "refund_parts:shipping", "refund_parts:duty", "refund_parts:fee"
     ]
-        deleted_with_shop true personal [Order => ClearColumns(&["note"])];
+        deleted_with_shop true personal [Order => ClearColumns(&["note", "extras"])];
     REFUND_LINES = "refund_lines" ("shop_domain", "refund_id", "position") lists []
-        deleted_with_shop true personal [Order via REFUNDS => Keep];
+        deleted_with_shop true personal [Order via REFUNDS => ClearColumns(&["extras"])];
     /// A reason or title may be made for one person.
     REFUND_PARTS = "refund_parts" ("shop_domain", "refund_id", "scope", "position") lists []
         deleted_with_shop true personal [Order via REFUNDS => ClearColumns(&["reason", "title"])];
     FULFILLMENTS = "fulfillments" ("shop_domain", "fulfillment_id") lists [
         "fulfillment_lines", "fulfillment_tracking_numbers"
-    ] deleted_with_shop true personal [Order => Keep];
+    ] deleted_with_shop true personal [Order => ClearColumns(&["extras"])];
     FULFILLMENT_LINES = "fulfillment_lines" ("shop_domain", "fulfillment_id", "line_id") lists []
-        deleted_with_shop true personal [Order via FULFILLMENTS => Keep];
+        deleted_with_shop true personal [Order via FULFILLMENTS => ClearColumns(&["extras"])];
     /// The number stays, as the number of the order does: a shipment is found by it, and it names no person by itself.
     FULFILLMENT_TRACKING_NUMBERS = "fulfillment_tracking_numbers" ("shop_domain", "fulfillment_id", "position") lists []
         deleted_with_shop true personal [Order via FULFILLMENTS => ClearColumns(&["url"])];
     FULFILLMENT_EVENTS = "fulfillment_events" ("shop_domain", "fulfillment_event_id") lists []
-        deleted_with_shop true personal [Order => ClearColumns(&["message", "city", "zip"])];
+        deleted_with_shop true personal [Order => ClearColumns(&["message", "city", "zip", "extras"])];
     FULFILLMENT_ORDERS = "fulfillment_orders" ("shop_domain", "fulfillment_order_id") lists []
         deleted_with_shop true personal [Order => ClearColumns(&["message"])];
     FULFILLMENT_HOLDS = "fulfillment_holds" ("shop_domain", "hold_id") lists []
         deleted_with_shop true personal [Order via FULFILLMENT_ORDERS => ClearColumns(&["reason_notes"])];
     RETURNS = "returns" ("shop_domain", "return_id") lists ["return_lines"]
-        deleted_with_shop true personal [Order => ClearColumns(&["decline_note"])];
+        deleted_with_shop true personal [Order => ClearColumns(&["decline_note", "extras"])];
     RETURN_LINES = "return_lines" ("shop_domain", "return_id", "return_line_id") lists []
-        deleted_with_shop true personal [Order via RETURNS => ClearColumns(&["note"])];
+        deleted_with_shop true personal [Order via RETURNS => ClearColumns(&["note", "extras"])];
     CUSTOMERS = "customers" ("shop_domain", "customer_id") lists ["customer_addresses"]
         deleted_with_shop true personal [Customer => DeleteRows];
     CUSTOMER_ADDRESSES = "customer_addresses" ("shop_domain", "customer_id", "address_id") lists []
@@ -121,8 +121,8 @@ define_tables! {
     /// order.
     SHIPMENTS = "shipments" ("mode", "tracker_id") lists []
         deleted_with_shop false personal [
-            Order => ClearColumns(&["signed_by", "public_url"]),
-            TrackingCode => ClearColumns(&["signed_by", "public_url"])
+            Order => ClearColumns(&["signed_by", "public_url", "extras"]),
+            TrackingCode => ClearColumns(&["signed_by", "public_url", "extras"])
         ];
     /// Scans of packages: facts, not entities.
     TRACKING_EVENTS = "tracking_events" (
@@ -131,5 +131,5 @@ define_tables! {
     ) lists []
         deleted_with_shop false personal [TrackingCode via SHIPMENTS => DeleteRows];
     EASYPOST_OBJECTS = "easypost_objects" ("mode", "id") lists []
-        deleted_with_shop false personal [TrackingCode => ClearColumns(&["url", "message"])];
+        deleted_with_shop false personal [TrackingCode => ClearColumns(&["url", "message", "extras"])];
 }

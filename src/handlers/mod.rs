@@ -7,6 +7,7 @@
 
 pub mod easypost;
 pub mod edi;
+pub mod extras;
 pub mod fallback;
 pub mod fields;
 pub mod json;

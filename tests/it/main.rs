@@ -31,6 +31,7 @@ mod edi_values;
 mod event_dismissals;
 mod event_facts;
 mod fault_advice;
+mod field_accounting;
 mod file_lease_model;
 mod file_modes;
 mod foreign_backups;

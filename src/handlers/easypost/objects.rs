@@ -6,6 +6,7 @@ use crate::changes::catalogue::EASYPOST_OBJECTS;
 use crate::changes::rows::RowChange;
 use crate::event::Subject;
 use crate::handlers::easypost::{find_event_object, read_mode};
+use crate::handlers::extras::add_extras;
 use crate::handlers::fields::{FieldKind, JsonField};
 use crate::handlers::json::{iter_array, parse_body, read_id_text, read_text, read_time};
 use crate::handlers::{Event, Handler, HandlerError, Plan, build_tracking_subject, fields};
@@ -44,6 +45,7 @@ impl Handler for EasyPostObjectHandler {
             return Ok(Plan::note_only("stored only: the object of the event has no readable id"));
         };
         let mut columns = fields::read_stated_columns(object, OBJECT_FIELDS)?;
+        add_extras(&mut columns, EASYPOST_OBJECTS, object, OBJECT_FIELDS)?;
         columns.push(("last_topic", event.topic().into()));
         let updated_at = read_time(object, "updated_at");
         let row_version = event.row_version(updated_at.as_deref());

@@ -5,6 +5,7 @@ use crate::changes::catalogue::{SHIPMENTS, TRACKING_EVENTS};
 use crate::changes::rows::{CellValue, FactChange, RowChange};
 use crate::event::Subject;
 use crate::handlers::easypost::{find_event_object, read_mode};
+use crate::handlers::extras::add_extras;
 use crate::handlers::fields::{FieldKind, JsonField};
 use crate::handlers::json::{is_exact_time, iter_array, parse_body, parse_time, read_id_text, read_text, read_time};
 use crate::handlers::{Event, Handler, HandlerError, Plan, build_tracking_subject, fields};
@@ -69,13 +70,14 @@ impl Handler for TrackerHandler {
             .ok_or_else(|| HandlerError::Permanent("the tracker of the event has no readable id".to_owned()))?;
         let mode = read_mode(&body);
         let updated_at = read_time(tracker, "updated_at");
-        let row = RowChange {
+        let mut row = RowChange {
             table: SHIPMENTS,
             key: vec![mode.as_str().into(), id.as_str().into()],
             row_version: event.row_version(updated_at.as_deref()),
             columns: fields::read_stated_columns(tracker, TRACKER_FIELDS)?,
             lists: Vec::new(),
         };
+        add_extras(&mut row.columns, SHIPMENTS, tracker, TRACKER_FIELDS)?;
         let mut plan = Plan { changes: vec![Change::Row(row)], ..Plan::default() };
         plan.subjects.push(Subject::new("tracker", id.as_str()));
         plan.subjects.extend(read_text(tracker, "tracking_code").map(|code| build_tracking_subject(&code)));

@@ -26,6 +26,7 @@ use crate::changes::catalogue::{ORDER_TRANSACTIONS, REFUNDS};
 use crate::changes::rows::{CellValue, ListChange, ListRows, RowChange, TableSpec};
 use crate::clock;
 use crate::event::Subject;
+use crate::handlers::extras::{add_extras, collect_extras, has_extras};
 use crate::handlers::fallback::find_subjects;
 use crate::handlers::fields::{FieldKind, JsonField};
 use crate::handlers::json::read_time;
@@ -74,6 +75,7 @@ fn build_resource_row_with_key(
     columns: &[JsonField],
 ) -> Result<RowChange, HandlerError> {
     let mut row = build_row(event, table, key, fields::read_stated_columns(body, columns)?);
+    add_extras(&mut row.columns, table, body, columns)?;
     // Refunds and transactions never change, so `created_at` is their version. Other resources without `updated_at`
     // have the version of the time of sending.
     let is_immutable = [&REFUNDS, &ORDER_TRANSACTIONS].contains(&&table);
@@ -126,9 +128,13 @@ fn build_list(
         if numbered {
             cells.push(to_position(rows.len()));
         }
+        if has_extras(table) {
+            cells.push(collect_extras(table, item, columns)?);
+        }
         rows.push(cells);
     }
-    let columns = fields::list_column_names(columns).chain(numbered.then_some("position")).collect();
+    let columns = fields::list_column_names(columns).chain(numbered.then_some("position"));
+    let columns = columns.chain(has_extras(table).then_some("extras")).collect();
     Ok(Some(ListChange { table, partition: None, columns, rows, is_partial: false }))
 }
 
@@ -144,10 +150,14 @@ fn build_numbered_list(
     let Some(items) = items.and_then(JsonValue::as_array) else { return Ok(None) };
     let mut rows = ListRows::default();
     for item in items.iter().filter(|item| item.is_object()) {
-        let cells = fields::read_all_columns(item, columns)?;
+        let mut cells = fields::read_all_columns(item, columns)?;
+        if has_extras(table) {
+            cells.push(collect_extras(table, item, columns)?);
+        }
         rows.push(std::iter::once(to_position(rows.len())).chain(cells));
     }
-    let columns = std::iter::once("position").chain(fields::list_column_names(columns)).collect();
+    let columns = std::iter::once("position").chain(fields::list_column_names(columns));
+    let columns = columns.chain(has_extras(table).then_some("extras")).collect();
     Ok(Some(ListChange { table, partition: None, columns, rows, is_partial: false }))
 }
 

@@ -4,6 +4,7 @@ use crate::changes::Change;
 use crate::changes::catalogue::{SALES_ORDER_EDITS, SALES_ORDERS};
 use crate::changes::rows::{CellValue, ListChange, ListRows};
 use crate::event::Subject;
+use crate::handlers::extras::{add_extras, collect_extras};
 use crate::handlers::fields::{FieldKind, JsonField};
 use crate::handlers::json::{iter_array, read_text, read_time};
 use crate::handlers::shopify::body_shapes::read_body;
@@ -117,6 +118,9 @@ const DISCOUNT_APPLICATION_FIELDS: &[JsonField] = &[
     JsonField("type", FieldKind::Text, "type"),
     JsonField("value", FieldKind::Text, "value"),
     JsonField("value_type", FieldKind::Text, "value_type"),
+    JsonField("target_type", FieldKind::Text, "target_type"),
+    JsonField("target_selection", FieldKind::Text, "target_selection"),
+    JsonField("allocation_method", FieldKind::Text, "allocation_method"),
 ];
 
 /// Handles a whole order. Topics: `orders/create`, `orders/updated`, `orders/paid`, `orders/cancelled`,
@@ -197,9 +201,12 @@ fn read_addresses(body: &JsonValue) -> Result<Vec<ListChange>, HandlerError> {
     let mut lists = Vec::new();
     for (kind, field) in [("shipping", "shipping_address"), ("billing", "billing_address")] {
         let Some(address) = body.get(field) else { continue };
-        let rows = if address.is_object() { Some(fields::read_all_columns(address, &ADDRESS_FIELDS)?) } else { None };
-        let rows = rows.into_iter().collect();
-        let columns = fields::list_column_names(&ADDRESS_FIELDS).collect();
+        let mut rows = ListRows::default();
+        if address.is_object() {
+            let extras = collect_extras("sales_order_addresses", address, &ADDRESS_FIELDS)?;
+            rows.push(fields::read_all_columns(address, &ADDRESS_FIELDS)?.into_iter().chain([extras]));
+        }
+        let columns = fields::list_column_names(&ADDRESS_FIELDS).chain(["extras"]).collect();
         lists.push(ListChange {
             table: "sales_order_addresses",
             partition: Some(("kind", kind)),
@@ -326,6 +333,7 @@ impl Handler for OrderEditHandler {
         let id = require_entity_id(edit, "id", SALES_ORDER_EDITS)?;
         let mut row =
             build_row(event, SALES_ORDER_EDITS, vec![id.into()], fields::read_stated_columns(edit, EDIT_FIELDS)?);
+        add_extras(&mut row.columns, SALES_ORDER_EDITS, edit, EDIT_FIELDS)?;
         if let Some(own_time) = read_time(edit, "committed_at").or_else(|| read_time(edit, "created_at")) {
             row.row_version = event.row_version(Some(&own_time));
         }

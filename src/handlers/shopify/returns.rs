@@ -8,6 +8,7 @@ use crate::changes::Change;
 use crate::changes::catalogue::RETURNS;
 use crate::clock;
 use crate::event::Subject;
+use crate::handlers::extras::add_extras;
 use crate::handlers::fields::{FieldKind, JsonField};
 use crate::handlers::shopify::body_shapes::read_body;
 use crate::handlers::shopify::payments::find_order_subject;
@@ -42,6 +43,7 @@ impl Handler for ReturnHandler {
             return Ok(Plan::note_only(format!("stored only: {} has no return with an id", event.topic())));
         };
         let mut columns = fields::read_stated_columns(&body, RETURN_FIELDS)?;
+        add_extras(&mut columns, RETURNS, &body, RETURN_FIELDS)?;
         let order = body.get("order").and_then(|order| order.get("id")).and_then(fields::parse_entity_id);
         let order = order.or_else(|| body.get("order_id").and_then(fields::parse_entity_id));
         columns.extend(order.map(|order| ("order_id", order.into())));

@@ -5,6 +5,7 @@ use crate::changes::catalogue::SHOPS;
 use crate::changes::rows::CellValue;
 use crate::clock;
 use crate::event::Subject;
+use crate::handlers::extras::add_extras;
 use crate::handlers::fields::{FieldKind, JsonField};
 use crate::handlers::json::{read_text, read_time};
 use crate::handlers::shopify::body_shapes::read_body;
@@ -34,6 +35,7 @@ impl Handler for ShopHandler {
             return Ok(Plan::note_only("stored only: the body and the unsigned header name different shops"));
         }
         let mut row = build_row(event, SHOPS, Vec::new(), fields::read_stated_columns(&body, SHOP_FIELDS)?);
+        add_extras(&mut row.columns, SHOPS, &body, SHOP_FIELDS)?;
         if let Some(updated_at) = read_time(&body, "updated_at") {
             row.row_version = event.row_version(Some(&updated_at));
         }
