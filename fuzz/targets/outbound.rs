@@ -18,8 +18,14 @@ fuzz_target!(|input: &[u8]| {
     let Ok(text) = std::str::from_utf8(input) else { return };
     let (document, order_file) = text.split_once("\n---\n").unwrap_or((text, ""));
     let orders = read_edi_file(order_file.as_bytes()).documents.into_iter().filter_map(|part| part.order);
-    let received: Vec<ReceivedDocument> =
-        orders.map(|order| ReceivedDocument { order, event_id: 1, document_position: 1, received_on: "2026-11-25".to_owned() }).collect();
+    let received: Vec<ReceivedDocument> = orders
+        .map(|order| ReceivedDocument {
+            order,
+            event_id: 1,
+            document_position: 1,
+            received_on: "2026-11-25".to_owned(),
+        })
+        .collect();
     let order = OrderBalance::new(fold_documents(&received, false), Vec::new());
     for kind in ["810", "856"] {
         let Ok(document) = ErpDocument::parse_json(kind, document) else { continue };

@@ -26,7 +26,12 @@ fuzz_target!(|input: &[u8]| {
         .into_iter()
         .zip(1..)
         .filter_map(|(document, document_position)| {
-            document.order.map(|order| ReceivedDocument { order, event_id: 1, document_position, received_on: "2026-11-25".to_owned() })
+            document.order.map(|order| ReceivedDocument {
+                order,
+                event_id: 1,
+                document_position,
+                received_on: "2026-11-25".to_owned(),
+            })
         })
         .collect();
     let _ = fold_documents(&received, input.len() % 2 == 0).open_lines_total();

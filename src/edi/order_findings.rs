@@ -241,6 +241,7 @@ fn find_schedule_findings(line: &PurchaseOrderLine) -> Vec<String> {
             parts.iter().try_fold(Decimal::ZERO, |sum, part| sum.checked_add(decimal::parse_decimal(&part.quantity)?));
         if units.iter().any(|unit| *unit != of_line) {
             let units = units.join(" and ");
+            let of_line = if of_line.is_empty() { "no unit" } else { of_line };
             findings.push(format!("the quantities of the {noun} are in {units}, the line's is in {of_line}"));
         } else if !parts.is_empty() && sum != Some(quantity) {
             let sum = sum.map_or_else(|| "no number".to_owned(), format_number);

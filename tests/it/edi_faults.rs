@@ -154,6 +154,20 @@ fn documents_rank_by_kind_and_not_by_arrival() {
     );
 }
 
+/// A change of thousands of lines that are all alike is folded in a short time, and flagged.
+#[test]
+fn large_order_of_equal_lines_is_folded() {
+    let equal = |segment: &str| vec![segment.to_owned(); 5_000];
+    let order = [order_set("PO1", 1), equal("PO1*1*5*EA*1**BP*B1")].concat();
+    let lines = equal("POC*1*CA*6*6*EA*1**BP*B1");
+    let change = change_set("PO1", "1", &lines.iter().map(String::as_str).collect::<Vec<_>>());
+    let received =
+        [received_document(&interchange("850", &[order]), 1), received_document(&interchange("860", &[change]), 2)];
+    let state = fold_documents(&received, false);
+    assert!(state.attention().is_some());
+    assert_eq!(state.order.lines[5].quantity.as_deref(), Some("5"), "no line is guessed");
+}
+
 /// Limits that keep a hostile file from using all time and memory; each is reported.
 #[test]
 fn hostile_files_stop_at_the_limits() {

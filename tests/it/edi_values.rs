@@ -281,6 +281,24 @@ proptest! {
     }
 }
 
+/// A hostile file cannot fill the database with extras; the excess is named.
+#[test]
+fn extras_are_limited_and_the_excess_is_named() {
+    let begin = ["BEG*00*SA*PO1**20261124".to_owned(), "PO1*1*10*CA*5**VN*A1".to_owned()];
+    let set = [begin.to_vec(), vec!["MEA*PD*G*5*LB".to_owned(); 20_100]].concat();
+    let notes: Vec<Value> = (0..20_100).map(|number| json!({"Other": number.to_string()})).collect();
+    let rsx = json!({"Header": {"OrderHeader": {"TradingPartnerId": "ACMERETAIL", "PurchaseOrderNumber": "PO1"}},
+        "LineItem": [{"OrderLine": {"OrderQty": "10"}, "Notes": notes}]});
+    for text in [interchange("850", &[set]), rsx.to_string()] {
+        let document = file::read_edi_file(text.as_bytes());
+        let order = document.documents[0].order.as_ref().unwrap();
+        assert_eq!(order.extras.len() + order.lines[0].extras.len(), 20_000);
+        let excess = "the order has more than 20000 values without a column: only its file has the others";
+        assert_eq!(order.findings, [excess]);
+        assert!(document.all_faults().any(|fault| fault.message == excess));
+    }
+}
+
 /// Attributes of XML, which RSX does not have, and values around the orders are kept or named too.
 #[test]
 fn values_outside_of_elements_and_orders_are_kept_or_named() {

@@ -15,6 +15,9 @@ use std::collections::{HashMap, HashSet};
 /// Codes of lines that cannot be combined with another line of the change for the same goods.
 const EXCLUSIVE_CODES: [&str; 6] = ["AI", "DI", "RZ", "NC", "NCH", "PO1"];
 
+/// Most lines for the same goods that are compared and named; more contradict each other.
+const CLAIMS_MAX: usize = 10;
+
 /// Line of the order, or a new one, at which a line of a change aims.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) enum TargetKey {
@@ -176,7 +179,8 @@ fn find_contradictions(
                 });
             }
         } else if !can_combine(&lines) {
-            let stated = lines.iter().map(|line| describe_claim(line)).collect::<Vec<_>>().join("; ");
+            let claims: Vec<String> = lines.iter().take(CLAIMS_MAX).map(|line| describe_claim(line)).collect();
+            let stated = claims.join("; ");
             for position in positions {
                 let reason = format!("the change states {name} more than once, with different values: {stated}");
                 refusals[position] = Some(LineEffect::refuse(reason));
@@ -188,7 +192,9 @@ fn find_contradictions(
 
 /// Returns true if no two of the lines state different values, so that all of them can be applied.
 fn can_combine(lines: &[&PurchaseOrderLine]) -> bool {
-    if lines.iter().any(|line| line.change.as_deref().is_some_and(|code| EXCLUSIVE_CODES.contains(&code))) {
+    let is_exclusive =
+        |line: &&PurchaseOrderLine| line.change.as_deref().is_some_and(|code| EXCLUSIVE_CODES.contains(&code));
+    if lines.len() > CLAIMS_MAX || lines.iter().any(is_exclusive) {
         return false;
     }
     // Lines without a contradiction give the same result in either order.

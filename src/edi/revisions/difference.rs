@@ -13,6 +13,8 @@ use serde_json::Value;
 
 /// Most differences that one message lists.
 const DIFFERENCES_MAX: usize = 12;
+/// Most comparisons of parts for one list; longer lists are compared as a whole.
+const COMPARISONS_MAX: usize = 250_000;
 /// Most characters of one value in a message.
 const VALUE_CHARS_MAX: usize = 80;
 /// Fields whose name says nothing beside the label of their part.
@@ -227,6 +229,11 @@ impl DifferenceList {
     /// field.
     fn compare_parts<T: Serialize + PartialEq>(&mut self, before: &[T], after: &[T], label: impl Fn(&T) -> String) {
         if before == after {
+            return;
+        }
+        if before.len().saturating_mul(after.len()) > COMPARISONS_MAX {
+            let name = after.first().map(&label).unwrap_or_default();
+            self.0.push(format!("{name} and others: {} parts → {} parts", before.len(), after.len()));
             return;
         }
         let mut added: Vec<&T> = after.iter().collect();

@@ -9,6 +9,10 @@ use std::collections::HashMap;
 /// Most goods that a message names of one line.
 const GOODS_NAMED_MAX: usize = 3;
 
+/// Most lines of one number, or with the same goods, that are looked at; more are never one certain line. Bounds the
+/// time for orders in which all lines are alike.
+const CANDIDATES_MAX: usize = 200;
+
 /// Line that a change names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum LineMatch {
@@ -56,13 +60,10 @@ impl LineIndex {
         let mut index = Self { by_number: HashMap::new(), by_goods: HashMap::new() };
         for (position, line) in lines.iter().enumerate() {
             if let Some(number) = &line.number {
-                index.by_number.entry(normalize_line_number(number)).or_default().push(position);
+                push_candidate(index.by_number.entry(normalize_line_number(number)).or_default(), position);
             }
             for key in list_goods_keys(line) {
-                let positions = index.by_goods.entry(key).or_default();
-                if positions.last() != Some(&position) {
-                    positions.push(position);
-                }
+                push_candidate(index.by_goods.entry(key).or_default(), position);
             }
         }
         index
@@ -117,6 +118,13 @@ impl LineIndex {
     }
 }
 
+/// Adds a line to the candidates, if it is not the last one and there is room for it.
+fn push_candidate(candidates: &mut Vec<usize>, position: usize) {
+    if candidates.last() != Some(&position) && candidates.len() <= CANDIDATES_MAX {
+        candidates.push(position);
+    }
+}
+
 fn find_by_both(
     lines: &[PurchaseOrderLine],
     wanted: &PurchaseOrderLine,
@@ -125,7 +133,8 @@ fn find_by_both(
 ) -> LineMatch {
     let number = wanted.number.as_deref().unwrap_or_default();
     let goods = name_goods(wanted).unwrap_or_default();
-    let both: Vec<usize> = numbered.iter().filter(|index| same.contains(index)).copied().collect();
+    let is_same = |index: &&usize| relate_goods(&lines[**index], wanted) == GoodsRelation::Same;
+    let both: Vec<usize> = numbered.iter().filter(is_same).copied().collect();
     if let Some(index) = choose_line(&both, is_open) {
         return LineMatch::Found { index, doubt: None };
     }

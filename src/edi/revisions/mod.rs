@@ -167,7 +167,8 @@ impl OrderState {
         let first = unclear.next()?;
         let line = first.line_number.as_ref().map_or_else(String::new, |line| format!("line {line}: "));
         let fact: String = first.message.chars().take(ATTENTION_CHARS_MAX).collect();
-        let fact = format!("event {}: {line}{fact}", first.event_id);
+        let rest = if fact.len() < first.message.len() { "…" } else { "" };
+        let fact = format!("event {}: {line}{fact}{rest}", first.event_id);
         Some(match 1 + unclear.count() {
             1 => format!("1 change is unclear: see purchase_order_changes; {fact}"),
             count => format!("{count} changes are unclear: see purchase_order_changes; {fact}"),
@@ -189,7 +190,7 @@ impl OrderState {
 }
 
 /// Most characters of a message that the reason for attention repeats.
-const ATTENTION_CHARS_MAX: usize = 200;
+const ATTENTION_CHARS_MAX: usize = 160;
 
 /// Folds all documents of one order. With `delta`, the quantities of the partner's QI and QD are differences, not new
 /// totals.

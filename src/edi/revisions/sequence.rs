@@ -12,7 +12,7 @@ use crate::edi::revisions::{
 use std::collections::{BTreeSet, HashMap};
 
 /// Most pairs of changes without a sequence that are compared by applying them; further pairs are undecided.
-const COMPARISONS_MAX: usize = 200;
+const COMPARISONS_MAX: usize = 50;
 
 /// Change with its place in the sequence.
 #[derive(Clone)]

@@ -60,8 +60,7 @@ fn read_rsx_order(document: &RsxNode, is_change: bool) -> (Option<PurchaseOrder>
     read_summary(document, &mut order, &mut faults);
     order.fill_numbers_from_references();
     order.extras = document.collect_extras("");
-    if order.extras.len() > EXTRAS_MAX {
-        order.extras.truncate(EXTRAS_MAX);
+    if limit_extras(&mut order) {
         let message =
             format!("the order has more than {EXTRAS_MAX} values without a column: only its file has the others");
         faults.add_warning("Header", message.as_str());
@@ -69,6 +68,22 @@ fn read_rsx_order(document: &RsxNode, is_change: bool) -> (Option<PurchaseOrder>
     }
     let is_rejected = faults.faults.iter().any(|fault| fault.severity == FaultSeverity::Error);
     ((!is_rejected).then_some(order), faults.faults)
+}
+
+/// Removes the extras above the limit. Returns true if there are any.
+fn limit_extras(order: &mut PurchaseOrder) -> bool {
+    let mut remaining = EXTRAS_MAX;
+    let mut is_over = false;
+    let components_and_lines = order
+        .lines
+        .iter_mut()
+        .flat_map(|line| line.components.iter_mut().map(|part| &mut part.extras).chain([&mut line.extras]));
+    for extras in [&mut order.extras].into_iter().chain(components_and_lines) {
+        is_over |= extras.len() > remaining;
+        extras.truncate(remaining);
+        remaining -= extras.len();
+    }
+    is_over
 }
 
 fn read_header(
