@@ -12,13 +12,15 @@
 --   Views for operators queue, failures, destination_queue, destination_failures, event_history, throughput_by_hour,
 --                       conflicts
 --   Audit trail         system_log, system_log_truncations, alerts
---   Shopify             sales_orders, sales_order_*, order_transactions, refunds, fulfillments, fulfillment_*, returns,
---                       customers, products, product_variants, inventory_*, locations, shops
+--   Shopify             sales_orders, sales_order_*, order_transactions, refunds, refund_*, fulfillments,
+--                       fulfillment_*, returns, customers, products, product_variants, inventory_*, locations, shops
 --   EasyPost            shipments, tracking_events, easypost_objects
 --   Product mappings    shopify_product_mappings; views sales_order_line_mappings, unmapped_lines
+--   Amounts             view sales_attention
 --   Shipment links      view shipment_orders
 --   Purchase orders     purchase_orders, purchase_order_*, edi_faults
---   Outbound documents  edi_sent, edi_sent_lines, edi_sent_labels, edi_control_numbers
+--   Outbound documents  edi_sent, edi_sent_lines, edi_sent_labels, edi_control_numbers, edi_transmissions,
+--                       edi_answers, edi_messages
 --   EDI mappings        sps_partner_mappings, sps_item_mappings; views purchase_order_line_mappings,
 --                       unmapped_purchase_lines, unmapped_partners
 --   EDI sources         sps_files, sps_sources, sps_polls
@@ -43,6 +45,9 @@
 --   last_topic           Topic of the newest event, in tables whose events state only a change.
 --   changed_at           Time when the provider sent that event.
 --   position             1, 2, 3 … in the order of the parent.
+--   tracking_key, number_key, sku_key, name_key, reference_key
+--                        Generated: the code before it in the form in which codes are compared, because people write
+--                        them with other blanks, hyphens and capitals. The code itself has no invisible characters.
 --   created_at           Creation of the object, as the provider states it. In tables of novex-ingest: of the row.
 --   updated_at           Last change of the object, as the provider states it.
 --   deleted_at           Deletion of the object at the provider. No later update brings it back. The row stays.
@@ -460,7 +465,8 @@ CREATE TABLE system_log (
                                          -- operator's action, which resource_path names
   at            TEXT NOT NULL,           -- time of the event, by Keycloak's clock
   type          TEXT NOT NULL,           -- LOGIN, LOGIN_ERROR, LOGOUT …; of an admin action USER-CREATE, CLIENT-UPDATE
-                                         -- …; of an operator EVENT-DISMISS, EVENT-STOP, EVENT-RUN
+                                         -- …, or the operation alone; of an operator EVENT-DISMISS, EVENT-STOP,
+                                         -- EVENT-RUN
   realm         TEXT,                    -- name of the realm, or its id if the event has no name
   user_id       TEXT,                    -- user, by Keycloak's id
   username      TEXT,                    -- user, by name; of an operator user@host
@@ -469,7 +475,8 @@ CREATE TABLE system_log (
   session_id    TEXT,                    -- session
   operation     TEXT,                    -- of an admin action: CREATE, UPDATE, DELETE, ACTION; of an operator DISMISS,
                                          -- STOP, RUN
-  resource      TEXT,                    -- of an admin action: USER, CLIENT, REALM_ROLE …; of an operator EVENT
+  resource      TEXT,                    -- of an admin action: USER, CLIENT, REALM_ROLE …, NULL if the event states
+                                         -- none; of an operator EVENT
   resource_path TEXT,                    -- of an admin action: users/d0c1b2a3-…; of an operator events/17 or
                                          -- events/17/destinations/erp
   result        TEXT NOT NULL CHECK (result IN ('ok', 'error')), -- ok or error
@@ -551,16 +558,35 @@ CREATE TABLE sales_orders (
   shop_domain          TEXT NOT NULL,    -- shop
   order_id             INTEGER NOT NULL, -- Shopify's number
   name                 TEXT,             -- number that people see: #1001
+  name_key             TEXT GENERATED ALWAYS AS -- name, as names of orders are compared
+                         (nullif(upper(replace(replace(name, ' ', ''), '#', '')), '')),
   currency             TEXT,             -- ISO 4217, of all amounts of the order
   presentment_currency TEXT,             -- currency that the customer paid in
-  total                TEXT,             -- total_price: as ordered
+  total                TEXT,             -- total_price: as ordered. It is total_items − total_discounts + total_shipping
+                                         -- + total_tip + total_duties + total_additional_fees, and + total_tax unless
+                                         -- taxes_included; a total in cash also has cash_rounding
   current_total        TEXT,             -- current_total_price: after edits, refunds and removals
+  presentment_total    TEXT,             -- total, in presentment_currency
+  presentment_current_total TEXT,        -- current_total, in presentment_currency
   subtotal             TEXT,             -- subtotal_price: the lines less discounts, before tax and shipping
+  total_items          TEXT,             -- total_line_items_price: the lines before discounts
   total_tax            TEXT,             -- all taxes together
-  total_discounts      TEXT,             -- all discounts together
-  total_shipping       TEXT,             -- all shipping lines together
+  total_discounts      TEXT,             -- all discounts together, on lines and on shipping
+  total_shipping       TEXT,             -- all shipping lines together, before discounts
+  total_tip            TEXT,             -- tip
+  total_duties         TEXT,             -- duties, as ordered
+  total_additional_fees TEXT,            -- additional fees, as ordered
+  cash_rounding        TEXT,             -- rounding of payments in cash
+  refund_cash_rounding TEXT,             -- rounding of refunds in cash
+  current_subtotal     TEXT,             -- subtotal after edits, refunds and removals, and so the next ones
+  current_tax          TEXT,             -- taxes that are left
+  current_discounts    TEXT,             -- discounts that are left
+  current_shipping     TEXT,             -- shipping that is left, after discounts
+  current_duties       TEXT,             -- duties that are left
+  current_additional_fees TEXT,          -- additional fees that are left
   total_outstanding    TEXT,             -- amount not paid yet
   taxes_included       INTEGER,          -- 1: prices include tax
+  duties_included      INTEGER,          -- 1: prices include duties
   financial_status     TEXT,             -- pending, authorized, paid, refunded …
   fulfillment_status   TEXT,             -- NULL: nothing shipped; partial, fulfilled …
   po_number            TEXT,             -- purchase order number of the buyer, if there is one
@@ -568,6 +594,9 @@ CREATE TABLE sales_orders (
   email                TEXT,             -- address of the customer for this order
   phone                TEXT,             -- phone of the customer for this order
   note                 TEXT,             -- note of the customer or the merchant
+  note_attributes      TEXT,             -- JSON: [{"name", "value"}, …], such as the day of delivery that a customer chose
+  payment_terms        TEXT,             -- JSON: name, days and dates of an order on account; NULL: paid at once
+  company              TEXT,             -- JSON: id and location_id of a business customer (B2B)
   tags                 TEXT,             -- separated by commas
   source_name          TEXT,             -- web, pos, name of an app …
   location_id          INTEGER,          -- location where it was placed or is fulfilled, if the order names one
@@ -580,6 +609,8 @@ CREATE TABLE sales_orders (
   cancelled_at         TEXT,             -- cancellation; NULL: not cancelled
   closed_at            TEXT,             -- closing; NULL: open
   deleted_at           TEXT,             -- deletion at the provider; final
+  attention            TEXT,             -- why a person must look: the parts of a total are not the total, with both
+                                         -- figures; NULL: they are
   row_version          TEXT NOT NULL,    -- version of the newest event
   column_versions      TEXT,             -- versions of the columns that it left out
   event_id             INTEGER NOT NULL, -- the newest event
@@ -593,6 +624,7 @@ CREATE TABLE sales_order_lines (
   line_id              INTEGER NOT NULL, -- Shopify's number
   position             INTEGER NOT NULL, -- 1, 2, 3 …
   sku                  TEXT,             -- item number of the seller
+  sku_key              TEXT GENERATED ALWAYS AS (upper(replace(sku, ' ', '-'))), -- sku, as SKUs are compared
   product_id           INTEGER,          -- NULL: a custom line without a product
   variant_id           INTEGER,          -- size, flavour or case of the product
   title                TEXT,             -- name of the product at the time of the order
@@ -609,9 +641,13 @@ CREATE TABLE sales_order_lines (
   taxable              INTEGER,          -- 0: free of tax
   gift_card            INTEGER,          -- 1: a gift card
   properties           TEXT,             -- JSON: values that the customer chose or wrote for the line
+  duties               TEXT,             -- JSON: duties on the line
   item                 TEXT,             -- the ERP's item by shopify_product_mappings; NULL: not mapped, see
                                          -- unmapped_lines
-  item_quantity        TEXT,             -- quantity in the ERP's unit, by the mapping's factor; exact decimal text
+  item_quantity        TEXT,             -- current_quantity in the ERP's unit, by the mapping's factor; exact decimal
+                                         -- text; quantity, if Shopify states no current_quantity
+  item_quantity_ordered TEXT,            -- quantity in the ERP's unit
+  item_quantity_open   TEXT,             -- fulfillable_quantity in the ERP's unit
   PRIMARY KEY (shop_domain, order_id, line_id)
 ) STRICT;
 
@@ -669,15 +705,16 @@ CREATE TABLE sales_order_shipping_lines (
   -- Shipping methods and their prices on a sales order, in the currency of the order.
   shop_domain      TEXT NOT NULL,    -- shop
   order_id         INTEGER NOT NULL, -- as in sales_orders
-  line_id          INTEGER NOT NULL, -- Shopify's number
   position         INTEGER NOT NULL, -- 1, 2, 3 …
+  line_id          INTEGER,          -- Shopify's number; NULL: an import or app gave none
   title            TEXT,             -- method that the customer chose
   code             TEXT,             -- code of the rate
   source           TEXT,             -- origin of the rate
   carrier          TEXT,             -- carrier_identifier
   price            TEXT,             -- before discounts
   discounted_price TEXT,             -- after discounts
-  PRIMARY KEY (shop_domain, order_id, line_id)
+  is_removed       INTEGER,          -- 1: an edit removed it
+  PRIMARY KEY (shop_domain, order_id, position)
 ) STRICT;
 
 CREATE TABLE sales_order_edits (
@@ -712,11 +749,14 @@ CREATE TABLE order_transactions (
   transaction_id  INTEGER NOT NULL, -- Shopify's number
   order_id        INTEGER,          -- as in sales_orders; may be here before its order
   parent_id       INTEGER,          -- the transaction before, such as the authorization of a capture
+  refund_id       INTEGER,          -- as in refunds, if a refund named it; NULL: no refund, or not known yet
   kind            TEXT,             -- authorization, sale, capture, refund, void
   status          TEXT,             -- success, pending, failure, error
   gateway         TEXT,             -- payment gateway
-  amount          TEXT,             -- amount
-  currency        TEXT,             -- ISO 4217
+  amount          TEXT,             -- amount, in currency
+  currency        TEXT,             -- ISO 4217; NULL: the shop's
+  shop_amount     TEXT,             -- amount in the shop's currency; NULL: no event stated it
+  presentment_amount TEXT,          -- amount in the currency that the customer paid in; NULL: no event stated it
   test            INTEGER,          -- 1: no real money
   error_code      TEXT,             -- reason of the failure
   created_at      TEXT,             -- creation at the provider
@@ -728,16 +768,31 @@ CREATE TABLE order_transactions (
 ) STRICT;
 
 CREATE TABLE refunds (
-  -- A refund of an order: money, goods or both.
+  -- A refund of an order: money, goods or both. total is what was given back. It is items + shipping + duties +
+  -- additional_fees + adjustment, and + tax unless taxes_included; otherwise attention names both figures.
   shop_domain     TEXT NOT NULL,    -- shop
   refund_id       INTEGER NOT NULL, -- Shopify's number
   order_id        INTEGER,          -- as in sales_orders; may be here before its order
+  total           TEXT,             -- sum of the transactions that gave money back; NULL: not known in this currency
+  currency        TEXT,             -- ISO 4217, of all amounts without a name of their own: the shop's
+  presentment_total TEXT,           -- total, in presentment_currency
+  presentment_currency TEXT,        -- currency that the customer paid in
+  pending         TEXT,             -- amount that the payment provider still has to give back; not part of total
+  items           TEXT,             -- lines, see refund_lines
+  shipping        TEXT,             -- shipping
+  duties          TEXT,             -- duties
+  additional_fees TEXT,             -- additional fees
+  tax             TEXT,             -- taxes of all parts
+  adjustment      TEXT,             -- difference to what was due; negative: less was given back
+  taxes_included  INTEGER,          -- 1: the amounts include tax
   note            TEXT,             -- reason
   restock         INTEGER,          -- 1: the goods go back into stock
   user_id         INTEGER,          -- user who refunded, by Shopify's number
   return_id       INTEGER,          -- as in returns
   created_at      TEXT,             -- creation at the provider
   processed_at    TEXT,             -- time when it took effect
+  attention       TEXT,             -- why a person must look: the parts are not what was given back, with both figures;
+                                    -- NULL: they are, or no money was due
   row_version     TEXT NOT NULL,    -- version of the newest event
   column_versions TEXT,             -- versions of the columns that it left out
   event_id        INTEGER NOT NULL, -- the newest event
@@ -745,17 +800,39 @@ CREATE TABLE refunds (
 ) STRICT;
 
 CREATE TABLE refund_lines (
-  -- Lines of a refund. Amounts are in the currency of the order.
+  -- Lines of a refund. Amounts are in the currency of the refund.
   shop_domain    TEXT NOT NULL,    -- shop
   refund_id      INTEGER NOT NULL, -- as in refunds
-  refund_line_id INTEGER NOT NULL, -- Shopify's number
+  position       INTEGER NOT NULL, -- 1, 2, 3 …
+  refund_line_id INTEGER,          -- Shopify's number
   line_id        INTEGER,          -- as in sales_order_lines
   quantity       INTEGER,          -- units refunded
   restock_type   TEXT,             -- no_restock, cancel, return, legacy_restock
   location_id    INTEGER,          -- location that restocks the goods
   subtotal       TEXT,             -- amount before tax
   total_tax      TEXT,             -- tax of the amount
-  PRIMARY KEY (shop_domain, refund_id, refund_line_id)
+  presentment_subtotal  TEXT,      -- subtotal, in the currency that the customer paid in
+  presentment_total_tax TEXT,      -- total_tax, in the currency that the customer paid in
+  PRIMARY KEY (shop_domain, refund_id, position)
+) STRICT;
+
+CREATE TABLE refund_parts (
+  -- Parts of a refund beside its lines: shipping, duties, additional fees, and adjustments as Shopify states them.
+  shop_domain            TEXT NOT NULL,    -- shop
+  refund_id              INTEGER NOT NULL, -- as in refunds
+  scope                  TEXT NOT NULL,    -- adjustment, shipping, duty or fee
+  position               INTEGER NOT NULL, -- 1, 2, 3 … in the scope
+  part_id                INTEGER,          -- Shopify's number
+  line_id                INTEGER,          -- of shipping: as in sales_order_shipping_lines
+  kind                   TEXT,             -- of an adjustment: shipping_refund, which repeats the shipping with a minus
+                                           -- sign, or refund_discrepancy; of a duty: FULL, PROPORTIONAL
+  reason                 TEXT,             -- reason of an adjustment
+  title                  TEXT,             -- name of the shipping method or fee
+  amount                 TEXT,             -- amount before tax
+  tax_amount             TEXT,             -- tax of the amount
+  presentment_amount     TEXT,             -- amount, in the currency that the customer paid in
+  presentment_tax_amount TEXT,             -- tax_amount, in the currency that the customer paid in
+  PRIMARY KEY (shop_domain, refund_id, scope, position)
 ) STRICT;
 
 CREATE TABLE fulfillments (
@@ -792,7 +869,9 @@ CREATE TABLE fulfillment_tracking_numbers (
   shop_domain    TEXT NOT NULL,    -- shop
   fulfillment_id INTEGER NOT NULL, -- as in fulfillments
   position       INTEGER NOT NULL, -- 1, 2, 3 …
-  number         TEXT NOT NULL,    -- tracking code of the carrier
+  number         TEXT NOT NULL,    -- tracking code of the carrier, as a person wrote it
+  number_key     TEXT GENERATED ALWAYS AS -- number, as tracking codes are compared
+                         (nullif(upper(replace(replace(number, ' ', ''), '-', '')), '')),
   url            TEXT,             -- tracking page for the customer
   PRIMARY KEY (shop_domain, fulfillment_id, position)
 ) STRICT;
@@ -916,7 +995,8 @@ CREATE TABLE customers (
 ) STRICT;
 
 CREATE TABLE customer_addresses (
-  -- Addresses of a customer. A redaction deletes them.
+  -- Addresses of a customer. Shopify states at most the ten newest; the rows of the others stay as they were. A
+  -- redaction deletes them.
   shop_domain   TEXT NOT NULL,    -- shop
   customer_id   INTEGER NOT NULL, -- as in customers
   address_id    INTEGER NOT NULL, -- Shopify's number
@@ -934,6 +1014,7 @@ CREATE TABLE customer_addresses (
   country_code  TEXT,             -- ISO 3166, two letters
   phone         TEXT,             -- phone number
   is_default    INTEGER,          -- 1: the default address
+  row_version   TEXT NOT NULL,    -- version of the event that stated the row
   PRIMARY KEY (shop_domain, customer_id, address_id)
 ) STRICT;
 
@@ -958,7 +1039,8 @@ CREATE TABLE products (
 ) STRICT;
 
 CREATE TABLE product_variants (
-  -- A variant of a product that can be ordered: a size, a flavour, a case.
+  -- A variant of a product that can be ordered: a size, a flavour, a case. Shopify states at most the first 100
+  -- variants of a product; the rows of the others stay as they were.
   shop_domain       TEXT NOT NULL,    -- shop
   product_id        INTEGER NOT NULL, -- as in products
   variant_id        INTEGER NOT NULL, -- Shopify's number
@@ -975,6 +1057,7 @@ CREATE TABLE product_variants (
   inventory_item_id INTEGER,          -- as in inventory_items
   inventory_policy  TEXT,             -- deny or continue: sold when out of stock
   updated_at        TEXT,             -- last change at the provider
+  row_version       TEXT NOT NULL,    -- version of the event that stated the row
   PRIMARY KEY (shop_domain, product_id, variant_id)
 ) STRICT;
 
@@ -1063,12 +1146,16 @@ CREATE TABLE shipments (
   mode              TEXT NOT NULL,    -- production or test
   tracker_id        TEXT NOT NULL,    -- EasyPost's id, trk_…: carriers reuse tracking codes
   tracking_code     TEXT,             -- number of the carrier
+  tracking_key      TEXT GENERATED ALWAYS AS -- tracking_code, as tracking codes are compared
+                         (nullif(upper(replace(replace(tracking_code, ' ', ''), '-', '')), '')),
   carrier           TEXT,             -- USPS, UPS, FedEx …
   status            TEXT,             -- pre_transit, in_transit, out_for_delivery, delivered, return_to_sender, failure
                                       -- …
   status_detail     TEXT,             -- details of the status
   shipment_id       TEXT,             -- EasyPost's shipment, shp_…, if the label was bought there
   est_delivery_date TEXT,             -- expected delivery
+  est_delivery_date_local TEXT,       -- expected day of delivery where the recipient is, as EasyPost wrote it
+  est_delivery_time_local TEXT,       -- expected time of day there, as EasyPost wrote it
   signed_by         TEXT,             -- name of the recipient
   weight_oz         TEXT,             -- ounces, exact decimal text
   service           TEXT,             -- the carrier's service
@@ -1087,20 +1174,28 @@ CREATE TABLE shipments (
 ) STRICT;
 
 CREATE TABLE tracking_events (
-  -- Every scan of a package. A later event may leave out earlier scans; they stay.
-  mode          TEXT NOT NULL,    -- production or test
-  tracker_id    TEXT NOT NULL,    -- as in shipments
-  at            TEXT NOT NULL,    -- time of the scan; read as UTC if the place is not known
-  status        TEXT NOT NULL,    -- as in shipments
-  status_detail TEXT NOT NULL,    -- details of the status; '' if absent
-  message       TEXT NOT NULL,    -- text of the carrier
-  city          TEXT NOT NULL,    -- place; '' if absent
-  state         TEXT NOT NULL,    -- place; '' if absent
-  zip           TEXT NOT NULL,    -- place; '' if absent
-  country       TEXT NOT NULL,    -- place; '' if absent
-  source        TEXT NOT NULL,    -- sender of the scan; '' if absent
-  event_id      INTEGER NOT NULL, -- first event with the scan
-  PRIMARY KEY (mode, tracker_id, at, status, status_detail, message, city, state, zip, country, source)
+  -- Every scan of a package. A later event may leave out earlier scans; they stay. Order scans by `at`: a scan without
+  -- a time comes first, so that it is never the newest one.
+  mode           TEXT NOT NULL,    -- production or test
+  tracker_id     TEXT NOT NULL,    -- as in shipments
+  at             TEXT NOT NULL,    -- time of the scan, see time_certainty; '' if it has none that can be read
+  time_certainty TEXT NOT NULL DEFAULT 'exact' -- exact; no_zone: the carrier stated no zone, `at` takes it as UTC and
+                                   -- may be wrong by up to 14 hours; date: only the day is known; none: see unread_time
+                 CHECK (time_certainty IN ('exact', 'no_zone', 'date', 'none')),
+  unread_time    TEXT NOT NULL DEFAULT '', -- time that cannot be read, as the carrier wrote it; '' if absent
+  status         TEXT NOT NULL,    -- as in shipments
+  status_detail  TEXT NOT NULL,    -- details of the status; '' if absent
+  message        TEXT NOT NULL,    -- text of the carrier
+  description    TEXT NOT NULL DEFAULT '', -- the carrier's longer text; '' if absent
+  city           TEXT NOT NULL,    -- place; '' if absent
+  state          TEXT NOT NULL,    -- place; '' if absent
+  zip            TEXT NOT NULL,    -- place; '' if absent
+  country        TEXT NOT NULL,    -- place; '' if absent
+  source         TEXT NOT NULL,    -- sender of the scan; '' if absent
+  carrier_code   TEXT NOT NULL DEFAULT '', -- the carrier's own code of the scan; '' if absent
+  event_id       INTEGER NOT NULL, -- first event with the scan
+  PRIMARY KEY (mode, tracker_id, at, unread_time, status, status_detail, message, description, city, state, zip,
+               country, source, carrier_code)
 ) STRICT;
 
 CREATE TABLE easypost_objects (
@@ -1111,7 +1206,11 @@ CREATE TABLE easypost_objects (
   object          TEXT,             -- Shipment, Batch, ScanForm, Refund …
   status          TEXT,             -- status or state, in EasyPost's words
   reference       TEXT,             -- the ERP's own reference, such as the name of an order
+  reference_key   TEXT GENERATED ALWAYS AS -- reference, as names of orders are compared
+                         (nullif(upper(replace(replace(reference, ' ', ''), '#', '')), '')),
   tracking_code   TEXT,             -- number of the carrier
+  tracking_key    TEXT GENERATED ALWAYS AS -- tracking_code, as tracking codes are compared
+                         (nullif(upper(replace(replace(tracking_code, ' ', ''), '-', '')), '')),
   carrier         TEXT,             -- USPS, UPS, FedEx …
   shipment_id     TEXT,             -- shipment of the object
   batch_id        TEXT,             -- batch of the object
@@ -1133,6 +1232,7 @@ CREATE TABLE easypost_objects (
 
 -- Indexes of the Shopify and EasyPost tables: children by parent, lines by item, shipments by order.
 CREATE INDEX sales_orders_by_name ON sales_orders (name);
+CREATE INDEX sales_orders_by_name_key ON sales_orders (name_key);
 CREATE INDEX sales_orders_by_customer ON sales_orders (shop_domain, customer_id);
 CREATE INDEX sales_orders_by_email ON sales_orders (email COLLATE NOCASE);
 CREATE INDEX sales_orders_by_po_number ON sales_orders (po_number) WHERE po_number IS NOT NULL;
@@ -1140,19 +1240,22 @@ CREATE INDEX customers_by_email ON customers (email COLLATE NOCASE);
 CREATE INDEX customers_by_name ON customers (last_name COLLATE NOCASE);
 CREATE INDEX product_variants_by_sku ON product_variants (sku);
 CREATE INDEX sales_order_lines_by_variant ON sales_order_lines (shop_domain, variant_id);
-CREATE INDEX sales_order_lines_by_sku ON sales_order_lines (sku, shop_domain);
+CREATE INDEX sales_order_lines_by_sku ON sales_order_lines (sku_key, shop_domain);
 CREATE INDEX sales_order_lines_unmapped ON sales_order_lines (shop_domain, order_id) WHERE item IS NULL;
 CREATE INDEX order_transactions_by_order ON order_transactions (shop_domain, order_id);
+CREATE INDEX order_transactions_by_refund ON order_transactions (shop_domain, refund_id) WHERE refund_id IS NOT NULL;
 CREATE INDEX refunds_by_order ON refunds (shop_domain, order_id);
+CREATE INDEX sales_orders_attention ON sales_orders (shop_domain) WHERE attention IS NOT NULL;
+CREATE INDEX refunds_attention ON refunds (shop_domain) WHERE attention IS NOT NULL;
 CREATE INDEX fulfillments_by_order ON fulfillments (shop_domain, order_id);
-CREATE INDEX fulfillment_tracking_by_number ON fulfillment_tracking_numbers (number);
+CREATE INDEX fulfillment_tracking_by_number ON fulfillment_tracking_numbers (number_key);
 CREATE INDEX fulfillment_holds_by_fulfillment_order ON fulfillment_holds (shop_domain, fulfillment_order_id);
-CREATE INDEX shipments_by_tracking_code ON shipments (tracking_code);
+CREATE INDEX shipments_by_tracking_code ON shipments (tracking_key);
 CREATE INDEX shipments_by_shipment ON shipments (shipment_id);
 CREATE INDEX shipments_by_order ON shipments (shop_domain, order_id);
-CREATE INDEX easypost_objects_by_tracking_code ON easypost_objects (tracking_code);
+CREATE INDEX easypost_objects_by_tracking_code ON easypost_objects (tracking_key);
 CREATE INDEX easypost_objects_by_batch ON easypost_objects (batch_id) WHERE batch_id IS NOT NULL;
-CREATE INDEX easypost_objects_by_reference ON easypost_objects (reference);
+CREATE INDEX easypost_objects_by_reference ON easypost_objects (reference_key);
 
 -- Product mappings ----------------------------------------------------------------------------------------------------
 
@@ -1163,6 +1266,8 @@ CREATE TABLE shopify_product_mappings (
   shop_domain TEXT NOT NULL,                    -- shop
   variant_id  INTEGER,                          -- Shopify's number of the variant; preferred to an SKU
   sku         TEXT,                             -- or the SKU on the line; exactly one of the two is set
+  sku_key     TEXT GENERATED ALWAYS AS -- sku, as SKUs are compared; the hyphens stay, because A-1 and A1 may
+                         (upper(replace(sku, ' ', '-'))), -- be two products
   item        TEXT NOT NULL CHECK (item <> ''), -- the ERP's item number
   factor      TEXT NOT NULL DEFAULT '1'         -- ERP units in one unit at Shopify: 12 for a case of 12 pieces; at most
                                                 -- 6 digits before the point and 6 after
@@ -1175,68 +1280,94 @@ CREATE TABLE shopify_product_mappings (
 CREATE UNIQUE INDEX shopify_product_mappings_by_variant ON shopify_product_mappings (shop_domain, variant_id)
   WHERE variant_id IS NOT NULL;
 CREATE UNIQUE INDEX shopify_product_mappings_by_sku ON shopify_product_mappings (shop_domain, sku) WHERE sku IS NOT NULL;
+CREATE INDEX shopify_product_mappings_by_sku_key ON shopify_product_mappings (shop_domain, sku_key) WHERE sku IS NOT NULL;
 
 CREATE VIEW sales_order_line_mappings AS
-  -- The mapping of each line, the variant's before the SKU's, and the quantity in the ERP's unit. The product is
-  -- exact: it multiplies whole numbers and sets the decimal point afterwards.
+  -- The mapping of each line, and its quantities in the ERP's unit. The variant's mapping comes before that of the same
+  -- SKU, and that before the only one whose SKU differs in capitals and blanks. The products are exact: they multiply
+  -- whole numbers and set the decimal point afterwards.
   SELECT shop_domain, order_id, line_id, item,
-         CASE WHEN decimals = 0 THEN CAST(product AS TEXT)
-              ELSE rtrim(rtrim(CASE WHEN product < 0 THEN '-' ELSE '' END || (abs(product) / scale) || '.'
-                   || substr('000000' || (abs(product) % scale), -decimals), '0'), '.') END AS item_quantity
+         CASE WHEN decimals = 0 THEN CAST(current_product AS TEXT)
+              ELSE rtrim(rtrim(CASE WHEN current_product < 0 THEN '-' ELSE '' END || (abs(current_product) / scale) || '.'
+                   || substr('000000' || (abs(current_product) % scale), -decimals), '0'), '.') END AS item_quantity,
+         CASE WHEN decimals = 0 THEN CAST(ordered_product AS TEXT)
+              ELSE rtrim(rtrim(CASE WHEN ordered_product < 0 THEN '-' ELSE '' END || (abs(ordered_product) / scale) || '.'
+                   || substr('000000' || (abs(ordered_product) % scale), -decimals), '0'), '.') END AS item_quantity_ordered,
+         CASE WHEN decimals = 0 THEN CAST(open_product AS TEXT)
+              ELSE rtrim(rtrim(CASE WHEN open_product < 0 THEN '-' ELSE '' END || (abs(open_product) / scale) || '.'
+                   || substr('000000' || (abs(open_product) % scale), -decimals), '0'), '.') END AS item_quantity_open
     FROM (SELECT shop_domain, order_id, line_id, item, decimals,
-                 quantity * CAST(replace(factor, '.', '') AS INTEGER) AS product,
+                 coalesce(current_quantity, quantity) * CAST(replace(factor, '.', '') AS INTEGER) AS current_product,
+                 quantity * CAST(replace(factor, '.', '') AS INTEGER) AS ordered_product,
+                 fulfillable_quantity * CAST(replace(factor, '.', '') AS INTEGER) AS open_product,
                  CAST('1' || substr('000000', 1, decimals) AS INTEGER) AS scale
-            FROM (SELECT l.shop_domain, l.order_id, l.line_id, l.quantity, m.item, m.factor,
+            FROM (SELECT l.shop_domain, l.order_id, l.line_id, l.quantity, l.current_quantity, l.fulfillable_quantity,
+                         m.item, m.factor,
                          CASE WHEN instr(m.factor, '.') = 0 THEN 0
                               ELSE length(m.factor) - instr(m.factor, '.') END AS decimals
                     FROM sales_order_lines l LEFT JOIN shopify_product_mappings m ON m.id = coalesce(
                          (SELECT v.id FROM shopify_product_mappings v
                            WHERE v.shop_domain = l.shop_domain AND v.variant_id = l.variant_id),
                          (SELECT s.id FROM shopify_product_mappings s
-                           WHERE s.shop_domain = l.shop_domain AND s.sku = l.sku))));
+                           WHERE s.shop_domain = l.shop_domain AND s.sku = l.sku),
+                         (SELECT min(s.id) FROM shopify_product_mappings s
+                           WHERE s.shop_domain = l.shop_domain AND s.sku_key = l.sku_key AND s.sku IS NOT NULL
+                          HAVING count(*) = 1))));
 
 CREATE VIEW map_sales_order_lines AS
   -- Command: an INSERT gives the line its item. The daemon uses it when it writes an order.
   SELECT shop_domain, order_id, line_id FROM sales_order_lines;
 CREATE TRIGGER map_sales_order_lines_insert INSTEAD OF INSERT ON map_sales_order_lines BEGIN
-  UPDATE sales_order_lines SET (item, item_quantity) = (
-      SELECT m.item, m.item_quantity FROM sales_order_line_mappings m
+  UPDATE sales_order_lines SET (item, item_quantity, item_quantity_ordered, item_quantity_open) = (
+      SELECT m.item, m.item_quantity, m.item_quantity_ordered, m.item_quantity_open FROM sales_order_line_mappings m
        WHERE m.shop_domain = NEW.shop_domain AND m.order_id = NEW.order_id AND m.line_id = NEW.line_id)
    WHERE shop_domain = NEW.shop_domain AND order_id = NEW.order_id AND line_id = NEW.line_id;
 END;
 
 CREATE VIEW map_product_lines AS
   -- Command: an INSERT gives every line with the variant or with the SKU its item.
-  SELECT shop_domain, variant_id, sku FROM shopify_product_mappings;
+  SELECT shop_domain, variant_id, sku_key FROM shopify_product_mappings;
 CREATE TRIGGER map_product_lines_insert INSTEAD OF INSERT ON map_product_lines BEGIN
   INSERT INTO map_sales_order_lines
     SELECT shop_domain, order_id, line_id FROM sales_order_lines
      WHERE shop_domain = NEW.shop_domain AND variant_id = NEW.variant_id
     UNION SELECT shop_domain, order_id, line_id FROM sales_order_lines
-     WHERE shop_domain = NEW.shop_domain AND sku = NEW.sku;
+     WHERE shop_domain = NEW.shop_domain AND sku_key = NEW.sku_key;
 END;
 
 CREATE TRIGGER shopify_product_mappings_added AFTER INSERT ON shopify_product_mappings BEGIN
-  INSERT INTO map_product_lines VALUES (NEW.shop_domain, NEW.variant_id, NEW.sku);
+  INSERT INTO map_product_lines VALUES (NEW.shop_domain, NEW.variant_id, NEW.sku_key);
 END;
 CREATE TRIGGER shopify_product_mappings_removed AFTER DELETE ON shopify_product_mappings BEGIN
-  INSERT INTO map_product_lines VALUES (OLD.shop_domain, OLD.variant_id, OLD.sku);
+  INSERT INTO map_product_lines VALUES (OLD.shop_domain, OLD.variant_id, OLD.sku_key);
 END;
 CREATE TRIGGER shopify_product_mappings_changed
   AFTER UPDATE OF shop_domain, variant_id, sku, item, factor ON shopify_product_mappings BEGIN
-  INSERT INTO map_product_lines VALUES (OLD.shop_domain, OLD.variant_id, OLD.sku);
-  INSERT INTO map_product_lines VALUES (NEW.shop_domain, NEW.variant_id, NEW.sku);
+  INSERT INTO map_product_lines VALUES (OLD.shop_domain, OLD.variant_id, OLD.sku_key);
+  INSERT INTO map_product_lines VALUES (NEW.shop_domain, NEW.variant_id, NEW.sku_key);
 END;
 
 CREATE VIEW unmapped_lines AS
   -- Products on orders without an item in the ERP: `novex-ingest mappings add` completes these orders. A line without
-  -- variant and SKU, such as a custom item, cannot be mapped and is not here.
+  -- variant and SKU, such as a custom item, cannot be mapped and is not here. Nor is a line of which nothing is left
+  -- after an edit or a refund.
   SELECT l.shop_domain, l.sku, l.variant_id, min(title) AS title, min(variant_title) AS variant_title,
          count(*) AS lines, count(DISTINCT l.order_id) AS orders, min(o.name) AS first_order
     FROM sales_order_lines l INDEXED BY sales_order_lines_unmapped
     LEFT JOIN sales_orders o ON o.shop_domain = l.shop_domain AND o.order_id = l.order_id
    WHERE l.item IS NULL AND (l.sku IS NOT NULL OR l.variant_id IS NOT NULL) AND o.deleted_at IS NULL
+     AND coalesce(l.current_quantity, l.quantity) > 0
    GROUP BY l.shop_domain, l.sku, l.variant_id;
+
+CREATE VIEW sales_attention AS
+  -- Orders and refunds of which a person must look at the amounts, newest first: both figures are in attention.
+  SELECT r.shop_domain, o.name, r.order_id, r.refund_id, r.attention, r.event_id
+    FROM (SELECT shop_domain, order_id, NULL AS refund_id, attention, event_id FROM sales_orders
+           WHERE attention IS NOT NULL AND deleted_at IS NULL
+          UNION ALL SELECT shop_domain, order_id, refund_id, attention, event_id FROM refunds
+           WHERE attention IS NOT NULL) r
+    LEFT JOIN sales_orders o ON o.shop_domain = r.shop_domain AND o.order_id = r.order_id
+   ORDER BY r.event_id DESC;
 
 -- Shipment links ------------------------------------------------------------------------------------------------------
 
@@ -1249,14 +1380,14 @@ CREATE VIEW shipment_orders AS
     FROM (SELECT s.mode, s.tracker_id, coalesce(
                  (SELECT json_array(f.shop_domain, f.order_id, 'tracking_code')
                     FROM fulfillment_tracking_numbers n JOIN fulfillments f USING (shop_domain, fulfillment_id)
-                   WHERE n.number = s.tracking_code AND f.order_id IS NOT NULL
+                   WHERE n.number_key = s.tracking_key AND f.order_id IS NOT NULL
                      AND coalesce(julianday(f.created_at) <= julianday(s.created_at) + 7, 1)
                    ORDER BY f.created_at DESC, f.order_id DESC, f.shop_domain LIMIT 1),
                  (SELECT min(json_array(shop_domain, order_id, 'reference'))
                     FROM (SELECT DISTINCT o.shop_domain, o.order_id FROM easypost_objects e
-                            JOIN sales_orders o ON o.name IN (e.reference, '#' || e.reference)
+                            JOIN sales_orders o ON o.name_key = e.reference_key
                            -- Two conditions with an index each: `mode` alone would select nearly every object.
-                           WHERE ((e.tracking_code = s.tracking_code AND +e.mode = s.mode)
+                           WHERE ((e.tracking_key = s.tracking_key AND +e.mode = s.mode)
                                OR (e.mode = s.mode AND e.id = s.shipment_id))
                              AND coalesce(julianday(o.created_at) <= julianday(s.created_at) + 1, 1))
                   HAVING count(*) = 1)) AS link
@@ -1274,13 +1405,13 @@ END;
 
 CREATE VIEW relink_shipments_by_order_name AS
   -- Command: an INSERT relinks every shipment whose reference is the name of the order, with or without '#'.
-  SELECT name FROM sales_orders;
+  SELECT name_key FROM sales_orders;
 CREATE TRIGGER relink_shipments_by_order_name_insert INSTEAD OF INSERT ON relink_shipments_by_order_name BEGIN
   INSERT INTO relink_shipments
-    SELECT s.mode, s.tracker_id FROM easypost_objects e JOIN shipments s ON s.tracking_code = e.tracking_code
-     WHERE e.reference IN (NEW.name, CASE WHEN NEW.name LIKE '#%' THEN substr(NEW.name, 2) END)
+    SELECT s.mode, s.tracker_id FROM easypost_objects e JOIN shipments s ON s.tracking_key = e.tracking_key
+     WHERE e.reference_key = NEW.name_key
     UNION SELECT s.mode, s.tracker_id FROM easypost_objects e JOIN shipments s ON s.shipment_id = e.id
-     WHERE e.reference IN (NEW.name, CASE WHEN NEW.name LIKE '#%' THEN substr(NEW.name, 2) END);
+     WHERE e.reference_key = NEW.name_key;
 END;
 
 CREATE TRIGGER shipments_linked AFTER INSERT ON shipments BEGIN
@@ -1291,22 +1422,22 @@ CREATE TRIGGER shipments_relinked AFTER UPDATE OF tracking_code, shipment_id, cr
 END;
 
 CREATE TRIGGER fulfillment_tracking_numbers_linked AFTER INSERT ON fulfillment_tracking_numbers BEGIN
-  INSERT INTO relink_shipments SELECT mode, tracker_id FROM shipments WHERE tracking_code = NEW.number;
+  INSERT INTO relink_shipments SELECT mode, tracker_id FROM shipments WHERE tracking_key = NEW.number_key;
 END;
 CREATE TRIGGER fulfillment_tracking_numbers_relinked
   AFTER UPDATE OF shop_domain, fulfillment_id, number ON fulfillment_tracking_numbers BEGIN
-  INSERT INTO relink_shipments SELECT mode, tracker_id FROM shipments WHERE tracking_code IN (OLD.number, NEW.number);
+  INSERT INTO relink_shipments SELECT mode, tracker_id FROM shipments WHERE tracking_key IN (OLD.number_key, NEW.number_key);
 END;
 CREATE TRIGGER fulfillment_tracking_numbers_unlinked AFTER DELETE ON fulfillment_tracking_numbers BEGIN
-  INSERT INTO relink_shipments SELECT mode, tracker_id FROM shipments WHERE tracking_code = OLD.number;
+  INSERT INTO relink_shipments SELECT mode, tracker_id FROM shipments WHERE tracking_key = OLD.number_key;
 END;
 
 CREATE VIEW relink_shipments_by_fulfillment AS
   -- Command: an INSERT relinks every shipment that has a tracking number of the fulfillment.
   SELECT shop_domain, fulfillment_id FROM fulfillments;
 CREATE TRIGGER relink_shipments_by_fulfillment_insert INSTEAD OF INSERT ON relink_shipments_by_fulfillment BEGIN
-  INSERT INTO relink_shipments SELECT mode, tracker_id FROM shipments WHERE tracking_code IN (
-    SELECT number FROM fulfillment_tracking_numbers
+  INSERT INTO relink_shipments SELECT mode, tracker_id FROM shipments WHERE tracking_key IN (
+    SELECT number_key FROM fulfillment_tracking_numbers
      WHERE shop_domain = NEW.shop_domain AND fulfillment_id = NEW.fulfillment_id);
 END;
 CREATE TRIGGER fulfillments_linked AFTER INSERT ON fulfillments BEGIN
@@ -1322,29 +1453,29 @@ END;
 
 CREATE TRIGGER easypost_objects_linked AFTER INSERT ON easypost_objects WHEN NEW.reference IS NOT NULL BEGIN
   INSERT INTO relink_shipments
-    SELECT mode, tracker_id FROM shipments WHERE tracking_code = NEW.tracking_code OR shipment_id = NEW.id;
+    SELECT mode, tracker_id FROM shipments WHERE tracking_key = NEW.tracking_key OR shipment_id = NEW.id;
 END;
 CREATE TRIGGER easypost_objects_relinked AFTER UPDATE OF id, reference, tracking_code ON easypost_objects
   WHEN OLD.id <> NEW.id OR OLD.reference IS NOT NEW.reference OR OLD.tracking_code IS NOT NEW.tracking_code BEGIN
   INSERT INTO relink_shipments
     SELECT mode, tracker_id FROM shipments
-     WHERE tracking_code IN (OLD.tracking_code, NEW.tracking_code) OR shipment_id IN (OLD.id, NEW.id);
+     WHERE tracking_key IN (OLD.tracking_key, NEW.tracking_key) OR shipment_id IN (OLD.id, NEW.id);
 END;
 CREATE TRIGGER easypost_objects_unlinked AFTER DELETE ON easypost_objects WHEN OLD.reference IS NOT NULL BEGIN
   INSERT INTO relink_shipments
-    SELECT mode, tracker_id FROM shipments WHERE tracking_code = OLD.tracking_code OR shipment_id = OLD.id;
+    SELECT mode, tracker_id FROM shipments WHERE tracking_key = OLD.tracking_key OR shipment_id = OLD.id;
 END;
 
 -- The old name counts too: its shipments may belong to no order now, or to the only other order of that name.
 CREATE TRIGGER sales_orders_linked AFTER INSERT ON sales_orders BEGIN
-  INSERT INTO relink_shipments_by_order_name VALUES (NEW.name);
+  INSERT INTO relink_shipments_by_order_name VALUES (NEW.name_key);
 END;
 CREATE TRIGGER sales_orders_relinked AFTER UPDATE OF name, created_at ON sales_orders
   WHEN OLD.name IS NOT NEW.name OR OLD.created_at IS NOT NEW.created_at BEGIN
-  INSERT INTO relink_shipments_by_order_name VALUES (OLD.name), (NEW.name);
+  INSERT INTO relink_shipments_by_order_name VALUES (OLD.name_key), (NEW.name_key);
 END;
 CREATE TRIGGER sales_orders_unlinked AFTER DELETE ON sales_orders BEGIN
-  INSERT INTO relink_shipments_by_order_name VALUES (OLD.name);
+  INSERT INTO relink_shipments_by_order_name VALUES (OLD.name_key);
 END;
 
 -- Purchase orders -----------------------------------------------------------------------------------------------------
@@ -1536,6 +1667,84 @@ CREATE TABLE edi_control_numbers (
   last    INTEGER NOT NULL, -- last number used
   PRIMARY KEY (partner, kind)
 ) STRICT, WITHOUT ROWID;
+
+CREATE TABLE edi_transmissions (
+  -- Every document that went to the queue for a partner (997, 810, 856 …), and what the partner answered to it. An
+  -- answer names the control numbers. The rows of edi_answers decide the state, whatever the order of their arrival.
+  event_id         INTEGER PRIMARY KEY, -- event of the document; its deliveries have the progress
+  kind             TEXT NOT NULL,       -- X12's number of the document, also for RSX
+  partner          TEXT NOT NULL,       -- as in purchase_orders
+  number           TEXT NOT NULL,       -- our number of the document; of a 997 the group that it answers: PO 7
+  file_name        TEXT NOT NULL,       -- name of the file at the partner
+  is_test          INTEGER NOT NULL,    -- 1: the document is marked as a test
+  functional_id    TEXT,                -- GS01: IN, SH, FA; NULL for RSX, as the three control numbers
+  interchange      INTEGER,             -- ISA13
+  group_number     INTEGER,             -- GS06
+  set_number       TEXT,                -- ST02
+  sent_at          TEXT NOT NULL,       -- time when the document was queued
+  state            TEXT NOT NULL        -- none: no answer is expected; unclear: a person must look at the answers
+                   CHECK (state IN ('none', 'waiting', 'accepted', 'accepted-with-errors', 'rejected', 'unclear')),
+  reasons          TEXT,                -- the partner's reasons in words, one a line
+  answered_at      TEXT,                -- arrival of the last answer that counts
+  dismissed_at     TEXT,                -- time when an operator dismissed the state; NULL: not dismissed, or the state
+                                        -- changed since
+  dismissed_reason TEXT,                -- the operator's reason
+  dismissed_by     TEXT                 -- the operator: user@host
+) STRICT;
+CREATE INDEX edi_transmissions_by_group ON edi_transmissions (group_number);
+CREATE INDEX edi_transmissions_by_interchange ON edi_transmissions (interchange);
+CREATE INDEX edi_transmissions_by_number ON edi_transmissions (number);
+CREATE INDEX edi_transmissions_open ON edi_transmissions (state) WHERE state IN ('waiting', 'rejected', 'unclear');
+
+CREATE TABLE edi_answers (
+  -- Every answer of a partner to a sent document: an AK2 or AK9 of a 997 or 999, a TA1, an OTI of an 824. The same
+  -- answer in another file is stored once.
+  event_id         INTEGER NOT NULL, -- event of the file
+  ordinal          INTEGER NOT NULL, -- 1, 2, 3 … in the file
+  kind             TEXT NOT NULL,    -- 997, 999, TA1, 824
+  partner          TEXT NOT NULL,    -- sender of the answer: ISA06
+  is_test          INTEGER NOT NULL, -- 1: the answer is marked as a test
+  scope            TEXT NOT NULL CHECK (scope IN ('interchange', 'group', 'set', 'item')), -- what it is about
+  target           TEXT NOT NULL,    -- what it names: IN group 5, set 0001
+  code             TEXT NOT NULL,    -- verdict as received: A, E, R, TR …
+  verdict          TEXT NOT NULL     -- partial: some parts are accepted; unclear: the answer states no usable verdict
+                   CHECK (verdict IN ('accepted', 'accepted-with-errors', 'partial', 'rejected', 'unclear')),
+  reasons          TEXT NOT NULL,    -- JSON array of texts
+  sent_event_id    INTEGER,          -- the answered document in edi_transmissions; NULL: it fits none, see problem
+  problem          TEXT,             -- why the answer fits no sent document
+  received_at      TEXT NOT NULL,    -- arrival of the file
+  dismissed_at     TEXT,             -- time when an operator dismissed an answer that fits nothing; NULL: not dismissed
+  dismissed_reason TEXT,             -- the operator's reason
+  dismissed_by     TEXT,             -- the operator: user@host
+  PRIMARY KEY (event_id, ordinal)
+) STRICT;
+CREATE INDEX edi_answers_by_document ON edi_answers (sent_event_id);
+CREATE INDEX edi_answers_by_target ON edi_answers (partner, target);
+CREATE INDEX edi_answers_unmatched ON edi_answers (event_id) WHERE sent_event_id IS NULL AND dismissed_at IS NULL;
+
+CREATE TABLE edi_messages (
+  -- Received documents that a person reads: text messages (864), payment advices (820), credits and debits (812).
+  event_id          INTEGER NOT NULL, -- event of the file
+  document_position INTEGER NOT NULL, -- 1, 2, 3 … in the file
+  kind              TEXT NOT NULL,    -- 864, 820, 812
+  partner           TEXT NOT NULL,    -- sender: ISA06
+  is_test           INTEGER NOT NULL, -- 1: the document is marked as a test
+  number            TEXT,             -- the partner's number of the message, the payment or the adjustment
+  subject           TEXT,             -- subject of an 864
+  amount            TEXT,             -- amount of an 820 or 812; exact decimal text
+  direction         TEXT,             -- credit or debit, as the partner states it
+  currency          TEXT,             -- ISO 4217, if the document states it
+  dated_on          TEXT,             -- day of the payment or the adjustment
+  refs              TEXT NOT NULL,    -- JSON array of [qualifier, number]: invoices, orders and others that it names
+  text              TEXT NOT NULL,    -- its text, or its facts in words
+  received_at       TEXT NOT NULL,    -- arrival of the file
+  dismissed_at      TEXT,             -- time when an operator dismissed it; NULL: not dismissed
+  dismissed_reason  TEXT,             -- the operator's reason
+  dismissed_by      TEXT,             -- the operator: user@host
+  PRIMARY KEY (event_id, document_position)
+) STRICT;
+CREATE INDEX edi_messages_by_partner ON edi_messages (partner, kind, number);
+CREATE INDEX edi_messages_open ON edi_messages (event_id) WHERE dismissed_at IS NULL;
 
 -- EDI mappings --------------------------------------------------------------------------------------------------------
 

@@ -77,6 +77,12 @@ pub fn format_timestamp(at: Timestamp) -> String {
     format!("{at:.3}")
 }
 
+/// Parses a time without an offset, such as `2026-11-23T20:30:00`, or a date alone, as a time in UTC.
+pub fn parse_zoneless_timestamp(text: &str) -> Result<Timestamp, jiff::Error> {
+    let local: jiff::civil::DateTime = text.parse()?;
+    jiff::tz::TimeZone::UTC.to_timestamp(local)
+}
+
 /// Parses the text of [`format_timestamp`], and any other RFC 3339 time with an offset.
 pub fn parse_timestamp(text: &str) -> Result<Timestamp, jiff::Error> {
     text.parse()

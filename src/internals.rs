@@ -8,7 +8,7 @@ pub mod backoff {
 pub mod changes {
     pub use crate::changes::Change;
     pub mod catalogue {
-        pub use crate::changes::catalogue::{ALL_TABLES, SALES_ORDERS};
+        pub use crate::changes::catalogue::{ALL_TABLES, PRODUCTS, SALES_ORDERS};
     }
     pub mod rows {
         pub use crate::changes::rows::{CellValue, ListChange, RowChange};
@@ -34,6 +34,12 @@ pub mod delivery {
     }
 }
 pub mod edi {
+    pub mod answers {
+        pub use crate::edi::answers::Verdict;
+        pub mod state {
+            pub use crate::edi::answers::state::{AnswerFact, SentState, fold_answers};
+        }
+    }
     pub mod decimal {
         pub use crate::edi::decimal::{format_n2, normalize_decimal, parse_n2};
     }
@@ -187,4 +193,7 @@ pub mod store {
             pub use crate::store::leases::recovery::RecoveredRow;
         }
     }
+}
+pub mod text {
+    pub use crate::text::{clean_code, normalize_sku, normalize_tracking_code};
 }

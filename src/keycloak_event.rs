@@ -10,8 +10,9 @@
 //! a key, or has a key that the listener never writes, only its type and realm are used. Both precede any text from
 //! outside. The remaining text is stored in `details`.
 
+use crate::clock::{self, Timestamp};
 use crate::lenient_json::{
-    JsonObject, JsonValue, LenientJson, parse_lenient_json, read_text_fields, repair_plain_text,
+    JsonObject, JsonValue, LenientJson, parse_lenient_json, read_scalar_fields, read_text_fields, repair_plain_text,
 };
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -41,6 +42,28 @@ pub fn read_keycloak_fields<const N: usize>(body: &[u8], names: [&str; N]) -> Op
         let event = parse_loose_json(repair_plain_text(&text).0.trim())?;
         Some(names.map(|name| event.get(name)?.as_str().map(str::to_owned)))
     })
+}
+
+/// Returns true if the event has a time of its own. Only then do equal bytes mean that the listener repeats an event.
+#[must_use]
+pub fn states_event_time(body: &[u8]) -> bool {
+    // The pseudo-JSON of a form never has a time.
+    let read = |text: &[u8]| read_scalar_fields(text, TIME_FIELDS);
+    let fields = read(body).or_else(|| read(&decode_form_field(body)?));
+    fields.into_iter().flatten().flatten().any(|text| parse_event_time(&text).is_some())
+}
+
+/// Fields with the time of an event, in the order of preference.
+pub const TIME_FIELDS: [&str; 2] = ["time", "timestamp"];
+
+/// Parses the time of an event: milliseconds since 1970 in Keycloak's own events, text in those of some listeners.
+///
+/// Returns `None` for a time before the year 2000, which is no time of an event: zero, or seconds.
+#[must_use]
+pub fn parse_event_time(text: &str) -> Option<Timestamp> {
+    let earliest = Timestamp::from_second(946_684_800).unwrap_or(Timestamp::UNIX_EPOCH);
+    let at = clock::parse_timestamp(text).ok().or_else(|| Timestamp::from_millisecond(text.parse().ok()?).ok())?;
+    (at >= earliest).then_some(at)
 }
 
 /// Decodes the field `json` of application/x-www-form-urlencoded, in which + and %20 are a space.

@@ -28,6 +28,38 @@ pub fn escape_hidden_chars(text: &str) -> String {
     escaped
 }
 
+/// Returns a code, such as a tracking number or an SKU, without what a person cannot see: invisible characters are
+/// removed, every kind of blank is a space, every kind of dash a hyphen. Nothing visible is lost.
+#[must_use]
+pub fn clean_code(code: &str) -> String {
+    let visible = code.chars().filter_map(|letter| match letter {
+        '\u{ad}' | '\u{200b}'..='\u{200d}' | '\u{2060}'..='\u{2064}' => None,
+        '\u{2010}'..='\u{2015}' | '\u{2212}' | '\u{fe58}' | '\u{fe63}' | '\u{ff0d}' => Some('-'),
+        letter if letter.is_whitespace() => Some(' '),
+        letter if is_hidden_char(letter) => None,
+        letter => Some(letter),
+    });
+    visible.collect::<String>().trim().to_owned()
+}
+
+/// Returns the form in which tracking numbers are compared: [`clean_code`] in capitals, without blanks and hyphens.
+///
+/// The columns `tracking_key` and `number_key` of schema.sql have the same form.
+#[must_use]
+pub fn normalize_tracking_code(code: &str) -> String {
+    let mut normal = clean_code(code);
+    normal.retain(|letter| !matches!(letter, ' ' | '-'));
+    normal.make_ascii_uppercase();
+    normal
+}
+
+/// Returns the form in which SKUs are compared: [`clean_code`] in capitals, each blank as a hyphen. A hyphen stays,
+/// because A-1 and A1 may be two products. The column `sku_key` of schema.sql has the same form.
+#[must_use]
+pub fn normalize_sku(sku: &str) -> String {
+    clean_code(sku).replace(' ', "-").to_ascii_uppercase()
+}
+
 /// Returns the candidate that is most similar to `name`, without regard to case, if one is similar enough to be meant.
 #[must_use]
 pub fn find_similar<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
@@ -74,6 +106,19 @@ mod tests {
         assert_eq!(escaped, "a\\r\\n\\u{1b}[2J\\t\\u{0}\\u{85}\\u{202e}\\u{feff}ü…");
         assert!(!escaped.chars().any(is_hidden_char));
         assert_eq!(escape_hidden_chars(&escaped), escaped, "a second pass changes nothing");
+    }
+
+    #[test]
+    fn code_loses_only_what_nobody_sees() {
+        for (written, clean, normal) in [
+            ("1Z 999 aa1", "1Z 999 aa1", "1Z999AA1"),
+            ("\u{feff}1Z\u{a0}999\u{200b}-\u{2011}1\r\n", "1Z 999--1", "1Z9991"),
+            ("\u{202d}9405\u{202c} 5\u{2013}5\u{ad}", "9405 5-5", "940555"),
+            ("Müsli ß", "Müsli ß", "MüSLIß"),
+            (" - ", "-", ""),
+        ] {
+            assert_eq!((clean_code(written).as_str(), normalize_tracking_code(written).as_str()), (clean, normal));
+        }
     }
 
     #[test]

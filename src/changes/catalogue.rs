@@ -8,6 +8,13 @@ use crate::changes::privacy::PersonalRows;
 use crate::changes::privacy::RedactionAction::{ClearColumns, DeleteRows, Keep};
 use crate::changes::rows::TableSpec;
 
+/// Generated columns: codes in the form in which they are compared. The store and the triggers use them, nobody else.
+pub const NORMAL_FORM_COLUMNS: [&str; 5] = ["tracking_key", "number_key", "sku_key", "name_key", "reference_key"];
+
+/// Lists whose rows each have the version of the event that stated them, because some bodies state only a part of the
+/// list.
+pub const VERSIONED_LISTS: [&str; 2] = ["product_variants", "customer_addresses"];
+
 macro_rules! define_tables {
     ($(
         $(#[$doc:meta])*
@@ -42,7 +49,9 @@ define_tables! {
         "sales_order_taxes:order", "sales_order_taxes:line", "sales_order_taxes:shipping",
         "sales_order_discounts:code", "sales_order_discounts:application", "sales_order_discounts:line",
         "sales_order_discounts:shipping"
-    ] deleted_with_shop true personal [Order => ClearColumns(&["customer_id", "email", "phone", "note", "tags"])];
+    ] deleted_with_shop true personal [Order => ClearColumns(&[
+        "customer_id", "email", "phone", "note", "note_attributes", "company", "po_number", "tags"
+    ])];
     SALES_ORDER_LINES = "sales_order_lines" ("shop_domain", "order_id", "line_id") lists []
         deleted_with_shop true personal [Order => ClearColumns(&["properties"])];
     SALES_ORDER_ADDRESSES = "sales_order_addresses" ("shop_domain", "order_id", "kind") lists []
@@ -52,7 +61,7 @@ define_tables! {
     /// A code or title may be made for one person.
     SALES_ORDER_DISCOUNTS = "sales_order_discounts" ("shop_domain", "order_id", "scope", "position") lists []
         deleted_with_shop true personal [Order => ClearColumns(&["code", "title"])];
-    SALES_ORDER_SHIPPING_LINES = "sales_order_shipping_lines" ("shop_domain", "order_id", "line_id") lists []
+    SALES_ORDER_SHIPPING_LINES = "sales_order_shipping_lines" ("shop_domain", "order_id", "position") lists []
         deleted_with_shop true personal [Order => Keep];
     SALES_ORDER_EDITS = "sales_order_edits" ("shop_domain", "edit_id") lists ["sales_order_edit_lines"]
         deleted_with_shop true personal [Order => ClearColumns(&["staff_note"])];
@@ -60,10 +69,15 @@ define_tables! {
         deleted_with_shop true personal [Order via SALES_ORDER_EDITS => Keep];
     ORDER_TRANSACTIONS = "order_transactions" ("shop_domain", "transaction_id") lists []
         deleted_with_shop true personal [Order => Keep];
-    REFUNDS = "refunds" ("shop_domain", "refund_id") lists ["refund_lines"]
+    REFUNDS = "refunds" ("shop_domain", "refund_id") lists [
+        "refund_lines", "refund_parts:adjustment", "refund_parts:shipping", "refund_parts:duty", "refund_parts:fee"
+    ]
         deleted_with_shop true personal [Order => ClearColumns(&["note"])];
-    REFUND_LINES = "refund_lines" ("shop_domain", "refund_id", "refund_line_id") lists []
+    REFUND_LINES = "refund_lines" ("shop_domain", "refund_id", "position") lists []
         deleted_with_shop true personal [Order via REFUNDS => Keep];
+    /// A reason or title may be made for one person.
+    REFUND_PARTS = "refund_parts" ("shop_domain", "refund_id", "scope", "position") lists []
+        deleted_with_shop true personal [Order via REFUNDS => ClearColumns(&["reason", "title"])];
     FULFILLMENTS = "fulfillments" ("shop_domain", "fulfillment_id") lists [
         "fulfillment_lines", "fulfillment_tracking_numbers"
     ] deleted_with_shop true personal [Order => Keep];
@@ -112,7 +126,8 @@ define_tables! {
         ];
     /// Scans of packages: facts, not entities.
     TRACKING_EVENTS = "tracking_events" (
-        "mode", "tracker_id", "at", "status", "status_detail", "message", "city", "state", "zip", "country", "source"
+        "mode", "tracker_id", "at", "unread_time", "status", "status_detail", "message", "description", "city", "state",
+        "zip", "country", "source", "carrier_code"
     ) lists []
         deleted_with_shop false personal [TrackingCode via SHIPMENTS => DeleteRows];
     EASYPOST_OBJECTS = "easypost_objects" ("mode", "id") lists []

@@ -8,7 +8,9 @@ pub mod rows;
 use crate::changes::audit::AuditEntry;
 use crate::changes::privacy::NewDataRequest;
 use crate::changes::rows::{FactChange, RowChange};
+use crate::edi::answers::EdiAnswer;
 use crate::edi::fault::EdiFault;
+use crate::edi::message::EdiMessage;
 use crate::edi::outbound_document::OutboundDocument;
 use crate::edi::purchase_order::PurchaseOrder;
 
@@ -27,6 +29,10 @@ pub enum Change {
     SendDocument(OutboundDocument),
     /// Faults of an EDI file, each with the position of its document; 0 is the file itself.
     EdiFaults(Vec<(i64, EdiFault)>),
+    /// Answers of a partner to documents that were sent, in the order of the file.
+    EdiAnswers(Vec<EdiAnswer>),
+    /// A document for a person, and its position in the file.
+    EdiMessage(i64, Box<EdiMessage>),
     /// A request for the data of a customer.
     DataRequest(NewDataRequest),
 }

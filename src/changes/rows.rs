@@ -150,7 +150,7 @@ fn take_array<const N: usize>(remaining: &mut &[u8]) -> [u8; N] {
     *bytes
 }
 
-/// All rows of one entity in another table. They replace the rows that are there.
+/// All rows of one entity in another table. They replace the rows that are there, unless the list is partial.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ListChange {
     pub table: &'static str,
@@ -160,6 +160,10 @@ pub struct ListChange {
     /// The columns beside the key of the entity and the partition.
     pub columns: Vec<&'static str>,
     pub rows: ListRows,
+    /// True if the body may leave out rows, which then stay. Only lists of [`VERSIONED_LISTS`] can be partial.
+    ///
+    /// [`VERSIONED_LISTS`]: crate::changes::catalogue::VERSIONED_LISTS
+    pub is_partial: bool,
 }
 
 /// A row that is added once and never changes.

@@ -23,6 +23,8 @@ pub struct SpsSettings {
     /// Interval of polls; `None`: the daemon polls only on request.
     pub interval: Option<Duration>,
     pub sources: Vec<SourceSettings>,
+    /// Time in which a partner answers a document; `None`: no document is overdue.
+    pub acknowledgement_timeout: Option<Duration>,
     /// Where outbound documents go; `None`: the daemon creates none.
     pub outbound: Option<OutboundTarget>,
 }
@@ -68,6 +70,7 @@ pub(crate) fn read_sps_section(
     let poll_secrets = if table.has_key("secrets") { secrets(&mut table, false) } else { Vec::new() };
     let interval = table.read_duration("interval", 600 * SECOND, Duration::ZERO..=24 * HOUR);
     let outgoing = table.read_text("outgoing");
+    let answer_timeout = table.read_duration("acknowledgement_timeout", 24 * HOUR, Duration::ZERO..=720 * HOUR);
     let max_file_bytes = table.read_number("max_file_bytes", 16 << 20, 1..=1 << 30);
     let mut sources: Vec<SourceSettings> = Vec::new();
     for mut entry in table.read_tables("sources") {
@@ -92,7 +95,13 @@ pub(crate) fn read_sps_section(
         Some(target)
     });
     table.finish();
-    Some(SpsSettings { secrets: poll_secrets, interval: (!interval.is_zero()).then_some(interval), sources, outbound })
+    Some(SpsSettings {
+        secrets: poll_secrets,
+        interval: (!interval.is_zero()).then_some(interval),
+        sources,
+        acknowledgement_timeout: (!answer_timeout.is_zero()).then_some(answer_timeout),
+        outbound,
+    })
 }
 
 fn read_source_name(entry: &mut ConfigTable<'_>, others: &[SourceSettings]) -> Option<String> {

@@ -4,9 +4,11 @@
 
 use crate::edi::file::decode_text;
 use crate::edi::parties::find_partner;
+use crate::edi::x12::text::X12Text;
 use crate::edi::x12::tokenizer::X12Tokenizer;
 use crate::event::{EventKey, Source};
 use crate::store::erp::outbound_documents::SEND_TOPIC_PREFIX;
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use quick_xml::Reader;
 use quick_xml::events::Event;
 use serde::de::IgnoredAny;
@@ -107,7 +109,7 @@ fn is_well_formed_xml(text: &str) -> bool {
 }
 
 fn is_x12(text: &str) -> bool {
-    X12Tokenizer::new(text).next().is_some()
+    X12Tokenizer::new(&X12Text::prepare(text)).next().is_some()
 }
 
 /// Returns true for `name=value` pairs with `&` between them.
@@ -167,10 +169,20 @@ impl EdiDescription {
     }
 }
 
-/// Replaces the characters that a header cannot contain.
+/// Characters that are percent-encoded in a header, beside those that are not ASCII: control characters, and the
+/// percent sign itself, so that a receiver decodes each value in the same way.
+const ENCODED_IN_HEADERS: &AsciiSet = &CONTROLS.add(b'%');
+
+/// Returns a value that a header can contain: printable ASCII, other characters percent-encoded as UTF-8.
+///
+/// A blank at either end is encoded too, because HTTP drops it (RFC 9110, section 5.5).
 #[must_use]
 pub fn to_header_value(text: &str) -> String {
-    text.chars().map(|char| if char.is_ascii_graphic() || char == ' ' { char } else { '?' }).collect()
+    let value = utf8_percent_encode(text, ENCODED_IN_HEADERS).to_string();
+    let inner = value.trim_matches(' ');
+    let at_start = value.len() - value.trim_start_matches(' ').len();
+    let at_end = value.len() - at_start - inner.len();
+    format!("{}{inner}{}", "%20".repeat(at_start), "%20".repeat(at_end))
 }
 
 /// Replaces the character that an environment variable cannot contain.
@@ -223,6 +235,21 @@ mod tests {
         }
         let unusual = ISA.replace('*', "\u{1d}").replace('~', "\u{1c}");
         assert_eq!(PayloadFormat::detect(unusual.as_bytes()), X12);
+    }
+
+    #[test]
+    fn header_values_are_ascii_and_can_be_decoded() {
+        for (text, value) in [
+            ("PO 17.edi", "PO 17.edi"),
+            ("Größe 5%.edi", "Gr%C3%B6%C3%9Fe 5%25.edi"),
+            ("a\r\nb: c", "a%0D%0Ab: c"),
+            (" 注文.xml ", "%20%E6%B3%A8%E6%96%87.xml%20"),
+            ("  ", "%20%20"),
+            ("", ""),
+        ] {
+            assert_eq!(to_header_value(text), value);
+            assert_eq!(percent_encoding::percent_decode_str(value).decode_utf8().unwrap(), text);
+        }
     }
 
     #[test]

@@ -8,6 +8,11 @@
 pub struct CodeList(&'static [(&'static str, &'static str)]);
 
 impl CodeList {
+    /// Creates a list of codes with their meanings.
+    pub(crate) const fn new(codes: &'static [(&'static str, &'static str)]) -> Self {
+        Self(codes)
+    }
+
     /// Returns the meaning of a code, or None if it is not in the list.
     #[must_use]
     pub fn find(self, code: &str) -> Option<&'static str> {

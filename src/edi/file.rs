@@ -2,9 +2,13 @@
 //!
 //! Reading never fails. Text that cannot be read becomes a fault, so that an operator sees the place.
 
+use crate::edi::answers::EdiAnswer;
+use crate::edi::encoding::decode_edi_bytes;
 pub use crate::edi::fault::FaultSeverity;
 use crate::edi::fault::{EdiFault, SyntaxErrorCode, WHOLE_FILE};
+use crate::edi::message::EdiMessage;
 use crate::edi::purchase_order::{DocumentOrigin, PurchaseOrder};
+use crate::edi::x12::text::X12Text;
 use crate::edi::{rsx, x12};
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -47,6 +51,10 @@ pub struct EdiFile {
     pub faults: Vec<EdiFault>,
     /// Functional groups of X12, for their acknowledgements.
     pub groups: Vec<ReceivedGroup>,
+    /// Answers to documents that were sent.
+    pub answers: Vec<EdiAnswer>,
+    /// Documents for a person, each with its index in `documents`.
+    pub messages: Vec<(usize, EdiMessage)>,
 }
 
 /// One transaction set of X12, or one document of RSX.
@@ -105,46 +113,40 @@ impl EdiFile {
     }
 }
 
-/// Decodes bytes as UTF-8, as UTF-16 with a byte order mark, else as Latin-1, in which each byte is a character.
+/// Returns the text of a file as far as it can be decoded.
 #[must_use]
 pub fn decode_text(bytes: &[u8]) -> Cow<'_, str> {
-    let decode_utf16 = |rest: &[u8], to_unit: fn([u8; 2]) -> u16| {
-        let units: Vec<u16> = rest.chunks_exact(2).map(|pair| to_unit([pair[0], pair[1]])).collect();
-        Cow::Owned(String::from_utf16_lossy(&units))
-    };
-    match bytes {
-        [0xFF, 0xFE, rest @ ..] => decode_utf16(rest, u16::from_le_bytes),
-        [0xFE, 0xFF, rest @ ..] => decode_utf16(rest, u16::from_be_bytes),
-        _ => match std::str::from_utf8(bytes) {
-            Ok(text) => Cow::Borrowed(text.trim_start_matches('\u{feff}')),
-            // The byte order mark states that the rest is UTF-8 too.
-            Err(_) if bytes.starts_with("\u{feff}".as_bytes()) => {
-                Cow::Owned(String::from_utf8_lossy(bytes).trim_start_matches('\u{feff}').to_owned())
-            }
-            Err(_) => Cow::Owned(bytes.iter().map(|byte| char::from(*byte)).collect()),
-        },
-    }
+    decode_edi_bytes(bytes).map_or_else(|_unknown| String::from_utf8_lossy(bytes), |decoded| decoded.text)
 }
 
 /// Reads a file of any format. Never fails: unreadable text becomes a fault.
 #[must_use]
 pub fn read_edi_file(bytes: &[u8]) -> EdiFile {
-    let text = decode_text(bytes);
+    let decoded = match decode_edi_bytes(bytes) {
+        Ok(decoded) => decoded,
+        Err(reason) => return build_unreadable_file(EdiFormat::Unknown, reason),
+    };
+    let mut file = read_edi_text(bytes, &decoded.text);
+    file.faults.extend(decoded.warning.map(|warning| build_file_fault(FaultSeverity::Warning, warning)));
+    file
+}
+
+fn read_edi_text(bytes: &[u8], text: &str) -> EdiFile {
     if let Some(content) = describe_foreign_content(bytes, text.trim_start()) {
         return build_unreadable_file(EdiFormat::Unknown, format!("{content}, not X12 and not RSX"));
     }
     match text.trim_start().chars().next() {
-        Some('<') => read_rsx_file(EdiFormat::RsxXml, &text, rsx::tree::parse_rsx_xml(text.trim_start())),
-        Some('{' | '[') => match rsx::tree::parse_rsx_json(bytes) {
+        Some('<') => read_rsx_file(EdiFormat::RsxXml, text, rsx::tree::parse_rsx_xml(text.trim_start())),
+        Some('{' | '[') => match rsx::tree::parse_rsx_json(text.as_bytes()) {
             Ok((tree, repairs)) => {
-                let mut file = read_rsx_file(EdiFormat::RsxJson, &text, Ok(tree));
+                let mut file = read_rsx_file(EdiFormat::RsxJson, text, Ok(tree));
                 file.faults
                     .extend(repairs.map(|repairs| build_file_fault(FaultSeverity::Warning, repairs.to_string())));
                 file
             }
-            Err(error) => read_rsx_file(EdiFormat::RsxJson, &text, Err(error)),
+            Err(error) => read_rsx_file(EdiFormat::RsxJson, text, Err(error)),
         },
-        _ => read_x12_file(&text),
+        _ => read_x12_file(text),
     }
 }
 
@@ -157,12 +159,14 @@ pub fn detect_file_kind(bytes: &[u8]) -> String {
     };
     match text.trim_start().chars().next() {
         Some('<') => kind_of_tree(rsx::tree::parse_rsx_xml(text.trim_start())),
-        Some('{' | '[') => kind_of_tree(rsx::tree::parse_rsx_json(bytes).map(|(tree, _)| tree)),
+        Some('{' | '[') => kind_of_tree(rsx::tree::parse_rsx_json(text.as_bytes()).map(|(tree, _)| tree)),
         _ => {
+            let text = X12Text::prepare(&text);
             let file = x12::envelope::read_interchanges(&text);
             let sets =
                 file.interchanges.iter().flat_map(|interchange| &interchange.groups).flat_map(|group| &group.sets);
-            merge_kinds(sets.map(|set| set.kind.as_str()))
+            let has_ta1 = file.interchanges.iter().any(|interchange| !interchange.interchange_answers.is_empty());
+            merge_kinds(sets.map(|set| set.kind.as_str()), has_ta1)
         }
     }
 }
@@ -199,7 +203,15 @@ fn build_file_fault(severity: FaultSeverity, message: String) -> EdiFault {
 
 fn build_unreadable_file(format: EdiFormat, message: String) -> EdiFile {
     let fault = build_file_fault(FaultSeverity::Error, message);
-    EdiFile { format, kind: "unknown".to_owned(), documents: Vec::new(), faults: vec![fault], groups: Vec::new() }
+    EdiFile {
+        format,
+        kind: "unknown".to_owned(),
+        documents: Vec::new(),
+        faults: vec![fault],
+        groups: Vec::new(),
+        answers: Vec::new(),
+        messages: Vec::new(),
+    }
 }
 
 fn read_rsx_file(format: EdiFormat, text: &str, tree: Result<rsx::RsxNode, String>) -> EdiFile {
@@ -248,18 +260,31 @@ fn read_rsx_file(format: EdiFormat, text: &str, tree: Result<rsx::RsxNode, Strin
             group: None,
         });
     }
-    EdiFile { format, kind: kind.transaction_set_id().to_owned(), documents, faults: Vec::new(), groups: Vec::new() }
+    EdiFile {
+        format,
+        kind: kind.transaction_set_id().to_owned(),
+        documents,
+        faults: Vec::new(),
+        groups: Vec::new(),
+        answers: Vec::new(),
+        messages: Vec::new(),
+    }
 }
 
-/// Returns true for a document of RSX, also of a kind that is not read: it has RSX's namespace or a `Header`.
+/// Returns true for a document of RSX, also of a kind that is not read: it has RSX's namespace, or a `Header` that
+/// holds the header of its kind, such as `InventoryHeader`. SOAP and error messages have a `Header` too.
 fn is_rsx(tree: &rsx::RsxNode, text: &str) -> bool {
-    let has_header =
-        |node: &rsx::RsxNode| node.first_child(&["Header"]).is_some_and(|header| !header.children.is_empty());
+    let has_header = |node: &rsx::RsxNode| {
+        node.first_child(&["Header"]).is_some_and(|header| {
+            header.children.iter().any(|child| child.name.ends_with("Header") && !child.children.is_empty())
+        })
+    };
     text.contains(RSX_NAMESPACE) || has_header(tree) || tree.children.iter().any(has_header)
 }
 
 fn read_x12_file(text: &str) -> EdiFile {
-    let file = x12::envelope::read_interchanges(text);
+    let text = X12Text::prepare(text);
+    let file = x12::envelope::read_interchanges(&text);
     if file.interchanges.is_empty() {
         let mut unreadable =
             build_unreadable_file(EdiFormat::Unknown, "it is neither X12 (it has no ISA) nor RSX".to_owned());
@@ -267,7 +292,9 @@ fn read_x12_file(text: &str) -> EdiFile {
         return unreadable;
     }
     let (mut documents, mut groups, mut faults) = (Vec::new(), Vec::new(), file.faults);
+    let (mut answers, mut messages) = (Vec::new(), Vec::new());
     for interchange in &file.interchanges {
+        answers.extend(x12::answers::read_interchange_answers(interchange));
         faults.extend(interchange.faults.iter().cloned());
         for group in &interchange.groups {
             let origin = DocumentOrigin {
@@ -281,6 +308,9 @@ fn read_x12_file(text: &str) -> EdiFile {
                 sent_at: group.sent_at.clone(),
             };
             for set in &group.sets {
+                answers.extend(x12::answers::read_answer_set(interchange, set));
+                let message = x12::messages::read_message_set(interchange, set);
+                messages.extend(message.map(|message| (documents.len(), message)));
                 let (mut order, order_faults) = if x12::order::is_order_set(&set.kind) {
                     x12::order::read_x12_order(interchange, set)
                 } else {
@@ -307,22 +337,24 @@ fn read_x12_file(text: &str) -> EdiFile {
             });
         }
     }
-    if documents.is_empty() && !file.has_ta1 {
+    if documents.is_empty() && answers.is_empty() {
         let message = "it has no transaction set: it may be cut off".to_owned();
         faults.extend(build_unreadable_file(EdiFormat::X12, message).faults);
     }
-    let kind = merge_kinds(documents.iter().map(|document| document.kind.as_str()));
-    EdiFile { format: EdiFormat::X12, kind, documents, faults, groups }
+    let kind = merge_kinds(documents.iter().map(|document| document.kind.as_str()), !answers.is_empty());
+    EdiFile { format: EdiFormat::X12, kind, documents, faults, groups, answers, messages }
 }
 
-/// Returns the kind of all transaction sets, or `mixed` if there are several kinds.
-fn merge_kinds<'s>(sets: impl Iterator<Item = &'s str>) -> String {
+/// Returns the kind of all transaction sets, `mixed` if there are several kinds, or `TA1` for a file of TA1 segments
+/// only.
+fn merge_kinds<'s>(sets: impl Iterator<Item = &'s str>, has_ta1: bool) -> String {
     let kinds: BTreeSet<&str> = sets.collect();
     match kinds.iter().collect::<Vec<_>>().as_slice() {
         // The kind becomes a topic, so only a few letters and digits are accepted.
         [one] if (1..=6).contains(&one.len()) && one.bytes().all(|byte| byte.is_ascii_alphanumeric()) => {
             (**one).to_owned()
         }
+        [] if has_ta1 => "TA1".to_owned(),
         [] | [_] => "unknown".to_owned(),
         _ => "mixed".to_owned(),
     }

@@ -2,13 +2,16 @@
 //! output.
 //!
 //! [`mod@file`] reads an EDI file of any format, [`revisions`] folds the documents of one order, and [`outbound`]
-//! checks and writes invoices and ship notices. [`parties`] finds the partner of a file. The handlers, the store, the
-//! deliveries and the CLI call it.
+//! checks and writes invoices and ship notices. [`answers`] are those of partners to sent documents. [`parties`] finds
+//! the partner of a file. The handlers, the store, the deliveries and the CLI call it.
 
+pub mod answers;
 pub mod codes;
 pub mod decimal;
+mod encoding;
 pub mod fault;
 pub mod file;
+pub mod message;
 mod order_findings;
 mod order_values;
 pub mod outbound;

@@ -208,7 +208,7 @@ pub(crate) fn summarize_findings(mut findings: Vec<String>) -> Option<String> {
     let more = findings.len().saturating_sub(FINDINGS_NAMED_MAX);
     findings.truncate(FINDINGS_NAMED_MAX);
     if more > 0 {
-        findings.push(format!("and {more} more in `novex-ingest sps show`"));
+        findings.push(format!("and {more} more in the printed order (sps show)"));
     }
     (!findings.is_empty()).then(|| findings.join("; "))
 }

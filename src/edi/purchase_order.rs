@@ -77,6 +77,31 @@ pub struct DocumentOrigin {
     pub sent_at: Option<String>,
 }
 
+impl DocumentOrigin {
+    /// Returns the version of the interchange for an answer (ISA12): the one in which the sender wrote.
+    ///
+    /// ISA12 names the version of the control segments ISA and IEA, and is independent of the version of the group in
+    /// GS08 (X12.5 and X12.6).
+    #[must_use]
+    pub fn answer_interchange_version(&self) -> &str {
+        let own = self.interchange_version.as_str();
+        let is_version = own.len() == 5 && own.bytes().all(|byte| byte.is_ascii_digit());
+        if is_version {
+            own
+        } else if self.version.as_str() >= "005" {
+            "00501"
+        } else {
+            "00401"
+        }
+    }
+
+    /// Returns true for a version whose dates have no century: those before 004010 (element 373 has six digits).
+    #[must_use]
+    pub fn has_short_dates(&self) -> bool {
+        self.version.starts_with("00") && self.version.as_str() < "004"
+    }
+}
+
 /// One line of a purchase order.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]

@@ -8,14 +8,16 @@ use crate::edi::fault::EdiFault;
 use crate::edi::file;
 use crate::edi::file::EdiFile;
 use crate::edi::x12::acknowledgement;
+use crate::edi::x12::answers::is_answer_set;
+use crate::edi::x12::messages::is_message_set;
 use crate::event::Subject;
 use crate::handlers::{Event, Handler, HandlerError, Plan};
 use crate::text::format_count;
 
 /// Handles each received file. Topics: every topic of `sps` but `send/*`, such as `850` and `860`.
 ///
-/// Writes `purchase_orders` with its documents, lines and changes, and `edi_faults`. Queues the acknowledgements of the
-/// file as outbound documents.
+/// Writes `purchase_orders` with its documents, lines and changes, `edi_answers`, `edi_messages`, and
+/// `edi_faults`. Queues the acknowledgements of the file as outbound documents.
 pub struct EdiFileHandler;
 
 /// Completes an outbound document. Topics: `send/997`, `send/810`, `send/856` of the source `sps`.
@@ -31,6 +33,8 @@ impl Handler for OutboundDocumentHandler {
 
 /// Most faults in an event's note or error; `edi_faults` has all of them.
 const FAULTS_NAMED_MAX: usize = 3;
+/// Most documents for a person in an event's note; `edi_messages` has all of them.
+const MESSAGES_NAMED_MAX: usize = 3;
 
 impl Handler for EdiFileHandler {
     fn plan(&self, event: &Event<'_>) -> Result<Plan, HandlerError> {
@@ -45,8 +49,22 @@ impl Handler for EdiFileHandler {
                     plan.changes.push(Change::PurchaseOrder(to_document_position(index), Box::new(order.clone())));
                 }
                 None if document.is_rejected() => rejected += 1,
+                // The store adds to the note what they answer.
+                None if is_answer_set(&document.kind) || is_message_set(&document.kind) => {}
                 None => other += 1,
             }
+        }
+        if !file.answers.is_empty() {
+            plan.changes.push(Change::EdiAnswers(file.answers.clone()));
+        }
+        let mut notes = Vec::new();
+        for (index, message) in &file.messages {
+            notes.push(format!("for a person: {}", message.summarize()));
+            plan.changes.push(Change::EdiMessage(to_document_position(*index), Box::new(message.clone())));
+        }
+        if let Some(more) = notes.len().checked_sub(MESSAGES_NAMED_MAX + 1) {
+            notes.truncate(MESSAGES_NAMED_MAX);
+            notes.push(format!("and {} more in edi_messages", more + 1));
         }
         let faults = collect_faults(&file);
         let fault_summary = summarize_faults(&faults);
@@ -61,7 +79,6 @@ impl Handler for EdiFileHandler {
             let error = format!("{fact}: {fault_summary}");
             return Err(HandlerError::PermanentWithPlan { error, plan: Box::new(plan) });
         }
-        let mut notes = Vec::new();
         if rejected > 0 {
             notes.push(format!("{rejected} of {} rejected", format_count(rejected + stored, "order", "orders")));
         }

@@ -8,12 +8,15 @@ use crate::changes::rows::CellValue;
 use crate::handlers::HandlerError;
 use crate::handlers::json::{is_decimal, parse_time};
 use crate::lenient_json::JsonValue;
+use crate::text::clean_code;
 
 /// Kind of value that a column accepts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FieldKind {
     /// Text, or the digits of a number; empty text is NULL.
     Text,
+    /// Text that identifies something, such as an SKU, by [`clean_code`]; empty text is NULL.
+    Code,
     /// Integer of up to 64 bits, as a number or as its digits.
     Integer,
     /// `true` or `false`.
@@ -28,7 +31,8 @@ pub enum FieldKind {
     Json,
 }
 
-/// Column, kind, and path of the field, separated by dots.
+/// Column, kind, and path of the field, separated by dots. `|` separates several fields of which the first with a value
+/// counts.
 #[derive(Debug, Clone, Copy)]
 pub struct JsonField(pub &'static str, pub FieldKind, pub &'static str);
 
@@ -79,7 +83,19 @@ pub fn parse_whole_number(text: &str) -> Option<i64> {
     if fraction.bytes().all(|byte| byte == b'0') { whole.parse().ok() } else { None }
 }
 
-fn read_field(object: &JsonValue, JsonField(_, kind, path): &JsonField) -> Result<Option<CellValue>, HandlerError> {
+fn read_field(object: &JsonValue, JsonField(_, kind, paths): &JsonField) -> Result<Option<CellValue>, HandlerError> {
+    let mut stated = None;
+    for path in paths.split('|') {
+        match read_path(object, *kind, path)? {
+            Some(CellValue::Null) => stated = Some(CellValue::Null),
+            Some(cell) => return Ok(Some(cell)),
+            None => {}
+        }
+    }
+    Ok(stated)
+}
+
+fn read_path(object: &JsonValue, kind: FieldKind, path: &str) -> Result<Option<CellValue>, HandlerError> {
     let mut value = object;
     for step in path.split('.') {
         match value.get(step) {
@@ -110,6 +126,7 @@ fn read_field(object: &JsonValue, JsonField(_, kind, path): &JsonField) -> Resul
         }
         (FieldKind::Time, Some(text)) => parse_time(&text).map(CellValue::from),
         (FieldKind::Text, Some(text)) => Some(text.into()),
+        (FieldKind::Code, Some(text)) => Some(Some(clean_code(&text)).filter(|code| !code.is_empty()).into()),
     })
 }
 
@@ -139,6 +156,18 @@ mod tests {
         assert_eq!(read_stated_columns(&object, FIELDS).unwrap(), expected);
         let object = to_value(&json!({"address": {}, "name": ["new shape"]}));
         assert_eq!(read_stated_columns(&object, FIELDS).unwrap(), []);
+    }
+
+    #[test]
+    fn first_field_with_a_value_counts() {
+        const TOTAL: &[JsonField] = &[JsonField("total", FieldKind::Money, "total_set.amount|total|other")];
+        let read = |object: serde_json::Value| read_stated_columns(&to_value(&object), TOTAL).unwrap();
+        let total = |text: &str| vec![("total", CellValue::from(text))];
+        assert_eq!(read(json!({"total_set": {"amount": "1.0"}, "total": 2})), total("1.0"));
+        assert_eq!(read(json!({"total_set": {"amount": ""}, "total": 2.50})), total("2.5"));
+        assert_eq!(read(json!({"total_set": null, "other": "3"})), total("3"));
+        assert_eq!(read(json!({"total_set": null, "total": null})), [("total", CellValue::Null)]);
+        assert_eq!(read(json!({"total": []})), []);
     }
 
     #[test]

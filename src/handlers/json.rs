@@ -64,12 +64,19 @@ pub fn read_time(object: &JsonValue, field: &str) -> Option<String> {
     parse_time(&read_text(object, field)?)
 }
 
-/// Parses a time; a date alone means midnight in UTC.
+/// Parses a time. A time without a zone is read as UTC, and a date alone as midnight in UTC.
 #[must_use]
 pub fn parse_time(text: &str) -> Option<String> {
-    let at = clock::parse_timestamp(text).or_else(|_| clock::parse_timestamp(&format!("{text}T00:00:00Z"))).ok()?;
+    let text = text.trim();
+    let at = clock::parse_timestamp(text).or_else(|_| clock::parse_zoneless_timestamp(text)).ok()?;
     // Years with more than four digits do not sort as text.
     Some(clock::format_timestamp(at)).filter(|text| text.len() == "2026-11-23T20:30:00.123Z".len())
+}
+
+/// Returns true if the text is a moment: a time with a zone, so that nothing has to be assumed.
+#[must_use]
+pub fn is_exact_time(text: &str) -> bool {
+    clock::parse_timestamp(text.trim()).is_ok()
 }
 
 /// Most bytes of a decimal number. The amounts of real orders have at most 20.
@@ -98,6 +105,23 @@ mod tests {
             assert!(!is_decimal(text), "{text}");
         }
         assert!(is_decimal(&"9".repeat(64)));
+    }
+
+    #[test]
+    fn time_without_zone_is_read_as_utc() {
+        for (text, expected, is_exact) in [
+            ("2025-05-12T16:09:26-05:00", Some("2025-05-12T21:09:26.000Z"), true),
+            ("2025-05-12T16:09:26Z", Some("2025-05-12T16:09:26.000Z"), true),
+            ("2025-05-12T16:09:26", Some("2025-05-12T16:09:26.000Z"), false),
+            (" 2025-05-12 16:09:26.5 ", Some("2025-05-12T16:09:26.500Z"), false),
+            ("2025-05-12T16:09", Some("2025-05-12T16:09:00.000Z"), false),
+            ("2025-05-12", Some("2025-05-12T00:00:00.000Z"), false),
+            ("05/12/2025 4:09 PM", None, false),
+            ("yesterday", None, false),
+            ("", None, false),
+        ] {
+            assert_eq!((parse_time(text).as_deref(), is_exact_time(text)), (expected, is_exact), "{text}");
+        }
     }
 
     #[test]

@@ -6,7 +6,8 @@
 //!   events have no `type`;
 //! - p2-inc/keycloak-events writes `access.LOGIN` and `admin.USER-CREATE`, with user and address inside `authDetails`;
 //! - vymalo/keycloak-webhook writes `USER-CREATE` for admin events, with user and address at the top level;
-//! - jessylenne/keycloak-event-listener-http writes only the operation (`CREATE`) with a `resourcePath`;
+//! - jessylenne/keycloak-event-listener-http writes only the operation (`CREATE`) with a `resourcePath`, so the type of
+//!   the resource is not known: `users/7/role-mappings/realm` is about a role and not about a user;
 //! - others wrap user and address in `auth` and write the time as text.
 //!
 //! Each object is logged, also one of an unknown shape: an audit trail must not have gaps.
@@ -18,7 +19,7 @@ use crate::clock::Timestamp;
 use crate::event::Subject;
 use crate::handlers::json::read_text;
 use crate::handlers::{Event, Handler, HandlerError, Plan, json};
-use crate::keycloak_event::parse_keycloak_event;
+use crate::keycloak_event::{TIME_FIELDS, parse_event_time, parse_keycloak_event};
 use crate::lenient_json::JsonValue;
 use std::time::Duration;
 
@@ -107,11 +108,14 @@ fn truncate_text(text: String) -> String {
 /// all later rows from ever being truncated.
 fn resolve_event_time(body: &JsonValue, event: &Event<'_>) -> Timestamp {
     let latest = clock::add_duration(event.received_at, Duration::from_hours(24));
-    let earliest = Timestamp::from_second(946_684_800).unwrap_or(Timestamp::UNIX_EPOCH);
-    read_event_time(body).filter(|at| (earliest..=latest).contains(at)).unwrap_or(event.received_at)
+    let stated = TIME_FIELDS.iter().find_map(|field| parse_event_time(&read_text(body, field)?));
+    stated.filter(|at| *at <= latest).unwrap_or(event.received_at)
 }
 
-/// Returns the operation of an admin event and the type of its resource.
+/// Returns the operation of an admin event and the type of its resource, as far as the event states them.
+///
+/// The path never decides the type: one path may belong to several types, and Keycloak adds new ones
+/// (`org.keycloak.events.admin.ResourceType`).
 fn find_operation_and_resource(body: &JsonValue, name: Option<&str>) -> (Option<String>, Option<String>) {
     let resource = read_text(body, "resourceType").or_else(|| read_text(body, "resourceTypeAsString"));
     if let Some(operation) = read_text(body, "operationType") {
@@ -119,13 +123,7 @@ fn find_operation_and_resource(body: &JsonValue, name: Option<&str>) -> (Option<
     }
     let Some(name) = name else { return (None, resource) };
     if ADMIN_OPERATIONS.contains(&name) {
-        // The first segment of the path is the best available type: users/…, clients/….
-        let path = read_text(body, "resourcePath");
-        let first = path
-            .as_deref()
-            .and_then(|path| path.split('/').next())
-            .map(|first| first.strip_suffix('s').unwrap_or(first).replace('-', "_").to_ascii_uppercase());
-        return (Some(name.to_owned()), resource.or(first));
+        return (Some(name.to_owned()), resource);
     }
     match name.rsplit_once('-') {
         Some((kind, operation)) if ADMIN_OPERATIONS.contains(&operation) => {
@@ -135,14 +133,90 @@ fn find_operation_and_resource(body: &JsonValue, name: Option<&str>) -> (Option<
     }
 }
 
-/// Reads the time: milliseconds since 1970 in Keycloak's own events, text in those of some listeners.
-fn read_event_time(body: &JsonValue) -> Option<Timestamp> {
-    let value = body.get("time").or_else(|| body.get("timestamp"))?;
-    match value {
-        JsonValue::Number(number) => Timestamp::from_millisecond(number.as_i64()?).ok(),
-        JsonValue::Text(text) => {
-            clock::parse_timestamp(text).ok().or_else(|| Timestamp::from_millisecond(text.parse().ok()?).ok())
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::{EventIdentity, EventKey, Source};
+
+    /// Returns type, operation and resource of the entry of an event.
+    fn read_kind(body: &str) -> (String, Option<String>, Option<String>) {
+        let key = EventKey {
+            source: Source::Keycloak,
+            shop_domain: String::new(),
+            topic: String::new(),
+            webhook_id: "1".into(),
+        };
+        let identity = EventIdentity { id: 1, key };
+        let event = Event {
+            identity: &identity,
+            received_at: Timestamp::UNIX_EPOCH,
+            triggered_at: None,
+            body_hash: 0,
+            body: body.as_bytes(),
+            is_events_preview: false,
+        };
+        match KeycloakEventHandler.plan(&event).unwrap().changes.pop() {
+            Some(Change::AuditEntry(entry)) => (entry.kind, entry.operation, entry.resource),
+            other => panic!("{other:?}"),
         }
-        _ => None,
+    }
+
+    /// Paths whose first word is not the thing that the admin changed.
+    const PATHS: [&str; 22] = [
+        "users/u1/role-mappings/realm",
+        "users/u1/role-mappings/clients/c1",
+        "users/u1/groups/g1",
+        "users/u1/credentials/k1",
+        "users/u1/sessions",
+        "users/u1/logout",
+        "users/u1/reset-password",
+        "users/u1/federated-identity/google",
+        "users/u1/execute-actions-email",
+        "users",
+        "clients/c1/roles/r1",
+        "clients/c1/roles/r1/composites",
+        "clients/c1/scope-mappings/realm",
+        "clients/c1/default-client-scopes/s1",
+        "clients/c1/protocol-mappers/models/m1",
+        "client-scopes/s1/protocol-mappers/models/m1",
+        "groups/g1/role-mappings/realm",
+        "groups/g1/children",
+        "roles-by-id/r1/composites",
+        "authentication/required-actions/VERIFY_EMAIL",
+        "sessions/s1",
+        "",
+    ];
+
+    #[test]
+    fn path_of_an_admin_event_is_never_its_resource() {
+        for (path, operation) in PATHS.into_iter().zip(ADMIN_OPERATIONS.into_iter().cycle()) {
+            let form = format!("{{'type': '{operation}', 'realmId': 'acme', 'resourcePath': '{path}'}}");
+            let form = percent_encoding::percent_encode(form.as_bytes(), percent_encoding::NON_ALPHANUMERIC);
+            for body in [
+                format!("json={form}"),
+                format!(r#"{{"type": "{operation}", "resourcePath": "{path}"}}"#),
+                format!(r#"{{"type": "admin.{operation}", "resourcePath": "{path}"}}"#),
+                format!(r#"{{"operationType": "{operation}", "resourcePath": "{path}"}}"#),
+            ] {
+                assert_eq!(read_kind(&body), (operation.to_owned(), Some(operation.to_owned()), None), "{body}");
+            }
+        }
+    }
+
+    #[test]
+    fn stated_resource_is_kept_exactly() {
+        for resource in ["REALM_ROLE_MAPPING", "GROUP_MEMBERSHIP", "CLIENT_SCOPE", "CLIENT_ROLE_MAPPING", "CUSTOM"] {
+            let path = "users/u1/groups/g1";
+            for body in [
+                format!(r#"{{"operationType": "DELETE", "resourceType": "{resource}", "resourcePath": "{path}"}}"#),
+                format!(r#"{{"operationType": "DELETE", "resourceTypeAsString": "{resource}"}}"#),
+                format!(r#"{{"type": "DELETE", "resourceType": "{resource}", "resourcePath": "{path}"}}"#),
+                format!(r#"{{"type": "{resource}-DELETE", "resourcePath": "{path}"}}"#),
+                format!(r#"{{"type": "admin.{resource}-DELETE", "resourcePath": "{path}"}}"#),
+            ] {
+                let expected = (format!("{resource}-DELETE"), Some("DELETE".to_owned()), Some(resource.to_owned()));
+                assert_eq!(read_kind(&body), expected, "{body}");
+            }
+        }
     }
 }

@@ -21,6 +21,7 @@ use crate::changes::privacy::Redaction;
 use crate::clock;
 use crate::clock::Timestamp;
 use crate::event::{EventIdentity, Subject};
+use crate::text::normalize_tracking_code;
 use std::time::Duration;
 
 /// An event as its handler sees it.
@@ -84,6 +85,11 @@ impl Event<'_> {
         };
         format!("{entity_time} {sent_at:.9} {:016x}", self.body_hash)
     }
+}
+
+/// Returns the subject of a tracking code, in the form in which codes are compared.
+fn build_tracking_subject(code: &str) -> Subject {
+    Subject::new("tracking_code", normalize_tracking_code(code))
 }
 
 /// Result of a handler: the changes that the completion of the event writes.

@@ -12,11 +12,12 @@ use crate::handlers::shopify::customers::{CustomerHandler, CustomerMergeHandler}
 use crate::handlers::shopify::fulfillment_orders::{FulfillmentHoldHandler, FulfillmentOrderHandler};
 use crate::handlers::shopify::fulfillments::{FulfillmentEventHandler, FulfillmentHandler};
 use crate::handlers::shopify::orders::{OrderEditHandler, OrderHandler};
-use crate::handlers::shopify::payments::{OrderTransactionHandler, RefundHandler};
+use crate::handlers::shopify::payments::OrderTransactionHandler;
 use crate::handlers::shopify::privacy::{CustomerRedactHandler, DataRequestHandler, ShopRedactHandler};
 use crate::handlers::shopify::products::{
     INVENTORY_ITEM_HANDLER, InventoryLevelHandler, LOCATION_HANDLER, ProductHandler,
 };
+use crate::handlers::shopify::refunds::RefundHandler;
 use crate::handlers::shopify::returns::ReturnHandler;
 use crate::handlers::shopify::shops::ShopHandler;
 use crate::handlers::{Event, Handler, HandlerError, Plan};

@@ -11,7 +11,7 @@
 mod fields;
 mod value;
 
-pub use fields::read_text_fields;
+pub use fields::{read_scalar_fields, read_text_fields};
 pub use value::{JsonObject, JsonValue};
 
 use crate::text::format_count;

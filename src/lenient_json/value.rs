@@ -223,7 +223,7 @@ impl FieldNames {
 }
 
 /// The name of the only field of the map by which `serde_json` hands over a number that is not an integer of 64 bits.
-const NUMBER_FIELD: &str = "$serde_json::private::Number";
+pub(super) const NUMBER_FIELD: &str = "$serde_json::private::Number";
 
 /// Longest list that is built in a reused buffer. Its own buffer, grown and shrunk, would leave holes in the memory.
 const SHORT_LIST_MAX: usize = 64;

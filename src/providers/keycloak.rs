@@ -2,14 +2,17 @@
 //!
 //! Facts, from keycloak/keycloak (`EventRepresentation`, `AdminEventRepresentation`) and p2-inc/keycloak-events: A
 //! listener with a `uid` keeps it on retries. Newer versions of Keycloak have their own `id`. Older ones have neither,
-//! so the digest of the body identifies the event. Many listeners drop an event on any answer but a quick 2xx, so each
-//! authenticated event is stored.
+//! so the digest of the body identifies the event, because its time is part of it. A listener that writes no time
+//! either (jessylenne/keycloak-event-listener-http, `HTTPEventListenerProvider.java`) never repeats an event, so each
+//! body is a new event: two equal failed logins are two. Many listeners drop an event on any answer but a quick 2xx, so
+//! each authenticated event is stored.
 
 use crate::event::{Envelope, EventKey, Source, VerifiedWebhook};
-use crate::keycloak_event::read_keycloak_fields;
+use crate::keycloak_event::{read_keycloak_fields, states_event_time};
 use crate::proof::{AuthenticBody, HMAC_TAG_BYTES, verify_basic_auth, verify_bearer_token, verify_hmac_sha256};
 use crate::providers::{
-    Rejection, RejectionReason, WebhookRequest, build_digest_id, headers, parse_body_id, parse_name, test_mark,
+    Rejection, RejectionReason, WebhookRequest, build_digest_id, build_unique_id, headers, parse_body_id, parse_name,
+    test_mark,
 };
 use crate::secret::Secret;
 use crate::text::format_count;
@@ -63,7 +66,10 @@ impl KeycloakVerifier {
         let name = |field: &Option<String>| field.as_deref().and_then(parse_name).map(str::to_owned);
         let id = id.as_deref().and_then(parse_body_id);
         // Keycloak's own admin events have no type. The listeners p2-inc and vymalo write RESOURCE-OPERATION.
-        let admin_type = || Some(format!("{}-{}", name(resource).unwrap_or_default(), name(operation)?));
+        let admin_type = || {
+            let operation = name(operation)?;
+            Some(name(resource).map_or_else(|| operation.clone(), |resource| format!("{resource}-{operation}")))
+        };
         let envelope = Envelope {
             key: EventKey {
                 source: Source::Keycloak,
@@ -73,7 +79,7 @@ impl KeycloakVerifier {
                     .as_deref()
                     .and_then(parse_body_id)
                     .or_else(|| id.clone())
-                    .unwrap_or_else(|| build_digest_id(request.body)),
+                    .unwrap_or_else(|| build_bodys_id(request.body)),
             },
             provider_event_id: id,
             triggered_at: None,
@@ -152,6 +158,11 @@ impl KeycloakVerifier {
     }
 }
 
+/// Returns the webhook id of an event that states none.
+fn build_bodys_id(body: &[u8]) -> String {
+    if states_event_time(body) { build_digest_id(body) } else { build_unique_id() }
+}
+
 const SIGNATURE_HEADER: &str = "x-keycloak-signature";
 
 #[cfg(test)]
@@ -180,10 +191,37 @@ mod tests {
 
     #[test]
     fn webhook_id_prefers_uid_then_id_then_digest() {
-        let envelope = |body| verify(Some("Bearer token"), body).unwrap();
-        assert_eq!(envelope(r#"{"uid":"u","id":"i","type":"access.LOGIN"}"#).key.webhook_id, "u");
-        assert_eq!(envelope(r#"{"id":"i","type":"LOGIN"}"#).key.webhook_id, "i");
-        assert!(envelope(r#"{"type":"LOGIN"}"#).key.webhook_id.starts_with("sha256:"));
+        let id = |body| verify(Some("Bearer token"), body).unwrap().key.webhook_id;
+        assert_eq!(id(r#"{"uid":"u","id":"i","type":"access.LOGIN"}"#), "u");
+        assert_eq!(id(r#"{"id":"i","type":"LOGIN"}"#), "i");
+        for timed in [
+            r#"{"type":"LOGIN","time":1763929800000}"#,
+            r#"{"type":"LOGIN","time":"1763929800000"}"#,
+            r#"{"type":"LOGIN","time":null,"timestamp":"2026-11-23T20:30:00Z"}"#,
+            "json=%7B%22type%22%3A%22LOGIN%22%2C%22time%22%3A1763929800000%7D",
+        ] {
+            assert!(id(timed).starts_with("sha256:"), "{timed}");
+            assert_eq!(id(timed), id(timed));
+        }
+    }
+
+    #[test]
+    fn body_without_id_and_time_is_always_a_new_event() {
+        for body in [
+            r#"{"type":"LOGIN_ERROR","realmId":"acme"}"#,
+            r#"{"type":"LOGIN_ERROR","time":0}"#,
+            r#"{"type":"LOGIN_ERROR","time":{"$date":1763929800000},"id":""}"#,
+            "json=%7B%27type%27%3A%20%27LOGIN_ERROR%27%2C%20%27realmId%27%3A%20%27acme%27%7D",
+            "json=%7B%27type%27%3A%20%27LOGIN_ERROR%27%2C%20%27time%27%3A%20%271763929800000%27%7D",
+            "json=%7B%22type%22%3A%22LOGIN_ERROR%22%7D",
+            "",
+            "[]",
+            "not an event",
+        ] {
+            let ids: std::collections::HashSet<String> =
+                (0..12).map(|_| verify(Some("Bearer token"), body).unwrap().key.webhook_id).collect();
+            assert_eq!(ids.len(), 12, "{body}: {ids:?}");
+        }
     }
 
     #[test]
@@ -191,6 +229,7 @@ mod tests {
         let topic = |body| verify(Some("bearer  token"), body).unwrap().key.topic;
         assert_eq!(topic(r#"{"type":"LOGIN_ERROR"}"#), "LOGIN_ERROR");
         assert_eq!(topic(r#"{"operationType":"UPDATE","resourceType":"USER"}"#), "USER-UPDATE");
+        assert_eq!(topic(r#"{"operationType":"DELETE","resourcePath":"users/7/groups/8"}"#), "DELETE");
         for body in ["", "[]", "json=%7B%7D", r#"{"type":7,"uid":{}}"#] {
             assert_eq!(topic(body), "unknown");
         }

@@ -1,9 +1,9 @@
 //! Providers: turn the bytes and headers of a request into a [`VerifiedWebhook`] or a [`Rejection`], one file for each
 //! provider.
 //!
-//! The providers do no input or output. The same bytes give the same result, so each provider has test vectors, fuzz
-//! targets and benchmarks of its own. A rejection is coarse for the sender and exact in the database: see
-//! [`rejection`].
+//! The providers do no input or output. The same bytes give the same result, except for the id of an event that nothing
+//! identifies. So each provider has test vectors, fuzz targets and benchmarks of its own. A rejection is coarse for the
+//! sender and exact in the database: see [`rejection`].
 
 pub mod easypost;
 pub mod edi;
@@ -106,6 +106,11 @@ fn compute_digest(body: &[u8]) -> String {
 /// Returns the webhook id of a request without one: the digest of its body, so that equal bodies are the same event.
 fn build_digest_id(body: &[u8]) -> String {
     format!("sha256:{}", compute_digest(body))
+}
+
+/// Returns a webhook id that no other event has, for a request that nothing identifies.
+fn build_unique_id() -> String {
+    format!("new:{:032x}", fastrand::u128(..))
 }
 
 /// Longest id, topic or shop domain, in bytes. Real ones have at most 64; the limit keeps index entries small.

@@ -10,7 +10,7 @@ use crate::server::reputation::to_network_prefix;
 use crate::server::response::HttpResponse;
 use crate::server::settings::ServerSettings;
 use crate::server::{ServerState, request, response};
-use crate::tls::certificates::TlsAcceptor;
+use crate::tls::certificates::{AcceptedClient, TlsAcceptor};
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
@@ -22,7 +22,7 @@ use std::net::IpAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
@@ -86,8 +86,9 @@ pub(crate) async fn serve_connection(
     let handshake = timeout(shared.limits.handshake_timeout, tls.accept(tcp));
     let stream = tokio::select! {
         stream = handshake => match stream {
-            Ok(Ok(Some(stream))) => stream,
-            Ok(Ok(None)) => return debug!(%from, "answered an ACME challenge"),
+            Ok(Ok(AcceptedClient::Tls(stream))) => *stream,
+            Ok(Ok(AcceptedClient::PlainHttp(tcp))) => return reject_plain_http(tcp, from, &shared).await,
+            Ok(Ok(AcceptedClient::AcmeChallenge)) => return debug!(%from, "answered an ACME challenge"),
             Ok(Err(error)) => return debug!(%from, "the TLS handshake failed: {error}"),
             Err(_late) => return debug!(%from, "the TLS handshake took too long"),
         },
@@ -151,12 +152,34 @@ async fn serve_http1(
     };
     let mut stream = connection.into_parts().io.into_inner();
     if let Some(rejection) = rejection_at_end(&end, stream.suppressed_status(), from, limits) {
-        let headers = HeaderMap::new();
-        let request = RequestSummary { from, method: "?", path: "?", headers: &headers, body: &[] };
-        shared.rejections.record(request, &rejection);
         // Not through `MonitoredStream`, which would suppress it as one of hyper's.
-        let _ = stream.inner_mut().write_all(&response::raw_error_response(&rejection)).await;
+        send_rejection(stream.inner_mut(), from, &rejection, &shared).await;
     }
+    close_and_linger(stream).await;
+}
+
+/// Answers a client that speaks HTTP without TLS, so that its log names the mistake.
+async fn reject_plain_http(mut tcp: TcpStream, from: IpAddr, shared: &ServerState) {
+    let detail = "the request is plain HTTP, and this port speaks HTTPS: use an address with https://";
+    send_rejection(&mut tcp, from, &Rejection::new(RejectionReason::RequestMalformed, detail), shared).await;
+    close_and_linger(tcp).await;
+}
+
+/// Records the rejection of a request that hyper did not read, and sends it.
+async fn send_rejection(
+    stream: &mut (impl AsyncWrite + Unpin),
+    from: IpAddr,
+    rejection: &Rejection,
+    shared: &ServerState,
+) {
+    let headers = HeaderMap::new();
+    let request = RequestSummary { from, method: "?", path: "?", headers: &headers, body: &[] };
+    shared.rejections.record(request, rejection);
+    let _ = timeout(LINGER_TIMEOUT, stream.write_all(&response::raw_error_response(rejection))).await;
+}
+
+/// Closes the daemon's side of a connection, and reads until the client closes its own.
+async fn close_and_linger(mut stream: impl AsyncRead + AsyncWrite + Unpin) {
     let _ = timeout(LINGER_TIMEOUT, async {
         stream.shutdown().await?;
         let mut discarded = vec![0; 16 << 10];

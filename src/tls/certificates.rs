@@ -229,15 +229,35 @@ impl TlsAcceptor {
         }
     }
 
-    /// Completes a handshake. Returns `None` for an ACME challenge, which ends with its handshake.
-    pub async fn accept(&self, tcp: TcpStream) -> io::Result<Option<TlsStream<TcpStream>>> {
+    /// Completes a handshake.
+    pub async fn accept(&self, tcp: TcpStream) -> io::Result<AcceptedClient> {
+        if is_plain_http(&tcp).await? {
+            return Ok(AcceptedClient::PlainHttp(tcp));
+        }
         let hello = LazyConfigAcceptor::new(rustls::server::Acceptor::default(), tcp).await?;
         if !challenge::is_acme_challenge(&hello.client_hello()) {
-            return hello.into_stream(self.server_config.clone()).await.map(Some);
+            let stream = hello.into_stream(self.server_config.clone()).await?;
+            return Ok(AcceptedClient::Tls(Box::new(stream)));
         }
         hello.into_stream(self.challenge_config.clone()).await?.shutdown().await?;
-        Ok(None)
+        Ok(AcceptedClient::AcmeChallenge)
     }
+}
+
+/// Result of a handshake.
+pub enum AcceptedClient {
+    Tls(Box<TlsStream<TcpStream>>),
+    /// The client speaks HTTP without TLS. Its bytes are unread.
+    PlainHttp(TcpStream),
+    /// The client was an ACME authority, whose challenge ends with its handshake.
+    AcmeChallenge,
+}
+
+/// Returns true if the first byte is a capital, with which each method of HTTP begins. A TLS record begins with its
+/// type, 22 for a handshake (RFC 8446, section 5.1).
+async fn is_plain_http(tcp: &TcpStream) -> io::Result<bool> {
+    let mut first = [0];
+    Ok(tcp.peek(&mut first).await? == 1 && first[0].is_ascii_uppercase())
 }
 
 #[cfg(test)]

@@ -33,6 +33,11 @@ pub(crate) fn create_self_signed_certificate(
     }
     let mut parameters = rcgen::CertificateParams::new(names)?;
     parameters.distinguished_name.push(rcgen::DnType::CommonName, "novex-ingest, self-signed");
+    // As tools expect of a server's certificate: it signs no other one (RFC 5280, section 4.2.1).
+    parameters.is_ca = rcgen::IsCa::ExplicitNoCa;
+    parameters.key_usages = vec![rcgen::KeyUsagePurpose::DigitalSignature];
+    parameters.extended_key_usages = vec![rcgen::ExtendedKeyUsagePurpose::ServerAuth];
+    parameters.use_authority_key_identifier_extension = true;
     let year = i32::from(crate::clock::Clock::system().now().to_zoned_datetime(jiff::tz::TimeZone::UTC).year());
     parameters.not_before = rcgen::date_time_ymd(year - 1, 1, 1);
     parameters.not_after = rcgen::date_time_ymd(year + VALIDITY_YEARS, 1, 1);

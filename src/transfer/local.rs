@@ -72,6 +72,13 @@ impl LocalDirectory {
     }
 }
 
+/// Returns a file name that is not UTF-8, with U+FFFD and the value of each byte that is none, such as `(E9)`. So names
+/// with different bytes stay different.
+fn describe_invalid_name(name: &[u8]) -> String {
+    let describe_bytes = |bytes: &[u8]| bytes.iter().map(|byte| format!("\u{fffd}({byte:02X})")).collect::<String>();
+    name.utf8_chunks().map(|chunk| chunk.valid().to_owned() + &describe_bytes(chunk.invalid())).collect()
+}
+
 /// Runs a blocking operation in a thread of its own, because the directory may be on a slow network file system.
 async fn run_blocking<T: Send + 'static>(
     operation: impl FnOnce() -> Result<T, TransferError> + Send + 'static,
@@ -94,7 +101,7 @@ impl OpenDirectory {
         for entry in rustix::fs::Dir::read_from(&self.handle).map_err(unreadable)? {
             let entry = entry.map_err(unreadable)?;
             let Ok(name) = entry.file_name().to_str() else {
-                let name = entry.file_name().to_string_lossy().into_owned();
+                let name = describe_invalid_name(entry.file_name().to_bytes());
                 files.push(RemoteFile { name, size: None, modified: None, identity: None });
                 continue;
             };

@@ -11,6 +11,7 @@ pub mod sps_api;
 use crate::clock::Timestamp;
 use crate::text::escape_hidden_chars;
 use crate::transfer::source::{SourceLocation, SourceSettings};
+use std::collections::HashMap;
 use std::path::Path;
 use std::time::Duration;
 
@@ -104,7 +105,7 @@ impl Transport {
         // Files are stored in the order of their times, so that a cancellation does not precede its order.
         files.sort_by(|one, other| (one.modified, &one.name).cmp(&(other.modified, &other.name)));
         let (valid, invalid): (Vec<_>, Vec<_>) = files.into_iter().partition(|file| is_valid_file_name(&file.name));
-        Ok((valid, invalid.into_iter().map(|file| escape_hidden_chars(&file.name)).collect()))
+        Ok((valid, describe_invalid_names(&invalid)))
     }
 
     /// Reads a listed file of at most `bytes_max` bytes.
@@ -196,6 +197,17 @@ impl Transport {
             session.close().await;
         }
     }
+}
+
+/// Returns the printable form of each name. Names whose forms are equal get a number, so that none hides another.
+fn describe_invalid_names(files: &[RemoteFile]) -> Vec<String> {
+    let mut counts: HashMap<String, u32> = HashMap::new();
+    let mut describe = |file: &RemoteFile| {
+        let name = escape_hidden_chars(&file.name);
+        let count = counts.entry(name.clone()).and_modify(|count| *count += 1).or_insert(1);
+        if *count == 1 { name } else { format!("{name} (another, {count})") }
+    };
+    files.iter().map(&mut describe).collect()
 }
 
 /// Returns true if a name can be stored.

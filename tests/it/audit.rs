@@ -261,3 +261,25 @@ fn failures_in_reverse_order_raise_the_alert() {
     home.wait_until_processed();
     assert_eq!(home.sql("SELECT kind, subject, count FROM alerts"), "login_errors_of_user|ada|20");
 }
+
+/// Listeners that write neither id nor time repeat no event: equal failed logins are how guessing looks.
+#[test]
+fn equal_events_without_id_and_time_are_all_logged_and_raise_an_alert() {
+    let json = r#"{"type":"LOGIN_ERROR","realmId":"acme","userId":"ada","ipAddress":"192.0.2.7"}"#;
+    let loose = "{'type': 'LOGIN_ERROR', 'realmId': 'acme', 'userId': 'ada', 'ipAddress': '192.0.2.7', 'details': {}}";
+    let form = |text: &str| {
+        format!("json={}", percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC))
+    };
+    for body in [json.to_owned(), form(json), form(loose)] {
+        let home = Home::new("");
+        let daemon = home.serve();
+        for _ in 0..12 {
+            let response = daemon.request(&keycloak_request(body.as_bytes()));
+            assert!(!response.is_duplicate(), "{body}");
+        }
+        home.wait_until_processed();
+        assert_eq!(home.sql("SELECT count(*), count(DISTINCT event_id) FROM system_log"), "12|12", "{body}");
+        let alerts = home.sql("SELECT kind, subject FROM alerts ORDER BY kind");
+        assert_eq!(alerts, "login_errors_from_address|192.0.2.7\nlogin_errors_of_user|ada", "{body}");
+    }
+}

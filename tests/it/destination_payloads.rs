@@ -1,5 +1,6 @@
 //! What a destination gets beside the bytes: media type, extension, document type, partner, file name and shop.
 
+use crate::support::answers::answer_file;
 use crate::support::destinations::{
     command_destination, directory_destination, home_with_destinations, http_destination, wait_until_delivered,
     write_program,
@@ -144,6 +145,41 @@ fn every_destination_gets_type_partner_file_name_and_shop() {
     let requests = erp.requests();
     for expected in &all {
         check_delivery(&home, &requests, expected);
+    }
+}
+
+/// Media types follow the bytes, whatever the name of the file is. Only the header has a name of other letters encoded.
+#[test]
+fn answers_and_names_of_other_letters_reach_every_destination() {
+    let erp = FakeErp::start(|_, _| Reply::Status(200));
+    let home = home_with_every_destination(&erp);
+    let _daemon = home.serve();
+    let files = [
+        ("Größe 5%.txt", answer_file("997", &["AK1*IN*1", "AK9*A*1*1*1"]), "application/edi-x12", "997", "edi"),
+        ("ta1.xml", answer_file("", &["TA1*000000001*261124*1200*A*000"]), "application/edi-x12", "TA1", "edi"),
+        ("注文.json", rsx_xml(), "application/xml", "850", "xml"),
+        ("rsx.edi", RSX_JSON.to_owned(), "application/json", "850", "json"),
+    ];
+    for (number, (name, text, media_type, document_type, extension)) in (1..).zip(files) {
+        fs::write(home.path("in").join(name), &text).unwrap();
+        home.run_ok(&["sps", "poll"]);
+        wait_until_delivered(&home);
+        let requests = erp.requests();
+        let request = requests.iter().find(|request| request.header("webhook-id") == number.to_string()).unwrap();
+        let encoded = request.header("novex-file-name");
+        assert!(encoded.is_ascii(), "{encoded}");
+        assert_eq!(percent_encoding::percent_decode_str(encoded).decode_utf8().unwrap(), name);
+        assert_eq!(
+            (request.header("content-type"), request.header("novex-document-type")),
+            (media_type, document_type)
+        );
+        let variables = read_variables(&home, &number.to_string());
+        assert_eq!(
+            (variables["NOVEX_FILE_NAME"].as_str(), variables["NOVEX_CONTENT_TYPE"].as_str()),
+            (name, media_type)
+        );
+        let file = format!("{number:012}-sps-{document_type}.{extension}");
+        assert_eq!(fs::read_to_string(home.path("files").join(file)).unwrap(), text);
     }
 }
 

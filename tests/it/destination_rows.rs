@@ -1,9 +1,11 @@
 //! `payload = "rows"`: a destination gets the ERP rows that an event became.
 
 use crate::architecture::root;
+use crate::support::answers::answer_file;
 use crate::support::destinations::{home_with_destinations, http_destination, wait_until_delivered};
 use crate::support::edi_files::{interchange, order_set};
 use crate::support::fake_erp::{FakeErp, ReceivedRequest, Reply};
+use crate::support::outbound_documents::{invoice, send_document};
 use crate::support::provider_events::{apply_plans, golden_events};
 use crate::support::{Home, Request, SHOP, StoreFixture, keycloak_request, shopify_request};
 use novex_ingest::internals::changes::catalogue::ALL_TABLES;
@@ -168,6 +170,22 @@ fn purchase_orders_and_audit_entries_are_rows_too() {
     assert_eq!(rows["purchase_orders"][0]["lines_total"], "598.5");
     assert_eq!(rows["purchase_order_lines"].as_array().unwrap().len(), 2);
     assert!(!rows["purchase_order_parts"].as_array().unwrap().is_empty());
+
+    // An answer comes with the document that it answers.
+    assert_eq!(send_document(&home, "810", &invoice("INV-1"), &[]).0, 0);
+    wait_until_delivered(&home);
+    fs::write(home.path("in/answer.edi"), answer_file("997", &["AK1*IN*2", "AK9*R*1*1*0"])).unwrap();
+    home.run_ok(&["sps", "poll"]);
+    wait_until_delivered(&home);
+    let requests = erp.requests();
+    let request = requests.iter().find(|request| request.header("novex-topic") == "997").unwrap();
+    let rows = &payload_of(&requests, request.header("webhook-id"))["rows"];
+    assert_eq!(
+        (&rows["edi_answers"][0]["verdict"], &rows["edi_answers"][0]["scope"]),
+        (&json!("rejected"), &json!("group"))
+    );
+    let sent = &rows["edi_transmissions"][0];
+    assert_eq!((&sent["number"], &sent["state"]), (&json!("INV-1"), &json!("rejected")));
 
     let id = daemon.request(&keycloak_request(br#"{"id":"k1","type":"LOGIN","time":1795725000000}"#)).event_id();
     wait_until_delivered(&home);

@@ -1,10 +1,13 @@
 //! Purchase orders do not depend on the arrival of their documents: every permutation of the same documents gives the
 //! same order and the same history.
 
+use crate::support::home::Home;
+use crate::support::order_documents::{DocumentSpec, change, line, order};
 use crate::support::seed::seeded_config;
-use novex_ingest::internals::edi::purchase_order::{ProductId, PurchaseOrder, PurchaseOrderLine};
+use novex_ingest::internals::edi::purchase_order::{DocumentOrigin, ProductId, PurchaseOrder, PurchaseOrderLine};
 use novex_ingest::internals::edi::revisions::{OrderState, ReceivedDocument, fold_documents};
 use proptest::prelude::*;
+use std::fs;
 
 /// Document with the day on which it arrives; its event depends on the permutation.
 type DatedDocument = (PurchaseOrder, String);
@@ -15,7 +18,7 @@ fn day() -> impl Strategy<Value = String> {
 
 prop_compose! {
     /// A line with few possible values, so that documents often name the same line.
-    fn line()(
+    fn any_line()(
         number in prop::option::of("[1-3]"), goods in prop::option::of("[ABC]"), quantity in prop::option::of("[1-3]0"),
         price in prop::option::of("[12]"), left in prop::option::weighted(0.1, "[1-3]0"),
         code in prop::sample::select(vec!["AI", "DI", "CA", "QI", "QD", "PC", "RZ", "NC", "CF", "PO1", "XX"]),
@@ -29,7 +32,7 @@ prop_compose! {
 }
 
 prop_compose! {
-    fn original()(
+    fn any_original()(
         purpose in prop::sample::select(vec!["00", "00", "05", "01", "22", "06"]), ordered_on in prop::option::weighted(0.9, day()),
         quantities in prop::collection::vec("[1-3]0", 1..4), department in prop::option::of("[12]"), is_test in prop::bool::weighted(0.05),
         sent_at in prop::option::weighted(0.3, day()), received_on in day(),
@@ -47,10 +50,10 @@ prop_compose! {
 }
 
 prop_compose! {
-    fn change()(
+    fn any_change()(
         purpose in prop::sample::select(vec!["04", "04", "04", "05", "01", "22", "07"]), sequence in prop::option::of("[12]"),
         changed_on in prop::option::weighted(0.8, day()), ordered_on in prop::option::weighted(0.3, day()),
-        lines in prop::collection::vec(line(), 0..3), department in prop::option::weighted(0.3, "[12]"),
+        lines in prop::collection::vec(any_line(), 0..3), department in prop::option::weighted(0.3, "[12]"),
         sent_at in prop::option::weighted(0.3, day()), received_on in day(),
     ) -> DatedDocument {
         let mut order = PurchaseOrder {
@@ -82,7 +85,7 @@ fn fold_in_sequence(documents: &[DatedDocument], sequence: &[usize], delta: bool
         })
         .collect();
     let mut state = fold_documents(&received, delta);
-    let content = |index: usize| PurchaseOrder { origin: Default::default(), ..documents[index].0.clone() };
+    let content = |index: usize| PurchaseOrder { origin: DocumentOrigin::default(), ..documents[index].0.clone() };
     let name = |event_id: i64| {
         let index = sequence[usize::try_from(event_id - 100).unwrap()];
         let first = (0..documents.len()).find(|other| content(*other) == content(index)).unwrap();
@@ -105,7 +108,7 @@ proptest! {
 
     #[test]
     fn every_permutation_gives_the_same_order(
-        originals in prop::collection::vec(original(), 0..3), changes in prop::collection::vec(change(), 0..3), delta in any::<bool>(),
+        originals in prop::collection::vec(any_original(), 0..3), changes in prop::collection::vec(any_change(), 0..3), delta in any::<bool>(),
         repeats_one in any::<bool>(),
     ) {
         let mut documents: Vec<DatedDocument> = originals.into_iter().chain(changes).collect();
@@ -124,4 +127,52 @@ proptest! {
             prop_assert_eq!(state.attention().is_some(), expected.attention().is_some());
         }
     }
+}
+
+/// The tables are the same for every permutation: each permutation has an order number of its own.
+#[test]
+fn every_permutation_gives_the_same_tables() {
+    let home = Home::new("");
+    fs::create_dir(home.path("in")).unwrap();
+    home.configure(&format!(
+        "[worker]\npoll = \"20ms\"\n[sps]\ninterval = \"0s\"\n[[sps.sources]]\nname = \"acme\"\nurl = \"file://{}\"\n\
+         settle = \"0s\"\n",
+        home.path("in").display()
+    ));
+    let daemon = home.serve();
+    let replaced = DocumentSpec { purpose: "05", ordered_on: "2026-09-16", department: "12", ..order() };
+    let second =
+        DocumentSpec { purpose: "00", ordered_on: "2026-09-14", lines: order().lines[..2].to_vec(), ..order() };
+    let contained = change("04", vec![line("QI", "1", "A1", "15")]);
+    let newer =
+        DocumentSpec { sequence: "2", changed_on: "2026-09-18", ..change("04", vec![line("DI", "1", "C3", "")]) };
+    let documents = [order(), second, replaced, contained, newer];
+    let permutations = permutations(documents.len());
+    for step in 0..documents.len() {
+        for (number, sequence) in permutations.iter().enumerate() {
+            // The name of the file names the document, also in the history.
+            let text = documents[sequence[step]].write("x12").replace("*PO1*", &format!("*N{number}*"));
+            fs::write(home.path("in").join(format!("N{number}-{}.edi", sequence[step])), text).unwrap();
+        }
+        home.run_ok(&["sps", "poll"]);
+        home.wait_until_processed();
+    }
+    let names =
+        "(SELECT group_concat(substr(webhook_id, instr(webhook_id, '-'), 2)) FROM webhook_events WHERE id = event_id)";
+    let tables = [
+        "SELECT status, attention IS NOT NULL, purpose, ordered_on, department, lines_total, changes, NAME FROM purchase_orders",
+        "SELECT position, line_number, status, quantity, unit, price, vendor_item FROM purchase_order_lines",
+        "SELECT position, kind, ordinal, code, value, details FROM purchase_order_parts",
+        "SELECT revision, sequence, changed_on, line_number, code, outcome, NAME FROM purchase_order_changes",
+    ];
+    let read = |number: usize| {
+        let rows = tables.map(|sql| home.sql(&format!("{} WHERE po_number = 'N{number}'", sql.replace("NAME", names))));
+        rows.join("\n")
+    };
+    let expected = read(0);
+    assert!(expected.contains("open|1|05|2026-09-16|12|") && expected.contains("3|3|cancelled"), "{expected}");
+    for (number, sequence) in permutations.iter().enumerate() {
+        assert_eq!(read(number), expected, "{sequence:?}");
+    }
+    daemon.stop();
 }

@@ -48,6 +48,44 @@ fn every_wrapped_order_is_accepted_or_a_fault() {
     assert_eq!(broken.documents.iter().filter(|part| part.is_rejected()).count(), 1, "{broken:?}");
 }
 
+/// Mainframes cut a file into records, mailboxes put lines before it, and programs write it in their own encoding.
+#[test]
+fn the_way_of_a_file_does_not_change_its_order() {
+    let mut set = order_set("PO1", 3);
+    set.insert(4, "MSG*Müller: dock 3".to_owned());
+    let whole = interchange("850", &[set]);
+    let read = |bytes: &[u8]| {
+        let file = file::read_edi_file(bytes);
+        let order = file.documents.into_iter().next().and_then(|document| document.order);
+        (order.expect("an order"), file.faults)
+    };
+    let (expected, faults) = read(whole.as_bytes());
+    assert!(faults.is_empty(), "{faults:?}");
+    let stream: Vec<char> = whole.replace('\n', "").chars().collect();
+    let records = |width: usize, end: &str| {
+        stream.chunks(width).map(|record| record.iter().collect::<String>()).collect::<Vec<_>>().join(end)
+    };
+    for (text, fault) in [
+        (records(80, "\r\n"), "records of 80 characters"),
+        (records(132, "\n"), "records of 132 characters"),
+        (format!("$$ADD ID=NOVEX BID='PO'\n{whole}"), "$$ADD ID=NOVEX"),
+        (format!("{whole}\u{1a}"), ""),
+        (whole.replace('~', "\r"), ""),
+        (whole.replace("~\n", " \r\n"), ""),
+    ] {
+        let (order, faults) = read(text.as_bytes());
+        assert_eq!(order, expected, "{text}");
+        assert_eq!(faults.len(), usize::from(!fault.is_empty()), "{faults:?}");
+        assert!(faults.iter().all(|found| found.message.contains(fault)), "{faults:?}");
+    }
+    let windows: Vec<u8> = whole.chars().map(|letter| u8::try_from(u32::from(letter)).unwrap()).collect();
+    let utf16: Vec<u8> = whole.encode_utf16().flat_map(u16::to_le_bytes).collect();
+    for (bytes, fault_count) in [(windows, 1), (utf16.clone(), 0), ([b"\xff\xfe".to_vec(), utf16].concat(), 0)] {
+        let (order, faults) = read(&bytes);
+        assert_eq!((order, faults.len()), (expected.clone(), fault_count), "{faults:?}");
+    }
+}
+
 #[test]
 fn unknown_and_unreadable_content_is_reported() {
     let mut set = order_set("PO1", 1);

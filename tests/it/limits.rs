@@ -250,7 +250,7 @@ fn http2_clients_see_every_refusal() {
 }
 
 #[test]
-fn plain_text_and_silent_clients_are_dropped() {
+fn foreign_protocols_and_silent_clients_are_dropped() {
     let home = home_with_limits("handshake_timeout = \"200ms\"");
     let daemon = home.serve();
     let mut rest = Vec::new();
@@ -258,7 +258,7 @@ fn plain_text_and_silent_clients_are_dropped() {
     silent.set_read_timeout(Some(WAIT_MAX)).unwrap();
     silent.read_to_end(&mut rest).unwrap();
     assert!(rest.is_empty(), "closed after the handshake timeout");
-    for bytes in [&b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n"[..], b"\0\0\0\0", &[0x16, 3, 1, 0xff, 0xff, 1]] {
+    for bytes in [&b"get /healthz HTTP/1.1\r\nhost: x\r\n\r\n"[..], b"\0\0\0\0", &[0x16, 3, 1, 0xff, 0xff, 1]] {
         let mut plain = TcpStream::connect(daemon.address).unwrap();
         plain.set_read_timeout(Some(WAIT_MAX)).unwrap();
         plain.write_all(bytes).unwrap();

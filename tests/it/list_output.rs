@@ -231,8 +231,11 @@ fn lists_of_purchase_orders_are_csv_too() {
     let home = crate::edi_examples::home_with_sample_order();
     fs::write(home.path("in/broken.edi"), "no EDI").unwrap();
     fs::write(home.path("in/odd\nname.edi"), "its name cannot be stored").unwrap();
+    let answer = crate::support::answers::answer_file("997", &["AK1*IN*99", "AK9*R*1*1*0"]);
+    fs::write(home.path("in/answer.edi"), answer).unwrap();
     home.run_ok(&["sps", "poll"]);
     home.run_ok(&["work", "--once"]);
     assert_csv(&home, &["sps", "list", "--attention"]);
+    assert_csv(&home, &["sps", "sent"]);
     assert_csv(&home, &["sps", "unmapped"]);
 }

@@ -4,6 +4,7 @@ use crate::support::{Connection, Daemon, Home, order_body, shopify_request, sql,
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::PathBuf;
+use std::process::Command;
 use std::sync::Mutex;
 
 fn find_files(home: &Home, part: &str) -> Vec<PathBuf> {
@@ -192,4 +193,30 @@ fn backups_of_a_lost_database_stay_until_an_operator_decides() {
         }
     }
     assert!(!doctor().contains("earlier database"), "{}", doctor());
+}
+
+/// `.dump` keeps neither the application id nor the schema version nor `auto_vacuum`.
+#[test]
+fn reloaded_dump_is_recognised_and_the_printed_command_marks_it() {
+    let home = Home::new("");
+    let daemon = home.serve();
+    assert_eq!(daemon.send_order("w", &order_body(1)).status, 200);
+    daemon.stop();
+    let run_shell = |command: &str| {
+        let output = Command::new("sh").args(["-ec", command]).current_dir(home.path("")).output().unwrap();
+        assert!(output.status.success(), "{command}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    run_shell("sqlite3 events.db .dump > dump.sql; rm events.db; sqlite3 events.db < dump.sql");
+    let refused = home.run(&["events", "list"]);
+    let printed = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(!refused.status.success() && printed.contains("has the tables of novex-ingest"), "{printed}");
+    let command = printed.split('`').find(|part| part.starts_with("sqlite3 ")).unwrap();
+    run_shell(command);
+    assert_eq!(run_shell("sqlite3 events.db 'PRAGMA auto_vacuum; PRAGMA page_size'"), "2\n8192\n");
+    let daemon = home.serve();
+    assert!(daemon.send_order("w", &order_body(1)).is_duplicate());
+    assert_eq!(daemon.send_order("w2", &order_body(2)).status, 200);
+    drop(daemon);
+    home.assert_consistent();
 }

@@ -4,7 +4,7 @@ use crate::support::provider_events::{ProviderEvent, apply_plans, dump_erp_table
 use crate::support::seed::seeded_config;
 use crate::support::{SHOP, StoreFixture};
 use novex_ingest::internals::changes::Change;
-use novex_ingest::internals::changes::catalogue::SALES_ORDERS;
+use novex_ingest::internals::changes::catalogue::{PRODUCTS, SALES_ORDERS};
 use novex_ingest::internals::changes::rows::{CellValue, ListChange, RowChange};
 use novex_ingest::internals::handlers::Plan;
 use proptest::prelude::*;
@@ -51,6 +51,7 @@ fn partial_row(version: u8, states: u8) -> Plan {
         rows: (0..i64::from(version % 3))
             .map(|line| vec![line.into(), (line + 1).into(), version.into_cell()])
             .collect(),
+        is_partial: false,
     });
     let row = RowChange {
         table: SALES_ORDERS,
@@ -58,6 +59,27 @@ fn partial_row(version: u8, states: u8) -> Plan {
         row_version: format!("{version:03}"),
         columns: columns.map(|(place, name)| (name, cell(place))).collect(),
         lists: lists.into_iter().collect(),
+    };
+    Plan { changes: vec![Change::Row(row)], ..Plan::default() }
+}
+
+/// A product whose body has some of its variants, or all of them, each with the number of the event as its title.
+fn partial_product(version: u8, states: u8) -> Plan {
+    let variants = (0..6_i64).filter(|variant| states & (1 << variant) != 0);
+    let cells = |variant: i64| vec![variant.into(), version.into_cell(), format!("as of {version}").into()];
+    let list = ListChange {
+        table: "product_variants",
+        partition: None,
+        columns: vec!["variant_id", "position", "title"],
+        rows: variants.map(cells).collect(),
+        is_partial: states & (1 << 6) != 0,
+    };
+    let row = RowChange {
+        table: PRODUCTS,
+        key: vec![SHOP.into(), CellValue::Integer(7)],
+        row_version: format!("{version:03}"),
+        columns: vec![("title", format!("as of {version}").into())],
+        lists: if states & (1 << 7) != 0 { vec![list] } else { Vec::new() },
     };
     Plan { changes: vec![Change::Row(row)], ..Plan::default() }
 }
@@ -90,6 +112,60 @@ proptest! {
         let (first, second) = runtime().block_on(rows_of_both(events, other));
         prop_assert_eq!(first, second);
     }
+
+    /// A body with some of the variants takes none away and adds none that a newer whole list left out.
+    #[test]
+    fn partial_lists_merge_equally_in_any_sequence(
+        (events, other) in prop::collection::vec(any::<u8>(), 1..8).prop_flat_map(|states| {
+            let rows: Vec<Plan> = (1..).zip(states).map(|(version, states)| partial_product(version, states)).collect();
+            (Just(rows.clone()), shuffle_with_repeats(&rows))
+        })
+    ) {
+        let (first, second) = runtime().block_on(rows_of_both(events, other));
+        prop_assert_eq!(first, second);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn body_that_may_leave_out_variants_or_addresses_deletes_none() {
+    let product = |minute: u32, variants: std::ops::Range<u64>, all: u64| {
+        let variants: Vec<Value> = variants.map(|id| json!({"id": id, "title": format!("at {minute}")})).collect();
+        let gids: Vec<Value> =
+            (0..all).map(|id| json!({"admin_graphql_api_id": format!("gid://shopify/ProductVariant/{id}")})).collect();
+        let mut body = json!({"id": 7, "title": "Jam", "variants": variants, "updated_at": format!("2026-11-24T10:{minute:02}:00Z")});
+        if all > 0 {
+            body["variant_gids"] = json!(gids);
+        }
+        ("products/update", body)
+    };
+    let customer = |minute: u32, addresses: std::ops::Range<u64>| {
+        let addresses: Vec<Value> = addresses.map(|id| json!({"id": id, "city": format!("at {minute}")})).collect();
+        (
+            "customers/update",
+            json!({"id": 9, "addresses": addresses, "updated_at": format!("2026-11-24T10:{minute:02}:00Z")}),
+        )
+    };
+    let counts = async |bodies: Vec<(&'static str, Value)>| {
+        let fixture = StoreFixture::new();
+        fixture.sql(
+            "INSERT INTO webhook_events (id, source, shop_domain, topic, webhook_id, next_attempt_at, received_at) \
+             VALUES (1, 'shopify', '', '', '', '', '')",
+        );
+        let event = |(topic, body): (&str, Value)| ProviderEvent {
+            source: "shopify".into(),
+            topic: topic.into(),
+            body: serde_json::to_vec(&body).unwrap(),
+            triggered_at: "2026-11-24T23:00:00Z".into(),
+        };
+        apply_plans(&fixture, SHOP, plan_all(&bodies.into_iter().map(event).collect::<Vec<_>>())).await;
+        fixture.sql("SELECT (SELECT count(*) FROM product_variants), (SELECT count(*) FROM customer_addresses)")
+    };
+    assert_eq!(counts(vec![product(1, 0..120, 120), product(2, 0..100, 0)]).await, "120|0", "old bodies state 100");
+    assert_eq!(counts(vec![product(1, 0..120, 120), product(2, 0..100, 120)]).await, "120|0");
+    assert_eq!(counts(vec![product(1, 0..120, 120), product(2, 0..100, 100)]).await, "100|0", "20 were deleted");
+    assert_eq!(counts(vec![product(1, 0..120, 120), product(2, 0..99, 0)]).await, "99|0");
+    assert_eq!(counts(vec![customer(1, 0..5), customer(2, 3..13)]).await, "0|13", "only the ten newest are stated");
+    assert_eq!(counts(vec![customer(1, 0..5), customer(2, 3..12)]).await, "0|9");
 }
 
 /// Returns all golden events but Keycloak's: the audit trail is in the sequence of arrival.

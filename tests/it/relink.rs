@@ -12,7 +12,8 @@ const WRONG_SHIPMENTS: &str = "SELECT s.tracker_id, s.order_id, s.linked_by, o.o
     WHERE (s.shop_domain, s.order_id, s.linked_by) IS NOT (o.shop_domain, o.order_id, o.linked_by);";
 /// Order lines: the stored item of each, if it is not the one that `sales_order_line_mappings` finds.
 const WRONG_LINES: &str = "SELECT l.line_id, l.item, m.item FROM sales_order_lines l JOIN sales_order_line_mappings m \
-    USING (shop_domain, order_id, line_id) WHERE (l.item, l.item_quantity) IS NOT (m.item, m.item_quantity);";
+    USING (shop_domain, order_id, line_id) WHERE (l.item, l.item_quantity, l.item_quantity_ordered, l.item_quantity_open) \
+    IS NOT (m.item, m.item_quantity, m.item_quantity_ordered, m.item_quantity_open);";
 /// Purchase order lines: the stored item of each, if it is not the one that `purchase_order_line_mappings` finds.
 const WRONG_PURCHASE_LINES: &str = "SELECT l.position, l.item, m.item FROM purchase_order_lines l \
     LEFT JOIN purchase_order_line_mappings m USING (partner, po_number, release, position) \
@@ -253,8 +254,8 @@ fn pick<'a>(random: &mut fastrand::Rng, values: &[&'a str]) -> &'a str {
 #[test]
 fn shipments_follow_every_change() {
     const DAYS: [&str; 4] = ["NULL", "'2026-01-01T00:00:00Z'", "'2026-01-05T00:00:00Z'", "'2026-03-01T00:00:00Z'"];
-    const NAMES: [&str; 5] = ["NULL", "'1'", "'#1'", "'2'", "'##1'"];
-    const CODES: [&str; 4] = ["NULL", "'T1'", "'T2'", "'T3'"];
+    const NAMES: [&str; 6] = ["NULL", "'1'", "'#1'", "'2'", "'##1'", "' 2'"];
+    const CODES: [&str; 6] = ["NULL", "'T1'", "'T2'", "'T3'", "'t-1'", "'T 2 '"];
     const OBJECTS: [&str; 3] = ["'shp_1'", "'shp_2'", "'trk_1'"];
     let home = empty_home();
     let mut random = seed::seeded_rng();
@@ -308,7 +309,7 @@ fn shipments_follow_every_change() {
 
 #[test]
 fn lines_and_customers_follow_every_change() {
-    const SKUS: [&str; 3] = ["'A'", "'B'", "'C'"];
+    const SKUS: [&str; 5] = ["'A'", "'B'", "'C'", "'a'", "'b '"];
     let home = empty_home();
     home.sql(
         "INSERT INTO sales_order_lines (shop_domain, order_id, line_id, position, sku, variant_id, quantity) \

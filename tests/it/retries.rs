@@ -88,6 +88,7 @@ async fn refused_change_counts_as_attempt_and_writes_nothing() {
             partition: None,
             columns: vec!["line_id", "position", "quantity"],
             rows: rows.into_iter().collect(),
+            is_partial: false,
         });
         Ok(Plan { changes: vec![Change::Row(row)], ..Plan::default() })
     });

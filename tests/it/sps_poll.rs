@@ -4,7 +4,9 @@ use crate::support::edi_files::{change_set, interchange, order_set};
 use crate::support::seed::seeded_rng;
 use crate::support::small_disk::SmallDisk;
 use crate::support::{Home, Request, sql};
+use std::ffi::OsStr;
 use std::fs;
+use std::os::unix::ffi::OsStrExt;
 use std::time::{Duration, SystemTime};
 
 const SECRET: &str = "poll-secret-0123456789";
@@ -394,7 +396,22 @@ fn unusable_names_are_reported_and_mappings_keep_omitted_settings() {
     let home = home_with_source("", "");
     let daemon = home.serve();
     put_file(&home, "odd\nname.edi", "x");
-    assert_eq!(poll_counts(&poll(&home)), [1, 0, 0, 0, 1]);
+    // Latin-1 names: with replacement characters they would look the same.
+    for byte in [0xE9, 0xE8] {
+        fs::write(home.path("in").join(OsStr::from_bytes(&[b'c', b'a', byte, b'.', b'e', b'd', b'i'])), "x").unwrap();
+    }
+    let long = "n".repeat(205);
+    put_file(&home, &long, "x");
+    assert_eq!(poll_counts(&poll(&home)), [4, 0, 0, 0, 4]);
+    let refused = home.sql("SELECT name FROM sps_files WHERE status = 'failed' ORDER BY name");
+    assert_eq!(
+        refused.lines().collect::<Vec<_>>(),
+        ["ca\u{fffd}(E8).edi", "ca\u{fffd}(E9).edi", &long, "odd\\nname.edi"]
+    );
+    let doctor = String::from_utf8(home.run(&["doctor"]).stdout).unwrap();
+    assert!(doctor.contains("4 files of EDI source acme cannot be received"), "{doctor}");
+    let listed = home.run_ok(&["sps", "list", "--attention"]);
+    assert!(["(E8).edi", "(E9).edi", "odd\\nname.edi", "nnnn"].iter().all(|name| listed.contains(name)), "{listed}");
     home.run_ok(&["sps", "map", "partner", "ACMERETAIL", "K-1", "--quantity", "delta"]);
     home.run_ok(&["sps", "map", "partner", "ACMERETAIL", "K-2"]);
     assert_eq!(home.sql("SELECT customer, quantity FROM sps_partner_mappings"), "K-2|delta");
@@ -412,7 +429,7 @@ fn unreadable_files_are_reported() {
     let sound = interchange("850", &[order_set("PO1", 2)]);
     let ebcdic: Vec<u8> = [0xC9, 0xE2, 0xC1].into_iter().chain(std::iter::repeat_n(0x40, 103)).collect();
     let cut = sound.find("GS*").unwrap();
-    let unreadable: [(&str, &[u8], &str); 9] = [
+    let unreadable: [(&str, &[u8], &str); 15] = [
         ("page.edi", b"<!DOCTYPE html>\n<html><body>503</body></html>", "HTML page"),
         ("page.xml", b"<html><body><p>503</p></body></html>", "HTML page"),
         ("other.xml", b"<rss><channel/></rss>", "no RSX document"),
@@ -420,6 +437,12 @@ fn unreadable_files_are_reported() {
         ("ebcdic.edi", &ebcdic, "EBCDIC"),
         ("garbage.edi", &[7, 0, 255, 13, 9, 200, 200], "neither X12"),
         ("empty.edi", b"\r\n", "it is empty"),
+        ("orders.csv", b"po,item,quantity\nPO1,B1,10\n", "neither X12"),
+        ("scan.pdf", b"%PDF-1.7\n1 0 obj", "PDF document"),
+        ("edifact.edi", b"UNB+UNOA:1+ACME+NOVEX+261124:1041+7'", "EDIFACT"),
+        ("none.xml", b"<Orders xmlns=\"http://www.spscommerce.com/RSX\"/>", "it contains no order"),
+        ("soap.xml", b"<s:Envelope xmlns:s='x'><s:Header><a>1</a></s:Header><s:Body/></s:Envelope>", "no RSX document"),
+        ("klingon.xml", b"<?xml version='1.0' encoding='klingon'?><Orders/>", "the encoding \"klingon\""),
         ("cut.edi", sound.as_bytes().get(..cut).unwrap(), "may be cut off"),
         ("half.edi", sound.as_bytes().get(..sound.find("PO1*2").unwrap()).unwrap(), "no usable order"),
     ];
@@ -438,7 +461,7 @@ fn unreadable_files_are_reported() {
         "ISA*00*          *00*          *ZZ*ACMERETAIL     *ZZ*NOVEX          *261124*1200*U*00401*000000001*0*P*>~\nTA1*000000001*261124*1200*A*000~\nIEA*0*000000001~\n",
     );
     let printed = home.run_ok(&["sps", "poll"]);
-    assert!(printed.contains("acme: 12 files: 1 order, 9 could not be read (`novex-ingest --config "), "{printed}");
+    assert!(printed.contains("acme: 18 files: 1 order, 15 could not be read (`novex-ingest --config "), "{printed}");
     home.run_ok(&["work", "--once"]);
     let listed = home.run_ok(&["sps", "list", "--attention"]);
     for (name, bytes, reason) in unreadable {
@@ -450,14 +473,14 @@ fn unreadable_files_are_reported() {
         let row = listed.lines().find(|line| line.contains(name));
         assert!(row.is_some_and(|row| row.starts_with(&id) && row.contains(reason)), "{name}: {listed}");
     }
-    assert_eq!(home.sql("SELECT count(*) FROM webhook_events WHERE status = 'failed'"), "9");
-    assert_eq!(home.sql("SELECT orders, unreadable FROM sps_polls"), "1|9");
+    assert_eq!(home.sql("SELECT count(*) FROM webhook_events WHERE status = 'failed'"), "15");
+    assert_eq!(home.sql("SELECT orders, unreadable FROM sps_polls"), "1|15");
     // Files that can be read reach the destination, also those of other kinds; the others do not.
     assert_eq!(fs::read_dir(home.path("out")).unwrap().count(), 3);
     let json = home.run_ok(&["sps", "list", "--attention", "--json"]);
-    assert_eq!(json.lines().filter(|line| line.contains("\"file\":")).count(), 9, "{json}");
+    assert_eq!(json.lines().filter(|line| line.contains("\"file\":")).count(), 15, "{json}");
     let doctor = String::from_utf8(home.run(&["doctor"]).stdout).unwrap();
-    assert!(doctor.contains("9 EDI files could not be read") && doctor.contains("sps list --attention"), "{doctor}");
+    assert!(doctor.contains("15 EDI files could not be read") && doctor.contains("sps list --attention"), "{doctor}");
     let parsed = home.run(&["sps", "parse", &home.path("in/archive/page.edi").display().to_string()]);
     assert_eq!(parsed.status.code(), Some(1));
 }

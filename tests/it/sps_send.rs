@@ -33,7 +33,7 @@ fn invoice_is_checked_written_and_sent_once() {
         &lines[2..lines.len() - 2],
         [
             "ST*810*0001~",
-            "BIG*20261125*INV-1*20261124*PO1~",
+            "BIG*20261125*INV-1*20261124*PO1***DR~",
             "REF*DP*019~",
             "REF*BM*BOL-1~",
             "N1*RI*Muller & Sohne~",
@@ -49,8 +49,9 @@ fn invoice_is_checked_written_and_sent_once() {
             "TXI*ST*1~",
             "CAD*M***RBTC~",
             "SAC*A*C310***925*******02~",
+            "ISS*15*CA~",
             "CTT*2~",
-            "SE*19*0001~",
+            "SE*20*0001~",
         ]
     );
     // A repetition is recognised, other content under the same number is refused, and the remaining quantity can be
@@ -146,11 +147,11 @@ fn ship_notice_has_its_hierarchy() {
     let lines: Vec<&str> = text.lines().collect();
     assert!(lines[1].starts_with("GS*SH*NOVEX*ACMERETAIL*"), "{text}");
     assert!(lines[3].starts_with("BSN*00*SH-1*20") && lines[3].ends_with("*0001~"), "{text}");
-    let expected = "HL*1**S~ TD1*CTN*2****G*61.5*LB~ TD5*B*2*RBTC*M~ REF*CN*P-77~ DTM*011*20261124*1430~ N1*ST*Acme DC 5*92*0005~ \
-                    HL*2*1*O~ PRF*PO1***20261124~ REF*DP*019~ HL*3*2*T~ MAN*GM*00008627140000045018~ HL*4*3*P~ MAN*GM*00008627140000045025~ \
+    let expected = "HL*1**S~ TD1*PLT*1****G*61.5*LB~ TD1*CTN*2~ TD5*B*2*RBTC*M~ REF*CN*P-77~ DTM*011*20261124*1430~ N1*ST*Acme DC 5*92*0005~ \
+                    HL*2*1*O~ PRF*PO1***20261124~ TD1*PLT*1~ TD1*CTN*2~ REF*DP*019~ HL*3*2*T~ MAN*GM*00008627140000045018~ HL*4*3*P~ MAN*GM*00008627140000045025~ \
                     HL*5*4*I~ LIN*1*BP*B1*VN*V1*UK*10614141000011~ SN1*1*4*CA**10*CA~ PID*F****Jam 1~ REF*LT*L-9~ DTM*036*20270601~ \
                     HL*6*4*I~ LIN*2*BP*B2*VN*V2*UK*10614141000012~ SN1*2*20*CA**20*CA~ PID*F****Jam 2~ HL*7*2*P~ MAN*CP*1Z999~ \
-                    HL*8*7*I~ LIN*1*BP*B1*VN*V1*UK*10614141000011~ SN1*1*6*CA**10*CA~ PID*F****Jam 1~ CTT*8~ SE*33*0001~";
+                    HL*8*7*I~ LIN*1*BP*B1*VN*V1*UK*10614141000011~ SN1*1*6*CA**10*CA~ PID*F****Jam 1~ CTT*8~ SE*36*0001~";
     assert_eq!(lines[4..lines.len() - 2].join(" "), expected);
     assert_eq!(home.sql("SELECT line, quantity FROM edi_sent_lines ORDER BY ordinal"), "1|4\n2|20\n1|6");
     for (change, wanted) in [

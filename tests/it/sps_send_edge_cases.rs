@@ -90,13 +90,19 @@ fn money_is_exact_to_the_cent() {
     let mut taxed = with(1000, Value::Null, "950");
     taxed["taxes"] = json!([{"code": "ST", "amount": "-50"}]);
     assert!(send_document(&home, "810", &taxed, &[]).1.contains("the tax ST is less than 0"));
-    // By weight: the program cannot compute the price, so the ERP states the amount.
+    // By weight: in X12 the ERP states the weight, so that quantity times price is the amount.
     receive_file(&home, &set("PO1*1*10*CA*2*PP*BP*B1").replace("*PO1**", "*PO2**"));
     let mut weighed = with(10, Value::Null, "500");
     weighed["purchase_order"] = json!("PO2");
     assert!(send_document(&home, "810", &weighed, &[]).1.contains("state the line's amount"));
     weighed["lines"][0]["amount"] = json!("500");
-    assert_eq!(send_document(&home, "810", &weighed, &["--check"]).0, 0);
+    assert!(send_document(&home, "810", &weighed, &[]).1.contains("add the line's weight"));
+    weighed["lines"][0]["weight"] = json!({"value": "249", "unit": "LB"});
+    assert!(send_document(&home, "810", &weighed, &[]).1.contains("the amount is 500, but 249 LB times 2 is 498"));
+    weighed["lines"][0]["weight"]["value"] = json!("250");
+    let (code, printed) = send_document(&home, "810", &weighed, &["--check"]);
+    assert_eq!(code, 0, "{printed}");
+    assert!(printed.contains("IT1*1*250*LB*2*PP*BP*B1~\nIT3*10*CA~\nMEA*WT*N*250*LB~\n"), "{printed}");
     // No quantity was ordered.
     receive_file(&home, &set("PO1*1***2**BP*B1").replace("*PO1**", "*PO3**"));
     let mut open = short_invoice("I1", "1", 99, "198");

@@ -1,6 +1,6 @@
 //! The certificate: self-signed, reloaded, broken; protocol versions.
 
-use crate::support::{Daemon, Home, WAIT_MAX, order_body, shopify_request};
+use crate::support::{Daemon, Home, WAIT_MAX, order_body, shopify_request, wait_until};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -52,6 +52,37 @@ fn self_signed_certificate_is_made_once_with_a_private_key() {
     assert_eq!(served_certificate(&home.serve()), first);
     let mode = fs::metadata(home.path("tls/self-signed.key")).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
+}
+
+#[test]
+fn self_signed_certificate_states_its_use_and_is_trusted_by_curl() {
+    let home = Home::new("");
+    let daemon = home.serve();
+    let certificate = home.path("tls/self-signed.pem");
+    let openssl = Command::new("openssl").args(["x509", "-noout", "-text", "-in"]).arg(&certificate).output().unwrap();
+    let text = String::from_utf8_lossy(&openssl.stdout).into_owned();
+    for part in ["CA:FALSE", "Digital Signature", "TLS Web Server Authentication", "Subject Key Identifier"] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    let url = format!("https://localhost:{}/healthz", daemon.address.port());
+    let curl =
+        Command::new("curl").args(["--silent", "--fail", "--cacert"]).arg(&certificate).arg(url).output().unwrap();
+    assert!(curl.status.success() && curl.stdout.starts_with(b"{"), "{curl:?}");
+}
+
+#[test]
+fn plain_http_is_answered_in_words_and_recorded() {
+    let home = Home::new("");
+    let daemon = home.serve();
+    let url = format!("http://{}/healthz", daemon.address);
+    for args in [&["--http1.1"][..], &["--data-binary", "@/proc/self/exe"]] {
+        let mut curl = Command::new("curl");
+        curl.args(["--silent", "--include", "--max-time", "20"]).args(args).arg(&url);
+        let printed = String::from_utf8_lossy(&curl.output().unwrap().stdout).into_owned();
+        assert!(printed.contains("400 Bad Request") && printed.contains("use an address with https://"), "{printed}");
+    }
+    wait_until(|| home.run_ok(&["events", "rejected"]).contains("plain HTTP"), || home.log());
+    assert_eq!(daemon.send_order("w", &order_body(1)).status, 200);
 }
 
 #[test]

@@ -280,7 +280,8 @@ fn keycloak_needs_the_whole_bearer_and_accepts_any_body() {
     );
     for odd in [&b""[..], b"json=%7B'type'%3A%20'LOGIN'%7D", b"[1,2]", b"\xff"] {
         assert!(!daemon.request(&keycloak_request(odd)).is_duplicate());
-        assert!(daemon.request(&keycloak_request(odd)).is_duplicate(), "the same bytes are the same event");
+        let again = daemon.request(&keycloak_request(odd));
+        assert!(!again.is_duplicate(), "without an id and a time, the same bytes are another event");
     }
     home.wait_until_processed();
     let kept = home.sql("SELECT group_concat(headers) || group_concat(hex(body)) FROM webhook_payloads");

@@ -2,11 +2,13 @@
 
 use crate::app::port_holder;
 use crate::cli::doctor::deliveries::DeliveryQueues;
+use crate::cli::doctor::edi_answers::{read_answer_findings, report_answers};
 use crate::cli::doctor::findings::FindingState;
 use crate::cli::doctor::units::is_packaged;
 use crate::cli::doctor::{Findings, backups, deliveries};
 use crate::cli::output::{format_bytes, format_duration};
 use crate::cli::program::quote_word;
+use crate::cli::sps::sent::find_overdue_limit;
 use crate::clock::{self, Clock};
 use crate::config::Config;
 use crate::files::with_suffix;
@@ -47,18 +49,21 @@ pub(crate) fn check_database(
             let mut faulty = destinations::list_faulty(connection)?;
             faulty.retain(|destination| !unreachable.contains(&destination.name));
             let unreadable = list_unreadable_files(connection, UNREADABLE_FILES_MAX)?;
-            Ok((diagnostics::read_diagnostics(connection, now)?, faulty, unreadable))
+            let answers = read_answer_findings(connection, find_overdue_limit(config).as_deref())?;
+            Ok((diagnostics::read_diagnostics(connection, now)?, faulty, unreadable, answers))
         })
     });
     let mut lineage = None;
     match read {
-        Ok((diagnostics, faulty, unreadable)) => {
+        Ok((diagnostics, faulty, unreadable, answers)) => {
             lineage = Some(diagnostics.lineage.clone());
             check_events(config, &diagnostics, findings);
             deliveries::check_deliveries(config, &diagnostics, &faulty, queues, findings);
             check_unreadable_files(diagnostics.unreadable_files, &unreadable, findings);
+            report_answers(&answers, findings);
             check_polls(config, &diagnostics, findings);
             check_alerts(&diagnostics, findings);
+            check_amounts(config, &diagnostics, findings);
             check_privacy_deadlines(&diagnostics, findings);
         }
         // check_backups reports it with the backup to restore.
@@ -233,6 +238,22 @@ fn check_alerts(diagnostics: &StoreDiagnostics, findings: &mut Findings) {
         );
         findings.add_warning("alerts", message, fix);
     }
+}
+
+/// Reports orders and refunds whose parts do not add up to their total.
+fn check_amounts(config: &Config, diagnostics: &StoreDiagnostics, findings: &mut Findings) {
+    let (count, Some(newest)) = &diagnostics.unexplained_amounts else { return };
+    let summary =
+        format!("the amounts of {} do not add up", format_count(*count, "order or refund", "orders and refunds"));
+    let message = format!("{summary}; the newest is {newest}; the ERP may book a wrong amount");
+    let database = quote_word(&config.store.path.to_string_lossy());
+    findings.push_with_summary(
+        "amounts",
+        FindingState::Warning,
+        &summary,
+        message,
+        format!("`sqlite3 -readonly {database} 'SELECT * FROM sales_attention'`; compare them in the shop's admin"),
+    );
 }
 
 /// Returns the command that starts the daemon.

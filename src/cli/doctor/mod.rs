@@ -6,6 +6,7 @@ pub mod backups;
 pub mod database;
 pub mod deliveries;
 pub mod directories;
+mod edi_answers;
 pub mod findings;
 pub mod machine;
 pub mod network;

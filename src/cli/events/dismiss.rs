@@ -21,8 +21,8 @@ use std::collections::BTreeSet;
                             novex-ingest events dismiss --reason TEXT [OPTIONS] --status failed | --source SOURCE | \
                             --topic TOPIC | --since TIME | --destination NAME | --limit LIMIT | --before ID")]
 pub struct EventsDismissArgs {
-    /// Ids of events; of each the event, if it failed, and its failed deliveries are dismissed. Without ids, all failed
-    /// events that match are dismissed
+    /// Ids of events; of each the event, if it failed, and its failed deliveries are dismissed; also what `sps list
+    /// --attention` states of it. Without ids, all failed events that match are dismissed
     #[arg(value_name = "ID", value_parser = parse_number::<i64>,
           required_unless_present_any = ["status", "source", "topic", "since", "limit", "before", "destination"],
           conflicts_with_all = ["status", "source", "topic", "since", "limit", "before"])]
@@ -109,7 +109,7 @@ pub fn dismiss_events(global: &GlobalArgs, args: &EventsDismissArgs) -> anyhow::
     let skipped = ids.len() - dismissed_count;
     if skipped > 0 && !is_filtered {
         bail!(
-            "{skipped} of {} not dismissed: they do not exist, have not failed, or are dismissed already",
+            "{skipped} of {} not dismissed: they do not exist, have not failed and need no person, or are dismissed already",
             format_count(ids.len(), "event was", "events were")
         );
     }
@@ -136,17 +136,20 @@ fn find_matching_failures(config: &Config, args: &EventsDismissArgs, times: &Tim
 }
 
 fn print_dismissed_event(event: &DismissedEvent, as_json: bool) -> anyhow::Result<()> {
-    let DismissedEvent { event_id, is_event_dismissed, destinations } = event;
+    let DismissedEvent { event_id, is_event_dismissed, destinations, are_findings_dismissed } = event;
     if as_json {
-        let document =
-            json!({"event_id": event_id, "event_dismissed": is_event_dismissed, "deliveries_dismissed": destinations});
+        let document = json!({
+            "event_id": event_id, "event_dismissed": is_event_dismissed, "deliveries_dismissed": destinations,
+            "edi_findings_dismissed": are_findings_dismissed
+        });
         return Ok(print_line(&document.to_string())?);
     }
     let deliveries = format!("its failed deliveries to {}", destinations.join(", "));
     print_untrusted_line(&match (is_event_dismissed, destinations.is_empty()) {
         (true, true) => format!("event {event_id} is dismissed"),
         (true, false) => format!("event {event_id} is dismissed, and {deliveries}"),
-        (false, _) => format!("event {event_id}: {deliveries} are dismissed"),
+        (false, true) => format!("event {event_id}: its EDI findings are dismissed"),
+        (false, false) => format!("event {event_id}: {deliveries} are dismissed"),
     })?;
     Ok(())
 }

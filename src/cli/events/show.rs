@@ -11,6 +11,7 @@ use crate::cli::times::TimeFormat;
 use crate::config::SecretLoading;
 use crate::store::db::reader::Reader;
 use crate::store::erp::event_summary::EVENT_ROWS_MAX;
+use crate::store::erp::messages::{self, MessageView};
 use crate::store::events::history::HistoryEntry;
 use crate::store::events::records::{EventRecord, Payload};
 use crate::store::events::{destinations, history, records};
@@ -44,9 +45,10 @@ pub fn print_event(global: &GlobalArgs, args: &EventsShowArgs) -> anyhow::Result
         let payload = records::read_payload(connection, id)?;
         let deliveries = destinations::list_event_deliveries(connection, id)?;
         let conflicts = records::count_conflicts(connection, id)?;
-        Ok(Some((event, facts, history, payload, deliveries, conflicts)))
+        let messages = messages::list_messages_of_event(connection, id)?;
+        Ok(Some((event, facts, history, payload, deliveries, conflicts, messages)))
     })?;
-    let (event, facts, history, payload, deliveries, conflicts) =
+    let (event, facts, history, payload, deliveries, conflicts, messages) =
         shown.with_context(|| format!("there is no event {id}; `novex-ingest events list` lists the newest"))?;
     if args.body {
         let payload = payload.with_context(|| format!("event {id} has no body any more: it was redacted or pruned"))?;
@@ -60,16 +62,32 @@ pub fn print_event(global: &GlobalArgs, args: &EventsShowArgs) -> anyhow::Result
         document["headers"] = payload.as_ref().map_or(Value::Null, |payload| parse_stored_headers(&payload.headers));
         document["conflicts"] = json!(conflicts);
         document["body_bytes"] = json!(payload.as_ref().map(|payload| payload.body.len()));
+        if !messages.is_empty() {
+            document["messages"] = serde_json::to_value(&messages)?;
+        }
         facts.add_to_document(&mut document);
         print_line(&document.to_string())?;
         return Ok(());
     }
     print_event_fields(event, &facts, payload.as_ref(), conflicts, &times)?;
+    messages.iter().try_for_each(print_message)?;
     print_rows(&facts)?;
     print_destinations(&facts, &times)?;
     print_line("")?;
     print_history(history, &times)?;
     Ok(())
+}
+
+/// Prints a document for a person with its whole text.
+fn print_message(message: &MessageView) -> std::io::Result<()> {
+    print_line("")?;
+    print_untrusted_line(&format!(
+        "{} from {}: {}",
+        message.describe_kind(),
+        message.partner,
+        message.describe_facts()
+    ))?;
+    message.text.lines().try_for_each(|line| print_untrusted_line(&format!("  {line}")))
 }
 
 fn print_event_fields(

@@ -3,6 +3,7 @@
 use crate::cli::csv_output::{restore_cell, write_csv};
 use crate::cli::mappings::csv_text::{CsvDialect, CsvRow, CsvSeparator, LineError, read_csv_rows};
 use crate::store::erp::mappings::ProductMapping;
+use crate::text::clean_code;
 use std::collections::HashMap;
 use std::io;
 
@@ -135,6 +136,7 @@ pub fn validate_mapping(
     factor: String,
     note: Option<String>,
 ) -> Result<ProductMapping, Vec<String>> {
+    let sku = sku.map(|sku| clean_code(&sku)).filter(|sku| !sku.is_empty());
     let mut problems = Vec::new();
     if !shop_domain.contains('.') {
         problems.push("the shop must be its domain, NAME.myshopify.com".to_owned());

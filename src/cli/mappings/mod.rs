@@ -15,7 +15,7 @@ use crate::store::db::reader::Reader;
 use crate::store::erp::mapping_warnings::find_mapping_warnings;
 use crate::store::erp::mappings;
 use crate::store::erp::mappings::ProductMapping;
-use crate::text::format_count;
+use crate::text::{clean_code, format_count};
 use anyhow::{Context, bail};
 use clap::{ArgGroup, Args};
 use std::fs;
@@ -170,7 +170,7 @@ fn save_mappings(global: &GlobalArgs, mappings: Vec<ProductMapping>) -> anyhow::
 fn remove_mapping(global: &GlobalArgs, key: MappingKeyArgs) -> anyhow::Result<()> {
     let config = global.load_config(SecretLoading::Skip)?;
     let removed = with_store(&config, async |store| {
-        Ok(store.unmap_product(key.shop.to_ascii_lowercase(), key.variant, key.sku).await?)
+        Ok(store.unmap_product(key.shop.to_ascii_lowercase(), key.variant, key.sku.map(|sku| clean_code(&sku))).await?)
     })?;
     if !removed {
         bail!("there is no such mapping; `novex-ingest mappings list` lists all");

@@ -1,4 +1,5 @@
-//! `sps`: polls for EDI files, lists purchase orders, reads any EDI file, sends documents, and maps partners and items.
+//! `sps`: polls for EDI files, lists purchase orders and sent documents, reads any EDI file, sends documents, and maps
+//! partners and items.
 
 pub mod map;
 pub mod orders;
@@ -7,6 +8,7 @@ mod paper_parts;
 pub mod parse;
 pub mod poll;
 pub mod send;
+pub mod sent;
 
 use crate::cli::{CliError, GlobalArgs};
 use crate::config::SecretLoading;
@@ -27,6 +29,8 @@ pub enum SpsCommand {
     Parse(parse::SpsParseArgs),
     /// Send an invoice (810) or a ship notice (856) for a purchase order
     Send(send::SpsSendArgs),
+    /// List the documents that were sent, and what the partners answered
+    Sent(sent::SpsSentArgs),
     /// List partners without a customer and order lines without an item in the ERP
     Unmapped(map::SpsUnmappedArgs),
     /// Map a partner to a customer, or a retailer's item to an item of the ERP
@@ -38,10 +42,15 @@ pub fn run_sps(global: &GlobalArgs, command: &SpsCommand) -> Result<(), CliError
     Ok(match command {
         SpsCommand::Poll(args) => poll::poll_sources(&global.load_config(SecretLoading::All)?, args),
         SpsCommand::Forget(args) => poll::forget_source(&global.load_config(SecretLoading::Skip)?, args),
-        SpsCommand::List(args) => orders::print_purchase_orders(&global.open_reader()?, args, &global.time_format()),
-        SpsCommand::Show(args) => orders::print_purchase_order(&global.open_reader()?, args),
+        SpsCommand::List(args) => {
+            orders::print_purchase_orders(&global.load_config(SecretLoading::Skip)?, args, &global.time_format())
+        }
+        SpsCommand::Show(args) => orders::print_purchase_order(&global.load_config(SecretLoading::Skip)?, args),
         SpsCommand::Parse(args) => parse::parse_edi_file(args),
         SpsCommand::Send(args) => send::send_outbound_document(&global.load_config(SecretLoading::Skip)?, args),
+        SpsCommand::Sent(args) => {
+            sent::print_sent_documents(&global.load_config(SecretLoading::Skip)?, args, &global.time_format())
+        }
         SpsCommand::Unmapped(args) => map::print_unmapped(&global.open_reader()?, args),
         SpsCommand::Map(command) => map::save_sps_mapping(&global.load_config(SecretLoading::Skip)?, command),
     }?)

@@ -3,24 +3,29 @@
 use crate::cli::filters::parse_number;
 use crate::cli::output::{self, print_line};
 use crate::cli::rows::RowFormatArgs;
-use crate::cli::sps::paper;
+use crate::cli::sps::{paper, sent};
 use crate::cli::table::{free_text, print_table, time_cell};
 use crate::cli::times::TimeFormat;
+use crate::config::Config;
 use crate::store::db::diagnostics;
 use crate::store::db::diagnostics::FileAtSource;
 use crate::store::db::reader::Reader;
+use crate::store::erp::messages::{self, MessageView};
 use crate::store::erp::purchase_order_views as views;
 use crate::store::erp::purchase_order_views::{PurchaseOrderFilter, UnreadableFile};
+use crate::store::erp::sent_views::{self, SentFilter, SentSelection, SentSummary, UnmatchedAnswer};
 use crate::text::format_count;
 use anyhow::bail;
 use clap::Args;
+use serde::Serialize;
 
 #[derive(Debug, Args)]
 pub struct SpsListArgs {
     /// Only orders of this partner
     #[arg(long)]
     partner: Option<String>,
-    /// Only orders that need a person: unclear, waiting, or not mapped; also files that could not be read or received
+    /// Only orders that need a person: unclear, waiting, or not mapped; also files that could not be read
+    /// or received, and sent documents that were rejected or not answered, and messages
     #[arg(long)]
     attention: bool,
     /// Most orders to list
@@ -30,8 +35,9 @@ pub struct SpsListArgs {
     format: RowFormatArgs,
 }
 
-/// Columns of purchase orders in CSV. Those from `file` on are of files that could not be read or received.
-const ORDER_COLUMNS: [&str; 18] = [
+/// Columns of purchase orders in CSV. Those from `file` on are of files that could not be read or received;
+/// `document` is a sent document, an answer or a message that needs a person.
+const ORDER_COLUMNS: [&str; 19] = [
     "po_number",
     "partner",
     "release",
@@ -50,6 +56,7 @@ const ORDER_COLUMNS: [&str; 18] = [
     "error",
     "source",
     "next_attempt_at",
+    "document",
 ];
 
 #[derive(Debug, Args)]
@@ -64,7 +71,8 @@ pub struct SpsShowArgs {
     json: bool,
 }
 
-pub(crate) fn print_purchase_orders(reader: &Reader, args: &SpsListArgs, times: &TimeFormat) -> anyhow::Result<()> {
+pub(crate) fn print_purchase_orders(config: &Config, args: &SpsListArgs, times: &TimeFormat) -> anyhow::Result<()> {
+    let reader = Reader::open(&config.store.path, 1)?;
     let filter =
         PurchaseOrderFilter { partner: args.partner.clone(), attention_only: args.attention, limit: args.limit };
     let orders = reader.read(|connection| views::list_purchase_orders(connection, &filter))?;
@@ -76,10 +84,12 @@ pub(crate) fn print_purchase_orders(reader: &Reader, args: &SpsListArgs, times: 
     } else {
         (Vec::new(), Vec::new())
     };
+    let answers = read_answer_sections(config, &reader, args)?;
     if let Some(mut writer) = args.format.open_writer(&ORDER_COLUMNS)? {
         orders.iter().try_for_each(|order| writer.write_row(order))?;
         files.iter().try_for_each(|file| writer.write_row(file))?;
-        return files_at_source.iter().try_for_each(|file| writer.write_row(file));
+        files_at_source.iter().try_for_each(|file| writer.write_row(file))?;
+        return answers.to_rows().iter().try_for_each(|row| writer.write_row(row));
     }
     if !files_at_source.is_empty() {
         print_files_at_source(&files_at_source, times)?;
@@ -87,6 +97,18 @@ pub(crate) fn print_purchase_orders(reader: &Reader, args: &SpsListArgs, times: 
     }
     if let Some(newest) = files.first() {
         print_unreadable_files(&files, newest.event_id, times)?;
+        print_line("")?;
+    }
+    if !answers.refused.is_empty() {
+        sent::print_refused_documents(&answers.refused, times)?;
+        print_line("")?;
+    }
+    if !answers.unmatched.is_empty() {
+        sent::print_unmatched_answers(&answers.unmatched, times)?;
+        print_line("")?;
+    }
+    if !answers.messages.is_empty() {
+        sent::print_messages(&answers.messages, times)?;
         print_line("")?;
     }
     if orders.is_empty() {
@@ -111,6 +133,70 @@ pub(crate) fn print_purchase_orders(reader: &Reader, args: &SpsListArgs, times: 
         }),
     )?;
     Ok(())
+}
+
+/// What partners answered that needs a person.
+#[derive(Debug, Default)]
+struct AnswerSections {
+    refused: Vec<SentSummary>,
+    unmatched: Vec<UnmatchedAnswer>,
+    messages: Vec<MessageView>,
+}
+
+/// A sent document or an answer among the orders that need a person.
+#[derive(Debug, Serialize)]
+struct AnswerRow {
+    event_id: i64,
+    partner: String,
+    document: String,
+    attention: String,
+}
+
+impl AnswerSections {
+    fn to_rows(&self) -> Vec<AnswerRow> {
+        let refused = self.refused.iter().map(|document| {
+            let reasons: Vec<&str> =
+                std::iter::once(document.describe_state()).chain(document.reasons.iter().map(String::as_str)).collect();
+            AnswerRow {
+                event_id: document.event_id,
+                partner: document.partner.clone(),
+                document: document.describe(),
+                attention: reasons.join("; "),
+            }
+        });
+        let unmatched = self.unmatched.iter().map(|answer| AnswerRow {
+            event_id: answer.event_id,
+            partner: answer.partner.clone(),
+            document: format!("answer {}", answer.kind),
+            attention: format!("{}: {}", answer.verdict, answer.problem),
+        });
+        let messages = self.messages.iter().map(|message| AnswerRow {
+            event_id: message.event_id,
+            partner: message.partner.clone(),
+            document: message.describe_kind(),
+            attention: [message.describe_facts(), message.text.clone()].join(": "),
+        });
+        refused.chain(unmatched).chain(messages).collect()
+    }
+}
+
+fn read_answer_sections(config: &Config, reader: &Reader, args: &SpsListArgs) -> anyhow::Result<AnswerSections> {
+    if !args.attention {
+        return Ok(AnswerSections::default());
+    }
+    let filter = SentFilter {
+        partner: args.partner.clone(),
+        selection: SentSelection::Attention,
+        overdue_before: sent::find_overdue_limit(config),
+        limit: args.limit,
+    };
+    Ok(reader.read(|connection| {
+        Ok(AnswerSections {
+            refused: sent_views::list_sent_documents(connection, &filter)?,
+            unmatched: sent_views::list_unmatched_answers(connection, args.partner.as_deref(), args.limit)?,
+            messages: messages::list_open_messages(connection, args.partner.as_deref(), args.limit)?,
+        })
+    })?)
 }
 
 fn print_files_at_source(files: &[FileAtSource], times: &TimeFormat) -> anyhow::Result<()> {
@@ -148,9 +234,11 @@ fn print_unreadable_files(files: &[UnreadableFile], newest: i64, times: &TimeFor
     Ok(())
 }
 
-pub fn print_purchase_order(reader: &Reader, args: &SpsShowArgs) -> anyhow::Result<()> {
-    let orders =
-        reader.read(|connection| views::find_purchase_orders(connection, &args.number, args.partner.as_deref()))?;
+pub fn print_purchase_order(config: &Config, args: &SpsShowArgs) -> anyhow::Result<()> {
+    let (reader, overdue_before) = (Reader::open(&config.store.path, 1)?, sent::find_overdue_limit(config));
+    let orders = reader.read(|connection| {
+        views::find_purchase_orders(connection, &args.number, args.partner.as_deref(), overdue_before.as_deref())
+    })?;
     if orders.is_empty() {
         bail!("there is no purchase order {}; `novex-ingest sps list` lists all", args.number);
     }

@@ -38,6 +38,17 @@ pub(crate) fn format_order(view: &PurchaseOrderView, width: usize) -> String {
             }
         }
     }
+    if !view.messages.is_empty() {
+        paper.add_title("From the partner");
+    }
+    for message in &view.messages {
+        let day = message.received_at.get(..10).unwrap_or_default();
+        let facts = format!("{day} {}, {}", message.describe_kind(), message.describe_facts());
+        paper.add_wrapped("  ", &format!("{facts} (event {})", message.event_id));
+        for line in message.text.lines() {
+            paper.add_wrapped("    ", line);
+        }
+    }
     paper.text
 }
 

@@ -1,9 +1,11 @@
 //! `sps parse`: reads an EDI file and prints its documents and faults.
 
-use crate::cli::output::{self, print_line};
+use crate::cli::output::{self, print_line, print_untrusted_line};
 use crate::cli::sps::{paper, read_file_or_stdin};
 use crate::edi::file::{self, EdiFile, FaultSeverity};
 use crate::edi::purchase_order::PurchaseOrder;
+use crate::edi::x12::answers::is_answer_set;
+use crate::edi::x12::messages::is_message_set;
 use crate::store::erp::purchase_order_views as views;
 use crate::text::format_count;
 use anyhow::bail;
@@ -49,8 +51,24 @@ fn print_file_as_json(file: &EdiFile) -> anyhow::Result<()> {
             })
         })
         .collect();
+    let answers: Vec<_> = file
+        .answers
+        .iter()
+        .map(|answer| {
+            json!({
+                "kind": answer.kind, "target": answer.describe_target(), "verdict": answer.verdict.as_str(),
+                "code": answer.code, "reasons": answer.reasons
+            })
+        })
+        .collect();
+    let messages: Vec<_> = file
+        .messages
+        .iter()
+        .map(|(_, message)| json!({"kind": message.kind, "summary": message.summarize(), "text": message.text}))
+        .collect();
     let json = json!({
-        "format": file.format.as_str(), "kind": file.kind, "documents": documents, "orders": orders, "faults": faults
+        "format": file.format.as_str(), "kind": file.kind, "documents": documents, "orders": orders, "faults": faults,
+        "answers": answers, "messages": messages
     });
     Ok(print_line(&serde_json::to_string_pretty(&json)?)?)
 }
@@ -67,18 +85,35 @@ fn print_file(file: &EdiFile) -> anyhow::Result<()> {
                 print_line(&paper::format_order(&views::to_order_view(order), width))?;
             }
             None if document.is_rejected() => print_line(&format!("{name}: rejected"))?,
+            None if is_answer_set(&document.kind) => print_line(&format!("{name}: answers"))?,
+            None if is_message_set(&document.kind) => print_line(&format!("{name}: for a person"))?,
             None => print_line(&format!("{name}: not an order; it would only be stored"))?,
         }
         for fault in &document.faults {
             print_line(&format!("  {} {fault}", severity_label(fault.severity)))?;
         }
     }
+    print_answers_and_messages(file)?;
     let outer_faults: Vec<_> = file.faults.iter().chain(file.groups.iter().flat_map(|group| &group.faults)).collect();
     if !outer_faults.is_empty() {
         print_line("")?;
     }
     for fault in outer_faults {
         print_line(&format!("{} {fault}", severity_label(fault.severity)))?;
+    }
+    Ok(())
+}
+
+/// Prints what the file answers, and what it has for a person.
+fn print_answers_and_messages(file: &EdiFile) -> anyhow::Result<()> {
+    for answer in &file.answers {
+        let verdict = format!("{} ({})", answer.verdict.as_str(), answer.code);
+        print_untrusted_line(&format!("{} for {}: {verdict}", answer.kind, answer.describe_target()))?;
+        answer.reasons.iter().try_for_each(|reason| print_untrusted_line(&format!("  {reason}")))?;
+    }
+    for (_, message) in &file.messages {
+        print_untrusted_line(&message.summarize())?;
+        message.text.lines().try_for_each(|line| print_untrusted_line(&format!("  {line}")))?;
     }
     Ok(())
 }

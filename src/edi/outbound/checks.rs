@@ -4,7 +4,7 @@
 
 use crate::edi::decimal;
 use crate::edi::outbound::order_balance::{MatchedOrderLine, OrderBalance};
-use crate::edi::outbound::{OutboundCarrier, PaymentTerms};
+use crate::edi::outbound::{OutboundCarrier, OutboundWeight, PaymentTerms};
 use crate::edi::purchase_order::EdiAddress;
 use rust_decimal::Decimal;
 use std::collections::HashMap;
@@ -120,6 +120,18 @@ impl DocumentChecker {
         self.check_text("the carrier's routing", carrier.routing.as_ref(), 35);
     }
 
+    /// Checks a weight, which must be over 0. `name` is its name in messages.
+    pub fn check_weight(&mut self, name: &str, weight: Option<&OutboundWeight>) {
+        let Some(weight) = weight else { return };
+        self.check_code(&format!("the unit of {name}"), &weight.unit, (2, 2));
+        if weight.value <= Decimal::ZERO || weight.value.normalize().to_string().replace('.', "").len() > 10 {
+            self.add_error(format!(
+                "{name} {} cannot be sent: it must be over 0, with at most 10 digits",
+                weight.value
+            ));
+        }
+    }
+
     pub fn check_terms(&mut self, terms: &PaymentTerms) {
         if *terms == PaymentTerms::default() {
             self.add_error("an entry of terms is empty");
@@ -175,8 +187,14 @@ impl DocumentChecker {
             self.add_error(format!("{}: the unit is {unit}, but the order has {ordered}", at.name));
         }
         let own_unit = unit.or(line.unit.as_ref());
-        if own_unit.is_none() {
-            self.add_error(format!("{}: neither the line nor the order states a unit", at.name));
+        match own_unit {
+            None => self.add_error(format!("{}: neither the line nor the order states a unit", at.name)),
+            Some(own) if unit.is_none() && own.chars().count() != 2 => self.add_error(format!(
+                "{}: the unit of the order, {own}, is no code of two characters, so that no answer can state it: ask \
+                 the partner for a change",
+                at.name
+            )),
+            Some(_) => {}
         }
         if !lenient {
             self.check_balance(order, at, quantity, own_unit);

@@ -1,9 +1,11 @@
 //! Invoices. An invoice is for one purchase order, and is sent only if its amounts add up.
 
+use crate::edi::codes;
 use crate::edi::outbound::checks::DocumentChecker;
 use crate::edi::outbound::order_balance::{MatchedOrderLine, OrderBalance};
 use crate::edi::outbound::{
-    OutboundCarrier, PaymentTerms, PreparedDocument, PurchaseOrderReference, SentLine, as_rsx, as_x12, json_decimal,
+    OutboundCarrier, OutboundWeight, PaymentTerms, PreparedDocument, PurchaseOrderReference, SentLine, as_rsx, as_x12,
+    json_decimal,
 };
 use crate::edi::purchase_order::EdiAddress;
 use rust_decimal::{Decimal, RoundingStrategy};
@@ -59,6 +61,8 @@ pub struct InvoiceLine {
     /// weight.
     #[serde(default, deserialize_with = "json_decimal::deserialize_optional_money")]
     pub amount: Option<Decimal>,
+    /// Net weight of the quantity. Mandatory in X12 if the price is for a weight.
+    pub weight: Option<OutboundWeight>,
     #[serde(default)]
     pub allowances: Vec<InvoiceAdjustment>,
 }
@@ -125,6 +129,32 @@ pub struct ResolvedInvoice<'i> {
     pub lines: Vec<ResolvedInvoiceLine<'i>>,
 }
 
+impl ResolvedInvoiceLine<'_> {
+    /// Returns true if the price is not for the ordered unit, and the weight explains the amount.
+    #[must_use]
+    pub fn is_priced_by_weight(&self) -> bool {
+        self.line.weight.is_some() && self.matched.line.units_per_price().is_none()
+    }
+}
+
+impl ResolvedInvoice<'_> {
+    /// Returns the payment terms: the ERP's, else the order's. The order states a discount of its own total, so the
+    /// discount of this invoice is computed from the percentage.
+    #[must_use]
+    pub fn terms(&self) -> Vec<PaymentTerms> {
+        if !self.invoice.terms.is_empty() {
+            return self.invoice.terms.clone();
+        }
+        let recompute = |terms: &PaymentTerms| {
+            let percent = terms.discount_percent.as_deref().and_then(crate::edi::decimal::parse_decimal);
+            let amount = percent.map(|percent| round_to_cents(self.invoice.total * percent / Decimal::ONE_HUNDRED));
+            let amount = terms.discount_amount.as_ref().and(amount).map(|amount| amount.normalize().to_string());
+            PaymentTerms { discount_amount: amount, ..terms.clone() }
+        };
+        self.order.state.order.terms.iter().map(recompute).collect()
+    }
+}
+
 /// Formats an amount for a message, with two decimals.
 fn format_money(amount: Decimal) -> String {
     format!("{amount:.2}")
@@ -156,7 +186,9 @@ impl Invoice {
                 Err(error) => checker.add_error(error),
                 Ok(at) => {
                     checker.check_quantity(order, &at, (line.quantity, line.unit.as_ref()), lenient);
-                    lines.extend(resolve_invoice_line(line, at, lenient, &mut checker));
+                    checker.check_weight(&format!("{}: the weight", at.name), line.weight.as_ref());
+                    let is_x12 = order.state.order.origin.format == "x12";
+                    lines.extend(resolve_invoice_line(line, at, (lenient, is_x12), &mut checker));
                 }
             }
         }
@@ -267,7 +299,7 @@ impl Invoice {
 fn resolve_invoice_line<'i>(
     line: &'i InvoiceLine,
     at: MatchedOrderLine<'i>,
-    lenient: bool,
+    (lenient, is_x12): (bool, bool),
     checker: &mut DocumentChecker,
 ) -> Option<ResolvedInvoiceLine<'i>> {
     let ordered = at.line.price.as_deref().and_then(crate::edi::decimal::parse_decimal);
@@ -283,16 +315,24 @@ fn resolve_invoice_line<'i>(
     if price < Decimal::ZERO || price.normalize().to_string().len() > 14 {
         checker.add_error(format!("{}: the price {price} cannot be sent", at.name));
     }
-    let exact = (at.line.units_per_price())
-        .and_then(|count| line.quantity.checked_mul(price)?.checked_div(count))
-        .map(round_to_cents);
+    // The number of units that the price is for, and how messages name it.
+    let (quantity, noun) = match (at.line.units_per_price(), &line.weight) {
+        (None, Some(weight)) => (weight.value, format!("{} {}", weight.value.normalize(), weight.unit)),
+        _ => (line.quantity, line.quantity.to_string()),
+    };
+    let count = at.line.units_per_price().or_else(|| line.weight.as_ref().map(|_| Decimal::ONE));
+    let exact = count.and_then(|count| quantity.checked_mul(price)?.checked_div(count)).map(round_to_cents);
+    if count.is_none() && is_x12 {
+        let basis = codes::PRICE_BASES.describe(at.line.price_basis.as_deref().unwrap_or_default());
+        checker.add_error(format!(
+            "{}: the price is {basis}, and an X12 invoice must state its quantity: add the line's weight",
+            at.name
+        ));
+    }
     let amount = match (line.amount, exact) {
         (Some(amount), Some(exact)) if amount != exact => {
             let exact = exact.normalize();
-            checker.add_error(format!(
-                "{}: the amount is {amount}, but {} times {price} is {exact}",
-                at.name, line.quantity
-            ));
+            checker.add_error(format!("{}: the amount is {amount}, but {noun} times {price} is {exact}", at.name));
             amount
         }
         (Some(amount), _) if amount < Decimal::ZERO => {

@@ -62,6 +62,15 @@ pub struct OutboundCarrier {
     pub routing: Option<String>,
 }
 
+/// Weight of a shipment (gross) or of a line (net).
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct OutboundWeight {
+    #[serde(deserialize_with = "json_decimal::deserialize_number")]
+    pub value: Decimal,
+    /// Unit: LB, KG.
+    pub unit: String,
+}
+
 /// Quantity that a document sends of one order line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SentLine {

@@ -4,7 +4,7 @@
 use crate::edi::outbound::checks::DocumentChecker;
 use crate::edi::outbound::order_balance::{MatchedOrderLine, OrderBalance};
 use crate::edi::outbound::{
-    OutboundCarrier, PreparedDocument, PurchaseOrderReference, SentLine, as_rsx, as_x12, json_decimal,
+    OutboundCarrier, OutboundWeight, PreparedDocument, PurchaseOrderReference, SentLine, as_rsx, as_x12, json_decimal,
 };
 use crate::edi::purchase_order::EdiAddress;
 use rust_decimal::Decimal;
@@ -23,22 +23,13 @@ pub struct ShipNotice {
     /// Carrier's number of the shipment.
     pub pro_number: Option<String>,
     pub carrier: Option<OutboundCarrier>,
-    pub weight: Option<GrossWeight>,
+    pub weight: Option<OutboundWeight>,
     /// Warehouse that ships: the address SF.
     pub ship_from: Option<EdiAddress>,
     /// Other addresses; ST comes from the order if it is missing here.
     #[serde(default)]
     pub addresses: Vec<EdiAddress>,
     pub orders: Vec<ShipNoticeOrder>,
-}
-
-/// Gross weight of the shipment.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-pub struct GrossWeight {
-    #[serde(deserialize_with = "json_decimal::deserialize_number")]
-    pub value: Decimal,
-    /// Unit: LB, KG.
-    pub unit: String,
 }
 
 /// Shipped quantities of one purchase order, in packs or loose.
@@ -102,6 +93,8 @@ pub struct ShipNoticeLine {
     pub lot: Option<String>,
     /// Best-before date.
     pub expires_on: Option<String>,
+    /// Net weight of the quantity.
+    pub weight: Option<OutboundWeight>,
 }
 
 /// Ship notice line with the order line that it names.
@@ -142,13 +135,17 @@ impl ShipNoticeOrder {
 }
 
 impl ResolvedShipNotice<'_> {
-    /// Returns the code and number of packing units: cartons if there are any, else pallets.
+    /// Returns the code and the number of each kind of pack: pallets, then cartons.
     #[must_use]
-    pub fn lading_quantity(&self) -> Option<(&'static str, usize)> {
-        let count = |kind| self.orders.iter().map(|(_, packed)| packed.count_packs(kind)).sum::<usize>();
-        let units = [("CTN", count(PackKind::Carton)), ("PLT", count(PackKind::Pallet))];
-        units.into_iter().find(|(_, count)| *count > 0)
+    pub fn lading_quantities(&self) -> Vec<(&'static str, usize)> {
+        let count = |kind| self.orders.iter().map(|(_, packed)| packed.count_packs(kind)).sum();
+        list_lading(count(PackKind::Pallet), count(PackKind::Carton))
     }
+}
+
+/// Returns the packs with the codes of TD101, without those that do not occur.
+fn list_lading(pallets: usize, cartons: usize) -> Vec<(&'static str, usize)> {
+    [("PLT", pallets), ("CTN", cartons)].into_iter().filter(|(_, count)| *count > 0).collect()
 }
 
 impl ResolvedPack<'_> {
@@ -156,6 +153,12 @@ impl ResolvedPack<'_> {
     #[must_use]
     pub fn all_lines(&self) -> Vec<&ResolvedShipNoticeLine<'_>> {
         self.lines.iter().chain(self.packs.iter().flat_map(ResolvedPack::all_lines)).collect()
+    }
+
+    /// Returns the code and the number of each kind of pack, as [`ResolvedShipNotice::lading_quantities`] does.
+    #[must_use]
+    pub fn lading_quantities(&self) -> Vec<(&'static str, usize)> {
+        list_lading(self.count_packs(PackKind::Pallet), self.count_packs(PackKind::Carton))
     }
 
     /// Counts the packs of a kind, on all levels.
@@ -236,12 +239,7 @@ impl ShipNotice {
         checker.check_optional_code("pro_number", self.pro_number.as_ref(), (1, 30));
         checker.check_carrier(self.carrier.as_ref(), 80);
         self.addresses.iter().for_each(|address| checker.check_address(address));
-        if let Some(weight) = &self.weight {
-            checker.check_code("the unit of weight", &weight.unit, (2, 2));
-            if weight.value <= Decimal::ZERO || weight.value.normalize().to_string().replace('.', "").len() > 10 {
-                checker.add_error(format!("the weight {} cannot be sent", weight.value));
-            }
-        }
+        checker.check_weight("the weight", self.weight.as_ref());
         let (first, mut numbers) = (&orders[0].state.order, BTreeSet::new());
         for order in orders {
             if let Some(closed) = order.closed_reason(lenient) {
@@ -335,6 +333,7 @@ impl<'s> PackResolver<'_, 's> {
         self.checker.check_quantity(self.order, &at, (line.quantity, line.unit.as_ref()), self.lenient);
         self.checker.check_optional_code("lot", line.lot.as_ref(), (1, 30));
         self.checker.check_date("expires_on", line.expires_on.as_ref());
+        self.checker.check_weight(&format!("{}: the weight", at.name), line.weight.as_ref());
         let unit = line.unit.as_deref().or(at.line.unit.as_deref());
         Some(ResolvedShipNoticeLine { line, unit, matched: at })
     }

@@ -85,7 +85,7 @@ fn change_lines(state: &mut OrderState, document: &ReceivedDocument, delta: bool
         }
     }
     if is_replacement && state.status != OrderStatus::Cancelled {
-        let named: HashSet<usize> = targets.iter().filter_map(|target| target.index()).collect();
+        let named: HashSet<usize> = targets.iter().filter_map(LineTarget::index).collect();
         cancel_unnamed_lines(state, document, &named, line_count);
     }
 }
@@ -139,7 +139,8 @@ pub(super) fn find_target_key(line: &PurchaseOrderLine, target: &LineTarget) -> 
         (_, Some(number)) => Some(TargetKey::New(normalize_line_number(number))),
         (_, None) if line.ids.is_empty() => None,
         (_, None) => {
-            Some(TargetKey::New(line.ids.iter().map(|id| format!("{} {},", id.qualifier, id.value)).collect()))
+            let ids: Vec<String> = line.ids.iter().map(|id| format!("{} {}", id.qualifier, id.value)).collect();
+            Some(TargetKey::New(ids.join(", ")))
         }
     }
 }
@@ -286,8 +287,8 @@ impl OrderState {
         let (outcome, message) = match (missing, unnamed.is_empty()) {
             (Some(reason), _) => (RevisionOutcome::Unclear, format!("applied, {fact}; {reason}")),
             (None, false) => {
-                let names = join_names(&unnamed);
-                (RevisionOutcome::Unclear, format!("applied, {fact}; the cancellation does not state {names}"))
+                let missing = join_names(&unnamed);
+                (RevisionOutcome::Unclear, format!("applied, {fact}; the cancellation does not state {missing}"))
             }
             (None, true) => (RevisionOutcome::Applied, fact.to_owned()),
         };

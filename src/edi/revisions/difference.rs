@@ -88,13 +88,13 @@ pub(super) fn list_header_differences(before: &PurchaseOrder, after: &PurchaseOr
         findings: _,
     } = before;
     let mut list = DifferenceList::default();
-    list.compare_values("order type", kind, &after.kind);
-    list.compare_values("order date", ordered_on, &after.ordered_on);
-    list.compare_values("currency", currency, &after.currency);
-    list.compare_values("department", department, &after.department);
-    list.compare_values("vendor", vendor, &after.vendor);
-    list.compare_values("contract", contract, &after.contract);
-    list.compare_values("stated total", stated_total, &after.stated_total);
+    list.compare_values("order type", kind.as_ref(), after.kind.as_ref());
+    list.compare_values("order date", ordered_on.as_ref(), after.ordered_on.as_ref());
+    list.compare_values("currency", currency.as_ref(), after.currency.as_ref());
+    list.compare_values("department", department.as_ref(), after.department.as_ref());
+    list.compare_values("vendor", vendor.as_ref(), after.vendor.as_ref());
+    list.compare_values("contract", contract.as_ref(), after.contract.as_ref());
+    list.compare_values("stated total", stated_total.as_ref(), after.stated_total.as_ref());
     list.compare_parts(dates, &after.dates, |date| codes::DATES.describe(&date.qualifier));
     // The references DP, IA and VR are the department and the vendor.
     let is_scalar = |qualifier: &str| match qualifier {
@@ -158,16 +158,16 @@ pub(super) fn list_line_differences(before: &PurchaseOrderLine, after: &Purchase
         extras,
     } = before;
     let mut list = DifferenceList::default();
-    list.compare_values("line number", number, &after.number);
-    list.compare_values("quantity", quantity, &after.quantity);
-    list.compare_values("unit", unit, &after.unit);
-    list.compare_values("price", price, &after.price);
-    list.compare_values("price basis", price_basis, &after.price_basis);
-    list.compare_values("description", description, &after.description);
-    list.compare_values("pack", pack, &after.pack);
-    list.compare_values("inner pack", inner_pack, &after.inner_pack);
-    list.compare_values("pack size", pack_size, &after.pack_size);
-    list.compare_values("relationship", relationship, &after.relationship);
+    list.compare_values("line number", number.as_ref(), after.number.as_ref());
+    list.compare_values("quantity", quantity.as_ref(), after.quantity.as_ref());
+    list.compare_values("unit", unit.as_ref(), after.unit.as_ref());
+    list.compare_values("price", price.as_ref(), after.price.as_ref());
+    list.compare_values("price basis", price_basis.as_ref(), after.price_basis.as_ref());
+    list.compare_values("description", description.as_ref(), after.description.as_ref());
+    list.compare_values("pack", pack.as_ref(), after.pack.as_ref());
+    list.compare_values("inner pack", inner_pack.as_ref(), after.inner_pack.as_ref());
+    list.compare_values("pack size", pack_size.as_ref(), after.pack_size.as_ref());
+    list.compare_values("relationship", relationship.as_ref(), after.relationship.as_ref());
     list.compare_parts(ids, &after.ids, |id| codes::PRODUCT_IDS.describe(&id.qualifier));
     list.compare_parts(dates, &after.dates, |date| codes::DATES.describe(&date.qualifier));
     list.compare_parts(references, &after.references, |part| codes::REFERENCES.describe(&part.qualifier));
@@ -216,9 +216,9 @@ fn describe_allowance(code: Option<&str>) -> String {
 struct DifferenceList(Vec<String>);
 
 impl DifferenceList {
-    fn compare_values(&mut self, name: &str, before: &Option<String>, after: &Option<String>) {
+    fn compare_values(&mut self, name: &str, before: Option<&String>, after: Option<&String>) {
         if before != after {
-            let show = |value: &Option<String>| value.as_deref().map_or_else(|| "none".to_owned(), shorten);
+            let show = |value: Option<&String>| value.map_or_else(|| "none".to_owned(), |value| shorten(value));
             self.0.push(format!("{name} {} → {}", show(before), show(after)));
         }
     }

@@ -267,9 +267,10 @@ fn add_line(state: &mut OrderState, line: &PurchaseOrderLine, target: &LineTarge
             if state.line_statuses[*index] == OrderStatus::Open {
                 let own = &state.order.lines[*index];
                 let has = own.quantity.as_deref().unwrap_or("no quantity");
-                return LineEffect::refuse(match own.quantity == line.quantity {
-                    true => format!("AI adds a line, but the order has {name} already"),
-                    false => format!("AI adds a line with {quantity}, but the order has {name} with {has}"),
+                return LineEffect::refuse(if own.quantity == line.quantity {
+                    format!("AI adds a line, but the order has {name} already")
+                } else {
+                    format!("AI adds a line with {quantity}, but the order has {name} with {has}")
                 });
             }
             let number = state.order.lines[*index].number.clone();

@@ -16,7 +16,7 @@ mod quantity;
 mod sequence;
 
 use crate::edi::order_findings::summarize_findings;
-use crate::edi::purchase_order::{OrderExtra, PurchaseOrder, PurchaseOrderLine};
+use crate::edi::purchase_order::{DocumentOrigin, OrderExtra, PurchaseOrder, PurchaseOrderLine};
 use originals::{DocumentPurpose, DocumentRoles, OrderBase};
 use rust_decimal::Decimal;
 use std::collections::HashMap;
@@ -51,7 +51,7 @@ impl ReceivedDocument {
 
     /// Returns the contents as text. Format and control numbers are no content, and the findings follow from it.
     fn content_key(&self) -> String {
-        let mut order = PurchaseOrder { origin: Default::default(), findings: Vec::new(), ..self.order.clone() };
+        let mut order = PurchaseOrder { origin: DocumentOrigin::default(), findings: Vec::new(), ..self.order.clone() };
         order.extras.retain(|extra| !is_document_extra(extra));
         serde_json::to_string(&order).unwrap_or_default()
     }

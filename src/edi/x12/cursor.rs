@@ -175,12 +175,14 @@ impl X12FaultCollector {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::edi::x12::text::X12Text;
     use crate::edi::x12::tokenizer::X12Tokenizer;
 
     fn read_extras(segment: &str, taken: &[usize]) -> Vec<(String, Option<String>, String)> {
         let text = format!(
             "ISA*00*          *00*          *ZZ*A              *ZZ*B              *261124*1041*U*00401*000000055*0*P*>~{segment}~"
         );
+        let text = X12Text::prepare(&text);
         let segment = X12Tokenizer::new(&text).nth(1).unwrap();
         let mut cursor = SegmentCursor::new(&segment, 2);
         for element in taken {

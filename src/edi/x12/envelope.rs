@@ -1,7 +1,8 @@
 //! Reads interchanges, functional groups and transaction sets, and checks their counts and control numbers.
 
-use crate::edi::fault::{EdiFault, FaultSeverity, SyntaxErrorCode};
+use crate::edi::fault::{EdiFault, FaultSeverity, SyntaxErrorCode, WHOLE_FILE};
 use crate::edi::x12::segments;
+use crate::edi::x12::text::X12Text;
 use crate::edi::x12::tokenizer::{SEGMENTS_MAX, X12Segment, X12Tokenizer, trim_fillers};
 use std::collections::HashSet;
 
@@ -19,6 +20,8 @@ pub struct Interchange<'t> {
     /// True if ISA15 is T.
     pub is_test: bool,
     pub groups: Vec<FunctionalGroup<'t>>,
+    /// TA1 segments: each answers an interchange that its receiver sent.
+    pub interchange_answers: Vec<X12Segment<'t>>,
     pub faults: Vec<EdiFault>,
 }
 
@@ -59,8 +62,6 @@ pub struct X12File<'t> {
     pub interchanges: Vec<Interchange<'t>>,
     /// Faults that belong to no interchange.
     pub faults: Vec<EdiFault>,
-    /// True if an interchange has a TA1, which answers an interchange and needs no transaction set.
-    pub has_ta1: bool,
 }
 
 /// Most interchanges, groups and sets of one file together; bounds memory.
@@ -83,7 +84,8 @@ fn build_fault(
     EdiFault { severity, line: segment.line, location, position: 0, element, code, message: message.into() }
 }
 
-fn parse_number(text: &str) -> Option<u64> {
+/// Parses a number of an envelope: digits, with or without leading zeros.
+pub(crate) fn parse_number(text: &str) -> Option<u64> {
     trim_fillers(text).parse().ok()
 }
 
@@ -102,7 +104,8 @@ pub struct InterchangeParties {
 /// Returns the parties of each interchange, without keeping any other segment.
 #[must_use]
 pub fn find_interchange_parties(text: &str) -> Vec<InterchangeParties> {
-    let segments = X12Tokenizer::new(text).take(SEGMENTS_MAX).enumerate();
+    let text = X12Text::prepare(text);
+    let segments = X12Tokenizer::new(&text).take(SEGMENTS_MAX).enumerate();
     let openings = segments.filter(|(index, segment)| is_isa_segment(segment, *index == 0)).take(ENVELOPES_MAX);
     let to_parties = |segment: X12Segment<'_>| InterchangeParties {
         sender: trim_fillers(segment.element(6)).to_owned(),
@@ -119,8 +122,17 @@ fn is_isa_segment(segment: &X12Segment<'_>, is_first: bool) -> bool {
 
 /// Reads a text. Text that is not X12 has no interchanges.
 #[must_use]
-pub fn read_interchanges(text: &str) -> X12File<'_> {
+pub fn read_interchanges<'t>(text: &'t X12Text<'t>) -> X12File<'t> {
     let mut reader = EnvelopeReader::default();
+    reader.file.faults.extend(text.warnings.iter().take(FAULTS_MAX).map(|(line, message)| EdiFault {
+        severity: FaultSeverity::Warning,
+        line: *line,
+        location: WHOLE_FILE.to_owned(),
+        position: 0,
+        element: 0,
+        code: SyntaxErrorCode::None,
+        message: message.clone(),
+    }));
     let mut tokens = X12Tokenizer::new(text);
     let (mut count, mut envelopes) = (0, 0);
     while let Some(segment) = tokens.next() {
@@ -159,7 +171,6 @@ struct EnvelopeReader<'t> {
     group: Option<FunctionalGroup<'t>>,
     set: Option<TransactionSet<'t>>,
     last_segment: Option<X12Segment<'t>>,
-    has_ta1: bool,
     /// Control numbers of the groups of this interchange so far.
     group_control_numbers: HashSet<String>,
     /// Control numbers of the sets of this group so far.
@@ -187,8 +198,10 @@ impl<'t> EnvelopeReader<'t> {
         } else if let Some(set) = &mut self.set {
             set.segments.push(segment);
         } else if segment.has_id("TA1") {
-            self.has_ta1 = true;
-            self.file.has_ta1 = true;
+            let interchange = self.interchange.get_or_insert_with(Interchange::default);
+            if interchange.interchange_answers.len() < ENVELOPES_MAX {
+                interchange.interchange_answers.push(segment);
+            }
         } else {
             let message = format!("{} is outside a transaction set: it is ignored", segment.id);
             self.add_fault(build_fault(FaultSeverity::Warning, &segment, 0, SyntaxErrorCode::None, message));
@@ -209,7 +222,6 @@ impl<'t> EnvelopeReader<'t> {
 
     fn open_interchange(&mut self, isa: &X12Segment<'t>) {
         let text = |position| trim_fillers(isa.element(position)).to_owned();
-        self.has_ta1 = false;
         self.group_control_numbers.clear();
         self.interchange = Some(Interchange {
             sender: (text(5), text(6)),
@@ -364,9 +376,10 @@ impl<'t> EnvelopeReader<'t> {
         self.close_group(None);
         let Some(mut interchange) = self.interchange.take() else { return };
         let group_count = interchange.groups.len() as u64;
+        let has_ta1 = !interchange.interchange_answers.is_empty();
         if let Some(iea) = iea {
             // An interchange with only a TA1 has no groups, but some senders state 1.
-            if parse_number(iea.element(1)) != Some(group_count) && !(group_count == 0 && self.has_ta1) {
+            if parse_number(iea.element(1)) != Some(group_count) && !(group_count == 0 && has_ta1) {
                 let message = format!("the interchange has {group_count} groups, IEA01 states {:?}", iea.element(1));
                 interchange.faults.push(build_fault(FaultSeverity::Warning, iea, 1, SyntaxErrorCode::None, message));
             }

@@ -1,20 +1,24 @@
 //! X12: reading of 850 and 860, writing of any transaction set.
 //!
 //! [`tokenizer`] splits the text into segments. [`envelope`] groups them into interchanges, functional groups and
-//! transaction sets, and checks their counts. [`order`] reads an 850 or 860. [`acknowledgement`] builds a 997,
-//! [`mod@write`] writes an interchange.
+//! transaction sets, and checks their counts. [`order`] reads an 850 or 860, [`answers`] the answers to sent documents,
+//! [`messages`] what a person reads.
+//! [`acknowledgement`] builds a 997, [`mod@write`] writes an interchange.
 //!
 //! Files in practice deviate from the standard. The readers read as much as they can and report each fault. ISA defines
 //! the separators; GS08 and ST01 select the grammar, even if GS01 and ISA12 contradict them.
 
 pub mod acknowledgement;
+pub mod answers;
 mod cursor;
 pub mod envelope;
+pub mod messages;
 pub mod order;
 mod order_checks;
 mod order_lines;
 mod order_parts;
 mod segments;
+pub mod text;
 pub mod tokenizer;
 pub mod write;
 

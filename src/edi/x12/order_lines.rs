@@ -82,6 +82,7 @@ pub(crate) fn read_line(
         line.price = read_number(cursor, faults, 6, 212, "the price");
     } else {
         line.quantity = read_number(cursor, faults, 2, 330, "the quantity");
+        faults.check_length(cursor, 3, 355, 2, "the unit");
         line.unit = cursor.take(3);
         line.price = read_number(cursor, faults, 4, 212, "the price");
         if cursor.peek(2).is_empty() {

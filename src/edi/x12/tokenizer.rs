@@ -1,4 +1,6 @@
-//! Splits the text of an X12 file into segments.
+//! Splits the prepared text of an X12 file into segments.
+
+use crate::edi::x12::text::X12Text;
 
 /// Most segments of one file; bounds memory.
 pub const SEGMENTS_MAX: usize = 1_000_000;
@@ -33,6 +35,12 @@ impl<'t> X12Segment<'t> {
         self.elements.get(position.wrapping_sub(1)).copied().unwrap_or("")
     }
 
+    /// Returns the element at a position, trimmed, or `None` if it is empty.
+    #[must_use]
+    pub fn non_empty_element(&self, position: usize) -> Option<String> {
+        Some(self.element(position).trim()).filter(|text| !text.is_empty()).map(str::to_owned)
+    }
+
     /// Returns the number of elements, without trailing empty ones.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -47,7 +55,7 @@ impl<'t> X12Segment<'t> {
 }
 
 /// Returns true for white space and fillers between segments.
-fn is_filler(letter: char) -> bool {
+pub(super) fn is_filler(letter: char) -> bool {
     letter.is_whitespace() || matches!(letter, '\0' | '\u{1a}' | '\u{feff}' | '\u{a0}')
 }
 
@@ -60,6 +68,7 @@ pub fn trim_fillers(text: &str) -> &str {
 /// Splits a text into segments, one after the other.
 #[derive(Debug, Clone)]
 pub struct X12Tokenizer<'t> {
+    source: &'t X12Text<'t>,
     text: &'t str,
     offset: usize,
     line: usize,
@@ -71,8 +80,9 @@ pub struct X12Tokenizer<'t> {
 impl<'t> X12Tokenizer<'t> {
     /// Creates a tokenizer at the beginning of a text.
     #[must_use]
-    pub fn new(text: &'t str) -> Self {
-        Self { text, offset: 0, line: 1, separators: None, isa_warnings: Vec::new() }
+    pub fn new(source: &'t X12Text<'t>) -> Self {
+        let line = 1 + source.count_breaks_until(0);
+        Self { source, text: source.as_str(), offset: 0, line, separators: None, isa_warnings: Vec::new() }
     }
 
     /// Reads the separators if an interchange begins here. After an IEA the next interchange may have other separators.
@@ -88,13 +98,15 @@ impl<'t> X12Tokenizer<'t> {
 
     fn skip_fillers(&mut self) {
         let terminator = self.separators.map(|separators| separators.segment);
-        for letter in self.text[self.offset..].chars() {
+        let start = self.offset;
+        for letter in self.text[start..].chars() {
             if !is_filler(letter) && Some(letter) != terminator {
                 break;
             }
             self.offset += letter.len_utf8();
             self.line += usize::from(letter == '\n');
         }
+        self.line += self.source.count_removed_breaks(start, self.offset);
     }
 }
 
@@ -117,7 +129,9 @@ impl<'t> Iterator for X12Tokenizer<'t> {
             if starts_with_isa(rest) { find_separators(rest).map_or(0, |found| found.isa_length) } else { 0 };
         let end = isa_length + rest[isa_length..].find(separators.segment).unwrap_or(rest.len() - isa_length);
         let body = &rest[..end];
+        let start = self.offset;
         self.offset += (end + separators.segment.len_utf8()).min(rest.len());
+        self.line += self.source.count_removed_breaks(start, self.offset);
         self.line += body.matches('\n').count() + usize::from(separators.segment == '\n' && end < rest.len());
         let body = body.trim_end_matches(|letter| is_filler(letter) && letter != '\u{a0}');
         // Some senders also end each segment with the component separator, without any meaning.
@@ -135,22 +149,22 @@ impl<'t> Iterator for X12Tokenizer<'t> {
     }
 }
 
-fn starts_with_isa(text: &str) -> bool {
+pub(super) fn starts_with_isa(text: &str) -> bool {
     let bytes = text.as_bytes();
     bytes.len() > 3
         && bytes[..3].eq_ignore_ascii_case(b"ISA")
         && text[3..].chars().next().is_some_and(|letter| !letter.is_alphanumeric())
 }
 
-struct DetectedSeparators {
-    separators: X12Separators,
+pub(super) struct DetectedSeparators {
+    pub separators: X12Separators,
     /// Length in bytes of the ISA, up to and including ISA16.
     isa_length: usize,
     warning: Option<String>,
 }
 
 /// Reads the separators from an ISA, which has sixteen elements, or from a GS or ST if the file has no ISA.
-fn find_separators(text: &str) -> Option<DetectedSeparators> {
+pub(super) fn find_separators(text: &str) -> Option<DetectedSeparators> {
     if !starts_with_isa(text) && text.chars().nth(2).is_some_and(|letter| !letter.is_alphanumeric()) {
         return find_separators_without_isa(text);
     }
@@ -170,7 +184,7 @@ fn find_separators(text: &str) -> Option<DetectedSeparators> {
     let (component, segment, length) = if first == '\n' || first == '\r' {
         (None, first, at)
     } else {
-        (Some(first), rest.next().unwrap_or('\n'), at + first.len_utf8())
+        (Some(first), find_terminator(rest.as_str()), at + first.len_utf8())
     };
     if segment.is_ascii_alphanumeric() {
         return None;
@@ -198,6 +212,16 @@ fn find_separators(text: &str) -> Option<DetectedSeparators> {
         isa_length: length,
         warning,
     })
+}
+
+/// Returns the segment terminator from the text behind ISA16. Blanks before it are padding.
+fn find_terminator(text: &str) -> char {
+    let unpadded = text.trim_start_matches([' ', '\t']);
+    match unpadded.chars().next() {
+        Some(letter) if unpadded.len() == text.len() || !letter.is_alphanumeric() => letter,
+        None if text.is_empty() => '\n',
+        _ => ' ',
+    }
 }
 
 /// Reads the separators of a file that begins with GS or ST.
@@ -233,17 +257,19 @@ mod tests {
         "ISA*00*          *00*          *ZZ*SENDER         *ZZ*RECEIVER       *261124*1041*U*00401*000000055*0*T*>~";
 
     fn tokenize(text: &str) -> Vec<String> {
-        X12Tokenizer::new(text).map(|segment| format!("{}:{}", segment.id, segment.elements.join("|"))).collect()
+        let text = X12Text::prepare(text);
+        X12Tokenizer::new(&text).map(|segment| format!("{}:{}", segment.id, segment.elements.join("|"))).collect()
     }
 
     #[test]
     fn separators_are_read_from_isa() {
         let text = format!("{ISA}\r\n  GS*PO*A*B~\nST*850*0001*~");
         assert_eq!(tokenize(&text)[1..], ["GS:PO|A|B", "ST:850|0001"]);
-        assert_eq!(X12Tokenizer::new(&text).last().unwrap().line, 3);
+        assert_eq!(X12Tokenizer::new(&X12Text::prepare(&text)).last().unwrap().line, 3);
         let odd = ISA.replace('*', "\u{1d}").replace('~', "Ö");
         assert_eq!(tokenize(&format!("{odd}GS\u{1d}POÖ"))[1..], ["GS:PO"]);
         let five = ISA.replace("*U*00401*", "*^*00501*");
+        let five = X12Text::prepare(&five);
         let mut tokens = X12Tokenizer::new(&five);
         tokens.next();
         assert_eq!(tokens.separators.unwrap().repetition, Some('^'));

@@ -24,9 +24,17 @@ pub struct ControlNumbers {
 }
 
 /// ST02 of the only transaction set.
-const SET_CONTROL_NUMBER: &str = "0001";
+pub const SET_CONTROL_NUMBER: &str = "0001";
 /// Control numbers have at most nine digits.
 const CONTROL_NUMBER_LIMIT: u64 = 1_000_000_000;
+
+impl ControlNumbers {
+    /// Returns the numbers as the file has them: after nine digits they begin again.
+    #[must_use]
+    pub fn as_written(self) -> Self {
+        Self { interchange: self.interchange % CONTROL_NUMBER_LIMIT, group: self.group % CONTROL_NUMBER_LIMIT }
+    }
+}
 
 /// Separators, which ISA defines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,6 +79,22 @@ fn to_fixed_width(value: &str, width: usize) -> String {
     format!("{value:<width$}")
 }
 
+/// Elements that hold a date (element 373): segment id and position.
+const DATE_ELEMENTS: [(&str, usize); 8] =
+    [("GS", 4), ("BIG", 1), ("BIG", 3), ("BSN", 3), ("DTM", 2), ("PRF", 4), ("ITD", 4), ("ITD", 6)];
+
+/// Writes the dates of a segment without their century.
+fn shorten_dates(segment: &mut Vec<String>) {
+    for (id, position) in DATE_ELEMENTS {
+        if segment.first().is_some_and(|own| own == id)
+            && let Some(date) = segment.get_mut(position)
+            && date.len() == 8
+        {
+            date.drain(..2);
+        }
+    }
+}
+
 /// Builds a segment from its id and its elements.
 pub fn build_segment<T: AsRef<str>>(parts: impl IntoIterator<Item = T>) -> Vec<String> {
     parts.into_iter().map(|part| part.as_ref().to_owned()).collect()
@@ -83,14 +107,15 @@ impl X12Draft {
     pub fn write_interchange(&self, numbers: ControlNumbers, sent_at: &str) -> String {
         let digits: String = sent_at.chars().filter(char::is_ascii_digit).collect();
         let (date, time) = (digits.get(..8).unwrap_or("00000000"), digits.get(8..12).unwrap_or("0000"));
+        let numbers = numbers.as_written();
         let origin = &self.origin;
         let envelope = self.build_envelope(numbers, date, time);
         let ids = [&origin.receiver.1, &origin.sender.1].map(|id| to_fixed_width(id, 15));
         let values: String = envelope.iter().flatten().chain(&ids).map(String::as_str).collect();
         let separators = OutputSeparators::choose_unused(&values);
-        // ISA11 is a repetition separator from 00402 on; 5010 writes 00501.
-        let is_new = origin.version.as_str() >= "005" || origin.interchange_version.as_str() >= "00402";
-        let (standard, version) = if is_new { (separators.repetition, "00501") } else { ('U', "00401") };
+        let version = origin.answer_interchange_version();
+        // ISA11 is the repetition separator from 00402 on, and before it the code U for the ANSI standards.
+        let standard = if version >= "00402" { separators.repetition } else { 'U' };
         let blank = " ".repeat(10);
         let isa = [
             "ISA".to_owned(),
@@ -106,7 +131,7 @@ impl X12Draft {
             time.to_owned(),
             standard.to_string(),
             version.to_owned(),
-            format!("{:09}", numbers.interchange % CONTROL_NUMBER_LIMIT),
+            format!("{:09}", numbers.interchange),
             "0".to_owned(),
             if self.is_test { "T" } else { "P" }.to_owned(),
             separators.component.to_string(),
@@ -125,7 +150,7 @@ impl X12Draft {
     fn build_envelope(&self, numbers: ControlNumbers, date: &str, time: &str) -> Vec<Vec<String>> {
         let origin = &self.origin;
         let release: String = origin.version.chars().take(12).collect();
-        let group = (numbers.group % CONTROL_NUMBER_LIMIT).to_string();
+        let group = numbers.group.to_string();
         // GS02 and GS03 are mandatory. An order without them is answered with the ids of its interchange.
         let or = |own: &str, other: &str| if own.trim().is_empty() { other.trim().to_owned() } else { own.to_owned() };
         let from = or(&origin.application_receiver, &origin.receiver.1);
@@ -139,7 +164,10 @@ impl X12Draft {
         }
         add(&["SE", &(self.segments.len() + 2).to_string(), SET_CONTROL_NUMBER]);
         add(&["GE", "1", &group]);
-        add(&["IEA", "1", &format!("{:09}", numbers.interchange % CONTROL_NUMBER_LIMIT)]);
+        add(&["IEA", "1", &format!("{:09}", numbers.interchange)]);
+        if origin.has_short_dates() {
+            segments.iter_mut().for_each(shorten_dates);
+        }
         segments
     }
 }

@@ -3,37 +3,26 @@
 
 use crate::changes::Change;
 use crate::changes::catalogue::EASYPOST_OBJECTS;
-use crate::changes::rows::{CellValue, RowChange};
+use crate::changes::rows::RowChange;
 use crate::event::Subject;
 use crate::handlers::easypost::{find_event_object, read_mode};
 use crate::handlers::fields::{FieldKind, JsonField};
 use crate::handlers::json::{iter_array, parse_body, read_id_text, read_text, read_time};
-use crate::handlers::{Event, Handler, HandlerError, Plan, fields};
+use crate::handlers::{Event, Handler, HandlerError, Plan, build_tracking_subject, fields};
 use crate::lenient_json::JsonValue;
 
-/// Fields of an object. The first entry of a column with a value counts.
 const OBJECT_FIELDS: &[JsonField] = &[
     JsonField("object", FieldKind::Text, "object"),
-    JsonField("status", FieldKind::Text, "state"),
-    JsonField("status", FieldKind::Text, "status"),
-    JsonField("status", FieldKind::Text, "refund_status"),
-    JsonField("reference", FieldKind::Text, "reference"),
-    JsonField("tracking_code", FieldKind::Text, "tracking_code"),
-    JsonField("tracking_code", FieldKind::Text, "tracker.tracking_code"),
-    JsonField("carrier", FieldKind::Text, "carrier"),
-    JsonField("carrier", FieldKind::Text, "provider"),
-    JsonField("carrier", FieldKind::Text, "selected_rate.carrier"),
+    JsonField("status", FieldKind::Text, "state|status|refund_status"),
+    JsonField("reference", FieldKind::Code, "reference"),
+    JsonField("tracking_code", FieldKind::Code, "tracking_code|tracker.tracking_code"),
+    JsonField("carrier", FieldKind::Text, "carrier|provider|selected_rate.carrier"),
     JsonField("shipment_id", FieldKind::Text, "shipment_id"),
     JsonField("batch_id", FieldKind::Text, "batch_id"),
     JsonField("message", FieldKind::Text, "message"),
-    JsonField("amount", FieldKind::Text, "amount"),
-    JsonField("amount", FieldKind::Text, "selected_rate.rate"),
-    JsonField("currency", FieldKind::Text, "currency"),
-    JsonField("currency", FieldKind::Text, "selected_rate.currency"),
-    JsonField("url", FieldKind::Text, "form_url"),
-    JsonField("url", FieldKind::Text, "label_url"),
-    JsonField("url", FieldKind::Text, "url"),
-    JsonField("url", FieldKind::Text, "postage_label.label_url"),
+    JsonField("amount", FieldKind::Text, "amount|selected_rate.rate"),
+    JsonField("currency", FieldKind::Text, "currency|selected_rate.currency"),
+    JsonField("url", FieldKind::Text, "form_url|label_url|url|postage_label.label_url"),
     JsonField("size", FieldKind::Integer, "num_shipments"),
     JsonField("created_at", FieldKind::Time, "created_at"),
     JsonField("updated_at", FieldKind::Time, "updated_at"),
@@ -54,21 +43,14 @@ impl Handler for EasyPostObjectHandler {
         let Some(id) = read_id_text(object, "id") else {
             return Ok(Plan::note_only("stored only: the object of the event has no readable id"));
         };
-        let mut columns: Vec<(&'static str, CellValue)> = Vec::new();
-        for (column, cell) in fields::read_stated_columns(object, OBJECT_FIELDS)? {
-            match columns.iter_mut().find(|(known, _)| *known == column) {
-                Some((_, known)) if *known == CellValue::Null => *known = cell,
-                Some(_) => {}
-                None => columns.push((column, cell)),
-            }
-        }
+        let mut columns = fields::read_stated_columns(object, OBJECT_FIELDS)?;
         columns.push(("last_topic", event.topic().into()));
         let updated_at = read_time(object, "updated_at");
         let row_version = event.row_version(updated_at.as_deref());
         let mut plan = Plan { subjects: vec![Subject::new("easypost", id.as_str())], ..Plan::default() };
         let mode = read_mode(&body);
         let key = |id: &str| vec![mode.as_str().into(), id.into()];
-        plan.subjects.extend(read_tracking_codes(object).map(|code| Subject::new("tracking_code", code)));
+        plan.subjects.extend(read_tracking_codes(object).map(|code| build_tracking_subject(&code)));
         for shipment in iter_array(object, "shipments") {
             // A batch states for each of its shipments whether it could be bought.
             if let Some(shipment_id) = read_id_text(shipment, "id") {
@@ -97,8 +79,8 @@ impl Handler for EasyPostObjectHandler {
 const BATCH_SHIPMENT_FIELDS: &[JsonField] = &[
     JsonField("batch_status", FieldKind::Text, "batch_status"),
     JsonField("batch_message", FieldKind::Text, "batch_message"),
-    JsonField("reference", FieldKind::Text, "reference"),
-    JsonField("tracking_code", FieldKind::Text, "tracking_code"),
+    JsonField("reference", FieldKind::Code, "reference"),
+    JsonField("tracking_code", FieldKind::Code, "tracking_code"),
 ];
 
 /// Returns the tracking codes that an object names.

@@ -6,17 +6,27 @@ use crate::changes::rows::{CellValue, FactChange, RowChange};
 use crate::event::Subject;
 use crate::handlers::easypost::{find_event_object, read_mode};
 use crate::handlers::fields::{FieldKind, JsonField};
-use crate::handlers::json::{iter_array, parse_body, read_id_text, read_text, read_time};
-use crate::handlers::{Event, Handler, HandlerError, Plan, fields};
+use crate::handlers::json::{is_exact_time, iter_array, parse_body, parse_time, read_id_text, read_text, read_time};
+use crate::handlers::{Event, Handler, HandlerError, Plan, build_tracking_subject, fields};
 use crate::lenient_json::JsonValue;
 
 const TRACKER_FIELDS: &[JsonField] = &[
-    JsonField("tracking_code", FieldKind::Text, "tracking_code"),
+    JsonField("tracking_code", FieldKind::Code, "tracking_code"),
     JsonField("carrier", FieldKind::Text, "carrier"),
     JsonField("status", FieldKind::Text, "status"),
     JsonField("status_detail", FieldKind::Text, "status_detail"),
     JsonField("shipment_id", FieldKind::Text, "shipment_id"),
-    JsonField("est_delivery_date", FieldKind::Time, "est_delivery_date"),
+    JsonField("est_delivery_date", FieldKind::Time, "est_delivery_date|carrier_detail.est_delivery_date"),
+    JsonField(
+        "est_delivery_date_local",
+        FieldKind::Text,
+        "est_delivery_date_local|carrier_detail.est_delivery_date_local",
+    ),
+    JsonField(
+        "est_delivery_time_local",
+        FieldKind::Text,
+        "est_delivery_time_local|carrier_detail.est_delivery_time_local",
+    ),
     JsonField("signed_by", FieldKind::Text, "signed_by"),
     JsonField("weight_oz", FieldKind::Text, "weight"),
     JsonField("service", FieldKind::Text, "carrier_detail.service"),
@@ -32,11 +42,13 @@ const SCAN_COLUMNS: &[(&str, &str, Option<&str>)] = &[
     ("status", "status", None),
     ("status_detail", "status_detail", None),
     ("message", "message", None),
+    ("description", "description", None),
     ("city", "city", Some("tracking_location")),
     ("state", "state", Some("tracking_location")),
     ("zip", "zip", Some("tracking_location")),
     ("country", "country", Some("tracking_location")),
     ("source", "source", None),
+    ("carrier_code", "carrier_code", None),
 ];
 
 /// Handles each event about a tracker. Topics: `tracker.*`, such as `tracker.created` and `tracker.updated`.
@@ -66,22 +78,36 @@ impl Handler for TrackerHandler {
         };
         let mut plan = Plan { changes: vec![Change::Row(row)], ..Plan::default() };
         plan.subjects.push(Subject::new("tracker", id.as_str()));
-        plan.subjects.extend(read_text(tracker, "tracking_code").map(|code| Subject::new("tracking_code", code)));
-        for scan in iter_array(tracker, "tracking_details") {
-            plan.changes.extend(build_tracking_event(&mode, &id, scan));
-        }
+        plan.subjects.extend(read_text(tracker, "tracking_code").map(|code| build_tracking_subject(&code)));
+        let scans = iter_array(tracker, "tracking_details").filter(|scan| scan.is_object());
+        plan.changes.extend(scans.map(|scan| build_tracking_event(&mode, &id, scan)));
         Ok(plan)
     }
 }
 
-/// Builds the row of a scan. A scan without a time gets no row; it remains in the event's body.
-fn build_tracking_event(mode: &str, tracker_id: &str, scan: &JsonValue) -> Option<Change> {
-    let at = read_time(scan, "datetime")?;
-    let mut columns: Vec<(&'static str, CellValue)> =
-        vec![("mode", mode.into()), ("tracker_id", tracker_id.into()), ("at", at.into())];
+/// Builds the row of a scan. Carriers leave out the zone of a time, and sometimes the time (sailrish/shipit#17). Such a
+/// scan is kept, and `time_certainty` says what its time is worth.
+fn build_tracking_event(mode: &str, tracker_id: &str, scan: &JsonValue) -> Change {
+    let stated = read_text(scan, "datetime").unwrap_or_default();
+    let at = parse_time(&stated);
+    let time_certainty = match &at {
+        None => "none",
+        Some(_) if is_exact_time(&stated) => "exact",
+        Some(_) if stated.contains(':') => "no_zone",
+        Some(_) => "date",
+    };
+    // The text keeps two scans distinct whose times cannot be read.
+    let unread_time = if at.is_none() { stated } else { String::new() };
+    let mut columns: Vec<(&'static str, CellValue)> = vec![
+        ("mode", mode.into()),
+        ("tracker_id", tracker_id.into()),
+        ("at", at.unwrap_or_default().into()),
+        ("time_certainty", time_certainty.into()),
+        ("unread_time", unread_time.into()),
+    ];
     for (column, field, parent) in SCAN_COLUMNS {
         let object = parent.map_or(Some(scan), |parent| scan.get(parent));
         columns.push((column, object.and_then(|object| read_text(object, field)).unwrap_or_default().into()));
     }
-    Some(Change::Fact(FactChange { table: TRACKING_EVENTS, columns }))
+    Change::Fact(FactChange { table: TRACKING_EVENTS, columns })
 }

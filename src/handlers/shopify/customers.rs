@@ -25,6 +25,9 @@ const CUSTOMER_FIELDS: &[JsonField] = &[
     JsonField("updated_at", FieldKind::Time, "updated_at"),
 ];
 
+/// Most addresses in one body (shopify.dev, "Customer" of the REST Admin API: the ten most recently updated).
+const ADDRESSES_MAX: usize = 10;
+
 /// Handles a customer. Topics: `customers/create`, `customers/update`, `customers/enable`, `customers/disable`.
 ///
 /// Writes `customers` with `customer_addresses`. Each of these bodies is the customer.
@@ -40,8 +43,16 @@ impl Handler for CustomerHandler {
             .chain(ADDRESS_FIELDS)
             .chain([JsonField("is_default", FieldKind::Boolean, "default")])
             .collect();
-        row.lists.extend(build_list("customer_addresses", body.get("addresses"), &columns, true)?);
-        Ok(Plan { changes: vec![Change::Row(row)], subjects: vec![Subject::new("customer", id)], ..Plan::default() })
+        let mut plan = Plan { subjects: vec![Subject::new("customer", id)], ..Plan::default() };
+        if let Some(mut list) = build_list("customer_addresses", body.get("addresses"), &columns, true)? {
+            list.is_partial = list.rows.len() >= ADDRESSES_MAX;
+            if list.is_partial {
+                plan.add_note("the body may leave out addresses: those that it does not state are unchanged");
+            }
+            row.lists.push(list);
+        }
+        plan.changes.push(Change::Row(row));
+        Ok(plan)
     }
 }
 

@@ -10,8 +10,9 @@ use crate::handlers::json::{iter_array, read_text};
 use crate::handlers::shopify::body_shapes::read_body;
 use crate::handlers::shopify::payments::{add_order_id, find_order_subject};
 use crate::handlers::shopify::{build_list, build_resource_row, build_row, require_entity_id, to_position};
-use crate::handlers::{Event, Handler, HandlerError, Plan, fields};
+use crate::handlers::{Event, Handler, HandlerError, Plan, build_tracking_subject, fields};
 use crate::lenient_json::JsonValue;
+use crate::text::clean_code;
 
 const FULFILLMENT_FIELDS: &[JsonField] = &[
     JsonField("order_id", FieldKind::Id, "order_id"),
@@ -27,7 +28,7 @@ const FULFILLMENT_FIELDS: &[JsonField] = &[
 
 const LINE_FIELDS: &[JsonField] = &[
     JsonField("line_id", FieldKind::Id, "id"),
-    JsonField("sku", FieldKind::Text, "sku"),
+    JsonField("sku", FieldKind::Code, "sku"),
     JsonField("quantity", FieldKind::Integer, "quantity"),
 ];
 
@@ -71,7 +72,7 @@ pub(crate) fn add_fulfillment(
     row.lists.extend(build_list("fulfillment_lines", body.get("line_items"), LINE_FIELDS, false)?);
     let (numbers, urls) = (read_tracking_numbers(body), read_text_array(body, "tracking_urls"));
     if let Some(numbers) = numbers {
-        plan.subjects.extend(numbers.iter().map(|number| Subject::new("tracking_code", number.as_str())));
+        plan.subjects.extend(numbers.iter().map(|number| build_tracking_subject(number)));
         let rows = numbers.into_iter().enumerate().map(|(index, number)| {
             let url =
                 urls.as_ref().and_then(|urls| urls.get(index)).cloned().or_else(|| read_text(body, "tracking_url"));
@@ -83,6 +84,7 @@ pub(crate) fn add_fulfillment(
             partition: None,
             columns,
             rows: rows.collect(),
+            is_partial: false,
         });
     }
     plan.subjects.push(Subject::new("fulfillment", require_entity_id(body, "id", FULFILLMENTS)?));
@@ -93,10 +95,11 @@ pub(crate) fn add_fulfillment(
 
 /// Reads `tracking_numbers`, or the single `tracking_number` of older bodies; `None` if the body has neither.
 fn read_tracking_numbers(body: &JsonValue) -> Option<Vec<String>> {
-    read_text_array(body, "tracking_numbers").or_else(|| {
+    let numbers = read_text_array(body, "tracking_numbers").or_else(|| {
         body.get("tracking_number")?;
         Some(read_text(body, "tracking_number").into_iter().collect())
-    })
+    })?;
+    Some(numbers.iter().map(|number| clean_code(number)).filter(|number| !number.is_empty()).collect())
 }
 
 fn read_text_array(body: &JsonValue, field: &str) -> Option<Vec<String>> {

@@ -9,10 +9,14 @@ pub mod body_shapes;
 pub mod customers;
 pub mod fulfillment_orders;
 pub mod fulfillments;
+mod money;
+mod order_amounts;
 pub mod orders;
 pub mod payments;
 pub mod privacy;
 pub mod products;
+mod refund_amounts;
+pub mod refunds;
 pub mod repeated_bodies;
 pub mod returns;
 pub mod shops;
@@ -125,7 +129,26 @@ fn build_list(
         rows.push(cells);
     }
     let columns = fields::list_column_names(columns).chain(numbered.then_some("position")).collect();
-    Ok(Some(ListChange { table, partition: None, columns, rows }))
+    Ok(Some(ListChange { table, partition: None, columns, rows, is_partial: false }))
+}
+
+/// Builds the rows of an array field whose place is their key, because not every element has an id.
+///
+/// # Errors
+/// [`HandlerError::Permanent`] if money in it is not a decimal number.
+fn build_numbered_list(
+    table: &'static str,
+    items: Option<&JsonValue>,
+    columns: &[JsonField],
+) -> Result<Option<ListChange>, HandlerError> {
+    let Some(items) = items.and_then(JsonValue::as_array) else { return Ok(None) };
+    let mut rows = ListRows::default();
+    for item in items.iter().filter(|item| item.is_object()) {
+        let cells = fields::read_all_columns(item, columns)?;
+        rows.push(std::iter::once(to_position(rows.len())).chain(cells));
+    }
+    let columns = std::iter::once("position").chain(fields::list_column_names(columns)).collect();
+    Ok(Some(ListChange { table, partition: None, columns, rows, is_partial: false }))
 }
 
 /// Returns the position in a list, from 1, for an index from 0.

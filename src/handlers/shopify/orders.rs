@@ -7,8 +7,10 @@ use crate::event::Subject;
 use crate::handlers::fields::{FieldKind, JsonField};
 use crate::handlers::json::{iter_array, read_text, read_time};
 use crate::handlers::shopify::body_shapes::read_body;
+use crate::handlers::shopify::order_amounts::{AmountCheck, check_order_amounts};
 use crate::handlers::shopify::{
-    ADDRESS_FIELDS, build_list, build_resource_row, build_row, fulfillments, payments, require_entity_id, to_position,
+    ADDRESS_FIELDS, build_list, build_numbered_list, build_resource_row, build_row, fulfillments, refunds,
+    require_entity_id, to_position,
 };
 use crate::handlers::{Event, Handler, HandlerError, Plan, fields};
 use crate::lenient_json::JsonValue;
@@ -19,12 +21,27 @@ const ORDER_FIELDS: &[JsonField] = &[
     JsonField("presentment_currency", FieldKind::Text, "presentment_currency"),
     JsonField("total", FieldKind::Money, "total_price"),
     JsonField("current_total", FieldKind::Money, "current_total_price"),
+    JsonField("presentment_total", FieldKind::Money, "total_price_set.presentment_money.amount"),
+    JsonField("presentment_current_total", FieldKind::Money, "current_total_price_set.presentment_money.amount"),
     JsonField("subtotal", FieldKind::Money, "subtotal_price"),
+    JsonField("total_items", FieldKind::Money, "total_line_items_price"),
     JsonField("total_tax", FieldKind::Money, "total_tax"),
     JsonField("total_discounts", FieldKind::Money, "total_discounts"),
     JsonField("total_shipping", FieldKind::Money, "total_shipping_price_set.shop_money.amount"),
+    JsonField("total_tip", FieldKind::Money, "total_tip_received"),
+    JsonField("total_duties", FieldKind::Money, "original_total_duties_set.shop_money.amount"),
+    JsonField("total_additional_fees", FieldKind::Money, "original_total_additional_fees_set.shop_money.amount"),
+    JsonField("cash_rounding", FieldKind::Money, "total_cash_rounding_payment_adjustment_set.shop_money.amount"),
+    JsonField("refund_cash_rounding", FieldKind::Money, "total_cash_rounding_refund_adjustment_set.shop_money.amount"),
+    JsonField("current_subtotal", FieldKind::Money, "current_subtotal_price"),
+    JsonField("current_tax", FieldKind::Money, "current_total_tax"),
+    JsonField("current_discounts", FieldKind::Money, "current_total_discounts"),
+    JsonField("current_shipping", FieldKind::Money, "current_shipping_price_set.shop_money.amount"),
+    JsonField("current_duties", FieldKind::Money, "current_total_duties_set.shop_money.amount"),
+    JsonField("current_additional_fees", FieldKind::Money, "current_total_additional_fees_set.shop_money.amount"),
     JsonField("total_outstanding", FieldKind::Money, "total_outstanding"),
     JsonField("taxes_included", FieldKind::Boolean, "taxes_included"),
+    JsonField("duties_included", FieldKind::Boolean, "duties_included"),
     JsonField("financial_status", FieldKind::Text, "financial_status"),
     JsonField("fulfillment_status", FieldKind::Text, "fulfillment_status"),
     JsonField("po_number", FieldKind::Text, "po_number"),
@@ -32,6 +49,9 @@ const ORDER_FIELDS: &[JsonField] = &[
     JsonField("email", FieldKind::Text, "email"),
     JsonField("phone", FieldKind::Text, "phone"),
     JsonField("note", FieldKind::Text, "note"),
+    JsonField("note_attributes", FieldKind::Json, "note_attributes"),
+    JsonField("payment_terms", FieldKind::Json, "payment_terms"),
+    JsonField("company", FieldKind::Json, "company"),
     JsonField("tags", FieldKind::Text, "tags"),
     JsonField("source_name", FieldKind::Text, "source_name"),
     JsonField("location_id", FieldKind::Id, "location_id"),
@@ -48,7 +68,7 @@ const ORDER_FIELDS: &[JsonField] = &[
 const LINE_FIELDS: &[JsonField] = &[
     JsonField("line_id", FieldKind::Id, "id"),
     JsonField("quantity", FieldKind::Integer, "quantity"),
-    JsonField("sku", FieldKind::Text, "sku"),
+    JsonField("sku", FieldKind::Code, "sku"),
     JsonField("product_id", FieldKind::Id, "product_id"),
     JsonField("variant_id", FieldKind::Id, "variant_id"),
     JsonField("title", FieldKind::Text, "title"),
@@ -64,16 +84,19 @@ const LINE_FIELDS: &[JsonField] = &[
     JsonField("taxable", FieldKind::Boolean, "taxable"),
     JsonField("gift_card", FieldKind::Boolean, "gift_card"),
     JsonField("properties", FieldKind::Json, "properties"),
+    JsonField("duties", FieldKind::Json, "duties"),
 ];
 
 const SHIPPING_LINE_FIELDS: &[JsonField] = &[
+    // Imported orders and some apps give a shipping line no id, and its price counts all the same.
     JsonField("line_id", FieldKind::Id, "id"),
     JsonField("title", FieldKind::Text, "title"),
     JsonField("code", FieldKind::Text, "code"),
     JsonField("source", FieldKind::Text, "source"),
     JsonField("carrier", FieldKind::Text, "carrier_identifier"),
     JsonField("price", FieldKind::Money, "price"),
-    JsonField("discounted_price", FieldKind::Money, "discounted_price"),
+    JsonField("discounted_price", FieldKind::Money, "discounted_price|discounted_price_set.shop_money.amount"),
+    JsonField("is_removed", FieldKind::Boolean, "is_removed"),
 ];
 
 const TAX_FIELDS: &[JsonField] = &[
@@ -101,7 +124,7 @@ const DISCOUNT_APPLICATION_FIELDS: &[JsonField] = &[
 ///
 /// Writes `sales_orders` with `sales_order_lines`, `sales_order_shipping_lines`, `sales_order_addresses`,
 /// `sales_order_taxes` and `sales_order_discounts`. Fulfillments and refunds inside the order are written to the tables
-/// of [`FulfillmentHandler`](fulfillments::FulfillmentHandler) and [`RefundHandler`](payments::RefundHandler).
+/// of [`FulfillmentHandler`](fulfillments::FulfillmentHandler) and [`RefundHandler`](refunds::RefundHandler).
 pub struct OrderHandler;
 
 impl Handler for OrderHandler {
@@ -121,13 +144,14 @@ impl Handler for OrderHandler {
             body.remove("line_items");
             notes.push("the order's lines are unchanged: one has no id or no whole quantity");
         }
+        match check_order_amounts(&body)? {
+            AmountCheck::NotStated => {}
+            AmountCheck::Fits => row.columns.push(("attention", CellValue::Null)),
+            AmountCheck::Differs(problem) => row.columns.push(("attention", problem.into())),
+        }
         row.lists.extend(build_list("sales_order_lines", body.get("line_items"), LINE_FIELDS, true)?);
-        row.lists.extend(build_list(
-            "sales_order_shipping_lines",
-            body.get("shipping_lines"),
-            SHIPPING_LINE_FIELDS,
-            true,
-        )?);
+        let shipping_lines = body.get("shipping_lines");
+        row.lists.extend(build_numbered_list("sales_order_shipping_lines", shipping_lines, SHIPPING_LINE_FIELDS)?);
         row.lists.extend(read_addresses(&body)?);
         row.lists.extend(read_taxes(&body)?);
         row.lists.extend(read_discounts(&body)?);
@@ -139,12 +163,12 @@ impl Handler for OrderHandler {
             fulfillments::add_fulfillment(event, fulfillment, Some(order_id), &mut plan)?;
         }
         for refund in iter_array(&body, "refunds").filter(has_id) {
-            payments::add_refund(event, refund, Some(order_id), &mut plan)?;
+            refunds::add_refund(event, refund, Some(&body), &mut plan)?;
         }
         if !iter_array(&body, "fulfillments").chain(iter_array(&body, "refunds")).all(|item| has_id(&item)) {
             notes.push("a fulfillment or refund in the order has no id and is left out");
         }
-        plan.note = (!notes.is_empty()).then(|| notes.join("; "));
+        notes.iter().for_each(|note| plan.add_note(note));
         Ok(plan)
     }
 }
@@ -176,7 +200,13 @@ fn read_addresses(body: &JsonValue) -> Result<Vec<ListChange>, HandlerError> {
         let rows = if address.is_object() { Some(fields::read_all_columns(address, &ADDRESS_FIELDS)?) } else { None };
         let rows = rows.into_iter().collect();
         let columns = fields::list_column_names(&ADDRESS_FIELDS).collect();
-        lists.push(ListChange { table: "sales_order_addresses", partition: Some(("kind", kind)), columns, rows });
+        lists.push(ListChange {
+            table: "sales_order_addresses",
+            partition: Some(("kind", kind)),
+            columns,
+            rows,
+            is_partial: false,
+        });
     }
     Ok(lists)
 }
@@ -201,7 +231,13 @@ fn read_taxes(body: &JsonValue) -> Result<Vec<ListChange>, HandlerError> {
                 }
             }
             let columns = ["position", "line_id"].into_iter().chain(fields::list_column_names(TAX_FIELDS)).collect();
-            lists.push(ListChange { table: "sales_order_taxes", partition: Some(("scope", scope)), columns, rows });
+            lists.push(ListChange {
+                table: "sales_order_taxes",
+                partition: Some(("scope", scope)),
+                columns,
+                rows,
+                is_partial: false,
+            });
             Ok(())
         };
     if body.get("tax_lines").is_some() {
@@ -221,6 +257,7 @@ fn read_discounts(body: &JsonValue) -> Result<Vec<ListChange>, HandlerError> {
         partition: Some(("scope", scope)),
         columns: ["position", "line_id"].into_iter().chain(columns).collect(),
         rows,
+        is_partial: false,
     };
     let mut lists = Vec::new();
     for (scope, field, columns) in [
@@ -304,7 +341,13 @@ impl Handler for OrderEditHandler {
         }
         if lines.is_some() {
             let columns = std::iter::once("change").chain(fields::list_column_names(EDIT_LINE_FIELDS)).collect();
-            row.lists.push(ListChange { table: "sales_order_edit_lines", partition: None, columns, rows });
+            row.lists.push(ListChange {
+                table: "sales_order_edit_lines",
+                partition: None,
+                columns,
+                rows,
+                is_partial: false,
+            });
         }
         let order = edit.get("order_id").and_then(fields::parse_entity_id).map(|order| Subject::new("order", order));
         let subjects = order.into_iter().chain([Subject::new("edit", id)]).collect();

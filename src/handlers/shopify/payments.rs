@@ -1,35 +1,14 @@
-//! Refunds and payment transactions of orders.
+//! Payment transactions of orders.
 
 use crate::changes::Change;
-use crate::changes::catalogue::{ORDER_TRANSACTIONS, REFUNDS};
+use crate::changes::catalogue::ORDER_TRANSACTIONS;
+use crate::changes::rows::RowChange;
 use crate::event::Subject;
 use crate::handlers::fields::{FieldKind, JsonField};
-use crate::handlers::json::iter_array;
 use crate::handlers::shopify::body_shapes::read_body;
-use crate::handlers::shopify::{build_list, build_resource_row, require_entity_id};
+use crate::handlers::shopify::{build_resource_row, require_entity_id};
 use crate::handlers::{Event, Handler, HandlerError, Plan, fields};
 use crate::lenient_json::JsonValue;
-
-const REFUND_FIELDS: &[JsonField] = &[
-    JsonField("order_id", FieldKind::Id, "order_id"),
-    JsonField("note", FieldKind::Text, "note"),
-    JsonField("restock", FieldKind::Boolean, "restock"),
-    JsonField("user_id", FieldKind::Id, "user_id"),
-    JsonField("return_id", FieldKind::Id, "return.id"),
-    JsonField("created_at", FieldKind::Time, "created_at"),
-    JsonField("processed_at", FieldKind::Time, "processed_at"),
-];
-
-const REFUND_LINE_FIELDS: &[JsonField] = &[
-    JsonField("refund_line_id", FieldKind::Id, "id"),
-    JsonField("line_id", FieldKind::Id, "line_item_id"),
-    JsonField("quantity", FieldKind::Integer, "quantity"),
-    JsonField("restock_type", FieldKind::Text, "restock_type"),
-    JsonField("location_id", FieldKind::Id, "location_id"),
-    // `subtotal` itself is a JSON number, which may have lost decimals. The set has text.
-    JsonField("subtotal", FieldKind::Money, "subtotal_set.shop_money.amount"),
-    JsonField("total_tax", FieldKind::Money, "total_tax_set.shop_money.amount"),
-];
 
 const TRANSACTION_FIELDS: &[JsonField] = &[
     JsonField("order_id", FieldKind::Id, "order_id"),
@@ -39,22 +18,13 @@ const TRANSACTION_FIELDS: &[JsonField] = &[
     JsonField("gateway", FieldKind::Text, "gateway"),
     JsonField("amount", FieldKind::Money, "amount"),
     JsonField("currency", FieldKind::Text, "currency"),
+    JsonField("shop_amount", FieldKind::Money, "amount_set.shop_money.amount"),
+    JsonField("presentment_amount", FieldKind::Money, "amount_set.presentment_money.amount"),
     JsonField("test", FieldKind::Boolean, "test"),
     JsonField("error_code", FieldKind::Text, "error_code"),
     JsonField("created_at", FieldKind::Time, "created_at"),
     JsonField("processed_at", FieldKind::Time, "processed_at"),
 ];
-
-/// Handles a refund. Topic: `refunds/create`. Writes `refunds` with `refund_lines`, and `order_transactions`.
-pub struct RefundHandler;
-
-impl Handler for RefundHandler {
-    fn plan(&self, event: &Event<'_>) -> Result<Plan, HandlerError> {
-        let mut plan = Plan::default();
-        add_refund(event, &read_body(event)?, None, &mut plan)?;
-        Ok(plan)
-    }
-}
 
 /// Handles a payment transaction. Topic: `order_transactions/create`. Writes `order_transactions`.
 pub struct OrderTransactionHandler;
@@ -62,35 +32,22 @@ pub struct OrderTransactionHandler;
 impl Handler for OrderTransactionHandler {
     fn plan(&self, event: &Event<'_>) -> Result<Plan, HandlerError> {
         let mut plan = Plan::default();
-        add_transaction(event, &read_body(event)?, &mut plan)?;
+        let row = build_transaction_row(event, &read_body(event)?, &mut plan)?;
+        plan.changes.push(Change::Row(row));
         Ok(plan)
     }
 }
 
-/// Adds a refund, which is the body itself or part of its order.
-pub(crate) fn add_refund(
+/// Builds the row of a transaction and adds its subjects.
+pub(super) fn build_transaction_row(
     event: &Event<'_>,
-    refund: &JsonValue,
-    order_id: Option<i64>,
+    transaction: &JsonValue,
     plan: &mut Plan,
-) -> Result<(), HandlerError> {
-    let mut row = build_resource_row(event, REFUNDS, refund, REFUND_FIELDS)?;
-    add_order_id(&mut row.columns, order_id);
-    row.lists.extend(build_list("refund_lines", refund.get("refund_line_items"), REFUND_LINE_FIELDS, false)?);
-    plan.subjects.push(Subject::new("refund", require_entity_id(refund, "id", REFUNDS)?));
-    plan.subjects.extend(find_order_subject(refund));
-    plan.changes.push(Change::Row(row));
-    let has_id = |transaction: &&JsonValue| transaction.get("id").and_then(fields::parse_entity_id).is_some();
-    iter_array(refund, "transactions")
-        .filter(has_id)
-        .try_for_each(|transaction| add_transaction(event, transaction, plan))
-}
-
-fn add_transaction(event: &Event<'_>, transaction: &JsonValue, plan: &mut Plan) -> Result<(), HandlerError> {
-    plan.changes.push(Change::Row(build_resource_row(event, ORDER_TRANSACTIONS, transaction, TRANSACTION_FIELDS)?));
+) -> Result<RowChange, HandlerError> {
+    let row = build_resource_row(event, ORDER_TRANSACTIONS, transaction, TRANSACTION_FIELDS)?;
     plan.subjects.extend(find_order_subject(transaction));
     plan.subjects.push(Subject::new("transaction", require_entity_id(transaction, "id", ORDER_TRANSACTIONS)?));
-    Ok(())
+    Ok(row)
 }
 
 /// Returns the order that a resource names by `order_id`.

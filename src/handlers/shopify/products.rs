@@ -5,9 +5,11 @@ use crate::changes::catalogue::{INVENTORY_ITEMS, INVENTORY_LEVELS, LOCATIONS, PR
 use crate::changes::rows::TableSpec;
 use crate::event::Subject;
 use crate::handlers::fields::{FieldKind, JsonField};
+use crate::handlers::json::iter_array;
 use crate::handlers::shopify::body_shapes::read_body;
 use crate::handlers::shopify::{build_list, build_resource_row, build_resource_row_with_key, require_entity_id};
 use crate::handlers::{Event, Handler, HandlerError, Plan, fields};
+use crate::lenient_json::JsonValue;
 
 const PRODUCT_FIELDS: &[JsonField] = &[
     JsonField("title", FieldKind::Text, "title"),
@@ -24,8 +26,8 @@ const PRODUCT_FIELDS: &[JsonField] = &[
 const VARIANT_FIELDS: &[JsonField] = &[
     JsonField("variant_id", FieldKind::Id, "id"),
     JsonField("title", FieldKind::Text, "title"),
-    JsonField("sku", FieldKind::Text, "sku"),
-    JsonField("barcode", FieldKind::Text, "barcode"),
+    JsonField("sku", FieldKind::Code, "sku"),
+    JsonField("barcode", FieldKind::Code, "barcode"),
     JsonField("price", FieldKind::Money, "price"),
     JsonField("compare_at_price", FieldKind::Money, "compare_at_price"),
     JsonField("option1", FieldKind::Text, "option1"),
@@ -38,7 +40,7 @@ const VARIANT_FIELDS: &[JsonField] = &[
 ];
 
 const INVENTORY_ITEM_FIELDS: &[JsonField] = &[
-    JsonField("sku", FieldKind::Text, "sku"),
+    JsonField("sku", FieldKind::Code, "sku"),
     JsonField("cost", FieldKind::Money, "cost"),
     JsonField("tracked", FieldKind::Boolean, "tracked"),
     JsonField("requires_shipping", FieldKind::Boolean, "requires_shipping"),
@@ -75,9 +77,29 @@ impl Handler for ProductHandler {
     fn plan(&self, event: &Event<'_>) -> Result<Plan, HandlerError> {
         let body = read_body(event)?;
         let mut row = build_resource_row(event, PRODUCTS, &body, PRODUCT_FIELDS)?;
-        row.lists.extend(build_list("product_variants", body.get("variants"), VARIANT_FIELDS, true)?);
-        let subjects = vec![Subject::new("product", require_entity_id(&body, "id", PRODUCTS)?)];
-        Ok(Plan { changes: vec![Change::Row(row)], subjects, ..Plan::default() })
+        let mut plan = Plan::default();
+        if let Some(mut list) = build_list("product_variants", body.get("variants"), VARIANT_FIELDS, true)? {
+            list.is_partial = has_more_variants(&body);
+            if list.is_partial {
+                plan.add_note("the body may leave out variants: those that it does not state are unchanged");
+            }
+            row.lists.push(list);
+        }
+        plan.subjects.push(Subject::new("product", require_entity_id(&body, "id", PRODUCTS)?));
+        plan.changes.push(Change::Row(row));
+        Ok(plan)
+    }
+}
+
+/// Most variants in one body (shopify.dev, "Product" of the REST Admin API).
+const VARIANTS_MAX: usize = 100;
+
+/// Returns true if the product may have more variants than the body states. Newer bodies name all in `variant_gids`.
+fn has_more_variants(product: &JsonValue) -> bool {
+    let stated = iter_array(product, "variants").count();
+    match product.get("variant_gids").and_then(JsonValue::as_array) {
+        Some(all) if !all.is_empty() => all.len() > stated,
+        _ => stated >= VARIANTS_MAX,
     }
 }
 

@@ -105,6 +105,8 @@ pub struct StoreDiagnostics {
     pub recent_alerts: u64,
     /// Id and message of the newest of them.
     pub newest_alert: Option<(i64, String)>,
+    /// Orders and refunds whose amounts a person must look at: their number and the newest of them, with both figures.
+    pub unexplained_amounts: (u64, Option<String>),
     /// The open data request that is due first: its id and its deadline.
     pub next_data_request: Option<(i64, String)>,
     /// Redactions that wait for their time: their number and the first time.
@@ -113,6 +115,16 @@ pub struct StoreDiagnostics {
     pub undecided_requests: Vec<UndecidedRequest>,
     /// Time of the oldest redaction that still waits for a scrub.
     pub oldest_unscrubbed_at: Option<String>,
+}
+
+/// Returns the number of rows of `sales_attention`, and the text of the newest.
+fn read_unexplained_amounts(connection: &Connection) -> Result<(u64, Option<String>), StoreError> {
+    Ok(connection.query_row(
+        "SELECT count(*), (SELECT coalesce(name, 'order ' || order_id) || ': ' || attention FROM sales_attention LIMIT 1) \
+         FROM sales_attention",
+        [],
+        |row| Ok((row.get(0)?, row.get(1)?)),
+    )?)
 }
 
 /// Reads the diagnostics as of `now`.
@@ -171,6 +183,7 @@ pub fn read_diagnostics(connection: &Connection, now: Timestamp) -> Result<Store
                 |row| Ok((row.get(0)?, row.get(1)?)),
             )
             .optional()?,
+        unexplained_amounts: read_unexplained_amounts(connection)?,
         paused_destinations: list_rows(
             connection,
             "SELECT name FROM destinations WHERE paused_at IS NOT NULL ORDER BY name",

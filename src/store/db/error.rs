@@ -1,5 +1,6 @@
 //! Errors of the store, one variant for each consequence for events.
 
+use crate::store::db::migrate::{APPLICATION_ID, SCHEMA_VERSION};
 use rusqlite::ErrorCode;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -41,6 +42,17 @@ pub enum StoreError {
          Set store.path to another file"
     )]
     ForeignDatabase { path: PathBuf, found: i64 },
+    #[error(
+        "{path} has the tables of novex-ingest without its marks, as sqlite3's .dump and .recover leave it; the store \
+         accepts no events. The file is unchanged. If version {version} of novex-ingest wrote it, set the marks: \
+         `sqlite3 {path} 'PRAGMA journal_mode = DELETE; PRAGMA application_id = {id}; PRAGMA user_version = {schema}; \
+         PRAGMA page_size = 8192; PRAGMA auto_vacuum = INCREMENTAL; VACUUM'`. A backup is the better choice if it has \
+         the same events",
+        version = env!("CARGO_PKG_VERSION"),
+        id = APPLICATION_ID,
+        schema = SCHEMA_VERSION
+    )]
+    UnmarkedDatabase { path: PathBuf },
     #[error(
         "{path}: no database exists here yet. `novex-ingest serve` creates it; use --config if the daemon has another \
          configuration"

@@ -101,16 +101,24 @@ pub(crate) fn list_migrations_from(version: i64) -> &'static [&'static str] {
 /// Returns the schema version of a file, or None if the file is empty. It only reads.
 ///
 /// # Errors
-/// [`StoreError::NewerSchema`] and [`StoreError::ForeignDatabase`] for a file that [`migrate_database`] refuses.
+/// [`StoreError::NewerSchema`], [`StoreError::ForeignDatabase`] and [`StoreError::UnmarkedDatabase`] for a file that
+/// [`migrate_database`] refuses.
 pub fn read_schema_version(connection: &Connection, path: &Path) -> Result<Option<i64>, StoreError> {
     // One statement reads one snapshot: another process may be creating the schema at this moment.
-    let (application_id, found, objects): (i64, i64, i64) = connection.query_row(
-        "SELECT application_id, user_version, (SELECT count(*) FROM sqlite_schema) \
+    let (application_id, found, objects, has_own_tables): (i64, i64, i64, bool) = connection.query_row(
+        "SELECT application_id, user_version, (SELECT count(*) FROM sqlite_schema), \
+         (SELECT count(*) = 3 FROM sqlite_schema \
+          WHERE type = 'table' AND name IN ('webhook_events', 'webhook_payloads', 'webhook_event_log')) \
          FROM pragma_application_id, pragma_user_version",
         [],
-        |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
+        |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)),
     )?;
-    classify_version(path, application_id, found, objects)
+    match classify_version(path, application_id, found, objects) {
+        Err(StoreError::ForeignDatabase { path, found: 0 }) if has_own_tables => {
+            Err(StoreError::UnmarkedDatabase { path })
+        }
+        version => version,
+    }
 }
 
 /// Returns the schema version of a file with these values in its header, or None if the file is empty.

@@ -4,7 +4,7 @@
 //! lines. An entity that names an order also leads to that order. Everything is read in one transaction, so the rows
 //! are of one moment.
 
-use crate::changes::catalogue::ALL_TABLES;
+use crate::changes::catalogue::{ALL_TABLES, NORMAL_FORM_COLUMNS};
 use crate::changes::privacy::PersonalColumn;
 use crate::changes::rows::TableSpec;
 use crate::clock;
@@ -198,13 +198,16 @@ impl RowSelection {
         let (id, source) = (event.identity.id.to_string(), event.identity.key.source);
         let parameters = || [id.clone(), String::new()];
         let own_tables: &[&str] = match source {
-            Source::Sps => &["edi_sent"],
+            Source::Sps => &["edi_sent", "edi_answers", "edi_messages"],
             Source::Keycloak => &["system_log"],
             Source::Shopify if event.identity.key.topic == "customers/data_request" => &["data_requests"],
             Source::Shopify | Source::EasyPost => &[],
         };
         if source == Source::Sps {
             self.add("edi_faults", "event_id = ?1 AND ?2 = ''".to_owned(), parameters());
+            let answered =
+                "event_id = ?1 AND ?2 = '' OR event_id IN (SELECT sent_event_id FROM edi_answers WHERE event_id = ?1)";
+            self.add("edi_transmissions", answered.to_owned(), parameters());
             for table in PURCHASE_ORDER_TABLES {
                 self.add(table, format!("{PURCHASE_ORDER_CONDITION} AND ?2 = ''"), parameters());
             }
@@ -259,7 +262,8 @@ impl RowWriter {
             self.text.push_str(if is_first { "{" } else { ",{" });
             is_first = false;
             let mut deleted_at = None;
-            for (index, name) in names.iter().enumerate().filter(|(_, name)| !STORE_COLUMNS.contains(&name.as_str())) {
+            let is_stored = |name: &str| STORE_COLUMNS.contains(&name) || NORMAL_FORM_COLUMNS.contains(&name);
+            for (index, name) in names.iter().enumerate().filter(|(_, name)| !is_stored(name)) {
                 let value = to_json(row.get_ref(index)?);
                 let _ = write!(self.text, "{}{}:{value}", if index > 0 { "," } else { "" }, Value::from(name.as_str()));
                 if name == "deleted_at" {

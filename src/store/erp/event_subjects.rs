@@ -30,13 +30,15 @@ pub struct EventTable {
 pub const PURCHASE_ORDER_CONDITION: &str = "(partner, po_number, release) IN (SELECT partner, po_number, release FROM \
                                             purchase_order_documents WHERE event_id = ?1)";
 
-pub const EVENT_TABLES: [EventTable; 5] = [
+pub const EVENT_TABLES: [EventTable; 7] = [
     EventTable {
         name: "purchase_orders",
         key: &["partner", "po_number", "release"],
         condition: PURCHASE_ORDER_CONDITION,
     },
     EventTable { name: "edi_sent", key: &["kind", "partner", "number"], condition: "event_id = ?1" },
+    EventTable { name: "edi_answers", key: &["event_id", "ordinal"], condition: "event_id = ?1" },
+    EventTable { name: "edi_messages", key: &["event_id", "document_position"], condition: "event_id = ?1" },
     EventTable { name: "data_requests", key: &["id"], condition: "event_id = ?1" },
     EventTable { name: "redactions", key: &["event_id"], condition: "event_id = ?1" },
     EventTable { name: "system_log", key: &["id"], condition: "event_id = ?1" },
@@ -73,7 +75,7 @@ pub fn find_subject_kind(table: &TableSpec, column: &'static str) -> Option<&'st
 /// Returns the table with one row for each subject of a kind, and the column that has its key.
 pub fn find_main_table(kind: &str) -> Option<(&'static TableSpec, &'static str)> {
     if kind == "tracking_code" {
-        return Some((SHIPMENTS, "tracking_code"));
+        return Some((SHIPMENTS, "tracking_key"));
     }
     ALL_TABLES.iter().find_map(|table| {
         let mut own = table.key.iter().copied().filter(|column| find_subject_kind(table, column).is_some());

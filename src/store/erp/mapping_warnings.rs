@@ -2,7 +2,7 @@
 
 use crate::store::StoreError;
 use crate::store::erp::mappings::ProductMapping;
-use crate::text::find_similar;
+use crate::text::{find_similar, normalize_sku};
 use rusqlite::{Connection, params};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -65,7 +65,7 @@ fn find_unknown_products(
     mappings: &[&ProductMapping],
 ) -> Result<Vec<String>, StoreError> {
     let mut has_line = connection.prepare_cached(
-        "SELECT EXISTS (SELECT 1 FROM sales_order_lines WHERE sku = ?2 AND shop_domain = ?1) OR \
+        "SELECT EXISTS (SELECT 1 FROM sales_order_lines WHERE sku_key = upper(replace(?2, ' ', '-')) AND shop_domain = ?1) OR \
          EXISTS (SELECT 1 FROM sales_order_lines WHERE variant_id = ?3 AND shop_domain = ?1)",
     )?;
     let (mut variants, mut skus) = (BTreeSet::new(), BTreeSet::new());
@@ -74,11 +74,11 @@ fn find_unknown_products(
     let mut rows = statement.query([shop])?;
     while let Some(row) = rows.next()? {
         variants.insert(row.get::<_, i64>(0)?);
-        skus.extend(row.get::<_, Option<String>>(1)?);
+        skus.extend(row.get::<_, Option<String>>(1)?.map(|sku| normalize_sku(&sku)));
     }
     let mut unknown = Vec::new();
     for mapping in mappings {
-        let is_product = mapping.sku.as_ref().is_some_and(|sku| skus.contains(sku))
+        let is_product = mapping.sku.as_ref().is_some_and(|sku| skus.contains(&normalize_sku(sku)))
             || mapping.variant_id.is_some_and(|variant| variants.contains(&variant));
         if !is_product && !has_line.query_row(params![shop, mapping.sku, mapping.variant_id], |row| row.get(0))? {
             unknown.push(mapping);
@@ -106,9 +106,9 @@ fn find_unknown_products(
 /// Returns the SKUs on order lines. Each step finds the next SKU by its index.
 fn list_ordered_skus(connection: &Connection, shop: &str) -> Result<Vec<String>, StoreError> {
     let mut statement = connection.prepare_cached(
-        "WITH RECURSIVE skus (name) AS (SELECT min(sku) FROM sales_order_lines UNION ALL SELECT (SELECT min(sku) FROM \
-         sales_order_lines WHERE sku > skus.name) FROM skus WHERE name IS NOT NULL LIMIT ?2) SELECT name FROM skus WHERE \
-         EXISTS (SELECT 1 FROM sales_order_lines WHERE sku = skus.name AND shop_domain = ?1)",
+        "WITH RECURSIVE skus (name) AS (SELECT min(sku_key) FROM sales_order_lines UNION ALL SELECT (SELECT min(sku_key) FROM \
+         sales_order_lines WHERE sku_key > skus.name) FROM skus WHERE name IS NOT NULL LIMIT ?2) SELECT name FROM skus WHERE \
+         EXISTS (SELECT 1 FROM sales_order_lines WHERE sku_key = skus.name AND shop_domain = ?1)",
     )?;
     let skus = statement.query_map(params![shop, SKUS_MAX], |row| row.get(0))?;
     Ok(skus.collect::<Result<_, _>>()?)

@@ -8,6 +8,7 @@ use crate::edi::x12::write::ControlNumbers;
 use crate::store::StoreError;
 use crate::store::db::types::to_body_hash;
 use crate::store::erp::changes::ChangedEvent;
+use crate::store::erp::transmissions::{self, NewTransmission};
 use crate::store::events::receive;
 use rusqlite::{Connection, OptionalExtension, params};
 use sha2::{Digest, Sha256};
@@ -26,35 +27,61 @@ pub fn enqueue_acknowledgement(
 ) -> Result<(), StoreError> {
     // The time of arrival makes the document the same in every attempt.
     let at = clock::format_timestamp(event.received_at);
-    enqueue_document(connection, document, event.max_attempts, &at, Some(event.identity.id)).map(drop)
+    let queued = enqueue_document(connection, document, event.max_attempts, &at, Some(event.identity.id))?;
+    if let (Some(control_numbers), OutboundContent::X12(draft)) = (queued.control_numbers, &document.content) {
+        // AK1 names the group that the document answers.
+        let group = draft
+            .segments
+            .first()
+            .map_or(String::new(), |ak1| ak1.iter().skip(1).take(2).cloned().collect::<Vec<_>>().join(" "));
+        let transmission = NewTransmission {
+            event_id: queued.event_id,
+            document,
+            partner: &draft.origin.sender.1,
+            number: &group,
+            is_test: draft.is_test,
+            control_numbers: Some(control_numbers),
+            sent_at: &at,
+        };
+        transmissions::record_transmission(connection, &transmission)?;
+    }
+    Ok(())
 }
 
-/// Stores an outbound document once under its file name and returns its event. `answers` is the event that it
-/// acknowledges.
+/// An outbound document in the queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct QueuedDocument {
+    pub event_id: i64,
+    /// Control numbers as the file has them; `None` for RSX, and for a document that was queued before.
+    pub control_numbers: Option<ControlNumbers>,
+}
+
+/// Stores an outbound document once under its file name. `answers` is the event that it acknowledges.
 pub(crate) fn enqueue_document(
     connection: &Connection,
     document: &OutboundDocument,
     max_attempts: u32,
     at: &str,
     answers: Option<i64>,
-) -> Result<i64, StoreError> {
+) -> Result<QueuedDocument, StoreError> {
     let known: Option<i64> = connection
         .prepare_cached("SELECT id FROM webhook_events WHERE source = 'sps' AND shop_domain = ? AND webhook_id = ?")?
         .query_row(params![OUTBOUND_SHOP_DOMAIN, document.file_name], |row| row.get(0))
         .optional()?;
     // The lookup comes before the allocation of control numbers, so that their sequence has no gap.
     if let Some(event_id) = known {
-        return Ok(event_id);
+        return Ok(QueuedDocument { event_id, control_numbers: None });
     }
+    let mut control_numbers = None;
     let body = match &document.content {
         OutboundContent::Text(text) => text.clone(),
         OutboundContent::X12(draft) => {
             let partner = &draft.origin.sender.1;
             let interchange = allocate_control_number(connection, partner, "interchange")?;
-            draft.write_interchange(
-                ControlNumbers { interchange, group: allocate_control_number(connection, partner, "group")? },
-                at,
-            )
+            let group = allocate_control_number(connection, partner, "group")?;
+            let numbers = ControlNumbers { interchange, group }.as_written();
+            control_numbers = Some(numbers);
+            draft.write_interchange(numbers, at)
         }
     };
     let digest: [u8; 32] = Sha256::digest(&body).into();
@@ -78,7 +105,7 @@ pub(crate) fn enqueue_document(
         )?;
     let headers = answers.map_or("{}".to_owned(), |event| format!("{{\"answers\":{event}}}"));
     receive::insert_payload_and_log(connection, event_id, &headers, body.as_bytes(), at)?;
-    Ok(event_id)
+    Ok(QueuedDocument { event_id, control_numbers })
 }
 
 /// Returns the next control number for a partner. No number is used twice.

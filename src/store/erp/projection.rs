@@ -5,9 +5,11 @@
 //! of that value. So a late event still fills in the columns that newer events left out, and no others. The merge is
 //! commutative, associative and idempotent; `tests/it/projection.rs` checks this.
 //!
-//! A [`ListChange`] (the lines of an order) is one register: it replaces its rows as a whole. A [`FactChange`] is added
-//! once and never changes.
+//! A [`ListChange`] (the lines of an order) is one register: it replaces its rows as a whole. A partial one (the first
+//! hundred variants of a product) replaces only the rows that it states, so each of these rows has a version. A
+//! [`FactChange`] is added once and never changes.
 
+use crate::changes::catalogue::{ALL_TABLES, NORMAL_FORM_COLUMNS, VERSIONED_LISTS};
 use crate::changes::rows::{CellValue, FactChange, ListChange, RowChange, TableSpec};
 use crate::store::StoreError;
 use rusqlite::types::{ToSqlOutput, Value as SqlValue};
@@ -108,6 +110,11 @@ fn apply_older_row(
     row: &RowChange,
     mut column_versions: ColumnVersions,
 ) -> Result<(), StoreError> {
+    // A partial list adds to the rows of the newest whole list, so it must be newer than that.
+    let is_newer_part = |list: &ListChange, versions: &ColumnVersions| {
+        list.is_partial && versions.get(&list.register_name()).is_some_and(|whole| row.row_version > *whole)
+    };
+    let newer_parts: Vec<_> = row.lists.iter().filter(|list| is_newer_part(list, &column_versions)).collect();
     let mut wins = |name: &str| match column_versions.get_mut(name) {
         Some(version) if row.row_version > *version => {
             version.clone_from(&row.row_version);
@@ -117,7 +124,8 @@ fn apply_older_row(
     };
     let mut columns: Vec<_> =
         row.columns.iter().filter(|(name, _)| wins(name)).map(|(name, cell)| (*name, cell.clone())).collect();
-    let lists: Vec<_> = row.lists.iter().filter(|list| wins(&list.register_name())).collect();
+    let whole_lists = row.lists.iter().filter(|list| !list.is_partial && wins(&list.register_name()));
+    let lists: Vec<_> = whole_lists.chain(newer_parts).collect();
     if columns.is_empty() && lists.is_empty() {
         return Ok(());
     }
@@ -139,6 +147,9 @@ fn update_row(
 }
 
 fn replace_list(connection: &Connection, row: &RowChange, list: &ListChange) -> Result<(), StoreError> {
+    if VERSIONED_LISTS.contains(&list.table) {
+        return merge_versioned_list(connection, row, list);
+    }
     let (column, value) = list.partition.unzip();
     let value = value.map(CellValue::from);
     let partition_condition = column.map_or(String::new(), |column| format!(" AND {column} = ?"));
@@ -159,9 +170,37 @@ fn replace_list(connection: &Connection, row: &RowChange, list: &ListChange) -> 
     Ok(())
 }
 
+/// Writes a list whose rows have versions: a whole list deletes older rows, and no list overwrites a newer row.
+fn merge_versioned_list(connection: &Connection, row: &RowChange, list: &ListChange) -> Result<(), StoreError> {
+    if !list.is_partial {
+        let sql = format!("DELETE FROM {} WHERE {} AND row_version < ?", list.table, build_key_condition(row.table));
+        let version = CellValue::from(row.row_version.as_str());
+        connection.prepare_cached(&sql)?.execute(params_from_iter(row.key.iter().chain([&version])))?;
+    }
+    let key = ALL_TABLES.iter().find(|spec| spec.name == list.table).map_or(&[][..], |spec| spec.key);
+    let columns = list.columns.iter().copied().chain(["row_version"]);
+    let updates: Vec<String> = columns.clone().map(|name| format!("{name} = excluded.{name}")).collect();
+    let names: Vec<&str> = row.table.key.iter().copied().chain(columns).collect();
+    let sql = format!(
+        "INSERT INTO {0} ({1}) VALUES ({2}) ON CONFLICT ({3}) DO UPDATE SET {4} \
+         WHERE excluded.row_version >= {0}.row_version",
+        list.table,
+        names.join(", "),
+        build_placeholders(names.len()),
+        key.join(", "),
+        updates.join(", ")
+    );
+    let version = [CellValue::from(row.row_version.as_str())];
+    let mut statement = connection.prepare_cached(&sql)?;
+    for cells in list.rows.iter() {
+        statement.execute(params_from_iter(row.key.iter().chain(&cells).chain(&version)))?;
+    }
+    Ok(())
+}
+
 fn has_register(row: &RowChange, register: &str) -> bool {
     row.columns.iter().any(|(name, _)| *name == register)
-        || row.lists.iter().any(|list| list.register_name() == register)
+        || row.lists.iter().any(|list| !list.is_partial && list.register_name() == register)
 }
 
 /// Returns the registers of a table: its columns except the key and the store's own, and its lists.
@@ -174,6 +213,7 @@ fn list_registers(connection: &Connection, table: &TableSpec) -> Result<Vec<Stri
         !table.key.contains(name)
             && !["row_version", "column_versions", "event_id"].contains(name)
             && !DERIVED_COLUMNS.contains(&(table.name, *name))
+            && !NORMAL_FORM_COLUMNS.contains(name)
     };
     let columns = statement.column_names();
     Ok(columns.into_iter().filter(own).chain(table.lists.iter().copied()).map(str::to_owned).collect())

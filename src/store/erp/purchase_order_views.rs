@@ -3,7 +3,9 @@
 use crate::edi::purchase_order::PurchaseOrder;
 use crate::edi::revisions::{self, ReceivedDocument};
 use crate::store::StoreError;
+use crate::store::erp::messages::{self, MessageView};
 use crate::store::erp::purchase_orders;
+use crate::store::erp::sent_views::{self, SentSummary};
 use rusqlite::{Connection, params};
 use serde::Serialize;
 
@@ -69,6 +71,10 @@ pub struct PurchaseOrderView {
     pub changes: Vec<String>,
     /// Invoices and ship notices for the order, each with its progress.
     pub sent: Vec<String>,
+    /// The same documents with the partner's answers.
+    pub sent_documents: Vec<SentSummary>,
+    /// Messages, payment advices, credits and debits of the partner that name the order or its documents.
+    pub messages: Vec<MessageView>,
     /// The whole order with all its changes.
     pub document: PurchaseOrder,
 }
@@ -144,6 +150,7 @@ pub fn find_purchase_orders(
     connection: &Connection,
     number: &str,
     partner: Option<&str>,
+    overdue_before: Option<&str>,
 ) -> Result<Vec<PurchaseOrderView>, StoreError> {
     let mut views: Vec<PurchaseOrderView> = connection
         .prepare_cached(
@@ -208,19 +215,36 @@ pub fn find_purchase_orders(
             )?
             .query_map(key, |row| row.get(0))?
             .collect::<Result<_, _>>()?;
-        view.sent = connection
-            .prepare_cached(
-                "SELECT substr(s.sent_at, 1, 10) || CASE s.kind WHEN '810' THEN ' invoice ' ELSE ' ship notice ' END || s.number \
-                 || coalesce(' of ' || s.total, '') || ', ' \
-                 || coalesce((SELECT group_concat(d.destination || ': ' || d.status, ', ') FROM destination_deliveries d \
-                              WHERE d.event_id = s.event_id), 'not delivered yet') || ' (event ' || s.event_id || ')' \
-                 FROM edi_sent s WHERE (s.kind, s.partner, s.number) IN (SELECT l.kind, l.partner, l.number FROM edi_sent_lines l \
-                 WHERE l.partner = ?1 AND l.po_number = ?2 AND l.release = ?3) ORDER BY s.sent_at, s.event_id",
-            )?
-            .query_map(key, |row| row.get(0))?
-            .collect::<Result<_, _>>()?;
+        view.sent_documents = sent_views::list_documents_of_order(connection, order_key, overdue_before)?;
+        view.messages = messages::list_messages_of_order(connection, order_key)?;
+        for document in &view.sent_documents {
+            view.sent.push(describe_sent_document(connection, document)?);
+        }
     }
     Ok(views)
+}
+
+/// Returns a sent document with its deliveries and the partner's answer.
+fn describe_sent_document(connection: &Connection, document: &SentSummary) -> Result<String, StoreError> {
+    let deliveries: Option<String> = connection
+        .prepare_cached(
+            "SELECT group_concat(destination || ': ' || status, ', ') FROM destination_deliveries WHERE event_id = ?",
+        )?
+        .query_row([document.event_id], |row| row.get(0))?;
+    let total = document.total.as_ref().map_or(String::new(), |total| format!(" of {total}"));
+    let day = document.sent_at.get(..10).unwrap_or_default();
+    let deliveries = deliveries.unwrap_or_else(|| "not delivered yet".to_owned());
+    let mut reasons = document.reasons.join("; ");
+    if !reasons.is_empty() {
+        reasons.insert_str(0, ": ");
+    }
+    let dismissed = document.dismissed_reason.as_ref().map_or(String::new(), |reason| format!("; dismissed: {reason}"));
+    Ok(format!(
+        "{day} {}{total}, {deliveries} (event {}); {}{reasons}{dismissed}",
+        document.describe(),
+        document.event_id,
+        document.describe_state()
+    ))
 }
 
 /// Returns the view of a parsed order that is not stored.
@@ -276,6 +300,8 @@ pub fn to_order_view(order: &PurchaseOrder) -> PurchaseOrderView {
             .collect(),
         changes: Vec::new(),
         sent: Vec::new(),
+        sent_documents: Vec::new(),
+        messages: Vec::new(),
         document: order.clone(),
     }
 }

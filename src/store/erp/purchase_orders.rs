@@ -9,6 +9,7 @@ use crate::edi::purchase_order::{
 use crate::edi::revisions;
 use crate::edi::revisions::{OrderState, ReceivedDocument};
 use crate::store::StoreError;
+use crate::store::erp::transmissions;
 use rusqlite::types::Type;
 use rusqlite::{Connection, OptionalExtension, params};
 use serde::Serialize;
@@ -216,6 +217,27 @@ fn rebuild_order(connection: &Connection, key: (&str, &str, &str)) -> Result<(),
     Ok(())
 }
 
+/// Returns why a person must look at an order: because of its documents, and because of the answers to the documents
+/// that were sent for it.
+fn describe_attention(
+    connection: &Connection,
+    key: (&str, &str, &str),
+    state: &OrderState,
+) -> Result<Option<String>, StoreError> {
+    let mut reasons: Vec<String> = state.attention().into_iter().collect();
+    reasons.extend(transmissions::describe_refused_documents(connection, key)?);
+    Ok((!reasons.is_empty()).then(|| reasons.join("; ")))
+}
+
+/// Updates the attention of an order after an answer to one of its documents.
+pub(crate) fn refresh_attention(connection: &Connection, key: (&str, &str, &str)) -> Result<(), StoreError> {
+    let attention = describe_attention(connection, key, &load_order_state(connection, key)?)?;
+    connection
+        .prepare_cached("UPDATE purchase_orders SET attention = ? WHERE partner = ? AND po_number = ? AND release = ?")?
+        .execute(params![attention, key.0, key.1, key.2])?;
+    Ok(())
+}
+
 fn to_ordinal(index: usize) -> i64 {
     i64::try_from(index).map_or(i64::MAX, |index| index + 1)
 }
@@ -239,7 +261,7 @@ fn insert_order_header(
             release,
             state.status.as_str(),
             customer,
-            state.attention(),
+            describe_attention(connection, (partner, number, release), state)?,
             order.purpose,
             order.kind,
             order.ordered_on,

@@ -10,6 +10,7 @@ use crate::edi::outbound::{ErpDocument, PreparedDocument, PurchaseOrderReference
 use crate::edi::outbound_document::OutboundContent;
 use crate::edi::x12::write::ControlNumbers;
 use crate::store::db::writer::WriteClass;
+use crate::store::erp::transmissions::{self, NewTransmission};
 use crate::store::erp::{outbound_documents, purchase_orders};
 use crate::store::{Store, StoreError};
 use rusqlite::{Connection, OptionalExtension, params};
@@ -106,8 +107,8 @@ fn check_and_enqueue(
             OutboundContent::X12(draft) => draft.write_interchange(ControlNumbers { interchange: 1, group: 1 }, at),
         }));
     }
-    let event_id =
-        outbound_documents::enqueue_document(connection, &prepared.document, request.max_attempts, at, None)?;
+    let queued = outbound_documents::enqueue_document(connection, &prepared.document, request.max_attempts, at, None)?;
+    let event_id = queued.event_id;
     for (_, number, _) in &keys {
         // `events search` finds the document by its orders.
         connection
@@ -119,6 +120,16 @@ fn check_and_enqueue(
     }
     let is_test = orders.iter().any(|order| order.state.order.is_test);
     record_sent_document(connection, request, &prepared, (&keys, event_id, at, is_test))?;
+    let transmission = NewTransmission {
+        event_id,
+        document: &prepared.document,
+        partner: &partner,
+        number: document.number(),
+        is_test,
+        control_numbers: queued.control_numbers,
+        sent_at: at,
+    };
+    transmissions::record_transmission(connection, &transmission)?;
     Ok(SendDocumentOutcome::Queued(SentDocument { event_id, file_name: prepared.document.file_name, partner }))
 }
 

@@ -57,19 +57,20 @@ const LOOKUPS: &[(&str, &str)] = &[
     // The query reads the index from its end, because an SKU can be on very many lines: the newest are enough.
     (
         "order",
-        "SELECT shop_domain, order_id FROM sales_order_lines WHERE sku = ?1 ORDER BY shop_domain DESC, rowid DESC \
-         LIMIT ?2",
+        "SELECT shop_domain, order_id FROM sales_order_lines WHERE sku_key = upper(replace(?1, ' ', '-')) \
+         ORDER BY shop_domain DESC, rowid DESC LIMIT ?2",
     ),
     ("product", "SELECT shop_domain, product_id FROM product_variants WHERE sku = ?1 LIMIT ?2"),
-    ("tracking_code", "SELECT NULL, upper(?1) WHERE ?2 > 0"),
+    ("tracking_code", "SELECT NULL, upper(replace(replace(?1, ' ', ''), '-', '')) WHERE ?2 > 0"),
     (
         "order",
         "SELECT f.shop_domain, f.order_id FROM fulfillment_tracking_numbers n JOIN fulfillments f USING (shop_domain, \
-         fulfillment_id) WHERE n.number IN (?1, upper(?1)) LIMIT ?2",
+         fulfillment_id) WHERE n.number_key = upper(replace(replace(?1, ' ', ''), '-', '')) LIMIT ?2",
     ),
     (
         "order",
-        "SELECT shop_domain, order_id FROM shipments WHERE tracking_code = upper(?1) AND order_id IS NOT NULL LIMIT ?2",
+        "SELECT shop_domain, order_id FROM shipments WHERE tracking_key = upper(replace(replace(?1, ' ', ''), '-', '')) AND order_id IS NOT NULL \
+         LIMIT ?2",
     ),
     ("purchase_order", "SELECT NULL, po_number FROM purchase_orders WHERE po_number = ?1 LIMIT ?2"),
 ];
@@ -94,15 +95,21 @@ const PREFIX_LOOKUPS: &[(&str, &str)] = &[
         "SELECT shop_domain, customer_id FROM customers WHERE last_name >= ?1 COLLATE NOCASE \
          AND last_name < ?3 COLLATE NOCASE LIMIT ?2",
     ),
-    ("order", "SELECT shop_domain, order_id FROM sales_order_lines WHERE sku >= ?1 AND sku < ?3 LIMIT ?2"),
+    (
+        "order",
+        "SELECT shop_domain, order_id FROM sales_order_lines WHERE sku_key >= upper(replace(?1, ' ', '-')) AND sku_key < upper(replace(?3, ' ', '-')) \
+         LIMIT ?2",
+    ),
     ("product", "SELECT shop_domain, product_id FROM product_variants WHERE sku >= ?1 AND sku < ?3 LIMIT ?2"),
     (
         "tracking_code",
-        "SELECT NULL, tracking_code FROM shipments WHERE tracking_code >= upper(?1) AND tracking_code < upper(?3) LIMIT ?2",
+        "SELECT NULL, tracking_key FROM shipments WHERE tracking_key >= upper(replace(replace(?1, ' ', ''), '-', '')) \
+         AND tracking_key < upper(replace(replace(?3, ' ', ''), '-', '')) LIMIT ?2",
     ),
     (
         "tracking_code",
-        "SELECT NULL, number FROM fulfillment_tracking_numbers WHERE number >= upper(?1) AND number < upper(?3) LIMIT ?2",
+        "SELECT NULL, number_key FROM fulfillment_tracking_numbers WHERE number_key >= upper(replace(replace(?1, ' ', ''), '-', '')) \
+         AND number_key < upper(replace(replace(?3, ' ', ''), '-', '')) LIMIT ?2",
     ),
     ("purchase_order", "SELECT NULL, po_number FROM purchase_orders WHERE po_number >= ?1 AND po_number < ?3 LIMIT ?2"),
 ];
@@ -136,8 +143,8 @@ const SCANS: &[(&str, &str)] = &[
         "product",
         "SELECT shop_domain, product_id, title, sku, barcode FROM product_variants ORDER BY rowid DESC LIMIT ?",
     ),
-    ("tracking_code", "SELECT NULL, tracking_code, tracking_code FROM shipments ORDER BY rowid DESC LIMIT ?"),
-    ("tracking_code", "SELECT NULL, number, number FROM fulfillment_tracking_numbers ORDER BY rowid DESC LIMIT ?"),
+    ("tracking_code", "SELECT NULL, tracking_key, tracking_code FROM shipments ORDER BY rowid DESC LIMIT ?"),
+    ("tracking_code", "SELECT NULL, number_key, number FROM fulfillment_tracking_numbers ORDER BY rowid DESC LIMIT ?"),
     ("easypost", "SELECT NULL, id, reference FROM easypost_objects ORDER BY rowid DESC LIMIT ?"),
     (
         "purchase_order",
@@ -308,9 +315,9 @@ fn add_related_subjects(connection: &Connection, subjects: &mut BTreeSet<FoundSu
                 &[key, shop_domain],
             ),
             "tracking_code" => (
-                "SELECT shop_domain, order_id FROM shipments WHERE tracking_code = ?1 AND order_id IS NOT NULL UNION \
+                "SELECT shop_domain, order_id FROM shipments WHERE tracking_key = ?1 AND order_id IS NOT NULL UNION \
                  SELECT f.shop_domain, f.order_id FROM fulfillment_tracking_numbers n JOIN fulfillments f \
-                 USING (shop_domain, fulfillment_id) WHERE n.number = ?1 AND f.order_id IS NOT NULL LIMIT 500",
+                 USING (shop_domain, fulfillment_id) WHERE n.number_key = ?1 AND f.order_id IS NOT NULL LIMIT 500",
                 &[key],
             ),
             _ => continue,

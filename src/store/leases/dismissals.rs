@@ -1,10 +1,11 @@
-//! Dismissing failed events and deliveries: an operator has looked at them and wants no retry. The status stays
-//! `failed`; doctor and the views of failures leave them out. A retry ends the dismissal. Dropping a queued delivery
-//! makes it failed and dismisses it in one step.
+//! Dismissing failed events, failed deliveries and findings of EDI: an operator has looked at them and wants no retry.
+//! The status stays `failed`; doctor and the views of failures leave them out. A retry ends the dismissal. Dropping a
+//! queued delivery makes it failed and dismisses it in one step.
 
 use crate::clock;
 use crate::store::audit::system_log;
 use crate::store::db::writer::WriteClass;
+use crate::store::erp::edi_findings;
 use crate::store::leases::event_outcomes::{EventLogRow, append_event_log_row};
 use crate::store::{Store, StoreError};
 use rusqlite::{Connection, OptionalExtension, Row, params};
@@ -27,6 +28,8 @@ pub struct DismissedEvent {
     pub is_event_dismissed: bool,
     /// The destinations of its dismissed deliveries.
     pub destinations: Vec<String>,
+    /// True if the state of its sent document, or its answers that fit nothing, were dismissed.
+    pub are_findings_dismissed: bool,
 }
 
 /// Most deliveries that one transaction drops. It limits how long the transaction has the lock.
@@ -157,7 +160,12 @@ fn dismiss_event(
         destinations.push(delivery.destination);
     }
     destinations.sort();
+    let are_findings_dismissed =
+        destination.is_none() && edi_findings::dismiss_edi_findings(connection, event_id, (reason, by), at)?;
+    if are_findings_dismissed {
+        system_log::append_operator_entry(connection, at, by, "DISMISS", &format!("events/{event_id}/edi"))?;
+    }
     let is_event_dismissed = attempts.is_some();
-    let found = is_event_dismissed || !destinations.is_empty();
-    Ok(found.then_some(DismissedEvent { event_id, is_event_dismissed, destinations }))
+    let found = is_event_dismissed || are_findings_dismissed || !destinations.is_empty();
+    Ok(found.then_some(DismissedEvent { event_id, is_event_dismissed, destinations, are_findings_dismissed }))
 }

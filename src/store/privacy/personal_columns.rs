@@ -1,6 +1,6 @@
 //! Personal rows of the ERP tables. A data request exports and a redaction erases the same rows, by the catalogue.
 
-use crate::changes::catalogue::ALL_TABLES;
+use crate::changes::catalogue::{ALL_TABLES, NORMAL_FORM_COLUMNS};
 use crate::changes::privacy::{PersonalColumn, PersonalRows, RedactionAction};
 use crate::changes::rows::TableSpec;
 use crate::store::StoreError;
@@ -27,7 +27,7 @@ fn build_row_condition(rows: &PersonalRows) -> String {
     let condition = match rows.column {
         PersonalColumn::Customer => "shop_domain = ?1 AND customer_id = ?2",
         PersonalColumn::Order => "shop_domain = ?1 AND order_id = ?2",
-        PersonalColumn::TrackingCode => "?1 = '' AND tracking_code = ?2",
+        PersonalColumn::TrackingCode => "?1 = '' AND tracking_key = ?2",
     };
     rows.parent.map_or_else(
         || condition.to_owned(),
@@ -84,7 +84,7 @@ pub fn collect_person_rows(
         while let Some(row) = found.next()? {
             let mut object = Map::new();
             for (index, name) in names.iter().enumerate() {
-                if STORE_COLUMNS.contains(&name.as_str()) {
+                if STORE_COLUMNS.contains(&name.as_str()) || NORMAL_FORM_COLUMNS.contains(&name.as_str()) {
                     continue;
                 }
                 let value = match row.get::<_, SqlValue>(index)? {

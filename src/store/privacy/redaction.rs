@@ -141,16 +141,16 @@ fn redact_orders(connection: &Connection, by: i64, shop: &str, orders: &[i64], n
     redact_events(connection, events.into_iter(), now)
 }
 
-/// Returns the tracking codes of one order, or of every order of the shop.
+/// Returns the tracking codes of one order, or of every order of the shop, in the form in which they are compared.
 pub(crate) fn find_tracking_codes(
     connection: &Connection,
     shop: &str,
     order: Option<i64>,
 ) -> Result<Vec<String>, StoreError> {
     let mut statement = connection.prepare_cached(
-        "SELECT n.number FROM fulfillment_tracking_numbers n JOIN fulfillments f USING (shop_domain, fulfillment_id) \
+        "SELECT n.number_key FROM fulfillment_tracking_numbers n JOIN fulfillments f USING (shop_domain, fulfillment_id) \
          WHERE f.shop_domain = ?1 AND (?2 IS NULL OR f.order_id = ?2) \
-         UNION SELECT tracking_code FROM shipments WHERE shop_domain = ?1 AND (?2 IS NULL OR order_id = ?2) AND tracking_code IS NOT NULL",
+         UNION SELECT tracking_key FROM shipments WHERE shop_domain = ?1 AND (?2 IS NULL OR order_id = ?2) AND tracking_key IS NOT NULL",
     )?;
     let rows = statement.query_map(params![shop, order], |row| row.get(0))?;
     Ok(rows.collect::<Result<_, _>>()?)

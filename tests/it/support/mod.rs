@@ -1,5 +1,6 @@
 //! Helpers of the tests: daemons, clients, counterparts and test data.
 
+pub mod answers;
 pub mod any_certificate;
 pub mod begun;
 pub mod client;

@@ -2,7 +2,9 @@
 
 use crate::edi::decimal;
 use crate::edi::outbound::PaymentTerms;
-use crate::edi::outbound::as_rsx::{RsxFields, build_address, build_carrier, build_description, build_line_ids};
+use crate::edi::outbound::as_rsx::{
+    RsxFields, build_address, build_carrier, build_description, build_line_ids, build_net_weight,
+};
 use crate::edi::outbound::invoice::{AdjustmentKind, InvoiceAdjustment, ResolvedInvoice, ResolvedInvoiceLine};
 use crate::edi::outbound::order_balance::merge_addresses;
 use rust_decimal::Decimal;
@@ -28,8 +30,7 @@ pub fn build_rsx_invoice(resolved: &ResolvedInvoice<'_>) -> RsxFields {
     invoice_header.add_text("ShipDate", invoice.shipped_on.as_deref());
     let mut header = RsxFields::default();
     header.add_object("InvoiceHeader", invoice_header);
-    let terms = if invoice.terms.is_empty() { &order.terms } else { &invoice.terms };
-    header.add_list("PaymentTerms", terms.iter().map(build_payment_terms));
+    header.add_list("PaymentTerms", resolved.terms().iter().map(build_payment_terms));
     let addresses = merge_addresses(&invoice.addresses, &order.addresses, &["BT", "ST", "BY"]);
     header.add_list("Address", addresses.iter().map(build_address));
     header.add_list(
@@ -86,6 +87,7 @@ fn build_invoice_line(line: &ResolvedInvoiceLine<'_>) -> RsxFields {
     let mut fields = RsxFields::default();
     fields.add_object("InvoiceLine", invoice_line);
     fields.add_list("ProductOrItemDescription", build_description(line.matched.line));
+    fields.add_list("PhysicalDetails", line.line.weight.as_ref().map(build_net_weight));
     fields.add_list("ChargesAllowances", line.line.allowances.iter().map(build_allowance_charge));
     fields
 }

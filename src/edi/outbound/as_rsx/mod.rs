@@ -7,7 +7,7 @@
 pub mod invoice;
 pub mod ship_notice;
 
-use crate::edi::outbound::OutboundCarrier;
+use crate::edi::outbound::{OutboundCarrier, OutboundWeight};
 use crate::edi::purchase_order::{EdiAddress, PurchaseOrderLine};
 use rust_decimal::Decimal;
 use serde::ser::{SerializeMap, SerializeSeq};
@@ -187,6 +187,15 @@ fn build_description(line: &PurchaseOrderLine) -> Option<RsxFields> {
     fields.add_text("ProductCharacteristicCode", Some("08"));
     fields.add_text("ProductDescription", Some(description));
     Some(fields)
+}
+
+/// Builds the net weight of a line.
+fn build_net_weight(weight: &OutboundWeight) -> RsxFields {
+    let mut fields = RsxFields::default();
+    fields.add_text("WeightQualifier", Some("N"));
+    fields.add_number("PackWeight", Some(weight.value));
+    fields.add_text("PackWeightUOM", Some(&weight.unit));
+    fields
 }
 
 /// Builds a date or a reference: its code and its value.

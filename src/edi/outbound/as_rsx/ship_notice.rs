@@ -2,7 +2,7 @@
 
 use crate::edi::decimal;
 use crate::edi::outbound::as_rsx::{
-    RsxFields, build_address, build_carrier, build_coded_value, build_description, build_line_ids,
+    RsxFields, build_address, build_carrier, build_coded_value, build_description, build_line_ids, build_net_weight,
 };
 use crate::edi::outbound::order_balance::{OrderBalance, merge_addresses};
 use crate::edi::outbound::ship_notice::{
@@ -33,7 +33,7 @@ pub fn build_rsx_shipment(notice: &ResolvedShipNotice<'_>) -> RsxFields {
     let addresses = merge_addresses(&shipment.addresses, &first.addresses, &["ST"]);
     header.add_list("Address", addresses.iter().map(build_address));
     header.add_list("CarrierInformation", shipment.carrier.iter().map(build_carrier));
-    header.add_list("QuantityAndWeight", [build_quantity_and_weight(notice)]);
+    header.add_list("QuantityAndWeight", list_quantities_and_weight(notice));
     let mut document = RsxFields::default();
     document.add_object("Header", header);
     document.add_list("OrderLevel", notice.orders.iter().map(|(ordered, packed)| build_order_level(ordered, packed)));
@@ -44,18 +44,24 @@ pub fn build_rsx_shipment(notice: &ResolvedShipNotice<'_>) -> RsxFields {
     document
 }
 
-fn build_quantity_and_weight(notice: &ResolvedShipNotice<'_>) -> RsxFields {
-    let mut fields = RsxFields::default();
-    if let Some((medium, count)) = notice.lading_quantity() {
+/// Builds an entry for each kind of pack. The first one has the weight.
+fn list_quantities_and_weight(notice: &ResolvedShipNotice<'_>) -> Vec<RsxFields> {
+    let build_lading = |(medium, count)| {
+        let mut fields = RsxFields::default();
         fields.add_text("PackingMedium", Some(medium));
         fields.add_count("LadingQuantity", count);
-    }
+        fields
+    };
+    let mut entries: Vec<RsxFields> = notice.lading_quantities().into_iter().map(build_lading).collect();
     if let Some(weight) = &notice.notice.weight {
-        fields.add_text("WeightQualifier", Some("G"));
-        fields.add_number("Weight", Some(weight.value));
-        fields.add_text("WeightUOM", Some(&weight.unit));
+        if entries.is_empty() {
+            entries.push(RsxFields::default());
+        }
+        entries[0].add_text("WeightQualifier", Some("G"));
+        entries[0].add_number("Weight", Some(weight.value));
+        entries[0].add_text("WeightUOM", Some(&weight.unit));
     }
-    fields
+    entries
 }
 
 fn build_order_level(ordered: &OrderBalance, packed: &ResolvedPack<'_>) -> RsxFields {
@@ -112,6 +118,7 @@ fn build_item_level(line: &ResolvedShipNoticeLine<'_>) -> RsxFields {
     shipment_line.add_text("ShipQtyUOM", line.unit);
     let mut fields = RsxFields::default();
     fields.add_object("ShipmentLine", shipment_line);
+    fields.add_list("PhysicalDetails", line.line.weight.as_ref().map(build_net_weight));
     fields.add_list("ProductOrItemDescription", build_description(line.matched.line));
     fields.add_list("Dates", build_coded_value(("DateTimeQualifier", "Date"), "036", line.line.expires_on.as_deref()));
     fields.add_list("References", build_coded_value(("ReferenceQual", "ReferenceID"), "LT", line.line.lot.as_deref()));

@@ -5,6 +5,8 @@ use crate::edi::outbound::as_x12;
 use crate::edi::outbound::invoice::ResolvedInvoice;
 use crate::edi::outbound::order_balance::merge_addresses;
 use crate::edi::x12::write::{X12Draft, build_segment};
+use rust_decimal::Decimal;
+use std::collections::BTreeMap;
 
 /// Most pairs of qualifier and id in IT106 to IT125.
 const IDS_MAX: usize = 10;
@@ -21,28 +23,43 @@ pub fn draft_invoice(resolved: &ResolvedInvoice<'_>) -> X12Draft {
         &ordered_on,
         &order.number,
         &order.release,
+        "",
+        // An invoice, and no credit.
+        "DR",
     ])];
     if let Some(currency) = invoice.currency.as_ref().or(order.currency.as_ref()) {
         segments.push(build_segment(["CUR", "SE", currency]));
     }
     segments.extend(as_x12::build_ref("IA", order.vendor.as_ref()));
     segments.extend(as_x12::build_ref("DP", order.department.as_ref()));
+    segments.extend(as_x12::build_echoed_refs(order));
     segments.extend(as_x12::build_ref("BM", invoice.bill_of_lading.as_ref()));
     segments.extend(as_x12::build_ref("CN", invoice.pro_number.as_ref()));
     for address in merge_addresses(&invoice.addresses, &order.addresses, &["BT", "ST", "BY"]) {
         segments.extend(as_x12::build_n1_loop(&address));
     }
-    let terms = if invoice.terms.is_empty() { &order.terms } else { &invoice.terms };
-    segments.extend(terms.iter().map(as_x12::build_itd));
+    segments.extend(resolved.terms().iter().map(as_x12::build_itd));
     segments.extend(as_x12::build_dtm("011", invoice.shipped_on.as_ref()));
+    segments.extend(as_x12::build_fob(order));
     for line in &resolved.lines {
         let basis = line.matched.line.price_basis.as_deref().unwrap_or_default();
         let (quantity, price) = (line.line.quantity.normalize().to_string(), line.price.normalize().to_string());
-        let number = line.matched.line.number.as_deref().unwrap_or_default();
-        let mut item = build_segment(["IT1", number, &quantity, line.unit.unwrap_or_default(), &price, basis]);
+        let (number, unit) = (line.matched.line.number.as_deref().unwrap_or_default(), line.unit.unwrap_or_default());
+        // Quantity times price must be the amount. So a price by weight is for the weight, and IT3 has the packages.
+        let weight = line.line.weight.as_ref().filter(|_| line.is_priced_by_weight());
+        let mut item = match weight {
+            Some(weight) => {
+                let value = weight.value.normalize().to_string();
+                build_segment(["IT1", number, &value, &weight.unit, &price, basis])
+            }
+            None => build_segment(["IT1", number, &quantity, unit, &price, basis]),
+        };
         item.extend(as_x12::list_product_ids(line.matched.line, IDS_MAX));
         segments.push(item);
+        segments.extend(weight.map(|_| build_segment(["IT3", &quantity, unit])));
+        segments.extend(line.line.weight.as_ref().map(as_x12::build_weight));
         segments.extend(as_x12::build_pid(line.matched.line));
+        segments.extend(as_x12::build_po4(line.matched.line));
         segments.extend(line.line.allowances.iter().map(as_x12::build_sac));
     }
     segments.push(build_segment(["TDS", &decimal::format_n2(invoice.total)]));
@@ -52,6 +69,17 @@ pub fn draft_invoice(resolved: &ResolvedInvoice<'_>) -> X12Draft {
     }
     segments.extend(as_x12::build_carrier_segment("CAD", invoice.carrier.as_ref()));
     segments.extend(invoice.allowances.iter().map(as_x12::build_sac));
+    segments.extend(build_iss_segments(resolved));
     segments.push(build_segment(["CTT", &resolved.lines.len().to_string()]));
     X12Draft { kind: "810", functional_id: "IN", origin: order.origin.clone(), is_test: order.is_test, segments }
+}
+
+/// Builds an ISS with the quantity of each unit that was shipped.
+fn build_iss_segments(resolved: &ResolvedInvoice<'_>) -> Vec<Vec<String>> {
+    let mut quantities: BTreeMap<&str, Decimal> = BTreeMap::new();
+    for line in &resolved.lines {
+        *quantities.entry(line.unit.unwrap_or_default()).or_default() += line.line.quantity;
+    }
+    let build = |(unit, quantity): (&str, Decimal)| build_segment(["ISS", &quantity.normalize().to_string(), unit]);
+    quantities.into_iter().filter(|(unit, _)| !unit.is_empty()).map(build).collect()
 }

@@ -8,8 +8,8 @@ pub mod ship_notice;
 
 use crate::edi::decimal;
 use crate::edi::outbound::invoice::InvoiceAdjustment;
-use crate::edi::outbound::{OutboundCarrier, PaymentTerms};
-use crate::edi::purchase_order::{EdiAddress, PurchaseOrderLine};
+use crate::edi::outbound::{OutboundCarrier, OutboundWeight, PaymentTerms};
+use crate::edi::purchase_order::{EdiAddress, EdiReference, PurchaseOrder, PurchaseOrderLine};
 use crate::edi::x12::write::build_segment;
 
 /// Returns the digits of a text: `20261124` for `2026-11-24`, `1430` for `14:30`.
@@ -111,4 +111,41 @@ fn list_product_ids(line: &PurchaseOrderLine, pairs_max: usize) -> impl Iterator
 /// Builds a PID if there is a description.
 fn build_pid(line: &PurchaseOrderLine) -> Option<Vec<String>> {
     line.description.as_ref().map(|text| build_segment(["PID", "F", "", "", "", &truncate_text(Some(text), 80)]))
+}
+
+/// Kinds of references that name the order for the buyer, so that the answer repeats them: account, division, customer
+/// order, contract, customer number, merchandise type, promotion.
+const ECHOED_REFERENCES: [&str; 7] = ["11", "19", "CO", "CT", "IT", "MR", "PD"];
+
+/// Builds a REF for each reference of the order that its answers repeat.
+fn build_echoed_refs(order: &PurchaseOrder) -> Vec<Vec<String>> {
+    let is_echoed = |part: &&EdiReference| ECHOED_REFERENCES.contains(&part.qualifier.as_str());
+    order
+        .references
+        .iter()
+        .filter(is_echoed)
+        .filter_map(|part| build_ref(&part.qualifier, part.value.as_ref()))
+        .collect()
+}
+
+/// Builds the FOB that the order states.
+fn build_fob(order: &PurchaseOrder) -> Option<Vec<String>> {
+    let codes = order.instructions.iter().filter(|part| part.kind == "freight").filter_map(|part| part.code.as_deref());
+    codes.filter(|code| code.len() == 2).map(|code| build_segment(["FOB", code])).next()
+}
+
+/// Builds a PO4 with the pack and the size of an inner unit, if the order states the pack as a whole number.
+fn build_po4(line: &PurchaseOrderLine) -> Option<Vec<String>> {
+    let pack = line.pack.as_deref().filter(|pack| pack.len() <= 6 && pack.bytes().all(|byte| byte.is_ascii_digit()))?;
+    let mut po4 = build_segment(["PO4", pack]);
+    let size = line.pack_size.as_deref().and_then(|size| size.split_once(' '));
+    if let Some((size, unit)) = size.filter(|(size, unit)| decimal::parse_decimal(size).is_some() && unit.len() == 2) {
+        po4.extend([size.to_owned(), unit.to_owned()]);
+    }
+    Some(po4)
+}
+
+/// Builds a MEA with the net weight of a line.
+fn build_weight(weight: &OutboundWeight) -> Vec<String> {
+    build_segment(["MEA", "WT", "N", &weight.value.normalize().to_string(), &weight.unit])
 }

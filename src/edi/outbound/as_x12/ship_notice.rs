@@ -1,9 +1,9 @@
 //! Drafts an 856: BSN, then a tree of HL segments: the shipment, its orders, their pallets and cartons, the items in
 //! each.
 
-use crate::edi::outbound::as_x12;
 use crate::edi::outbound::order_balance::{OrderBalance, merge_addresses};
 use crate::edi::outbound::ship_notice::{ResolvedPack, ResolvedShipNotice, ResolvedShipNoticeLine, strip_sscc_prefix};
+use crate::edi::outbound::{OutboundWeight, as_x12};
 use crate::edi::purchase_order::EdiAddress;
 use crate::edi::x12::write::{X12Draft, build_segment};
 
@@ -58,16 +58,7 @@ impl HlLoopBuilder {
 
     fn add_shipment(&mut self, notice: &ResolvedShipNotice<'_>, addresses: &[EdiAddress]) {
         let shipment = notice.notice;
-        let lading = notice.lading_quantity().map(|(medium, count)| [medium.to_owned(), count.to_string()]);
-        let weight = shipment.weight.as_ref().map(|weight| (weight.value.normalize().to_string(), &weight.unit));
-        if lading.is_some() || weight.is_some() {
-            let [medium, count] = lading.unwrap_or_default();
-            let mut td1 = build_segment(["TD1", &medium, &count]);
-            if let Some((value, unit)) = weight {
-                td1.extend(build_segment(["", "", "", "G", &value, unit]));
-            }
-            self.add_segment(td1);
-        }
+        self.add_lading(&notice.lading_quantities(), shipment.weight.as_ref());
         self.segments.extend(as_x12::build_carrier_segment("TD5", shipment.carrier.as_ref()));
         self.segments.extend(as_x12::build_ref("BM", shipment.bill_of_lading.as_ref()));
         self.segments.extend(as_x12::build_ref("CN", shipment.pro_number.as_ref()));
@@ -80,13 +71,28 @@ impl HlLoopBuilder {
         }
     }
 
+    /// Adds a TD1 for each kind of pack. The first one has the weight.
+    fn add_lading(&mut self, quantities: &[(&'static str, usize)], weight: Option<&OutboundWeight>) {
+        let mut segments: Vec<Vec<String>> =
+            quantities.iter().map(|(medium, count)| build_segment(["TD1", medium, &count.to_string()])).collect();
+        if let Some(weight) = weight {
+            if segments.is_empty() {
+                segments.push(build_segment(["TD1", "", ""]));
+            }
+            segments[0].extend(build_segment(["", "", "", "G", &weight.value.normalize().to_string(), &weight.unit]));
+        }
+        self.segments.extend(segments);
+    }
+
     fn add_order(&mut self, parent: usize, order: &OrderBalance, packed: &ResolvedPack<'_>) {
         let own = &order.state.order;
         let level = self.add_level(Some(parent), "O");
         let ordered_on = own.ordered_on.as_deref().map(as_x12::extract_digits).unwrap_or_default();
         self.add_segment(build_segment(["PRF", &own.number, &own.release, "", &ordered_on]));
+        self.add_lading(&packed.lading_quantities(), None);
         self.segments.extend(as_x12::build_ref("DP", own.department.as_ref()));
         self.segments.extend(as_x12::build_ref("IA", own.vendor.as_ref()));
+        self.segments.extend(as_x12::build_echoed_refs(own));
         for address in own.addresses.iter().filter(|address| address.kind == "BY") {
             self.segments.extend(as_x12::build_n1_loop(address));
         }
@@ -125,7 +131,9 @@ impl HlLoopBuilder {
             shipped.extend([String::new(), ordered.clone(), unit.clone()]);
         }
         self.add_segment(shipped);
+        self.segments.extend(as_x12::build_po4(line.matched.line));
         self.segments.extend(as_x12::build_pid(line.matched.line));
+        self.segments.extend(line.line.weight.as_ref().map(as_x12::build_weight));
         self.segments.extend(as_x12::build_ref("LT", line.line.lot.as_ref()));
         self.segments.extend(as_x12::build_dtm("036", line.line.expires_on.as_ref()));
     }
