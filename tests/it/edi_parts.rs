@@ -398,6 +398,8 @@ fn parts_without_a_column_are_stored_shown_and_mapped() {
         "SAC*A*I170****3*5",
         "SAC*C*D240******0.25",
         "N1*ST*Acme DC*92*0012",
+        "REF*DP*028",
+        "REF*IA*99887",
         "PER*DC*Ada*TE*555-0100*TE*555-0101",
         "PO1*1*100*CA*5*PE*PL*7*ZZ*KIT",
         "MEA*PD*G*5*LB",
@@ -436,6 +438,12 @@ fn parts_without_a_column_are_stored_shown_and_mapped() {
     assert_eq!(home.sql("SELECT other_ids FROM unmapped_purchase_lines WHERE other_ids IS NOT NULL"), "PL 7, ZZ KIT");
     assert!(home.run_ok(&["sps", "map", "item", "KIT", "FG-1", "--by", "zz"]).contains("1 order line has this item"));
     assert_eq!(home.sql("SELECT item FROM purchase_order_lines WHERE position = 1"), "FG-1");
+    // The numbers behind an address go back to the retailer.
+    let invoice = json!({"invoice_number": "I1", "invoice_date": "2026-11-25", "purchase_order": "PO1", "total": "20.00",
+        "lines": [{"line": "2", "quantity": 10}]});
+    fs::write(home.path("invoice.json"), invoice.to_string()).unwrap();
+    let invoice = home.run_ok(&["sps", "send", "810", &home.path("invoice.json").display().to_string(), "--check"]);
+    assert!(invoice.contains("REF*DP*028~") && invoice.contains("REF*IA*99887~"), "{invoice}");
     home.sql("DELETE FROM sps_item_mappings");
     assert_eq!(home.sql("SELECT count(*) FROM purchase_order_lines WHERE item IS NOT NULL"), "0");
     assert!(!home.run(&["sps", "map", "item", "KIT", "FG-1", "--by", "a b"]).status.success());
