@@ -174,7 +174,12 @@ fn answer_that_arrived_before_the_document_is_not_its_answer() {
     let note = receive_answer(&home, "997", &["AK1*IN*2", "AK9*R*1*1*0"]);
     assert_eq!(note, "it answers nothing that was sent: IN group 2");
     assert_eq!(send_document(&home, "810", &invoice("INV-1"), &[]).0, 0);
-    assert_eq!(home.sql("SELECT group_number, state FROM edi_transmissions WHERE number = 'INV-1'"), "2|waiting");
+    let facts = "SELECT group_number, state FROM edi_transmissions WHERE number = 'INV-1'";
+    assert_eq!(home.sql(facts), "2|waiting");
+    // Nor when its event is processed again.
+    home.run_ok(&["events", "retry", &home.sql("SELECT event_id FROM edi_answers")]);
+    home.run_ok(&["work", "--once"]);
+    assert_eq!(home.sql(facts), "2|waiting");
 }
 
 #[test]
