@@ -165,7 +165,7 @@ pub fn detect_file_kind(bytes: &[u8]) -> String {
             let file = x12::envelope::read_interchanges(&text);
             let sets =
                 file.interchanges.iter().flat_map(|interchange| &interchange.groups).flat_map(|group| &group.sets);
-            let has_ta1 = file.interchanges.iter().any(|interchange| !interchange.interchange_answers.is_empty());
+            let has_ta1 = file.interchanges.iter().any(|interchange| !interchange.ta1_segments.is_empty());
             merge_kinds(sets.map(|set| set.kind.as_str()), has_ta1)
         }
     }

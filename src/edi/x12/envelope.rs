@@ -21,7 +21,7 @@ pub struct Interchange<'t> {
     pub is_test: bool,
     pub groups: Vec<FunctionalGroup<'t>>,
     /// TA1 segments: each answers an interchange that its receiver sent.
-    pub interchange_answers: Vec<X12Segment<'t>>,
+    pub ta1_segments: Vec<X12Segment<'t>>,
     pub faults: Vec<EdiFault>,
 }
 
@@ -199,8 +199,8 @@ impl<'t> EnvelopeReader<'t> {
             set.segments.push(segment);
         } else if segment.has_id("TA1") {
             let interchange = self.interchange.get_or_insert_with(Interchange::default);
-            if interchange.interchange_answers.len() < ENVELOPES_MAX {
-                interchange.interchange_answers.push(segment);
+            if interchange.ta1_segments.len() < ENVELOPES_MAX {
+                interchange.ta1_segments.push(segment);
             }
         } else {
             let message = format!("{} is outside a transaction set: it is ignored", segment.id);
@@ -376,7 +376,7 @@ impl<'t> EnvelopeReader<'t> {
         self.close_group(None);
         let Some(mut interchange) = self.interchange.take() else { return };
         let group_count = interchange.groups.len() as u64;
-        let has_ta1 = !interchange.interchange_answers.is_empty();
+        let has_ta1 = !interchange.ta1_segments.is_empty();
         if let Some(iea) = iea {
             // An interchange with only a TA1 has no groups, but some senders state 1.
             if parse_number(iea.element(1)) != Some(group_count) && !(group_count == 0 && has_ta1) {

@@ -35,7 +35,7 @@ pub fn read_answer_set(interchange: &Interchange<'_>, set: &TransactionSet<'_>) 
 /// Reads the TA1 segments of an interchange: each answers one interchange.
 #[must_use]
 pub fn read_interchange_answers(interchange: &Interchange<'_>) -> Vec<EdiAnswer> {
-    interchange.interchange_answers.iter().map(|ta1| read_ta1(interchange, ta1)).collect()
+    interchange.ta1_segments.iter().map(|ta1| read_ta1(interchange, ta1)).collect()
 }
 
 fn read_ta1(interchange: &Interchange<'_>, ta1: &X12Segment<'_>) -> EdiAnswer {
