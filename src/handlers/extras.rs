@@ -6,7 +6,7 @@
 use crate::changes::rows::{CellValue, TableSpec};
 use crate::handlers::HandlerError;
 use crate::handlers::fields::{JsonField, is_field_read, parse_entity_id};
-use crate::lenient_json::JsonValue;
+use crate::lenient_json::{JsonObject, JsonValue};
 
 /// Tables with the column `extras`, each with the fields that other tables or columns have.
 const ELSEWHERE: &[(&str, &str)] = &[
@@ -89,7 +89,7 @@ pub fn add_extras(
 /// Writes the object with the fields that are not read; nothing if there are none.
 fn write_unread_fields(object: &JsonValue, elsewhere: &str, read_paths: &[&str], text: &mut String) {
     let start = text.len();
-    for (name, value) in object.as_object().into_iter().flat_map(|fields| fields.iter()) {
+    for (name, value) in object.as_object().into_iter().flat_map(JsonObject::iter) {
         let is_elsewhere = elsewhere.split_whitespace().any(|other| other == name);
         let is_read = read_paths.contains(&name);
         if is_elsewhere || is_read || is_empty(value) || is_repeated(object, name, value, read_paths) {

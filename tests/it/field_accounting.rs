@@ -88,12 +88,15 @@ fn plan_rows(event: &ProviderEvent) -> String {
 fn list_values(value: &Value, path: &str, found: &mut Vec<String>) {
     match value {
         Value::Object(fields) => {
-            fields.iter().for_each(|(name, field)| list_values(field, &format!("{path}/{name}"), found));
+            for (name, field) in fields {
+                list_values(field, &format!("{path}/{name}"), found);
+            }
         }
-        Value::Array(elements) => elements
-            .iter()
-            .enumerate()
-            .for_each(|(index, element)| list_values(element, &format!("{path}/{index}"), found)),
+        Value::Array(elements) => {
+            for (index, element) in elements.iter().enumerate() {
+                list_values(element, &format!("{path}/{index}"), found);
+            }
+        }
         Value::Null => {}
         Value::String(text) if text.is_empty() => {}
         Value::Bool(_) | Value::Number(_) | Value::String(_) => found.push(path.to_owned()),

@@ -3,8 +3,10 @@
 use crate::support::{Daemon, Home, SHOP, send_webhook};
 use serde_json::{Value, json};
 
-/// An order with one line of each `(sku, ordered, left, not shipped)`.
-fn order(minute: u32, lines: &[(&str, Option<i64>, Option<i64>, Option<i64>)]) -> Value {
+/// A line: its SKU, and the quantities that were ordered, are left and are not shipped.
+type OrderLine = (&'static str, Option<i64>, Option<i64>, Option<i64>);
+
+fn order(minute: u32, lines: &[OrderLine]) -> Value {
     let lines: Vec<Value> = lines
         .iter()
         .enumerate()

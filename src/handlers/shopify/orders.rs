@@ -172,7 +172,9 @@ impl Handler for OrderHandler {
         if !iter_array(&body, "fulfillments").chain(iter_array(&body, "refunds")).all(|item| has_id(&item)) {
             notes.push("a fulfillment or refund in the order has no id and is left out");
         }
-        notes.iter().for_each(|note| plan.add_note(note));
+        for note in notes {
+            plan.add_note(note);
+        }
         Ok(plan)
     }
 }
