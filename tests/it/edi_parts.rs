@@ -3,9 +3,10 @@
 use crate::support::Home;
 use crate::support::edi_files::interchange;
 use novex_ingest::internals::edi::file;
-use novex_ingest::internals::edi::purchase_order::{PurchaseOrder, PurchaseOrderLine};
+use novex_ingest::internals::edi::purchase_order::{DocumentOrigin, PurchaseOrder, PurchaseOrderLine};
 use novex_ingest::internals::edi::revisions::{OrderState, ReceivedDocument, fold_documents};
 use serde_json::{Value, json};
+use std::fmt::Write;
 use std::fs;
 
 const BEGIN: &str = "BEG*00*SA*PO1**20261124";
@@ -22,11 +23,11 @@ fn write_xml(name: &str, value: &Value, text: &mut String) {
     match value {
         Value::Array(items) => items.iter().for_each(|item| write_xml(name, item, text)),
         Value::Object(map) => {
-            text.push_str(&format!("<{name}>"));
+            write!(text, "<{name}>").unwrap();
             map.iter().for_each(|(name, value)| write_xml(name, value, text));
-            text.push_str(&format!("</{name}>"));
+            write!(text, "</{name}>").unwrap();
         }
-        other => text.push_str(&format!("<{name}>{}</{name}>", other.as_str().unwrap_or_default())),
+        other => write!(text, "<{name}>{}</{name}>", other.as_str().unwrap_or_default()).unwrap(),
     }
 }
 
@@ -45,7 +46,7 @@ fn read_rsx(header: &Value, line: &Value, summary: &Value) -> PurchaseOrder {
         let document = file::read_edi_file(text.as_bytes());
         let order = document.documents[0].order.clone();
         let mut order = order.unwrap_or_else(|| panic!("{:?}", document.all_faults().collect::<Vec<_>>()));
-        order.origin = Default::default();
+        order.origin = DocumentOrigin::default();
         order
     };
     let (from_json, from_xml) = (read(&tree.to_string()), read(&xml));

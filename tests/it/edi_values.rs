@@ -8,6 +8,7 @@ use novex_ingest::internals::edi::file;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
+use std::fmt::Write;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -219,11 +220,11 @@ fn write_xml(name: &str, value: &Value, text: &mut String) {
     match value {
         Value::Array(items) => items.iter().for_each(|item| write_xml(name, item, text)),
         Value::Object(map) => {
-            text.push_str(&format!("<{name}>"));
+            write!(text, "<{name}>").unwrap();
             map.iter().for_each(|(name, value)| write_xml(name, value, text));
-            text.push_str(&format!("</{name}>"));
+            write!(text, "</{name}>").unwrap();
         }
-        other => text.push_str(&format!("<{name}>{}</{name}>", other.as_str().unwrap_or_default())),
+        other => write!(text, "<{name}>{}</{name}>", other.as_str().unwrap_or_default()).unwrap(),
     }
 }
 

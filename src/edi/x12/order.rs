@@ -5,7 +5,7 @@
 //! [`SegmentCursor`] marks each element that is read; every other value becomes an extra of the order or its line.
 
 use crate::edi::fault::{EdiFault, FaultSeverity, SyntaxErrorCode};
-use crate::edi::purchase_order::{OrderExtra, PurchaseOrder, PurchaseOrderLine};
+use crate::edi::purchase_order::{EdiAddress, OrderExtra, PurchaseOrder, PurchaseOrderLine};
 use crate::edi::x12::cursor::{SegmentCursor, X12FaultCollector};
 use crate::edi::x12::order_lines;
 use crate::edi::x12::order_parts::{self, PartLists};
@@ -157,7 +157,7 @@ impl X12OrderReader {
         if !self.is_in_address() {
             return None;
         }
-        self.current_parts().addresses.last().map(|address| address.label())
+        self.current_parts().addresses.last().map(EdiAddress::label)
     }
 
     fn read_segment(&mut self, segment: &X12Segment<'_>, position: usize) {
