@@ -9,6 +9,7 @@ use crate::clock::Timestamp;
 use crate::transfer::{ARCHIVE_DIRECTORY, RemoteFile, TransferError};
 use rustix::fs::{AtFlags, Mode, OFlags, RenameFlags};
 use rustix::io::Errno;
+use std::fmt::Write;
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::os::fd::OwnedFd;
@@ -75,8 +76,14 @@ impl LocalDirectory {
 /// Returns a file name that is not UTF-8, with U+FFFD and the value of each byte that is none, such as `(E9)`. So names
 /// with different bytes stay different.
 fn describe_invalid_name(name: &[u8]) -> String {
-    let describe_bytes = |bytes: &[u8]| bytes.iter().map(|byte| format!("\u{fffd}({byte:02X})")).collect::<String>();
-    name.utf8_chunks().map(|chunk| chunk.valid().to_owned() + &describe_bytes(chunk.invalid())).collect()
+    let mut described = String::new();
+    for chunk in name.utf8_chunks() {
+        described.push_str(chunk.valid());
+        for byte in chunk.invalid() {
+            let _ = write!(described, "\u{fffd}({byte:02X})");
+        }
+    }
+    described
 }
 
 /// Runs a blocking operation in a thread of its own, because the directory may be on a slow network file system.

@@ -84,7 +84,7 @@ const DATE_ELEMENTS: [(&str, usize); 8] =
     [("GS", 4), ("BIG", 1), ("BIG", 3), ("BSN", 3), ("DTM", 2), ("PRF", 4), ("ITD", 4), ("ITD", 6)];
 
 /// Writes the dates of a segment without their century.
-fn shorten_dates(segment: &mut Vec<String>) {
+fn shorten_dates(segment: &mut [String]) {
     for (id, position) in DATE_ELEMENTS {
         if segment.first().is_some_and(|own| own == id)
             && let Some(date) = segment.get_mut(position)
@@ -166,7 +166,9 @@ impl X12Draft {
         add(&["GE", "1", &group]);
         add(&["IEA", "1", &format!("{:09}", numbers.interchange)]);
         if origin.has_short_dates() {
-            segments.iter_mut().for_each(shorten_dates);
+            for segment in &mut segments {
+                shorten_dates(segment);
+            }
         }
         segments
     }
