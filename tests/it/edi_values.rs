@@ -21,7 +21,7 @@ fn collect_texts(value: &Value, texts: &mut BTreeSet<String>) {
     match value {
         Value::String(text) => {
             texts.insert(text.clone());
-            let parts = text.split(['*', ' ', ',']).chain(text.split("T")).chain(text.split(", "));
+            let parts = text.split(['*', ' ', ',']).chain(text.split('T')).chain(text.split(", "));
             texts.extend(parts.map(|part| part.trim().to_owned()));
         }
         Value::Array(items) => items.iter().for_each(|item| collect_texts(item, texts)),
