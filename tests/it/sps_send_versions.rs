@@ -85,7 +85,9 @@ fn answers_repeat_what_names_the_order() {
 fn unit_that_no_answer_can_state_is_refused() {
     let home = home_with_order(&interchange("850", &[order_set("PO1", 2)]));
     let mut set = order_set("PO2", 1);
-    set.iter_mut().for_each(|segment| *segment = segment.replace("*CA*", "*INVALID*"));
+    for segment in &mut set {
+        *segment = segment.replace("*CA*", "*INVALID*");
+    }
     receive_file(&home, &interchange("850", &[set]));
     let mut document = invoice("I1");
     document["purchase_order"] = json!("PO2");

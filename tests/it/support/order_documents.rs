@@ -155,7 +155,7 @@ pub type Rows = &'static [(RevisionOutcome, &'static str)];
 
 /// Returns a line of a change, or of an order if the code is empty.
 pub fn line(code: &'static str, number: &'static str, goods: &'static str, quantity: &'static str) -> LineSpec {
-    LineSpec { code, number, goods, quantity, ..LineSpec::default() }
+    LineSpec { number, code, quantity, goods, ..LineSpec::default() }
 }
 
 /// Returns the line with a price.
