@@ -102,8 +102,11 @@ impl EdiFile {
     /// Returns true if nothing in the file can be used: it is no EDI file, or each of its orders is rejected.
     #[must_use]
     pub fn is_unreadable(&self) -> bool {
-        let has_error = self.faults.iter().any(|fault| fault.severity == FaultSeverity::Error);
-        self.count_orders() == 0 && (has_error || self.documents.iter().any(EdiDocument::is_rejected))
+        let has_error = |faults: &[EdiFault]| faults.iter().any(|fault| fault.severity == FaultSeverity::Error);
+        // A set that is no order has an error if the file ends inside it.
+        let is_cut = |document: &EdiDocument| self.answers.is_empty() && has_error(&document.faults);
+        let is_useless = |document: &EdiDocument| document.is_rejected() || is_cut(document);
+        self.count_orders() == 0 && (has_error(&self.faults) || self.documents.iter().any(is_useless))
     }
 
     /// Returns all faults: of the file, of its groups and of its documents.

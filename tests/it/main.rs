@@ -22,6 +22,7 @@ mod doctor;
 mod doctor_findings;
 mod edi;
 mod edi_arrival;
+mod edi_envelopes;
 mod edi_examples;
 mod edi_faults;
 mod edi_originals;
