@@ -6,10 +6,9 @@
 //! deleted, so that no other program can replace it meanwhile.
 
 use crate::clock::Timestamp;
-use crate::transfer::{ARCHIVE_DIRECTORY, RemoteFile, TransferError};
+use crate::transfer::{ARCHIVE_DIRECTORY, RemoteFile, TransferError, describe_invalid_name};
 use rustix::fs::{AtFlags, Mode, OFlags, RenameFlags};
 use rustix::io::Errno;
-use std::fmt::Write;
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::os::fd::OwnedFd;
@@ -71,19 +70,6 @@ impl LocalDirectory {
         let (directory, file) = (self.0.clone(), file.clone());
         run_blocking(move || directory.archive(&file, targets)).await
     }
-}
-
-/// Returns a file name that is not UTF-8, with U+FFFD and the value of each byte that is none, such as `(E9)`. So names
-/// with different bytes stay different.
-fn describe_invalid_name(name: &[u8]) -> String {
-    let mut described = String::new();
-    for chunk in name.utf8_chunks() {
-        described.push_str(chunk.valid());
-        for byte in chunk.invalid() {
-            let _ = write!(described, "\u{fffd}({byte:02X})");
-        }
-    }
-    described
 }
 
 /// Runs a blocking operation in a thread of its own, because the directory may be on a slow network file system.

@@ -12,6 +12,7 @@ use crate::clock::Timestamp;
 use crate::text::escape_hidden_chars;
 use crate::transfer::source::{SourceLocation, SourceSettings};
 use std::collections::HashMap;
+use std::fmt::Write;
 use std::path::Path;
 use std::time::Duration;
 
@@ -197,6 +198,19 @@ impl Transport {
             session.close().await;
         }
     }
+}
+
+/// Returns a file name that is not UTF-8, with U+FFFD and the value of each byte that is none, such as `(E9)`. So names
+/// with different bytes stay different.
+fn describe_invalid_name(name: &[u8]) -> String {
+    let mut described = String::new();
+    for chunk in name.utf8_chunks() {
+        described.push_str(chunk.valid());
+        for byte in chunk.invalid() {
+            let _ = write!(described, "\u{fffd}({byte:02X})");
+        }
+    }
+    described
 }
 
 /// Returns the printable form of each name. Names whose forms are equal get a number, so that none hides another.

@@ -3,7 +3,7 @@
 use crate::support::Home;
 use crate::support::answers::{answer_file_of, receive_answer, receive_answer_file, state_of};
 use crate::support::edi_files::{interchange, order_set};
-use crate::support::outbound_documents::{home_with_order, invoice, send_document, ship_notice};
+use crate::support::outbound_documents::{home_with_order, invoice, receive_file, send_document, ship_notice};
 use serde_json::Value;
 
 /// A home with an order, an invoice that the partner rejected (group 2), and a ship notice without an answer (group 3).
@@ -206,4 +206,23 @@ fn messages_payments_and_debits_are_shown_until_they_are_dismissed() {
         "1",
         "none of them is acknowledged"
     );
+}
+
+/// An order of the grocery sets does not become a purchase order, and a person sees all of it.
+#[test]
+fn grocery_order_is_listed_for_a_person() {
+    let home = home_with_order(&interchange("850", &[order_set("PO1", 2)]));
+    let set = vec![
+        "G50*N*20261124*UN-77".to_owned(),
+        "N1*ST*Grocer DC*9*0012345670001".to_owned(),
+        "G68*40*CA*18.5*001061414100".to_owned(),
+    ];
+    receive_file(&home, &interchange("875", &[set]).replace("GS*PO*", "GS*OG*"));
+    assert_eq!(
+        home.sql("SELECT kind, number, dated_on, instr(text, 'G68*40*CA*18.5*001061414100') > 0 FROM edi_messages"),
+        "875|UN-77|2026-11-24|1"
+    );
+    let listed = home.run_ok(&["sps", "list", "--attention"]);
+    assert!(listed.contains("grocery order (875), UN-77, not read as a purchase order"), "{listed}");
+    assert_eq!(home.sql("SELECT count(*) FROM purchase_orders"), "1");
 }
