@@ -38,6 +38,7 @@ mod file_modes;
 mod foreign_backups;
 mod front_door;
 mod golden;
+mod independent_parsers;
 mod lease_model;
 mod limits;
 mod list_output;

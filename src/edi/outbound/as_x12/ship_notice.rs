@@ -4,7 +4,7 @@
 use crate::edi::outbound::order_balance::{OrderBalance, merge_addresses};
 use crate::edi::outbound::ship_notice::{ResolvedPack, ResolvedShipNotice, ResolvedShipNoticeLine, strip_sscc_prefix};
 use crate::edi::outbound::{OutboundWeight, as_x12};
-use crate::edi::purchase_order::EdiAddress;
+use crate::edi::purchase_order::{EdiAddress, PurchaseOrder};
 use crate::edi::x12::write::{X12Draft, build_segment};
 
 /// Most pairs of qualifier and id in LIN02 to LIN31.
@@ -20,7 +20,7 @@ pub fn draft_ship_notice(notice: &ResolvedShipNotice<'_>) -> X12Draft {
     let structure = if has_packs { "0001" } else { "0004" };
     let digits = as_x12::extract_digits(notice.sent_at);
     let (date, time) = (digits.get(..8).unwrap_or_default(), digits.get(8..12).unwrap_or_default());
-    let mut tree = HlLoopBuilder::default();
+    let mut tree = HlLoopBuilder { packaging_material: choose_packaging_material(first), ..HlLoopBuilder::default() };
     tree.add_segment(build_segment(["BSN", "00", &shipment.shipment_number, date, time, structure]));
     let top = tree.add_level(None, "S");
     tree.add_shipment(notice, &merge_addresses(&shipment.addresses, &first.addresses, &["ST"]));
@@ -37,10 +37,19 @@ pub fn draft_ship_notice(notice: &ResolvedShipNotice<'_>) -> X12Draft {
     }
 }
 
+/// Returns the second part of a packaging code (element 103): none, or 71, not otherwise specified. Up to 003040 the
+/// element has five characters, so that the part for the material cannot be left out.
+fn choose_packaging_material(order: &PurchaseOrder) -> &'static str {
+    let version = order.origin.version.as_str();
+    if version.starts_with("00") && version < "003050" { "71" } else { "" }
+}
+
 #[derive(Default)]
 struct HlLoopBuilder {
     segments: Vec<Vec<String>>,
     level_count: usize,
+    /// Second part of TD101.
+    packaging_material: &'static str,
 }
 
 impl HlLoopBuilder {
@@ -73,8 +82,10 @@ impl HlLoopBuilder {
 
     /// Adds a TD1 for each kind of pack. The first one has the weight.
     fn add_lading(&mut self, quantities: &[(&'static str, usize)], weight: Option<&OutboundWeight>) {
-        let mut segments: Vec<Vec<String>> =
-            quantities.iter().map(|(medium, count)| build_segment(["TD1", medium, &count.to_string()])).collect();
+        let build_td1 = |(medium, count): &(&'static str, usize)| {
+            build_segment(["TD1", &format!("{medium}{}", self.packaging_material), &count.to_string()])
+        };
+        let mut segments: Vec<Vec<String>> = quantities.iter().map(build_td1).collect();
         if let Some(weight) = weight {
             if segments.is_empty() {
                 segments.push(build_segment(["TD1", "", ""]));
