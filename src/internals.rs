@@ -54,6 +54,9 @@ pub mod edi {
         pub mod order_balance {
             pub use crate::edi::outbound::order_balance::OrderBalance;
         }
+        pub mod partner_rules {
+            pub use crate::edi::outbound::partner_rules::PartnerRules;
+        }
     }
     pub mod outbound_document {
         pub use crate::edi::outbound_document::OutboundContent;

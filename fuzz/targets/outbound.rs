@@ -7,6 +7,7 @@ use libfuzzer_sys::fuzz_target;
 use novex_ingest::internals::edi::file::read_edi_file;
 use novex_ingest::internals::edi::outbound::ErpDocument;
 use novex_ingest::internals::edi::outbound::order_balance::OrderBalance;
+use novex_ingest::internals::edi::outbound::partner_rules::PartnerRules;
 use novex_ingest::internals::edi::outbound_document::OutboundContent;
 use novex_ingest::internals::edi::revisions::{ReceivedDocument, fold_documents};
 use novex_ingest::internals::edi::rsx::tree;
@@ -31,7 +32,7 @@ fuzz_target!(|input: &[u8]| {
         let Ok(document) = ErpDocument::parse_json(kind, document) else { continue };
         let orders = vec![order.clone(); document.order_references().len()];
         for lenient in [false, true] {
-            let Ok(prepared) = document.prepare(&orders, lenient, AT) else { continue };
+            let Ok(prepared) = document.prepare(&orders, lenient, AT, &PartnerRules::default()) else { continue };
             match prepared.document.content {
                 OutboundContent::X12(draft) => {
                     let text = draft.write_interchange(ControlNumbers { interchange: 1, group: 1 }, AT);

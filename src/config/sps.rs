@@ -1,6 +1,7 @@
 //! `[sps]`: the EDI sources to poll, and where outbound documents go.
 
 use crate::config::reader::{ConfigTable, Located};
+use crate::edi::outbound::partner_rules::{FactKind, PartnerRules, SsccForm, check_fact};
 use crate::secret::Secret;
 use crate::transfer::sftp::is_host_key;
 use crate::transfer::source::{
@@ -8,6 +9,7 @@ use crate::transfer::source::{
 };
 use percent_encoding::percent_decode_str;
 use reqwest::Url;
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,6 +29,8 @@ pub struct SpsSettings {
     pub acknowledgement_timeout: Option<Duration>,
     /// Where outbound documents go; `None`: the daemon creates none.
     pub outbound: Option<OutboundTarget>,
+    /// Demands of the partners, by partner.
+    pub partners: HashMap<String, PartnerRules>,
 }
 
 /// A directory of this machine, or one at a source.
@@ -85,6 +89,7 @@ pub(crate) fn read_sps_section(
         sources.extend(source);
         entry.finish();
     }
+    let partners = read_partners(&mut table);
     let outbound = outgoing.and_then(|text| {
         let target = read_outbound_target(&table, &text, &sources, &file)?;
         if sources.iter().any(|source| target.is_polled_by(source)) {
@@ -101,7 +106,55 @@ pub(crate) fn read_sps_section(
         sources,
         acknowledgement_timeout: (!answer_timeout.is_zero()).then_some(answer_timeout),
         outbound,
+        partners,
     })
+}
+
+fn read_partners(table: &mut ConfigTable<'_>) -> HashMap<String, PartnerRules> {
+    let mut partners = HashMap::new();
+    for mut entry in table.read_tables("partners") {
+        let id = entry.read_text("id");
+        let sscc_form = match entry.read_number("sscc_digits", 20, 18..=20) {
+            18 => SsccForm::Digits18,
+            19 => {
+                let hint = "Set sscc_digits to 18, or to 20 with the application identifier 00 in front.";
+                entry.report_error("has sscc_digits = 19, which no label has", hint);
+                SsccForm::default()
+            }
+            _ => SsccForm::Digits20,
+        };
+        let rules = PartnerRules {
+            sscc_form,
+            invoice_requires: read_facts(&mut entry, "invoice_requires", FactKind::Invoice),
+            ship_notice_requires: read_facts(&mut entry, "ship_notice_requires", FactKind::ShipNotice),
+        };
+        match id {
+            None => {
+                let hint = "Add id = \"ACMERETAIL\", the partner as novex-ingest sps list shows it.";
+                entry.report_error("has no id", hint);
+            }
+            Some(id) if partners.contains_key(&id.value) => {
+                let message = format!("{:?} appears twice", id.value);
+                entry.report_error_at(&id, message, "Put all settings of a partner into one entry.");
+            }
+            Some(id) => {
+                partners.insert(id.value, rules);
+            }
+        }
+        entry.finish();
+    }
+    partners
+}
+
+/// Reads the names of facts that a partner requires.
+fn read_facts(entry: &mut ConfigTable<'_>, key: &str, kind: FactKind) -> Vec<String> {
+    let names = entry.read_texts(key);
+    for name in &names {
+        if let Err(hint) = check_fact(kind, &name.value) {
+            entry.report_error_at(name, format!("{:?} is no fact", name.value), hint);
+        }
+    }
+    names.into_iter().map(|name| name.value).collect()
 }
 
 fn read_source_name(entry: &mut ConfigTable<'_>, others: &[SourceSettings]) -> Option<String> {

@@ -225,7 +225,9 @@ pub struct EdiAddress {
     pub id_qualifier: Option<String>,
     pub id: Option<String>,
     pub name: Option<String>,
-    /// Further names and the street, one line each.
+    /// Further names of the party (N2, `AddressAlternateName`).
+    pub more_names: Vec<String>,
+    /// Street, one line each.
     pub lines: Vec<String>,
     pub city: Option<String>,
     pub state: Option<String>,

@@ -44,6 +44,7 @@ fn x12(order: &PurchaseOrder) -> String {
     };
     let address = |part: &EdiAddress, set: &mut Vec<String>| {
         set.push(format!("N1*{}*{}*{}*{}", part.kind, text(&part.name), text(&part.id_qualifier), text(&part.id)));
+        set.extend(part.more_names.iter().map(|name| format!("N2*{name}")));
         set.extend(part.lines.iter().map(|line| format!("N3*{line}")));
         set.push(format!(
             "N4*{}*{}*{}*{}",
@@ -117,6 +118,8 @@ fn rsx_tree(order: &PurchaseOrder) -> Value {
             ("PostalCode", text(&part.postal_code)),
             ("Country", text(&part.country)),
         ];
+        let more_names = part.more_names.iter().map(|name| Some(json!(name)));
+        fields.extend(["AddressAlternateName", "AddressAlternateName2"].into_iter().zip(more_names));
         fields.extend(["Address1", "Address2"].into_iter().zip(part.lines.iter().map(|line| Some(json!(line)))));
         object(&fields)
     };
@@ -227,10 +230,10 @@ prop_compose! {
 }
 
 prop_compose! {
-    fn addresses()(list in prop::collection::vec(("(ST|BT|BY)", words(), "[0-9]{4}", prop::collection::vec(words(), 0..2), words(), "[0-9]{5}"), 0..2))
+    fn addresses()(list in prop::collection::vec(("(ST|BT|BY)", words(), "[0-9]{4}", [prop::collection::vec(words(), 0..2), prop::collection::vec(words(), 0..2)], words(), "[0-9]{5}"), 0..2))
         -> Vec<EdiAddress> {
-        list.into_iter().map(|(kind, name, id, lines, city, zip)| EdiAddress {
-            kind, name: Some(name), id_qualifier: Some("92".into()), id: Some(id), lines, city: Some(city), state: Some("MN".into()),
+        list.into_iter().map(|(kind, name, id, [more_names, lines], city, zip)| EdiAddress {
+            kind, name: Some(name), more_names, id_qualifier: Some("92".into()), id: Some(id), lines, city: Some(city), state: Some("MN".into()),
             postal_code: Some(zip), country: Some("US".into()),
         }).collect()
     }

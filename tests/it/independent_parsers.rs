@@ -5,7 +5,9 @@ use crate::support::Home;
 use crate::support::edi_files::{interchange, order_set};
 use crate::support::libraries::Language::{JavaScript, Python};
 use crate::support::libraries::{Language, run_program_ok};
-use crate::support::outbound_documents::{home_with_order, invoice, send_document, ship_notice};
+use crate::support::outbound_documents::{
+    home_with_order, invoice_with_more_facts, send_document, ship_notice_with_more_facts,
+};
 use crate::support::sqlite::sql;
 use serde_json::{Value, json};
 use std::fs;
@@ -47,12 +49,14 @@ const KINDS: [SentKind; 3] = [
         kind: "810",
         functional_id: "IN",
         order: ("850", two_line_order),
-        document: Some(invoice),
+        document: Some(invoice_with_more_facts),
         elements: &[
             ("BIG02", &["I1"]),
             ("BIG04", &["PO1"]),
             ("N101", &["RI", "ST"]),
             ("N102", &["Muller & Sohne", "Acme DC 5"]),
+            ("N201", &["Accounting"]),
+            ("REF02", &["019", "BOL-1", "R-1"]),
             ("IT101", &["1", "2"]),
             ("IT102", &["10", "5"]),
             ("IT103", &["CA", "CA"]),
@@ -68,12 +72,15 @@ const KINDS: [SentKind; 3] = [
         kind: "856",
         functional_id: "SH",
         order: ("850", two_line_order),
-        document: Some(ship_notice),
+        document: Some(ship_notice_with_more_facts),
         elements: &[
             ("BSN02", &["I1"]),
             ("HL03", &["S", "O", "T", "P", "I", "I", "P", "I"]),
             ("HL02", &["1", "2", "3", "4", "4", "2", "7"]),
             ("TD107", &["61.5"]),
+            ("TD303", &["53123"]),
+            ("TD309", &["SEAL1"]),
+            ("REF02", &["SEAL2", "P-77", "R-1", "019", "R-1", "L-9", "B-7"]),
             ("PRF01", &["PO1"]),
             ("MAN02", &["00008627140000045018", "00008627140000045025", "1Z999"]),
             ("SN102", &["4", "20", "6"]),

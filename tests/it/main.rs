@@ -68,6 +68,7 @@ mod sftp;
 mod snapshots;
 mod sps_answers;
 mod sps_api;
+mod sps_partner_rules;
 mod sps_poll;
 mod sps_send;
 mod sps_send_edge_cases;

@@ -66,16 +66,16 @@ fn answers_repeat_what_names_the_order() {
     set.insert(1, "REF*MR*0073".to_owned());
     set.insert(2, "FOB*CC".to_owned());
     let line = set.iter().position(|segment| segment.starts_with("PO1*2")).unwrap();
-    set.insert(line, "PO4*6*340*GR".to_owned());
+    set.insert(line, "PO4*6*340*GR***********3".to_owned());
     let home = home_with_order(&interchange("850", &[set]));
     let invoice = send_document(&home, "810", &invoice("I1"), &["--check"]).1;
-    for segment in ["REF*MR*0073~", "FOB*CC~", "PO4*6*340*GR~", "ISS*15*CA~"] {
+    for segment in ["REF*MR*0073~", "FOB*CC~", "PO4*6*340*GR***********3~", "ISS*15*CA~"] {
         assert!(invoice.contains(segment), "{segment}: {invoice}");
     }
     let mut document = ship_notice("S1");
     document["orders"][0]["packs"][1]["lines"][0]["weight"] = json!({"value": "12.5", "unit": "LB"});
     let notice = send_document(&home, "856", &document, &["--check"]).1;
-    for segment in ["TD1*PLT*1****G*61.5*LB~", "TD1*CTN*2~", "REF*MR*0073~", "PO4*6*340*GR~", "MEA*WT*N*12.5*LB~"] {
+    for segment in ["TD1*PLT*1****G*61.5*LB~", "TD1*CTN*2~", "REF*MR*0073~", "PO4*6*340*GR***********3~", "MEA*WT*N*12.5*LB~"] {
         assert!(notice.contains(segment), "{segment}: {notice}");
     }
 }

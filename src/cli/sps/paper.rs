@@ -166,7 +166,7 @@ impl Paper {
             self.push_line("");
         }
         self.add_wrapped(&outer, &role);
-        for text in address.name.iter().chain(&address.lines) {
+        for text in address.name.iter().chain(&address.more_names).chain(&address.lines) {
             self.add_wrapped(&inner, text);
         }
         let region = join_words([address.state.as_deref(), address.postal_code.as_deref()], " ");

@@ -83,5 +83,6 @@ fn read_request(config: &Config, args: &SpsSendArgs) -> anyhow::Result<SendDocum
         lenient: args.force,
         dry_run: args.check,
         max_attempts: config.worker.max_attempts,
+        partners: config.sps.as_ref().map(|sps| sps.partners.clone()).unwrap_or_default(),
     })
 }

@@ -3,11 +3,13 @@
 //! Each value must fit X12 unchanged. Nothing is truncated, because a truncated value is lost or means something else.
 
 use crate::edi::decimal;
+use crate::edi::outbound::more_facts::{OutboundDate, OutboundReference, OutboundTrailer};
 use crate::edi::outbound::order_balance::{MatchedOrderLine, OrderBalance};
+use crate::edi::outbound::partner_rules::{FactKind, PartnerRules, StatedFacts};
 use crate::edi::outbound::{OutboundCarrier, OutboundWeight, PaymentTerms};
 use crate::edi::purchase_order::EdiAddress;
 use rust_decimal::Decimal;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 /// Errors of a document, and the quantity of each item that it sends so far.
 #[derive(Debug)]
@@ -97,6 +99,12 @@ impl DocumentChecker {
         self.check_text(&name_of("name"), address.name.as_ref(), 60);
         self.check_optional_code(&name_of("id"), address.id.as_ref(), (2, 80));
         self.check_optional_code(&name_of("id_qualifier"), address.id_qualifier.as_ref(), (1, 2));
+        if address.more_names.len() > 2 {
+            self.add_error(format!("{}: at most 2 are allowed", name_of("more_names")));
+        }
+        for name in &address.more_names {
+            self.check_text(&name_of("more_names"), Some(name), 60);
+        }
         if address.lines.len() > 4 {
             self.add_error(format!("{}: at most 4 are allowed", name_of("lines")));
         }
@@ -118,6 +126,68 @@ impl DocumentChecker {
         self.check_optional_code("the carrier's code", carrier.code.as_ref(), (2, code_length_max));
         self.check_optional_code("the carrier's method", carrier.method.as_ref(), (1, 2));
         self.check_text("the carrier's routing", carrier.routing.as_ref(), 35);
+    }
+
+    /// Checks the trailer and its seals.
+    pub fn check_trailer(&mut self, trailer: Option<&OutboundTrailer>) {
+        let Some(trailer) = trailer else { return };
+        self.check_code("the trailer's number", &trailer.number, (1, 10));
+        self.check_optional_code("the trailer's initial", trailer.initial.as_ref(), (1, 4));
+        for seal in &trailer.seals {
+            self.check_code("the trailer's seal", seal, (2, 15));
+        }
+    }
+
+    /// Checks references. `named` lists the qualifiers that have a field of their own, with its name.
+    pub fn check_references(&mut self, list: &str, references: &[OutboundReference], named: &[(&str, &str)]) {
+        let mut qualifiers = BTreeSet::new();
+        for part in references {
+            let name = format!("{list}: {}", part.qualifier);
+            self.check_code(&format!("{list}: the qualifier"), &part.qualifier, (2, 3));
+            self.check_code(&name, &part.value, (1, 30));
+            self.check_text(&format!("{name}: the description"), part.description.as_ref(), 80);
+            self.check_own_field(&name, &part.qualifier, named);
+            if !qualifiers.insert((&part.qualifier, &part.value)) {
+                self.add_error(format!("{name} {:?} is listed twice", part.value));
+            }
+        }
+    }
+
+    /// Checks dates. `named` lists the qualifiers that have a field of their own, with its name.
+    pub fn check_dates(&mut self, list: &str, dates: &[OutboundDate], named: &[(&str, &str)]) {
+        for part in dates {
+            let name = format!("{list}: {}", part.qualifier);
+            self.check_code(&format!("{list}: the qualifier"), &part.qualifier, (3, 3));
+            self.check_date(&name, Some(&part.on));
+            self.check_time(&name, part.time.as_ref());
+            self.check_own_field(&name, &part.qualifier, named);
+        }
+        // A DTM segment occurs ten times, and each kind of date that has a field may be there too.
+        let dates_max = 10 - named.len();
+        if dates.len() > dates_max {
+            self.add_error(format!("{list}: at most {dates_max} are allowed"));
+        }
+    }
+
+    fn check_own_field(&mut self, name: &str, qualifier: &str, named: &[(&str, &str)]) {
+        if let Some((_, field)) = named.iter().find(|(own, _)| *own == qualifier) {
+            self.add_error(format!("{name} has a field of its own: state {field}"));
+        }
+    }
+
+    /// Checks that the document states the facts that the partner requires, and names all that are missing at once.
+    pub fn check_required_facts(&mut self, partner: &str, kind: FactKind, rules: &PartnerRules, facts: &StatedFacts) {
+        let missing = facts.list_missing(rules.required_facts(kind));
+        if !missing.is_empty() {
+            let (document, key) = match kind {
+                FactKind::Invoice => ("invoice", "invoice_requires"),
+                FactKind::ShipNotice => ("ship notice", "ship_notice_requires"),
+            };
+            self.add_error(format!(
+                "{partner} requires facts that the {document} does not state ({key} in sps.partners): {}",
+                missing.join(", ")
+            ));
+        }
     }
 
     /// Checks a weight, which must be over 0. `name` is its name in messages.

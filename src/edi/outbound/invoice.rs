@@ -2,14 +2,19 @@
 
 use crate::edi::codes;
 use crate::edi::outbound::checks::DocumentChecker;
+use crate::edi::outbound::more_facts::{self, OutboundDate, OutboundReference};
 use crate::edi::outbound::order_balance::{MatchedOrderLine, OrderBalance};
+use crate::edi::outbound::partner_rules::{FactKind, PartnerRules};
 use crate::edi::outbound::{
     OutboundCarrier, OutboundWeight, PaymentTerms, PreparedDocument, PurchaseOrderReference, SentLine, as_rsx, as_x12,
-    json_decimal,
+    json_decimal, required_facts,
 };
 use crate::edi::purchase_order::EdiAddress;
 use rust_decimal::{Decimal, RoundingStrategy};
 use serde::Deserialize;
+
+/// Most REF segments in the header of an 810.
+const REFERENCES_MAX: usize = 12;
 
 /// Invoice as the ERP gives it. Dates are `2026-11-24`, amounts are in the order's currency.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -27,6 +32,13 @@ pub struct Invoice {
     /// Carrier's number of the shipment.
     pub pro_number: Option<String>,
     pub carrier: Option<OutboundCarrier>,
+    /// Who pays the freight (FOB01): CC the buyer, PP the seller …; the order's if left out.
+    pub freight_payer: Option<String>,
+    /// References and dates beyond those with a field of their own.
+    #[serde(default)]
+    pub references: Vec<OutboundReference>,
+    #[serde(default)]
+    pub dates: Vec<OutboundDate>,
     /// Payment terms; the order's if empty.
     #[serde(default)]
     pub terms: Vec<PaymentTerms>,
@@ -177,7 +189,12 @@ impl Invoice {
         }
     }
 
-    pub(crate) fn prepare(&self, order: &OrderBalance, lenient: bool) -> Result<PreparedDocument, Vec<String>> {
+    pub(crate) fn prepare(
+        &self,
+        order: &OrderBalance,
+        lenient: bool,
+        rules: &PartnerRules,
+    ) -> Result<PreparedDocument, Vec<String>> {
         let mut checker = DocumentChecker::new("invoiced");
         self.check_header(order, lenient, &mut checker);
         let mut lines: Vec<ResolvedInvoiceLine<'_>> = Vec::new();
@@ -199,6 +216,9 @@ impl Invoice {
             self.check_total(&lines, &mut checker);
         }
         let resolved = ResolvedInvoice { invoice: self, order, lines };
+        self.check_room_for_refs(&resolved, &mut checker);
+        let facts = required_facts::list_invoice_facts(&resolved);
+        checker.check_required_facts(&order.state.order.partner, FactKind::Invoice, rules, &facts);
         let sent_lines = resolved.lines.iter().map(|line| SentLine {
             order_index: 0,
             line_number: order.line_number(line.matched.index),
@@ -237,6 +257,9 @@ impl Invoice {
             checker.add_error(format!("the currency is {own}, but the order has {ordered}"));
         }
         checker.check_carrier(self.carrier.as_ref(), 4);
+        checker.check_optional_code("freight_payer", self.freight_payer.as_ref(), (2, 2));
+        checker.check_references("references", &self.references, &more_facts::NAMED_REFERENCES);
+        checker.check_dates("dates", &self.dates, &more_facts::NAMED_INVOICE_DATES);
         self.terms.iter().for_each(|terms| checker.check_terms(terms));
         self.addresses.iter().for_each(|address| checker.check_address(address));
         for tax in &self.taxes {
@@ -259,6 +282,20 @@ impl Invoice {
         if self.total < Decimal::ZERO {
             checker
                 .add_error(format!("the total {} is less than 0: a credit cannot be sent as an invoice", self.total));
+        }
+    }
+
+    /// Checks that the references fit into the header of an X12 invoice.
+    fn check_room_for_refs(&self, resolved: &ResolvedInvoice<'_>, checker: &mut DocumentChecker) {
+        let count = as_x12::invoice::build_header_refs(resolved).len();
+        let own = self.references.len();
+        if resolved.order.state.order.origin.format == "x12" && count > REFERENCES_MAX {
+            checker.add_error(format!(
+                "references: an X12 invoice has room for {REFERENCES_MAX} references, and {} of the order come before \
+                 your {own}: leave out {}",
+                count - own,
+                count - REFERENCES_MAX
+            ));
         }
     }
 

@@ -8,17 +8,23 @@
 pub mod as_rsx;
 pub mod as_x12;
 pub mod checks;
+pub mod field_names;
 pub mod invoice;
 pub mod json_decimal;
+pub mod more_facts;
 pub mod order_balance;
+pub mod partner_rules;
+pub mod required_facts;
 pub mod ship_notice;
 
 use crate::edi::outbound_document::{OutboundContent, OutboundDocument, build_file_name};
 pub use crate::edi::purchase_order::PaymentTerms;
 use crate::edi::purchase_order::PurchaseOrder;
 use crate::edi::x12::write::X12Draft;
+use field_names::{FieldNames, UnknownField};
 use invoice::Invoice;
 use order_balance::OrderBalance;
+use partner_rules::PartnerRules;
 use rust_decimal::Decimal;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -133,7 +139,7 @@ impl ErpDocument {
     /// Checks the document against its orders and writes it.
     ///
     /// `orders` has the sequence of [`Self::order_references`]. With `lenient`, prices and quantities may differ from
-    /// the order. `sent_at` is a time such as `2026-11-24T13:30:59.123Z`.
+    /// the order. `sent_at` is a time such as `2026-11-24T13:30:59.123Z`. `rules` are the demands of the partner.
     ///
     /// # Errors
     /// All reasons why it cannot be sent.
@@ -142,10 +148,11 @@ impl ErpDocument {
         orders: &[OrderBalance],
         lenient: bool,
         sent_at: &str,
+        rules: &PartnerRules,
     ) -> Result<PreparedDocument, Vec<String>> {
         match (self, orders) {
-            (Self::Invoice(invoice), [order]) => invoice.prepare(order, lenient),
-            (Self::ShipNotice(notice), [_, ..]) => notice.prepare(orders, lenient, sent_at),
+            (Self::Invoice(invoice), [order]) => invoice.prepare(order, lenient, rules),
+            (Self::ShipNotice(notice), [_, ..]) => notice.prepare(orders, lenient, (sent_at, rules)),
             _ => Err(vec!["it names no purchase order".to_owned()]),
         }
     }
@@ -153,19 +160,33 @@ impl ErpDocument {
 
 fn parse_strict_json<T: DeserializeOwned>(text: &str) -> Result<T, String> {
     let text = text.trim_start_matches('\u{feff}');
-    let mut unknown = Vec::new();
     let mut reader = serde_json::Deserializer::from_str(text);
     let mut track = serde_path_to_error::Track::new();
-    let tracked = serde_path_to_error::Deserializer::new(&mut reader, &mut track);
-    let value = match serde_ignored::deserialize(tracked, |path| unknown.push(path.to_string().replace(".?", ""))) {
-        Ok(value) => value,
+    let parsed = T::deserialize(serde_path_to_error::Deserializer::new(&mut reader, &mut track));
+    let parsed = parsed.and_then(|value| reader.end().map(|()| value));
+    // A text that is no JSON has no fields.
+    let unknown = serde_json::from_str(text).map(|document| FieldNames::of::<T>().find_unknown(&document));
+    let unknown = unknown.unwrap_or_default();
+    let mut errors = Vec::new();
+    if !unknown.is_empty() {
+        let fields: Vec<String> = unknown.iter().map(UnknownField::describe).collect();
+        errors.push(format!("unknown fields: {}", fields.join(", ")));
+    }
+    match parsed {
+        Ok(value) if errors.is_empty() => return Ok(value),
+        Ok(_) => {}
         Err(error) => {
-            let path = track.path().to_string();
-            return Err(if path == "." { error.to_string() } else { format!("{path}: {error}") });
+            let (path, error) = (track.path().to_string(), error.to_string());
+            // A field that is missing because its name is misspelt is named already.
+            let is_named = |field: &UnknownField| {
+                field.similar.is_some_and(|similar| error.starts_with(&format!("missing field `{similar}`")))
+            };
+            if !unknown.iter().any(is_named) {
+                errors.push(if path == "." { error } else { format!("{path}: {error}") });
+            }
         }
-    };
-    reader.end().map_err(|error| error.to_string())?;
-    if unknown.is_empty() { Ok(value) } else { Err(format!("unknown fields: {}", unknown.join(", "))) }
+    }
+    Err(errors.join("; "))
 }
 
 /// Writes a document in the format of its order.

@@ -2,9 +2,12 @@
 //! partner.
 
 use crate::edi::outbound::checks::DocumentChecker;
+use crate::edi::outbound::more_facts::{self, OutboundDate, OutboundReference, OutboundTrailer};
 use crate::edi::outbound::order_balance::{MatchedOrderLine, OrderBalance};
+use crate::edi::outbound::partner_rules::{FactKind, PartnerRules};
 use crate::edi::outbound::{
     OutboundCarrier, OutboundWeight, PreparedDocument, PurchaseOrderReference, SentLine, as_rsx, as_x12, json_decimal,
+    required_facts,
 };
 use crate::edi::purchase_order::EdiAddress;
 use rust_decimal::Decimal;
@@ -23,6 +26,14 @@ pub struct ShipNotice {
     /// Carrier's number of the shipment.
     pub pro_number: Option<String>,
     pub carrier: Option<OutboundCarrier>,
+    /// Who pays the freight (FOB01): CC the buyer, PP the seller …; the order's if left out.
+    pub freight_payer: Option<String>,
+    pub trailer: Option<OutboundTrailer>,
+    /// References and dates beyond those with a field of their own.
+    #[serde(default)]
+    pub references: Vec<OutboundReference>,
+    #[serde(default)]
+    pub dates: Vec<OutboundDate>,
     pub weight: Option<OutboundWeight>,
     /// Warehouse that ships: the address SF.
     pub ship_from: Option<EdiAddress>,
@@ -38,6 +49,11 @@ pub struct ShipNoticeOrder {
     pub purchase_order: String,
     pub partner: Option<String>,
     pub release: Option<String>,
+    /// References and dates beyond those with a field of their own.
+    #[serde(default)]
+    pub references: Vec<OutboundReference>,
+    #[serde(default)]
+    pub dates: Vec<OutboundDate>,
     #[serde(default)]
     pub packs: Vec<ShipNoticePack>,
     /// Lines outside any pack.
@@ -95,6 +111,11 @@ pub struct ShipNoticeLine {
     pub expires_on: Option<String>,
     /// Net weight of the quantity.
     pub weight: Option<OutboundWeight>,
+    /// References and dates beyond those with a field of their own.
+    #[serde(default)]
+    pub references: Vec<OutboundReference>,
+    #[serde(default)]
+    pub dates: Vec<OutboundDate>,
 }
 
 /// Ship notice line with the order line that it names.
@@ -120,6 +141,7 @@ pub struct ResolvedShipNotice<'s> {
     pub orders: Vec<(&'s OrderBalance, ResolvedPack<'s>)>,
     /// Time of sending: `2026-11-24T13:30:59.123Z`.
     pub sent_at: &'s str,
+    pub rules: &'s PartnerRules,
 }
 
 impl ShipNoticeOrder {
@@ -188,7 +210,7 @@ impl ShipNotice {
         &self,
         orders: &[OrderBalance],
         lenient: bool,
-        sent_at: &str,
+        (sent_at, rules): (&str, &PartnerRules),
     ) -> Result<PreparedDocument, Vec<String>> {
         let mut checker = DocumentChecker::new("shipped");
         self.check_header(orders, lenient, &mut checker);
@@ -208,8 +230,10 @@ impl ShipNotice {
             }
             resolved_orders.push((order, packed));
         }
-        let notice = ResolvedShipNotice { notice: self, orders: resolved_orders, sent_at };
+        let notice = ResolvedShipNotice { notice: self, orders: resolved_orders, sent_at, rules };
         let first = &orders[0].state.order;
+        let facts = required_facts::list_ship_notice_facts(&notice);
+        checker.check_required_facts(&first.partner, FactKind::ShipNotice, rules, &facts);
         let sent_lines = notice.orders.iter().enumerate().flat_map(|(order_index, (order, packed))| {
             packed.all_lines().into_iter().map(move |line| SentLine {
                 order_index,
@@ -238,6 +262,15 @@ impl ShipNotice {
         checker.check_optional_code("bill_of_lading", self.bill_of_lading.as_ref(), (1, 30));
         checker.check_optional_code("pro_number", self.pro_number.as_ref(), (1, 30));
         checker.check_carrier(self.carrier.as_ref(), 80);
+        checker.check_optional_code("freight_payer", self.freight_payer.as_ref(), (2, 2));
+        checker.check_trailer(self.trailer.as_ref());
+        checker.check_references("references", &self.references, &more_facts::NAMED_REFERENCES);
+        checker.check_dates("dates", &self.dates, &more_facts::NAMED_SHIPMENT_DATES);
+        for order in &self.orders {
+            let name_of = |list: &str| format!("order {}: {list}", order.purchase_order);
+            checker.check_references(&name_of("references"), &order.references, &more_facts::NAMED_REFERENCES);
+            checker.check_dates(&name_of("dates"), &order.dates, &more_facts::NAMED_SHIPMENT_DATES);
+        }
         self.addresses.iter().for_each(|address| checker.check_address(address));
         checker.check_weight("the weight", self.weight.as_ref());
         let (first, mut numbers) = (&orders[0].state.order, BTreeSet::new());
@@ -334,12 +367,15 @@ impl<'s> PackResolver<'_, 's> {
         self.checker.check_optional_code("lot", line.lot.as_ref(), (1, 30));
         self.checker.check_date("expires_on", line.expires_on.as_ref());
         self.checker.check_weight(&format!("{}: the weight", at.name), line.weight.as_ref());
+        let name_of = |list: &str| format!("{}: {list}", at.name);
+        self.checker.check_references(&name_of("references"), &line.references, &more_facts::NAMED_LINE_REFERENCES);
+        self.checker.check_dates(&name_of("dates"), &line.dates, &more_facts::NAMED_LINE_DATES);
         let unit = line.unit.as_deref().or(at.line.unit.as_deref());
         Some(ResolvedShipNoticeLine { line, unit, matched: at })
     }
 }
 
-fn describe_pack_kind(kind: PackKind) -> &'static str {
+pub(crate) fn describe_pack_kind(kind: PackKind) -> &'static str {
     match kind {
         PackKind::Pallet => "pallet",
         PackKind::Carton => "carton",

@@ -107,14 +107,14 @@ fn read_contact(node: &RsxNode) -> EdiContact {
 }
 
 fn read_address(node: &RsxNode) -> EdiAddress {
-    const ADDRESS_LINE_NAMES: [&str; 6] =
-        ["AddressAlternateName", "AddressAlternateName2", "Address1", "Address2", "Address3", "Address4"];
+    let list_texts = |names: &[&str]| names.iter().filter_map(|name| node.take_text(&[name])).collect();
     EdiAddress {
         kind: node.take_text(&["AddressTypeCode"]).unwrap_or_default(),
         id_qualifier: node.take_text(&["LocationCodeQualifier"]),
         id: node.take_text(&["AddressLocationNumber"]),
         name: node.take_text(&["AddressName"]),
-        lines: ADDRESS_LINE_NAMES.iter().filter_map(|name| node.take_text(&[name])).collect(),
+        more_names: list_texts(&["AddressAlternateName", "AddressAlternateName2"]),
+        lines: list_texts(&["Address1", "Address2", "Address3", "Address4"]),
         city: node.take_text(&["City"]),
         state: node.take_text(&["State"]),
         postal_code: node.take_text(&["PostalCode"]),

@@ -125,9 +125,10 @@ pub(crate) fn read_n1(cursor: &mut SegmentCursor<'_, '_>) -> EdiAddress {
     }
 }
 
-/// Adds an N2 or N3 to an address.
+/// Adds an N2, further names, or an N3, the street, to an address.
 pub(crate) fn read_address_lines(address: &mut EdiAddress, cursor: &mut SegmentCursor<'_, '_>) {
-    address.lines.extend([1, 2].into_iter().filter_map(|position| cursor.take(position)));
+    let texts = if cursor.id == "N2" { &mut address.more_names } else { &mut address.lines };
+    texts.extend([1, 2].into_iter().filter_map(|position| cursor.take(position)));
 }
 
 /// Adds an N4 to an address. Returns false for a second N4, which changes nothing.

@@ -256,7 +256,8 @@ pub fn to_order_view(order: &PurchaseOrder) -> PurchaseOrderView {
     }
     for address in &order.addresses {
         let parts = [&address.name, &address.id, &address.city, &address.state].into_iter().flatten();
-        let text: Vec<&str> = parts.map(String::as_str).chain(address.lines.iter().map(String::as_str)).collect();
+        let texts = address.more_names.iter().chain(&address.lines).map(String::as_str);
+        let text: Vec<&str> = parts.map(String::as_str).chain(texts).collect();
         details.push((format!("address {}", address.kind), text.join(", ")));
     }
     for part in &order.allowances {

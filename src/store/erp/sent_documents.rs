@@ -6,6 +6,7 @@
 use crate::clock;
 use crate::edi::decimal;
 use crate::edi::outbound::order_balance::{OrderBalance, SentQuantity};
+use crate::edi::outbound::partner_rules::PartnerRules;
 use crate::edi::outbound::{ErpDocument, PreparedDocument, PurchaseOrderReference};
 use crate::edi::outbound_document::OutboundContent;
 use crate::edi::x12::write::ControlNumbers;
@@ -15,6 +16,7 @@ use crate::store::erp::{outbound_documents, purchase_orders};
 use crate::store::{Store, StoreError};
 use rusqlite::{Connection, OptionalExtension, params};
 use serde_json::Value;
+use std::collections::HashMap;
 
 /// A document to send, and how to check it.
 #[derive(Debug, Clone)]
@@ -27,6 +29,8 @@ pub struct SendDocumentRequest {
     /// Check only; queue nothing.
     pub dry_run: bool,
     pub max_attempts: u32,
+    /// Demands of the partners, by partner.
+    pub partners: HashMap<String, PartnerRules>,
 }
 
 /// The result of a request to send a document.
@@ -92,7 +96,8 @@ fn check_and_enqueue(
         let sent = list_sent_lines(connection, document.kind(), key, state.order.is_test)?;
         orders.push(OrderBalance::new(state, sent));
     }
-    let prepared = match document.prepare(&orders, request.lenient, at) {
+    let rules = request.partners.get(&partner).cloned().unwrap_or_default();
+    let prepared = match document.prepare(&orders, request.lenient, at, &rules) {
         Ok(prepared) => prepared,
         Err(problems) => return Ok(SendDocumentOutcome::Refused(problems)),
     };

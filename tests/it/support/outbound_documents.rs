@@ -52,6 +52,34 @@ pub fn ship_notice(number: &str) -> Value {
     })
 }
 
+fn reference(qualifier: &str) -> Value {
+    json!([{"qualifier": qualifier, "value": "R-1", "description": "Dock"}])
+}
+
+/// Returns `invoice` with references and dates that have no field of their own.
+pub fn invoice_with_more_facts(number: &str) -> Value {
+    let mut invoice = invoice(number);
+    invoice["references"] = reference("CR");
+    invoice["dates"] = json!([{"qualifier": "067", "on": "2026-12-01", "time": "08:30"}]);
+    invoice["addresses"][0]["more_names"] = json!(["Accounting"]);
+    invoice
+}
+
+/// Returns `ship_notice` with references and dates on every level, a trailer and its seals.
+pub fn ship_notice_with_more_facts(number: &str) -> Value {
+    let mut notice = ship_notice(number);
+    notice["references"] = reference("SI");
+    notice["dates"] = json!([{"qualifier": "067", "on": "2026-12-01"}]);
+    notice["trailer"] = json!({"number": "53123", "initial": "RBTC", "seals": ["SEAL1", "SEAL2"]});
+    notice["freight_payer"] = json!("PP");
+    notice["orders"][0]["references"] = reference("IV");
+    notice["orders"][0]["dates"] = json!([{"qualifier": "118", "on": "2026-11-23"}]);
+    let line = &mut notice["orders"][0]["packs"][1]["lines"][0];
+    line["references"] = json!([{"qualifier": "BT", "value": "B-7"}]);
+    line["dates"] = json!([{"qualifier": "094", "on": "2026-10-01"}]);
+    notice
+}
+
 /// Runs `sps send KIND`; returns the exit status and all output.
 pub fn send_document(home: &Home, kind: &str, document: &Value, more: &[&str]) -> (i32, String) {
     fs::write(home.path("document.json"), document.to_string()).unwrap();

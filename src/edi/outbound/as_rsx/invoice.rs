@@ -3,7 +3,7 @@
 use crate::edi::decimal;
 use crate::edi::outbound::PaymentTerms;
 use crate::edi::outbound::as_rsx::{
-    RsxFields, build_address, build_carrier, build_description, build_line_ids, build_net_weight,
+    self, RsxFields, build_address, build_carrier, build_description, build_line_ids, build_net_weight,
 };
 use crate::edi::outbound::invoice::{AdjustmentKind, InvoiceAdjustment, ResolvedInvoice, ResolvedInvoiceLine};
 use crate::edi::outbound::order_balance::merge_addresses;
@@ -31,8 +31,10 @@ pub fn build_rsx_invoice(resolved: &ResolvedInvoice<'_>) -> RsxFields {
     let mut header = RsxFields::default();
     header.add_object("InvoiceHeader", invoice_header);
     header.add_list("PaymentTerms", resolved.terms().iter().map(build_payment_terms));
+    header.add_list("Dates", as_rsx::list_dates(&invoice.dates));
     let addresses = merge_addresses(&invoice.addresses, &order.addresses, &["BT", "ST", "BY"]);
     header.add_list("Address", addresses.iter().map(build_address));
+    header.add_list("References", as_rsx::list_references(Some(order), &invoice.references));
     header.add_list(
         "Taxes",
         invoice.taxes.iter().map(|tax| {
@@ -44,6 +46,7 @@ pub fn build_rsx_invoice(resolved: &ResolvedInvoice<'_>) -> RsxFields {
         }),
     );
     header.add_list("ChargesAllowances", invoice.allowances.iter().map(build_allowance_charge));
+    header.add_list("FOBRelatedInstruction", as_rsx::build_freight(invoice.freight_payer.as_ref(), order));
     header.add_list("CarrierInformation", invoice.carrier.iter().map(build_carrier));
     let mut document = RsxFields::default();
     document.add_object("Header", header);

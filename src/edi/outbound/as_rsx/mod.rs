@@ -7,8 +7,9 @@
 pub mod invoice;
 pub mod ship_notice;
 
+use crate::edi::outbound::more_facts::{OutboundDate, OutboundReference, find_freight_payer, list_echoed_references};
 use crate::edi::outbound::{OutboundCarrier, OutboundWeight};
-use crate::edi::purchase_order::{EdiAddress, PurchaseOrderLine};
+use crate::edi::purchase_order::{EdiAddress, PurchaseOrder, PurchaseOrderLine};
 use rust_decimal::Decimal;
 use serde::ser::{SerializeMap, SerializeSeq};
 use serde::{Serialize, Serializer};
@@ -134,6 +135,9 @@ fn build_address(address: &EdiAddress) -> RsxFields {
         fields.add_text("AddressLocationNumber", Some(id));
     }
     fields.add_text("AddressName", address.name.as_deref());
+    for (name, text) in ["AddressAlternateName", "AddressAlternateName2"].into_iter().zip(&address.more_names) {
+        fields.add_text(name, Some(text));
+    }
     for (name, line) in ["Address1", "Address2", "Address3", "Address4"].into_iter().zip(&address.lines) {
         fields.add_text(name, Some(line));
     }
@@ -142,6 +146,41 @@ fn build_address(address: &EdiAddress) -> RsxFields {
     fields.add_text("PostalCode", address.postal_code.as_deref());
     fields.add_text("Country", address.country.as_deref());
     fields
+}
+
+/// Builds the references of the order that answers repeat, then those that the ERP states.
+fn list_references(order: Option<&PurchaseOrder>, own: &[OutboundReference]) -> Vec<RsxFields> {
+    let echoed = order.into_iter().flat_map(|order| list_echoed_references(order, own));
+    let echoed = echoed.map(|part| (part.qualifier.as_str(), part.value.as_deref(), None));
+    let own = own.iter().map(|part| (part.qualifier.as_str(), Some(part.value.as_str()), part.description.as_deref()));
+    let build = |(qualifier, value, description): (&str, Option<&str>, Option<&str>)| {
+        let mut fields = RsxFields::default();
+        fields.add_text("ReferenceQual", Some(qualifier));
+        fields.add_text("ReferenceID", value);
+        fields.add_text("Description", description);
+        fields
+    };
+    echoed.chain(own).map(build).collect()
+}
+
+/// Builds the dates that the ERP states.
+fn list_dates(dates: &[OutboundDate]) -> Vec<RsxFields> {
+    let build = |part: &OutboundDate| {
+        let mut fields = RsxFields::default();
+        fields.add_text("DateTimeQualifier", Some(&part.qualifier));
+        fields.add_text("Date", Some(&part.on));
+        fields.add_text("Time", part.time.as_ref().map(|time| format!("{time}:00")).as_deref());
+        fields
+    };
+    dates.iter().map(build).collect()
+}
+
+/// Builds the freight terms with the code of the ERP, else of the order.
+fn build_freight(own: Option<&String>, order: &PurchaseOrder) -> Option<RsxFields> {
+    let code = find_freight_payer(own, order)?;
+    let mut fields = RsxFields::default();
+    fields.add_text("FOBPayCode", Some(code));
+    Some(fields)
 }
 
 fn build_carrier(carrier: &OutboundCarrier) -> RsxFields {

@@ -2,11 +2,13 @@
 
 use crate::edi::decimal;
 use crate::edi::outbound::as_rsx::{
-    RsxFields, build_address, build_carrier, build_coded_value, build_description, build_line_ids, build_net_weight,
+    self, RsxFields, build_address, build_carrier, build_coded_value, build_description, build_line_ids,
+    build_net_weight,
 };
 use crate::edi::outbound::order_balance::{OrderBalance, merge_addresses};
+use crate::edi::outbound::partner_rules::PartnerRules;
 use crate::edi::outbound::ship_notice::{
-    PackKind, ResolvedPack, ResolvedShipNotice, ResolvedShipNoticeLine, strip_sscc_prefix,
+    PackKind, ResolvedPack, ResolvedShipNotice, ResolvedShipNoticeLine, ShipNotice, ShipNoticeOrder, strip_sscc_prefix,
 };
 
 /// Builds the elements of a `Shipment`.
@@ -30,13 +32,19 @@ pub fn build_rsx_shipment(notice: &ResolvedShipNotice<'_>) -> RsxFields {
     shipment_header.add_text("CurrentScheduledDeliveryDate", shipment.delivery_on.as_deref());
     let mut header = RsxFields::default();
     header.add_object("ShipmentHeader", shipment_header);
+    header.add_list("Dates", as_rsx::list_dates(&shipment.dates));
+    header.add_list("References", as_rsx::list_references(None, &shipment.references));
     let addresses = merge_addresses(&shipment.addresses, &first.addresses, &["ST"]);
     header.add_list("Address", addresses.iter().map(build_address));
-    header.add_list("CarrierInformation", shipment.carrier.iter().map(build_carrier));
+    header.add_list("CarrierInformation", [build_carrier_with_trailer(shipment)]);
     header.add_list("QuantityAndWeight", list_quantities_and_weight(notice));
+    header.add_list("FOBRelatedInstruction", as_rsx::build_freight(shipment.freight_payer.as_ref(), first));
     let mut document = RsxFields::default();
     document.add_object("Header", header);
-    document.add_list("OrderLevel", notice.orders.iter().map(|(ordered, packed)| build_order_level(ordered, packed)));
+    let orders = shipment.orders.iter().zip(&notice.orders);
+    let build_level =
+        |(stated, (ordered, packed)): (&_, &(&_, _))| build_order_level((stated, ordered), packed, notice.rules);
+    document.add_list("OrderLevel", orders.map(build_level));
     let mut summary = RsxFields::default();
     summary.add_count("TotalOrders", notice.orders.len());
     summary.add_count("TotalLineItemNumber", notice.orders.iter().map(|(_, packed)| packed.all_lines().len()).sum());
@@ -64,7 +72,27 @@ fn list_quantities_and_weight(notice: &ResolvedShipNotice<'_>) -> Vec<RsxFields>
     entries
 }
 
-fn build_order_level(ordered: &OrderBalance, packed: &ResolvedPack<'_>) -> RsxFields {
+/// Builds the carrier, and the trailer with its seals.
+fn build_carrier_with_trailer(shipment: &ShipNotice) -> RsxFields {
+    let mut fields = shipment.carrier.as_ref().map(build_carrier).unwrap_or_default();
+    let Some(trailer) = &shipment.trailer else { return fields };
+    fields.add_text("EquipmentDescriptionCode", Some("TL"));
+    fields.add_text("CarrierEquipmentInitial", trailer.initial.as_deref());
+    fields.add_text("CarrierEquipmentNumber", Some(&trailer.number));
+    let build_seal = |seal: &String| {
+        let mut fields = RsxFields::default();
+        fields.add_text("SealNumber", Some(seal));
+        fields
+    };
+    fields.add_list("SealNumbers", trailer.seals.iter().map(build_seal));
+    fields
+}
+
+fn build_order_level(
+    (stated, ordered): (&ShipNoticeOrder, &OrderBalance),
+    packed: &ResolvedPack<'_>,
+    rules: &PartnerRules,
+) -> RsxFields {
     let order = &ordered.state.order;
     let mut order_header = RsxFields::default();
     order_header.add_text("PurchaseOrderNumber", Some(&order.number));
@@ -74,14 +102,16 @@ fn build_order_level(ordered: &OrderBalance, packed: &ResolvedPack<'_>) -> RsxFi
     order_header.add_text("Vendor", order.vendor.as_deref());
     let mut fields = RsxFields::default();
     fields.add_object("OrderHeader", order_header);
+    fields.add_list("Dates", as_rsx::list_dates(&stated.dates));
+    fields.add_list("References", as_rsx::list_references(Some(order), &stated.references));
     fields.add_list("Address", order.addresses.iter().filter(|address| address.kind == "BY").map(build_address));
-    add_pack_contents(&mut fields, packed);
+    add_pack_contents(&mut fields, packed, rules);
     fields
 }
 
 /// Adds the items and inner packs of a pack, in RSX's sequence: an order has its packs first, a pack its items first.
-fn add_pack_contents(fields: &mut RsxFields, packed: &ResolvedPack<'_>) {
-    let packs = packed.packs.iter().map(build_pack_level);
+fn add_pack_contents(fields: &mut RsxFields, packed: &ResolvedPack<'_>, rules: &PartnerRules) {
+    let packs = packed.packs.iter().map(|pack| build_pack_level(pack, rules));
     let items = packed.lines.iter().map(build_item_level);
     if packed.pack.is_none() {
         fields.add_list("PackLevel", packs);
@@ -92,21 +122,19 @@ fn add_pack_contents(fields: &mut RsxFields, packed: &ResolvedPack<'_>) {
     }
 }
 
-fn build_pack_level(packed: &ResolvedPack<'_>) -> RsxFields {
+fn build_pack_level(packed: &ResolvedPack<'_>, rules: &PartnerRules) -> RsxFields {
     let mut fields = RsxFields::default();
     let Some(pack) = packed.pack else { return fields };
     let mut pack_header = RsxFields::default();
     pack_header.add_text("PackLevelType", Some(pack.kind.as_str()));
-    pack_header.add_text(
-        "ShippingSerialID",
-        pack.sscc.as_deref().map(|sscc| format!("00{}", strip_sscc_prefix(sscc))).as_deref(),
-    );
+    let sscc = pack.sscc.as_deref().map(|sscc| rules.format_sscc(strip_sscc_prefix(sscc)));
+    pack_header.add_text("ShippingSerialID", sscc.as_deref());
     pack_header.add_text("CarrierPackageID", pack.tracking.as_deref());
     fields.add_object("Pack", pack_header);
     let mut medium = RsxFields::default();
     medium.add_text("PackingMedium", Some(if pack.kind == PackKind::Pallet { "PLT" } else { "CTN" }));
     fields.add_list("PhysicalDetails", [medium]);
-    add_pack_contents(&mut fields, packed);
+    add_pack_contents(&mut fields, packed, rules);
     fields
 }
 
@@ -120,7 +148,9 @@ fn build_item_level(line: &ResolvedShipNoticeLine<'_>) -> RsxFields {
     fields.add_object("ShipmentLine", shipment_line);
     fields.add_list("PhysicalDetails", line.line.weight.as_ref().map(build_net_weight));
     fields.add_list("ProductOrItemDescription", build_description(line.matched.line));
-    fields.add_list("Dates", build_coded_value(("DateTimeQualifier", "Date"), "036", line.line.expires_on.as_deref()));
-    fields.add_list("References", build_coded_value(("ReferenceQual", "ReferenceID"), "LT", line.line.lot.as_deref()));
+    let expiry = build_coded_value(("DateTimeQualifier", "Date"), "036", line.line.expires_on.as_deref());
+    fields.add_list("Dates", expiry.into_iter().chain(as_rsx::list_dates(&line.line.dates)));
+    let lot = build_coded_value(("ReferenceQual", "ReferenceID"), "LT", line.line.lot.as_deref());
+    fields.add_list("References", lot.into_iter().chain(as_rsx::list_references(None, &line.line.references)));
     fields
 }

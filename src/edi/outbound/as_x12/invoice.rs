@@ -30,17 +30,14 @@ pub fn draft_invoice(resolved: &ResolvedInvoice<'_>) -> X12Draft {
     if let Some(currency) = invoice.currency.as_ref().or(order.currency.as_ref()) {
         segments.push(build_segment(["CUR", "SE", currency]));
     }
-    segments.extend(as_x12::build_ref("IA", order.vendor.as_ref()));
-    segments.extend(as_x12::build_ref("DP", order.department.as_ref()));
-    segments.extend(as_x12::build_echoed_refs(order));
-    segments.extend(as_x12::build_ref("BM", invoice.bill_of_lading.as_ref()));
-    segments.extend(as_x12::build_ref("CN", invoice.pro_number.as_ref()));
+    segments.extend(build_header_refs(resolved));
     for address in merge_addresses(&invoice.addresses, &order.addresses, &["BT", "ST", "BY"]) {
         segments.extend(as_x12::build_n1_loop(&address));
     }
     segments.extend(resolved.terms().iter().map(as_x12::build_itd));
     segments.extend(as_x12::build_dtm("011", invoice.shipped_on.as_ref()));
-    segments.extend(as_x12::build_fob(order));
+    segments.extend(as_x12::build_own_dates(&invoice.dates));
+    segments.extend(as_x12::build_fob(invoice.freight_payer.as_ref(), order));
     for line in &resolved.lines {
         let basis = line.matched.line.price_basis.as_deref().unwrap_or_default();
         let (quantity, price) = (line.line.quantity.normalize().to_string(), line.price.normalize().to_string());
@@ -72,6 +69,17 @@ pub fn draft_invoice(resolved: &ResolvedInvoice<'_>) -> X12Draft {
     segments.extend(build_iss_segments(resolved));
     segments.push(build_segment(["CTT", &resolved.lines.len().to_string()]));
     X12Draft { kind: "810", functional_id: "IN", origin: order.origin.clone(), is_test: order.is_test, segments }
+}
+
+/// Builds the REFs of the header, which has room for twelve.
+#[must_use]
+pub fn build_header_refs(resolved: &ResolvedInvoice<'_>) -> Vec<Vec<String>> {
+    let invoice = resolved.invoice;
+    let mut segments = as_x12::build_order_refs(&resolved.order.state.order, &invoice.references);
+    segments.extend(as_x12::build_ref("BM", invoice.bill_of_lading.as_ref()));
+    segments.extend(as_x12::build_ref("CN", invoice.pro_number.as_ref()));
+    segments.extend(as_x12::build_own_refs(&invoice.references));
+    segments
 }
 
 /// Builds an ISS with the quantity of each unit that was shipped.

@@ -8,8 +8,9 @@ pub mod ship_notice;
 
 use crate::edi::decimal;
 use crate::edi::outbound::invoice::InvoiceAdjustment;
+use crate::edi::outbound::more_facts::{OutboundDate, OutboundReference, find_freight_payer, list_echoed_references};
 use crate::edi::outbound::{OutboundCarrier, OutboundWeight, PaymentTerms};
-use crate::edi::purchase_order::{EdiAddress, EdiReference, PurchaseOrder, PurchaseOrderLine};
+use crate::edi::purchase_order::{EdiAddress, PurchaseOrder, PurchaseOrderLine};
 use crate::edi::x12::write::build_segment;
 
 /// Returns the digits of a text: `20261124` for `2026-11-24`, `1430` for `14:30`.
@@ -46,10 +47,12 @@ fn build_n1_loop(address: &EdiAddress) -> Vec<Vec<String>> {
         first.extend([address.id_qualifier.clone().unwrap_or_else(|| "92".to_owned()), truncate_text(Some(id), 80)]);
     }
     let mut segments = vec![first];
-    for pair in address.lines.chunks(2).take(2) {
-        let mut lines = vec!["N3".to_owned()];
-        lines.extend(pair.iter().map(|line| truncate_text(Some(line), 55)));
-        segments.push(lines);
+    for (id, texts, chars_max) in [("N2", &address.more_names, 60), ("N3", &address.lines, 55)] {
+        for pair in texts.chunks(2).take(2) {
+            let mut segment = vec![id.to_owned()];
+            segment.extend(pair.iter().map(|text| truncate_text(Some(text), chars_max)));
+            segments.push(segment);
+        }
     }
     let elements = [(&address.city, 30), (&address.state, 2), (&address.postal_code, 15), (&address.country, 3)];
     if elements.iter().any(|(value, _)| value.is_some()) {
@@ -113,34 +116,50 @@ fn build_pid(line: &PurchaseOrderLine) -> Option<Vec<String>> {
     line.description.as_ref().map(|text| build_segment(["PID", "F", "", "", "", &truncate_text(Some(text), 80)]))
 }
 
-/// Kinds of references that name the order for the buyer, so that the answer repeats them: account, division, customer
-/// order, contract, customer number, merchandise type, promotion.
-const ECHOED_REFERENCES: [&str; 7] = ["11", "19", "CO", "CT", "IT", "MR", "PD"];
-
-/// Builds a REF for each reference of the order that its answers repeat.
-fn build_echoed_refs(order: &PurchaseOrder) -> Vec<Vec<String>> {
-    let is_echoed = |part: &&EdiReference| ECHOED_REFERENCES.contains(&part.qualifier.as_str());
-    order
-        .references
-        .iter()
-        .filter(is_echoed)
-        .filter_map(|part| build_ref(&part.qualifier, part.value.as_ref()))
-        .collect()
+/// Builds the REFs of the order that its answers repeat: vendor, department and others. A reference that the ERP states
+/// takes precedence.
+fn build_order_refs(order: &PurchaseOrder, own: &[OutboundReference]) -> Vec<Vec<String>> {
+    let is_own = |qualifier: &str| own.iter().any(|part| part.qualifier == qualifier);
+    let named = [("IA", &order.vendor), ("DP", &order.department)].into_iter().filter(|(id, _)| !is_own(id));
+    let named = named.filter_map(|(id, value)| build_ref(id, value.as_ref()));
+    let echoed = list_echoed_references(order, own).filter_map(|part| build_ref(&part.qualifier, part.value.as_ref()));
+    named.chain(echoed).collect()
 }
 
-/// Builds the FOB that the order states.
-fn build_fob(order: &PurchaseOrder) -> Option<Vec<String>> {
-    let codes = order.instructions.iter().filter(|part| part.kind == "freight").filter_map(|part| part.code.as_deref());
-    codes.filter(|code| code.len() == 2).map(|code| build_segment(["FOB", code])).next()
+/// Builds the REFs that the ERP states.
+fn build_own_refs(references: &[OutboundReference]) -> impl Iterator<Item = Vec<String>> {
+    references.iter().map(|part| {
+        let description = truncate_text(part.description.as_ref(), 80);
+        build_segment(["REF", &part.qualifier, &part.value, &description])
+    })
 }
 
-/// Builds a PO4 with the pack and the size of an inner unit, if the order states the pack as a whole number.
+/// Builds the DTMs that the ERP states.
+fn build_own_dates(dates: &[OutboundDate]) -> impl Iterator<Item = Vec<String>> {
+    dates.iter().map(|part| {
+        let time = part.time.as_deref().map(extract_digits).unwrap_or_default();
+        build_segment(["DTM", &part.qualifier, &extract_digits(&part.on), &time])
+    })
+}
+
+/// Builds the FOB with the code of the ERP, else of the order.
+fn build_fob(own: Option<&String>, order: &PurchaseOrder) -> Option<Vec<String>> {
+    find_freight_payer(own, order).map(|code| build_segment(["FOB", code]))
+}
+
+/// Builds a PO4 with the pack, the size of an inner unit and the inner pack (PO414), if the order states the pack as a
+/// whole number.
 fn build_po4(line: &PurchaseOrderLine) -> Option<Vec<String>> {
-    let pack = line.pack.as_deref().filter(|pack| pack.len() <= 6 && pack.bytes().all(|byte| byte.is_ascii_digit()))?;
+    let is_pack = |pack: &&str| pack.len() <= 6 && pack.bytes().all(|byte| byte.is_ascii_digit());
+    let pack = line.pack.as_deref().filter(is_pack)?;
     let mut po4 = build_segment(["PO4", pack]);
     let size = line.pack_size.as_deref().and_then(|size| size.split_once(' '));
     if let Some((size, unit)) = size.filter(|(size, unit)| decimal::parse_decimal(size).is_some() && unit.len() == 2) {
         po4.extend([size.to_owned(), unit.to_owned()]);
+    }
+    if let Some(inner_pack) = line.inner_pack.as_deref().filter(is_pack) {
+        po4.resize(14, String::new());
+        po4.push(inner_pack.to_owned());
     }
     Some(po4)
 }

@@ -1,8 +1,12 @@
 //! Drafts an 856: BSN, then a tree of HL segments: the shipment, its orders, their pallets and cartons, the items in
 //! each.
 
+use crate::edi::outbound::more_facts::OutboundTrailer;
 use crate::edi::outbound::order_balance::{OrderBalance, merge_addresses};
-use crate::edi::outbound::ship_notice::{ResolvedPack, ResolvedShipNotice, ResolvedShipNoticeLine, strip_sscc_prefix};
+use crate::edi::outbound::partner_rules::PartnerRules;
+use crate::edi::outbound::ship_notice::{
+    ResolvedPack, ResolvedShipNotice, ResolvedShipNoticeLine, ShipNoticeOrder, strip_sscc_prefix,
+};
 use crate::edi::outbound::{OutboundWeight, as_x12};
 use crate::edi::purchase_order::{EdiAddress, PurchaseOrder};
 use crate::edi::x12::write::{X12Draft, build_segment};
@@ -20,12 +24,17 @@ pub fn draft_ship_notice(notice: &ResolvedShipNotice<'_>) -> X12Draft {
     let structure = if has_packs { "0001" } else { "0004" };
     let digits = as_x12::extract_digits(notice.sent_at);
     let (date, time) = (digits.get(..8).unwrap_or_default(), digits.get(8..12).unwrap_or_default());
-    let mut tree = HlLoopBuilder { packaging_material: choose_packaging_material(first), ..HlLoopBuilder::default() };
+    let mut tree = HlLoopBuilder {
+        segments: Vec::new(),
+        level_count: 0,
+        packaging_material: choose_packaging_material(first),
+        rules: notice.rules,
+    };
     tree.add_segment(build_segment(["BSN", "00", &shipment.shipment_number, date, time, structure]));
     let top = tree.add_level(None, "S");
     tree.add_shipment(notice, &merge_addresses(&shipment.addresses, &first.addresses, &["ST"]));
-    for (order, packed) in &notice.orders {
-        tree.add_order(top, order, packed);
+    for (stated, (order, packed)) in shipment.orders.iter().zip(&notice.orders) {
+        tree.add_order(top, (stated, order), packed);
     }
     tree.add_segment(build_segment(["CTT", &tree.level_count.to_string()]));
     X12Draft {
@@ -44,15 +53,24 @@ fn choose_packaging_material(order: &PurchaseOrder) -> &'static str {
     if version.starts_with("00") && version < "003050" { "71" } else { "" }
 }
 
-#[derive(Default)]
-struct HlLoopBuilder {
+/// Builds a TD3 with the first seal, and a REF for each other one.
+fn build_trailer(trailer: &OutboundTrailer) -> Vec<Vec<String>> {
+    let initial = trailer.initial.as_deref().unwrap_or_default();
+    let first_seal = trailer.seals.first().map_or("", String::as_str);
+    let td3 = build_segment(["TD3", "TL", initial, &trailer.number, "", "", "", "", "", first_seal]);
+    let seals = trailer.seals.iter().skip(1).map(|seal| build_segment(["REF", "SN", seal]));
+    std::iter::once(td3).chain(seals).collect()
+}
+
+struct HlLoopBuilder<'r> {
     segments: Vec<Vec<String>>,
     level_count: usize,
     /// Second part of TD101.
     packaging_material: &'static str,
+    rules: &'r PartnerRules,
 }
 
-impl HlLoopBuilder {
+impl HlLoopBuilder<'_> {
     fn add_segment(&mut self, segment: Vec<String>) {
         self.segments.push(segment);
     }
@@ -69,12 +87,19 @@ impl HlLoopBuilder {
         let shipment = notice.notice;
         self.add_lading(&notice.lading_quantities(), shipment.weight.as_ref());
         self.segments.extend(as_x12::build_carrier_segment("TD5", shipment.carrier.as_ref()));
+        self.segments.extend(shipment.trailer.iter().flat_map(build_trailer));
         self.segments.extend(as_x12::build_ref("BM", shipment.bill_of_lading.as_ref()));
         self.segments.extend(as_x12::build_ref("CN", shipment.pro_number.as_ref()));
+        self.segments.extend(as_x12::build_own_refs(&shipment.references));
         let mut shipped = build_segment(["DTM", "011", &as_x12::extract_digits(&shipment.shipped_on)]);
         shipped.extend(shipment.ship_time.as_deref().map(as_x12::extract_digits));
         self.add_segment(shipped);
         self.segments.extend(as_x12::build_dtm("017", shipment.delivery_on.as_ref()));
+        self.segments.extend(as_x12::build_own_dates(&shipment.dates));
+        if let Some((first, _)) = notice.orders.first() {
+            let fob = as_x12::build_fob(shipment.freight_payer.as_ref(), &first.state.order);
+            self.segments.extend(fob);
+        }
         for address in addresses {
             self.segments.extend(as_x12::build_n1_loop(address));
         }
@@ -95,15 +120,21 @@ impl HlLoopBuilder {
         self.segments.extend(segments);
     }
 
-    fn add_order(&mut self, parent: usize, order: &OrderBalance, packed: &ResolvedPack<'_>) {
+    /// Adds an order. `stated` is the ERP's entry for it.
+    fn add_order(
+        &mut self,
+        parent: usize,
+        (stated, order): (&ShipNoticeOrder, &OrderBalance),
+        packed: &ResolvedPack<'_>,
+    ) {
         let own = &order.state.order;
         let level = self.add_level(Some(parent), "O");
         let ordered_on = own.ordered_on.as_deref().map(as_x12::extract_digits).unwrap_or_default();
         self.add_segment(build_segment(["PRF", &own.number, &own.release, "", &ordered_on]));
         self.add_lading(&packed.lading_quantities(), None);
-        self.segments.extend(as_x12::build_ref("DP", own.department.as_ref()));
-        self.segments.extend(as_x12::build_ref("IA", own.vendor.as_ref()));
-        self.segments.extend(as_x12::build_echoed_refs(own));
+        self.segments.extend(as_x12::build_order_refs(own, &stated.references));
+        self.segments.extend(as_x12::build_own_refs(&stated.references));
+        self.segments.extend(as_x12::build_own_dates(&stated.dates));
         for address in own.addresses.iter().filter(|address| address.kind == "BY") {
             self.segments.extend(as_x12::build_n1_loop(address));
         }
@@ -116,7 +147,7 @@ impl HlLoopBuilder {
             let Some(pack) = inner.pack else { continue };
             let level = self.add_level(Some(parent), pack.kind.as_str());
             if let Some(digits) = pack.sscc.as_deref().map(strip_sscc_prefix) {
-                self.add_segment(build_segment(["MAN", "GM", &format!("00{digits}")]));
+                self.add_segment(build_segment(["MAN", "GM", &self.rules.format_sscc(digits)]));
             }
             if let Some(tracking) = &pack.tracking {
                 self.add_segment(build_segment(["MAN", "CP", tracking]));
@@ -146,6 +177,8 @@ impl HlLoopBuilder {
         self.segments.extend(as_x12::build_pid(line.matched.line));
         self.segments.extend(line.line.weight.as_ref().map(as_x12::build_weight));
         self.segments.extend(as_x12::build_ref("LT", line.line.lot.as_ref()));
+        self.segments.extend(as_x12::build_own_refs(&line.line.references));
         self.segments.extend(as_x12::build_dtm("036", line.line.expires_on.as_ref()));
+        self.segments.extend(as_x12::build_own_dates(&line.line.dates));
     }
 }
