@@ -1,5 +1,6 @@
 //! Facts that a partner requires, its form of labels, and references, dates and trailers that the ERP states.
 
+use crate::architecture::root;
 use crate::support::Home;
 use crate::support::edi_files::{interchange, order_set};
 use crate::support::order_documents::{DocumentSpec, LineSpec};
@@ -216,4 +217,19 @@ fn settings_of_a_partner_are_checked() {
     ] {
         assert!(text.contains(message), "{message}: {text}");
     }
+}
+
+/// The settings that docs/edi-partners.md proposes can be read.
+#[test]
+fn documented_settings_are_valid() {
+    let page = fs::read_to_string(root().join("docs/edi-partners.md")).unwrap().replace('\n', " ");
+    let settings: Vec<&str> = page.split('`').filter(|code| code.contains("_requires = [")).collect();
+    assert_eq!(settings.len(), 8, "two documents of four partners: {settings:?}");
+    let home = home_with_order(&x12_order());
+    for (index, setting) in settings.into_iter().enumerate() {
+        add_partner(&home, &format!("id = \"P{index}\"\n{setting}"));
+    }
+    let output = home.run(&["config", "check"]);
+    let text = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+    assert!(!text.contains("sps.partners"), "{text}");
 }

@@ -75,7 +75,9 @@ fn answers_repeat_what_names_the_order() {
     let mut document = ship_notice("S1");
     document["orders"][0]["packs"][1]["lines"][0]["weight"] = json!({"value": "12.5", "unit": "LB"});
     let notice = send_document(&home, "856", &document, &["--check"]).1;
-    for segment in ["TD1*PLT*1****G*61.5*LB~", "TD1*CTN*2~", "REF*MR*0073~", "PO4*6*340*GR***********3~", "MEA*WT*N*12.5*LB~"] {
+    for segment in
+        ["TD1*PLT*1****G*61.5*LB~", "TD1*CTN*2~", "REF*MR*0073~", "PO4*6*340*GR***********3~", "MEA*WT*N*12.5*LB~"]
+    {
         assert!(notice.contains(segment), "{segment}: {notice}");
     }
 }
