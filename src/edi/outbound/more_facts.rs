@@ -65,6 +65,7 @@ pub fn find_freight_payer<'o>(own: Option<&'o String>, order: &'o PurchaseOrder)
     if let Some(own) = own {
         return Some(own);
     }
-    let codes = order.instructions.iter().filter(|part| part.kind == "freight").filter_map(|part| part.code.as_deref());
-    codes.filter(|code| code.len() == 2).next()
+    let mut codes =
+        order.instructions.iter().filter(|part| part.kind == "freight").filter_map(|part| part.code.as_deref());
+    codes.find(|code| code.len() == 2)
 }

@@ -105,7 +105,7 @@ pub fn check_fact(kind: FactKind, name: &str) -> Result<(), String> {
     let parts: Vec<&str> = name.split('.').collect();
     let is_qualifier = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric());
     let is_fact = match parts.as_slice() {
-        ["addresses", role] | ["references" | "dates", role] => is_qualifier(role),
+        ["addresses" | "references" | "dates", role] => is_qualifier(role),
         ["addresses", role, field] => is_qualifier(role) && ADDRESS_FIELDS.contains(field),
         _ => kind.facts().contains(&name),
     };
