@@ -1,6 +1,5 @@
 //! Builds the parts of the daemon from the configuration. No part runs yet.
 
-use crate::app::port_holder;
 use crate::backoff::Backoff;
 use crate::clock::Clock;
 use crate::config::Config;
@@ -8,6 +7,7 @@ use crate::delivery::destinations::{Destination, Destinations};
 use crate::delivery::dispatcher::{Dispatcher, DispatcherOptions};
 use crate::edi_poll::poller::Poller;
 use crate::handlers::Routes;
+use crate::port_holder;
 use crate::processor::EventProcessor;
 use crate::providers::WebhookVerifiers;
 use crate::providers::easypost::EasyPostVerifier;

@@ -5,11 +5,9 @@
 
 pub mod audit;
 pub mod backup;
-mod backup_target;
 pub mod completions;
 pub mod config;
 mod csv_output;
-mod daemon_client;
 pub mod destinations;
 pub mod doctor;
 pub mod events;
@@ -18,12 +16,9 @@ pub mod man;
 pub mod mappings;
 pub mod output;
 pub mod privacy;
-pub mod program;
 pub mod prune;
 pub mod restore;
 mod rows;
-mod samples;
-mod secret_rotation;
 pub mod send;
 pub mod serve;
 pub mod setup;
@@ -31,11 +26,11 @@ pub mod sps;
 pub mod stats;
 mod store;
 mod table;
-mod times;
 pub mod work;
 
-use crate::cli::times::TimeFormat;
 use crate::config::{Config, INSTALLED_CONFIG_PATH, SecretLoading, dev};
+use crate::presentation::program::{self, quote_word};
+use crate::presentation::times::TimeFormat;
 use crate::store::db::reader::Reader;
 use clap::{Args, Parser, Subcommand};
 use std::io;
@@ -151,7 +146,7 @@ impl Cli {
     /// Runs the command.
     pub fn run(self) -> Result<(), CliError> {
         let global = self.global_args;
-        program::remember_program(&global);
+        program::remember_program(describe_program(&global));
         match self.command {
             CliCommand::Serve => serve::run_serve(&global),
             CliCommand::Work(args) => work::run_work(&global, &args),
@@ -172,6 +167,17 @@ impl Cli {
             CliCommand::Completions(args) => completions::run_completions(&args),
             CliCommand::Man(args) => man::run_man(&args),
         }
+    }
+}
+
+/// Returns the program with the options that select the configuration, as a shell reads them.
+fn describe_program(global: &GlobalArgs) -> String {
+    match &global.config {
+        _ if global.dev => "novex-ingest --dev".to_owned(),
+        Some(path) if path != Path::new(INSTALLED_CONFIG_PATH) => {
+            format!("novex-ingest --config {}", quote_word(&path.display().to_string()))
+        }
+        _ => "novex-ingest".to_owned(),
     }
 }
 

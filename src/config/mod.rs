@@ -17,6 +17,7 @@ pub mod tls;
 
 pub use error::{ConfigError, ConfigErrors, ConfigWarning};
 
+use crate::clock::{self, Timestamp};
 use reader::ConfigDocument;
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
@@ -119,6 +120,14 @@ impl Config {
     pub fn parse(path: &Path, text: &str, secrets: SecretLoading) -> Result<Self, ConfigErrors> {
         let (config, errors) = Self::parse_recoverable(path, text, secrets);
         if errors.errors.is_empty() { Ok(config) } else { Err(errors) }
+    }
+
+    /// Returns the time before which a partner must have answered a delivered document; None if it may never answer.
+    #[must_use]
+    pub fn find_overdue_limit(&self, now: Timestamp) -> Option<String> {
+        let timeout = self.sps.as_ref().and_then(|sps| sps.acknowledgement_timeout)?;
+        let timeout = jiff::SignedDuration::try_from(timeout).ok()?;
+        now.checked_sub(timeout).ok().map(clock::format_timestamp)
     }
 
     /// Returns the configuration with the default for each value that has an error, and the errors.

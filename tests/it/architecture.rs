@@ -44,7 +44,23 @@ fn named_modules(text: &str) -> BTreeSet<String> {
 }
 
 /// The layers from the bottom up. A module imports lower layers only.
-const LAYERS: [&[&str]; 13] = [
+const LAYERS: [&[&str]; 15] = [
+    &["clock", "secret", "files", "text", "backoff", "byte_budget", "token_bucket", "runtime"],
+    &["lenient_json", "presentation", "backup_target", "port_holder"],
+    &["proof", "http_client", "keycloak_event", "edi"],
+    &["event"],
+    &["changes", "transfer", "tls", "logging"],
+    &["store", "providers", "handlers"],
+    &["queue"],
+    &["delivery", "edi_poll"],
+    &["processor", "server"],
+    &["config"],
+    &["daemon_client"],
+    &["doctor"],
+    &["app"],
+    &["cli"],
+    &["internals", "lib", "main"],
+]; 13] = [
     &["clock", "secret", "files", "text", "backoff", "byte_budget", "token_bucket"],
     &["lenient_json"],
     &["proof", "http_client", "keycloak_event", "edi"],
