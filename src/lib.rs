@@ -16,6 +16,7 @@
 //! their settings, then the parts above. All parts share [`event`], [`clock`], [`secret`], [`files`], [`http_client`],
 //! [`text`], [`byte_budget`] and [`token_bucket`]. `tests/it/architecture.rs` has the exact order and checks it.
 
+mod access;
 mod app;
 mod backoff;
 mod backup_target;

@@ -26,6 +26,8 @@ pub mod sps;
 pub mod stats;
 mod store;
 mod table;
+pub mod tokens;
+pub mod users;
 pub mod work;
 
 use crate::config::{Config, INSTALLED_CONFIG_PATH, SecretLoading, dev};
@@ -97,6 +99,12 @@ enum CliCommand {
     /// Stop or run redactions, answer customers' requests for their data, and scrub the database file
     #[command(subcommand)]
     Privacy(privacy::PrivacyCommand),
+    /// Add, list and remove users of the console, and set their passwords and roles
+    #[command(subcommand)]
+    Users(users::UsersCommand),
+    /// Create, list and revoke tokens of programs for the API and the metrics
+    #[command(subcommand)]
+    Tokens(tokens::TokensCommand),
     /// Configure an installed package, start the service, and print the addresses to enter at the providers
     #[command(after_long_help = setup::SETUP_HELP)]
     Setup(setup::SetupArgs),
@@ -159,6 +167,8 @@ impl Cli {
             CliCommand::Privacy(command) => privacy::run_privacy(&global, &command),
             CliCommand::Sps(command) => sps::run_sps(&global, &command),
             CliCommand::Destinations(command) => destinations::run_destinations(&global, &command),
+            CliCommand::Users(command) => users::run_users(&global, &command),
+            CliCommand::Tokens(command) => tokens::run_tokens(&global, &command),
             CliCommand::Setup(args) => setup::run_setup(&global, &args),
             CliCommand::Doctor(args) => doctor::run_doctor(&global, &args),
             CliCommand::Prune(args) => prune::run_prune(&global, &args),
