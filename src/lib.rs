@@ -25,6 +25,7 @@ mod changes;
 pub mod cli;
 mod clock;
 mod config;
+mod console;
 mod daemon_client;
 mod delivery;
 mod doctor;

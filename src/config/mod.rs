@@ -2,6 +2,7 @@
 //! secrets loaded). `config check` and `serve` run the same steps: a file without errors starts the daemon.
 
 pub mod backup;
+pub mod console;
 pub mod destinations;
 pub mod dev;
 pub mod error;
@@ -63,6 +64,7 @@ pub struct Config {
     pub keycloak: Option<sections::KeycloakSettings>,
     pub sps: Option<sps::SpsSettings>,
     pub destinations: Vec<crate::delivery::destinations::DestinationSettings>,
+    pub console: console::ConsoleSettings,
     pub backup: Option<backup::BackupSettings>,
     pub privacy: privacy::PrivacySettings,
     pub retention: crate::queue::retention::RetentionSettings,

@@ -1,6 +1,7 @@
 //! The sections of the configuration: every key with its default and its range.
 
 use crate::config::backup::BackupSettings;
+use crate::config::console::{ConsoleSettings, read_console_section};
 use crate::config::log::read_log_section;
 use crate::config::networks::read_networks;
 use crate::config::reader::{ConfigDocument, ConfigTable, Located};
@@ -109,6 +110,7 @@ pub(crate) fn read_sections(
         keycloak: reader.read_keycloak(root.read_table("keycloak")),
         sps: None,
         destinations: Vec::new(),
+        console: reader.read_console(root.read_table("console"), &store),
         backup: reader.read_backup(root.read_table("backup")),
         privacy: privacy::read_privacy_section(root.read_table("privacy")),
         retention: retention::read_retention_section(root.read_table("retention")),
@@ -236,6 +238,11 @@ impl SectionReader<'_> {
     fn read_tls(&mut self, table: ConfigTable<'_>, store: &StoreSettings) -> TlsSettings {
         let (path, state) = (self.config_path, store.path.parent().unwrap_or(Path::new("")));
         tls::read_tls_section(table, state, |table| self.read_secrets(table), |name| resolve_path(path, name))
+    }
+
+    fn read_console(&mut self, table: ConfigTable<'_>, store: &StoreSettings) -> ConsoleSettings {
+        let (path, state) = (self.config_path, store.path.parent().unwrap_or(Path::new("")));
+        read_console_section(table, state, |name| resolve_path(path, name))
     }
 
     fn read_shopify(&mut self, mut table: ConfigTable<'_>) -> Vec<ShopSettings> {

@@ -44,7 +44,7 @@ fn named_modules(text: &str) -> BTreeSet<String> {
 }
 
 /// The layers from the bottom up. A module imports lower layers only.
-const LAYERS: [&[&str]; 15] = [
+const LAYERS: [&[&str]; 16] = [
     &["clock", "secret", "files", "text", "backoff", "byte_budget", "token_bucket", "runtime"],
     &["lenient_json", "presentation", "backup_target", "port_holder"],
     &["proof", "http_client", "keycloak_event", "edi", "access"],
@@ -57,6 +57,7 @@ const LAYERS: [&[&str]; 15] = [
     &["config"],
     &["daemon_client"],
     &["doctor"],
+    &["console"],
     &["app"],
     &["cli"],
     &["internals", "lib", "main"],
