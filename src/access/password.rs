@@ -45,7 +45,7 @@ pub fn hash_password(password: &str) -> anyhow::Result<String> {
 }
 
 /// Returns whether a password belongs to a hash. Without a hash it takes the same time and returns false, so that the
-/// time of an answer does not tell whether a user exists.
+/// time of an answer does not show whether a user exists.
 #[must_use]
 pub fn verify_password(hash: Option<&str>, password: &str) -> bool {
     let Ok(parsed) = PasswordHash::new(hash.unwrap_or(NO_USER_HASH)) else { return false };

@@ -17,7 +17,7 @@ pub struct SecretToken(String);
 pub type TokenDigest = [u8; 32];
 
 impl SecretToken {
-    /// Returns a new token of random bytes; `prefix` tells what it is, as in `novex_`.
+    /// Returns a new token of random bytes; `prefix` names its kind, as in `novex_`.
     ///
     /// # Errors
     /// If the system returns no random bytes.

@@ -14,6 +14,7 @@ pub mod retention;
 pub mod secrets;
 pub mod sections;
 pub mod sps;
+pub mod store;
 pub mod tls;
 
 pub use error::{ConfigError, ConfigErrors, ConfigWarning};
@@ -57,7 +58,7 @@ pub struct Config {
     pub domain: Option<String>,
     pub server: crate::server::settings::ServerSettings,
     pub tls: crate::tls::TlsSettings,
-    pub store: sections::StoreSettings,
+    pub store: store::StoreSettings,
     pub worker: sections::WorkerSettings,
     pub shopify: Vec<sections::ShopSettings>,
     pub easypost: Option<sections::EasyPostSettings>,

@@ -93,10 +93,10 @@ pub async fn check_request(
 
 /// Checks the token of a program. A cookie proves nothing here, so that no page of another site can use the API.
 async fn check_token(state: &Arc<ConsoleState>, headers: &HeaderMap, scope: TokenScope) -> Result<(), Response> {
-    let refuse = |text: &str| Err(build_problem(StatusCode::UNAUTHORIZED, text));
+    let refuse = |text: &str| build_problem(StatusCode::UNAUTHORIZED, text);
     let header = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
     let Some(token) = header.and_then(|value| value.strip_prefix("Bearer ")) else {
-        return refuse("send the header Authorization: Bearer TOKEN");
+        return Err(refuse("send the header Authorization: Bearer TOKEN"));
     };
     let digest = digest_token(token.trim());
     match state.read(move |connection| find_token(connection, &digest)).await {
@@ -108,7 +108,7 @@ async fn check_token(state: &Arc<ConsoleState>, headers: &HeaderMap, scope: Toke
             let text = format!("the token needs the scope {}", scope.as_str());
             Err(build_problem(StatusCode::FORBIDDEN, &text))
         }
-        Ok(None) => refuse("the token is unknown or revoked"),
+        Ok(None) => Err(refuse("the token is unknown or revoked")),
         Err(error) => Err(build_store_problem(&error)),
     }
 }

@@ -1,6 +1,6 @@
 //! Slows down those who guess passwords: by name, and by address.
 //!
-//! The limits are the same for names that exist and names that do not, so they tell nobody which exist.
+//! The limits are the same for names that exist and names that do not, so they show nobody which exist.
 
 use crate::clock::{Timestamp, add_duration, duration_between};
 use crate::server::reputation::to_network_prefix;
@@ -100,7 +100,7 @@ mod tests {
         }
         assert_eq!(limits.find_wait("anna", address(1), start), Duration::ZERO);
         limits.record_failure("Anna", address(1), start);
-        assert_eq!(limits.find_wait("ANNA", address(9), start), WAIT_FIRST, "the name waits, whoever asks");
+        assert_eq!(limits.find_wait("ANNA", address(9), start), WAIT_FIRST, "the name waits, from any network");
         assert_eq!(limits.find_wait("otto", address(1), start), WAIT_FIRST, "the network waits, whatever the name");
         assert_eq!(limits.find_wait("otto", address(9), start), Duration::ZERO);
         limits.record_failure("anna", address(1), start);

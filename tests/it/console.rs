@@ -171,7 +171,7 @@ fn sign_in_replaces_the_session() {
 }
 
 #[test]
-fn guesses_are_slowed_down_and_tell_nothing() {
+fn guesses_are_slowed_down_and_learn_nothing() {
     let home = Home::new("");
     let daemon = home.serve();
     add_console_user(&home, "anna", "viewer");

@@ -12,7 +12,7 @@ use std::sync::Arc;
 pub async fn send_stats(State(state): State<Arc<ConsoleState>>) -> Response {
     let now = state.store.clock.now();
     match state.read(move |connection| read_stats(connection, now)).await {
-        Ok(stats) => Json(stats).into_response(),
+        Ok(figures) => Json(figures).into_response(),
         Err(error) => build_store_problem(&error),
     }
 }

@@ -82,8 +82,8 @@ fn refresh_checks(state: &Arc<ConsoleState>, is_forced: bool) {
     drop(tokio::task::spawn_blocking(move || state.checks.run_if_due(&state.config, now, is_forced)));
 }
 
-fn count_status(stats: &StoreStats, status: &str) -> i64 {
-    stats.counts.iter().filter(|count| count.status == status).map(|count| count.events).sum()
+fn count_status(figures: &StoreStats, status: &str) -> i64 {
+    figures.counts.iter().filter(|count| count.status == status).map(|count| count.events).sum()
 }
 
 /// The answer to "do orders flow?", in one sentence.

@@ -1,4 +1,4 @@
-//! A browser without a window: it signs in to the console of a daemon, keeps the cookie, and sends forms as a page does.
+//! A browser without a window: it signs in to the console of a daemon, keeps the cookie, and sends forms as pages do.
 
 use super::{Connection, Daemon, Home, Request, Response};
 use std::io::Write;
