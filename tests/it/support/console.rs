@@ -59,7 +59,7 @@ impl ConsoleClient {
         let body = format!("name={}&password={}", encode(name), encode(password));
         let response = self.send(form_request("/login", &body));
         if let Some(cookie) = response.header("set-cookie") {
-            self.cookie = cookie.split(';').next().unwrap().to_owned();
+            cookie.split(';').next().unwrap().clone_into(&mut self.cookie);
         }
         response
     }
