@@ -11,6 +11,7 @@
 --   Privacy             redacted_subjects, redactions, destructive_requests, data_requests
 --   Views for operators queue, failures, destination_queue, destination_failures, event_history, throughput_by_hour,
 --                       conflicts
+--   Access              console_users, console_sessions, api_tokens
 --   Audit trail         system_log, system_log_truncations, alerts
 --   Shopify             sales_orders, sales_order_*, order_transactions, refunds, refund_*, fulfillments,
 --                       fulfillment_*, returns, customers, products, product_variants, inventory_*, locations, shops
@@ -455,6 +456,41 @@ CREATE VIEW conflicts AS
          length(p.body) AS first_bytes, length(c.body) AS second_bytes, c.body_sha256 AS second_sha256
     FROM webhook_conflicts c JOIN webhook_events e ON e.id = c.event_id JOIN webhook_payloads p ON p.event_id = e.id
    ORDER BY c.id DESC;
+
+-- Access --------------------------------------------------------------------------------------------------------------
+
+CREATE TABLE console_users (
+  -- People who sign in to the console. `novex-ingest users` changes them.
+  id            INTEGER PRIMARY KEY, -- in the order of creation
+  name          TEXT NOT NULL UNIQUE COLLATE NOCASE, -- as the person enters it
+  role          TEXT NOT NULL CHECK (role IN ('viewer', 'operator', 'admin')), -- rights; each role has those before it
+  password_hash TEXT,          -- Argon2id as a PHC string; NULL: signs in through Keycloak only
+  created_at    TEXT NOT NULL, -- when the user was added
+  changed_at    TEXT NOT NULL, -- last change of the role or the password
+  last_login_at TEXT           -- last successful sign-in; NULL: none yet
+) STRICT;
+
+CREATE TABLE console_sessions (
+  -- Sign-ins to the console. A row ends at expires_at, or when its user has been idle too long.
+  token_hash   BLOB PRIMARY KEY,                     -- SHA-256 of the token in the browser's cookie
+  user_id      INTEGER NOT NULL REFERENCES console_users ON DELETE CASCADE, -- whose session it is
+  csrf_token   TEXT NOT NULL,                        -- random; each form of the session has it
+  created_at   TEXT NOT NULL,                        -- sign-in
+  last_seen_at TEXT NOT NULL,                        -- last request, to the minute
+  expires_at   TEXT NOT NULL                         -- end, whatever the user does
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE api_tokens (
+  -- Tokens of programs for /api/v1 and /metrics. `novex-ingest tokens` changes them.
+  id           INTEGER PRIMARY KEY,  -- in the order of creation
+  name         TEXT NOT NULL,        -- what the token is for
+  scopes       TEXT NOT NULL,        -- read, write and metrics, separated by spaces
+  token_hash   BLOB NOT NULL UNIQUE, -- SHA-256 of the token
+  created_at   TEXT NOT NULL,        -- when the token was created
+  created_by   TEXT NOT NULL,        -- operator: user@host
+  last_used_at TEXT,                 -- to the hour; NULL: never
+  revoked_at   TEXT                  -- a revoked token proves nothing; NULL: valid
+) STRICT;
 
 -- Audit trail ---------------------------------------------------------------------------------------------------------
 

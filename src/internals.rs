@@ -22,6 +22,12 @@ pub mod cli {
 pub mod clock {
     pub use crate::clock::{Clock, Timestamp, add_duration, format_timestamp};
 }
+pub mod access {
+    pub use crate::access::Role;
+}
+pub mod console {
+    pub use crate::console::router::{RouteAccess, list_routes};
+}
 pub mod config {
     pub use crate::config::{Config, SecretLoading};
 }
@@ -169,6 +175,9 @@ pub mod store {
         pub mod stats {
             pub use crate::store::events::stats::read_stats;
         }
+    }
+    pub mod access {
+        pub use crate::store::access::Actor;
     }
     pub mod leases {
         pub use crate::store::leases::{Lease, LeaseOwner, Leased, LeasedTable};

@@ -16,14 +16,19 @@
 //! their settings, then the parts above. All parts share [`event`], [`clock`], [`secret`], [`files`], [`http_client`],
 //! [`text`], [`byte_budget`] and [`token_bucket`]. `tests/it/architecture.rs` has the exact order and checks it.
 
+mod access;
 mod app;
 mod backoff;
+mod backup_target;
 mod byte_budget;
 mod changes;
 pub mod cli;
 mod clock;
 mod config;
+mod console;
+mod daemon_client;
 mod delivery;
+mod doctor;
 mod edi;
 mod edi_poll;
 mod event;
@@ -35,10 +40,13 @@ pub mod internals;
 mod keycloak_event;
 mod lenient_json;
 mod logging;
+mod port_holder;
+pub mod presentation;
 mod processor;
 mod proof;
 mod providers;
 mod queue;
+mod runtime;
 mod secret;
 mod server;
 mod store;

@@ -1,8 +1,8 @@
 //! The program: parses the arguments, runs a subcommand of `cli`, and turns its result into an exit status.
 
 use clap::Parser;
-use novex_ingest::cli::program::complete_commands;
 use novex_ingest::cli::{Cli, CliError};
+use novex_ingest::presentation::program::complete_commands;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {

@@ -14,6 +14,12 @@ pub fn is_hidden_char(letter: char) -> bool {
             '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
 }
 
+/// Returns `text` without control characters. Untrusted text can contain escapes that clear, colour or forge the
+/// terminal's content.
+pub fn replace_control_chars(text: &str) -> String {
+    text.chars().map(|letter| if is_hidden_char(letter) { '\u{fffd}' } else { letter }).collect()
+}
+
 /// Returns `text` with each hidden character as an escape of visible ones: `\n`, `\u{1b}`.
 #[must_use]
 pub fn escape_hidden_chars(text: &str) -> String {

@@ -1,13 +1,14 @@
 //! Builds the parts of the daemon from the configuration. No part runs yet.
 
-use crate::app::port_holder;
 use crate::backoff::Backoff;
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::console::ConsoleState;
 use crate::delivery::destinations::{Destination, Destinations};
 use crate::delivery::dispatcher::{Dispatcher, DispatcherOptions};
 use crate::edi_poll::poller::Poller;
 use crate::handlers::Routes;
+use crate::port_holder;
 use crate::processor::EventProcessor;
 use crate::providers::WebhookVerifiers;
 use crate::providers::easypost::EasyPostVerifier;
@@ -19,6 +20,7 @@ use crate::server::{Authenticators, listener};
 use crate::store::db::{backup, open};
 use crate::store::leases::LeaseOwner;
 use crate::store::{Store, StoreError, StoreOptions};
+use crate::tls::certificates::CertificateResolver;
 use anyhow::Context;
 use std::io;
 use std::net::SocketAddr;
@@ -105,6 +107,23 @@ pub fn bind_listeners(config: &Config, inherited: Vec<std::net::TcpListener>) ->
         );
     }
     Ok(inherited.into_iter().map(TcpListener::from_std).collect::<io::Result<_>>()?)
+}
+
+/// Builds the console with its certificate; None if it is switched off. Damage to its certificate stops no events.
+pub fn build_console(
+    config: &Config,
+    store: &Store,
+) -> anyhow::Result<Option<(Arc<ConsoleState>, CertificateResolver)>> {
+    if !config.console.is_enabled {
+        return Ok(None);
+    }
+    match CertificateResolver::load(&config.console.tls) {
+        Ok(certificate) => Ok(Some((Arc::new(ConsoleState::new(config.clone(), store.clone())?), certificate))),
+        Err(error) => {
+            error!("the console has no certificate, so nobody can open it; events are received as usual: {error:#}");
+            Ok(None)
+        }
+    }
 }
 
 /// Builds the checks of webhook and poll requests, with the secrets of the configuration.

@@ -4,9 +4,7 @@
 //! [`reload`] changes the running parts on SIGHUP.
 
 pub mod build;
-pub mod port_holder;
 pub mod reload;
-pub mod runtime;
 pub mod scrub;
 pub mod serve;
 pub mod work;

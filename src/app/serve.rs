@@ -1,14 +1,16 @@
 //! The command `serve`: builds the daemon, spawns its parts, and drains them on SIGTERM.
 
 use crate::app::build::{
-    bind_listeners, build_authenticators, build_destinations, build_dispatcher, build_poller, build_worker,
-    open_or_create_store,
+    bind_listeners, build_authenticators, build_console, build_destinations, build_dispatcher, build_poller,
+    build_worker, open_or_create_store,
 };
 use crate::app::reload;
 use crate::app::reload::ReloadTargets;
 use crate::app::scrub::scrub_repeatedly;
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::console::ConsoleState;
+use crate::console::listener::spawn_console;
 use crate::delivery::destinations::Destinations;
 use crate::edi_poll::schedule;
 use crate::files::create_directory;
@@ -28,7 +30,7 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinHandle, JoinSet};
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 /// Twice the longest wait that the daemon accepts from a `Retry-After`.
 const RETRY_AFTER_MAX: Duration = Duration::from_hours(48);
@@ -82,6 +84,8 @@ struct Daemon {
     listeners: Vec<TcpListener>,
     server: Arc<ServerState>,
     poll_requests: Option<mpsc::Receiver<schedule::PollRequest>>,
+    /// The console with its certificate, unless it is switched off.
+    console: Option<(Arc<ConsoleState>, CertificateResolver)>,
 }
 
 impl Daemon {
@@ -104,11 +108,21 @@ impl Daemon {
         let authenticators = build_authenticators(&config);
         let max_attempts = config.worker.max_attempts;
         let server = ServerState::new(config.server.clone(), authenticators, store.clone(), max_attempts, poll_sender);
-        Ok(Self { config, store, certificate, destinations, listeners, server: Arc::new(server), poll_requests })
+        let console = build_console(&config, &store)?;
+        Ok(Self {
+            config,
+            store,
+            certificate,
+            destinations,
+            listeners,
+            server: Arc::new(server),
+            poll_requests,
+            console,
+        })
     }
 
     fn spawn(self) -> RunningDaemon {
-        let Self { config, store, certificate, destinations, listeners, server, poll_requests } = self;
+        let Self { config, store, certificate, destinations, listeners, server, poll_requests, console } = self;
         let (stop_server, server_stopped) = watch::channel(false);
         let (stop_work, work_stopped) = watch::channel(false);
         let (certificate_reloads, reload_requests) = watch::channel(0_u64);
@@ -122,6 +136,9 @@ impl Daemon {
         } else {
             None
         };
+        if let Some((_, certificate)) = &console {
+            background.spawn(certificate.clone().watch_files(reload_requests.clone()));
+        }
         background.spawn(certificate.clone().watch_files(reload_requests));
         let files = certificates::locate_certificate_files(&config.tls);
         background.spawn(expiry::watch_expiry(files, acme_settings.is_some(), Clock::system()));
@@ -129,6 +146,11 @@ impl Daemon {
         background.spawn(watch_database_files(store.clone()));
         let server_task =
             tokio::spawn(listener::run_server(listeners, certificate, challenges, server.clone(), server_stopped));
+        let console_thread = console.and_then(|(state, certificate)| {
+            spawn_console(state, certificate, work_stopped.clone())
+                .inspect_err(|error| error!("nobody can open the console; events are received as usual: {error:#}"))
+                .ok()
+        });
         let worker_task = config.worker.in_serve.then(|| {
             background.spawn(scrub_repeatedly(store.clone()));
             let worker = build_worker(&config, store.clone(), process::identify_current_process(), &destinations);
@@ -159,6 +181,7 @@ impl Daemon {
             worker_task,
             poller_task,
             retention_task,
+            console_thread,
             background,
         }
     }
@@ -181,6 +204,7 @@ struct RunningDaemon {
     worker_task: Option<JoinHandle<()>>,
     poller_task: Option<JoinHandle<()>>,
     retention_task: JoinHandle<()>,
+    console_thread: Option<std::thread::JoinHandle<()>>,
     /// Tasks without claims or requests. The daemon aborts them at the end.
     background: JoinSet<()>,
 }
@@ -249,6 +273,9 @@ impl RunningDaemon {
         }
         if let Some(task) = self.poller_task {
             task.await.context("the poller panicked")?;
+        }
+        if let Some(thread) = self.console_thread {
+            let _ = tokio::task::spawn_blocking(move || thread.join()).await;
         }
         self.stop_server.send_replace(true);
         self.server_task.await.context("the listener panicked")?;

@@ -1,12 +1,13 @@
 //! `backup`: copies the database while it is in use, verifies the copy, removes older copies and uploads the new one.
 
-use crate::app::runtime;
-use crate::cli::backup_target::BackupTarget;
-use crate::cli::output::{format_bytes, print_line};
+use crate::backup_target::BackupTarget;
+use crate::cli::output::print_line;
 use crate::cli::{CliError, GlobalArgs};
 use crate::clock::{self, Clock};
 use crate::config::SecretLoading;
 use crate::config::backup::BackupSettings;
+use crate::presentation::quantities::format_bytes;
+use crate::runtime;
 use crate::store::db::backup;
 use crate::text::format_count;
 use crate::transfer::{TransferError, Transport};

@@ -1,11 +1,12 @@
 //! `config check`: takes the steps of `serve` up to its start, creates nothing and disturbs nothing that runs.
 
-use crate::app::port_holder::{self, PortHolder};
-use crate::cli::{CliError, GlobalArgs, daemon_client, output};
+use crate::cli::{CliError, GlobalArgs, output};
 use crate::clock::{self, Clock};
 use crate::config::{Config, ConfigError, INSTALLED_CONFIG_PATH, SecretLoading};
+use crate::daemon_client;
 use crate::files::{parent_directory, with_suffix};
 use crate::http_client;
+use crate::port_holder::{self, PortHolder};
 use crate::store::StoreError;
 use crate::store::db::open;
 use crate::tls::{TlsSettings, certificates, expiry};

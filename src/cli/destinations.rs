@@ -1,18 +1,18 @@
 //! `destinations`: lists the state of each destination, shows and tests one, pauses and resumes one, and drops its
 //! deliveries.
 
-use crate::app::runtime;
 use crate::cli::filters::parse_number;
 use crate::cli::output::{print_line, print_untrusted_line};
-use crate::cli::program::quote_word;
 use crate::cli::rows::RowFormatArgs;
 use crate::cli::store::{name_operator, with_store};
 use crate::cli::table::{free_text, print_table, time_cell};
-use crate::cli::times::TimeFormat;
 use crate::cli::{CliError, GlobalArgs};
 use crate::clock::Clock;
 use crate::config::{Config, SecretLoading};
 use crate::delivery::destinations::{Destination, DestinationSettings, OutboundEvent, SendResult};
+use crate::presentation::program::quote_word;
+use crate::presentation::times::TimeFormat;
+use crate::runtime;
 use crate::store::events::destinations;
 use crate::store::events::destinations::DestinationState;
 use crate::text::format_count;

@@ -1,7 +1,7 @@
 //! Filters and numbers that several commands accept, and paging through events.
 
-use crate::cli::times::{TimeArg, TimeFormat, parse_time_arg};
 use crate::event::Source;
+use crate::presentation::times::{TimeArg, TimeFormat, parse_time_arg};
 use crate::store::db::reader::Reader;
 use crate::store::events::records;
 use crate::store::events::records::{EventFilter, EventRecord, EventStatus};

@@ -5,11 +5,9 @@
 
 pub mod audit;
 pub mod backup;
-mod backup_target;
 pub mod completions;
 pub mod config;
 mod csv_output;
-mod daemon_client;
 pub mod destinations;
 pub mod doctor;
 pub mod events;
@@ -18,12 +16,9 @@ pub mod man;
 pub mod mappings;
 pub mod output;
 pub mod privacy;
-pub mod program;
 pub mod prune;
 pub mod restore;
 mod rows;
-mod samples;
-mod secret_rotation;
 pub mod send;
 pub mod serve;
 pub mod setup;
@@ -31,11 +26,13 @@ pub mod sps;
 pub mod stats;
 mod store;
 mod table;
-mod times;
+pub mod tokens;
+pub mod users;
 pub mod work;
 
-use crate::cli::times::TimeFormat;
 use crate::config::{Config, INSTALLED_CONFIG_PATH, SecretLoading, dev};
+use crate::presentation::program::{self, quote_word};
+use crate::presentation::times::TimeFormat;
 use crate::store::db::reader::Reader;
 use clap::{Args, Parser, Subcommand};
 use std::io;
@@ -102,6 +99,12 @@ enum CliCommand {
     /// Stop or run redactions, answer customers' requests for their data, and scrub the database file
     #[command(subcommand)]
     Privacy(privacy::PrivacyCommand),
+    /// Add, list and remove users of the console, and set their passwords and roles
+    #[command(subcommand)]
+    Users(users::UsersCommand),
+    /// Create, list and revoke tokens of programs for the API and the metrics
+    #[command(subcommand)]
+    Tokens(tokens::TokensCommand),
     /// Configure an installed package, start the service, and print the addresses to enter at the providers
     #[command(after_long_help = setup::SETUP_HELP)]
     Setup(setup::SetupArgs),
@@ -151,7 +154,7 @@ impl Cli {
     /// Runs the command.
     pub fn run(self) -> Result<(), CliError> {
         let global = self.global_args;
-        program::remember_program(&global);
+        program::remember_program(describe_program(&global));
         match self.command {
             CliCommand::Serve => serve::run_serve(&global),
             CliCommand::Work(args) => work::run_work(&global, &args),
@@ -164,6 +167,8 @@ impl Cli {
             CliCommand::Privacy(command) => privacy::run_privacy(&global, &command),
             CliCommand::Sps(command) => sps::run_sps(&global, &command),
             CliCommand::Destinations(command) => destinations::run_destinations(&global, &command),
+            CliCommand::Users(command) => users::run_users(&global, &command),
+            CliCommand::Tokens(command) => tokens::run_tokens(&global, &command),
             CliCommand::Setup(args) => setup::run_setup(&global, &args),
             CliCommand::Doctor(args) => doctor::run_doctor(&global, &args),
             CliCommand::Prune(args) => prune::run_prune(&global, &args),
@@ -172,6 +177,17 @@ impl Cli {
             CliCommand::Completions(args) => completions::run_completions(&args),
             CliCommand::Man(args) => man::run_man(&args),
         }
+    }
+}
+
+/// Returns the program with the options that select the configuration, as a shell reads them.
+fn describe_program(global: &GlobalArgs) -> String {
+    match &global.config {
+        _ if global.dev => "novex-ingest --dev".to_owned(),
+        Some(path) if path != Path::new(INSTALLED_CONFIG_PATH) => {
+            format!("novex-ingest --config {}", quote_word(&path.display().to_string()))
+        }
+        _ => "novex-ingest".to_owned(),
     }
 }
 

@@ -1,7 +1,7 @@
 //! Output: standard output with colour only on a terminal, and numbers for people.
 
-use crate::cli::program::complete_commands;
-use crate::text::is_hidden_char;
+use crate::presentation::program::complete_commands;
+use crate::text::replace_control_chars;
 use std::io::{self, IsTerminal, Write};
 
 /// Error of a write to standard output after its reader has closed it, as `| head` does. It has its own type because a
@@ -37,12 +37,6 @@ impl<W: Write> Write for StdoutWriter<W> {
     }
 }
 
-/// Returns `text` without control characters. Untrusted text can contain escapes that clear, colour or forge the
-/// terminal's content.
-pub fn replace_control_chars(text: &str) -> String {
-    text.chars().map(|letter| if is_hidden_char(letter) { '\u{fffd}' } else { letter }).collect()
-}
-
 /// Returns the columns of the terminal of standard output, or None if it is no terminal. `COLUMNS` overrides them.
 pub(crate) fn measure_terminal_width() -> Option<usize> {
     /// Columns of a terminal that does not know its size.
@@ -61,32 +55,6 @@ pub fn measure_page_width() -> usize {
     /// Columns if standard output is no terminal.
     const PIPE_COLUMNS: usize = 100;
     measure_terminal_width().map_or(PIPE_COLUMNS, |columns| columns.min(COLUMNS_MAX))
-}
-
-/// Returns a number of bytes for people, such as `1.5 MiB`.
-pub fn format_bytes(bytes: u64) -> String {
-    const UNITS: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];
-    if bytes < 1024 {
-        return format!("{bytes} B");
-    }
-    let mut tenths = u128::from(bytes) * 10 / 1024;
-    let mut unit = 0;
-    while tenths >= 10_240 && unit + 1 < UNITS.len() {
-        tenths /= 1024;
-        unit += 1;
-    }
-    format!("{}.{} {}", tenths / 10, tenths % 10, UNITS[unit])
-}
-
-/// Returns a time span for people, in its two largest units.
-pub fn format_duration(seconds: u64) -> String {
-    let (days, hours, minutes) = (seconds / 86_400, seconds / 3600 % 24, seconds / 60 % 60);
-    match () {
-        () if days > 0 => format!("{days} d {hours} h"),
-        () if hours > 0 => format!("{hours} h {minutes} min"),
-        () if minutes > 0 => format!("{minutes} min {} s", seconds % 60),
-        () => format!("{seconds} s"),
-    }
 }
 
 /// Writes a line with untrusted text to standard output, without its control characters.

@@ -1,9 +1,10 @@
 //! `prune`: deletes old finished events and bodies now, as `[retention]` defines.
 
-use crate::cli::output::{format_bytes, print_line};
+use crate::cli::output::print_line;
 use crate::cli::store::with_store;
 use crate::cli::{CliError, GlobalArgs};
 use crate::config::SecretLoading;
+use crate::presentation::quantities::format_bytes;
 use crate::queue::retention;
 use crate::text::format_count;
 use clap::Args;

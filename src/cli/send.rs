@@ -1,10 +1,10 @@
 //! `send`: acts as a provider towards the daemon of this machine: signs a body, sends it, prints the answer. The event
 //! is a test event, unless a person asks for a real one.
 
-use crate::cli::daemon_client::{self, TestRequest};
 use crate::cli::setup::plan::prompt_yes_no;
 use crate::cli::{CliError, GlobalArgs, output};
 use crate::config::{Config, SecretLoading, dev};
+use crate::daemon_client::{self, TestRequest};
 use crate::event::Source;
 use crate::store::db::reader::Reader;
 use crate::store::events::records;
@@ -62,7 +62,7 @@ pub fn run_send(global: &GlobalArgs, args: SendArgs) -> Result<(), CliError> {
     }
     let to = args.to.unwrap_or_else(|| daemon_client::to_local_address(config.server.listen));
     let answer = daemon_client::send_test_request(&config, to, request);
-    let (status, answer) = crate::app::runtime::block_on(answer)??;
+    let (status, answer) = crate::runtime::block_on(answer)??;
     output::print_line(&answer)?;
     if status != StatusCode::OK {
         return Err(CliError::Failed(anyhow::anyhow!(

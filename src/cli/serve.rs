@@ -1,9 +1,10 @@
 //! `serve`: runs the daemon.
 
-use crate::app::{runtime, serve};
+use crate::app::serve;
 use crate::cli::{CliError, GlobalArgs, output};
 use crate::config::{SecretLoading, dev};
 use crate::logging;
+use crate::runtime;
 use crate::server::listener;
 use anyhow::Context;
 use tracing::{info, warn};

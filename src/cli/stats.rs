@@ -1,10 +1,11 @@
 //! `stats`: shows counts of events, the oldest pending event, rates, and the size of the database.
 
-use crate::cli::output::{format_bytes, format_duration, print_line};
+use crate::cli::output::print_line;
 use crate::cli::table::{print_table, status_cell};
-use crate::cli::times::TimeFormat;
 use crate::cli::{CliError, GlobalArgs};
 use crate::clock::{self, Clock, Timestamp};
+use crate::presentation::quantities::{format_bytes, format_duration};
+use crate::presentation::times::TimeFormat;
 use crate::store::events::stats;
 use crate::store::events::stats::{PeriodCounts, StoreStats};
 use crate::text::format_count;

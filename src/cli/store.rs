@@ -1,7 +1,8 @@
 //! Opens the database for a command that writes, and closes it again; names the operator.
 
-use crate::app::{build, runtime};
+use crate::app::build;
 use crate::config::Config;
+use crate::runtime;
 use crate::store::Store;
 
 /// Opens the existing database, runs `task` on this thread, and closes the writer.

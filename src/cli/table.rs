@@ -1,7 +1,8 @@
 //! Tables for people, which fit the width of the terminal.
 
-use crate::cli::output::{lock_color_stdout, measure_terminal_width, replace_control_chars};
-use crate::cli::times::TimeFormat;
+use crate::cli::output::{lock_color_stdout, measure_terminal_width};
+use crate::presentation::times::TimeFormat;
+use crate::text::replace_control_chars;
 use anstyle::{AnsiColor, Style};
 use std::io::{self, Write};
 use unicode_width::UnicodeWidthStr;

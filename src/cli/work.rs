@@ -1,9 +1,10 @@
 //! `work`: runs one more worker process on the same database, or processes all due events and exits.
 
-use crate::app::{runtime, work};
+use crate::app::work;
 use crate::cli::{CliError, GlobalArgs};
 use crate::config::SecretLoading;
 use crate::logging;
+use crate::runtime;
 use clap::Args;
 
 #[derive(Debug, Args)]

@@ -2,6 +2,7 @@
 //! secrets loaded). `config check` and `serve` run the same steps: a file without errors starts the daemon.
 
 pub mod backup;
+pub mod console;
 pub mod destinations;
 pub mod dev;
 pub mod error;
@@ -13,10 +14,12 @@ pub mod retention;
 pub mod secrets;
 pub mod sections;
 pub mod sps;
+pub mod store;
 pub mod tls;
 
 pub use error::{ConfigError, ConfigErrors, ConfigWarning};
 
+use crate::clock::{self, Timestamp};
 use reader::ConfigDocument;
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
@@ -55,13 +58,14 @@ pub struct Config {
     pub domain: Option<String>,
     pub server: crate::server::settings::ServerSettings,
     pub tls: crate::tls::TlsSettings,
-    pub store: sections::StoreSettings,
+    pub store: store::StoreSettings,
     pub worker: sections::WorkerSettings,
     pub shopify: Vec<sections::ShopSettings>,
     pub easypost: Option<sections::EasyPostSettings>,
     pub keycloak: Option<sections::KeycloakSettings>,
     pub sps: Option<sps::SpsSettings>,
     pub destinations: Vec<crate::delivery::destinations::DestinationSettings>,
+    pub console: console::ConsoleSettings,
     pub backup: Option<backup::BackupSettings>,
     pub privacy: privacy::PrivacySettings,
     pub retention: crate::queue::retention::RetentionSettings,
@@ -119,6 +123,14 @@ impl Config {
     pub fn parse(path: &Path, text: &str, secrets: SecretLoading) -> Result<Self, ConfigErrors> {
         let (config, errors) = Self::parse_recoverable(path, text, secrets);
         if errors.errors.is_empty() { Ok(config) } else { Err(errors) }
+    }
+
+    /// Returns the time before which a partner must have answered a delivered document; None if it may never answer.
+    #[must_use]
+    pub fn find_overdue_limit(&self, now: Timestamp) -> Option<String> {
+        let timeout = self.sps.as_ref().and_then(|sps| sps.acknowledgement_timeout)?;
+        let timeout = jiff::SignedDuration::try_from(timeout).ok()?;
+        now.checked_sub(timeout).ok().map(clock::format_timestamp)
     }
 
     /// Returns the configuration with the default for each value that has an error, and the errors.

@@ -1,10 +1,12 @@
 //! The sections of the configuration: every key with its default and its range.
 
 use crate::config::backup::BackupSettings;
+use crate::config::console::{ConsoleSettings, read_console_section};
 use crate::config::log::read_log_section;
 use crate::config::networks::read_networks;
 use crate::config::reader::{ConfigDocument, ConfigTable, Located};
 use crate::config::sps::SpsSettings;
+use crate::config::store::{StoreSettings, read_store_section};
 use crate::config::{
     Config, ConfigErrors, ConfigLines, ConfigWarning, SecretLoading, backup, check_domain, destinations, privacy,
     retention, secrets, sps, tls,
@@ -19,25 +21,9 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// Path of the database in the Debian package.
-const DEFAULT_DATABASE_PATH: &str = "/var/lib/novex-ingest/events.db";
 const SECOND: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_hours(1);
 const DAY: Duration = Duration::from_hours(24);
-
-/// Settings of `[store]`: the database.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StoreSettings {
-    pub path: PathBuf,
-    pub busy_timeout: Duration,
-    pub queue: u64,
-    pub batch: u64,
-    pub wal_bytes: u64,
-    pub min_free_bytes: u64,
-    pub readers: u64,
-    /// False: another program copies the WAL into the database, as Litestream requires.
-    pub checkpoints: bool,
-}
 
 /// Settings of `[worker]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -97,7 +83,7 @@ pub(crate) fn read_sections(
         certificate: tls_table.line_of_key("certificate"),
     };
     let (domain, server) = read_server_section(server_table);
-    let store = read_store_section(store_table, path);
+    let store = read_store_section(store_table, |name| resolve_path(path, name));
     let config = Config {
         path: path.to_owned(),
         domain,
@@ -109,6 +95,7 @@ pub(crate) fn read_sections(
         keycloak: reader.read_keycloak(root.read_table("keycloak")),
         sps: None,
         destinations: Vec::new(),
+        console: reader.read_console(root.read_table("console"), &store),
         backup: reader.read_backup(root.read_table("backup")),
         privacy: privacy::read_privacy_section(root.read_table("privacy")),
         retention: retention::read_retention_section(root.read_table("retention")),
@@ -186,23 +173,6 @@ fn read_server_section(mut table: ConfigTable<'_>) -> (Option<String>, ServerSet
     (domain.map(|domain| domain.value.to_ascii_lowercase()), server)
 }
 
-fn read_store_section(mut table: ConfigTable<'_>, config: &Path) -> StoreSettings {
-    let path =
-        table.read_text("path").map_or_else(|| DEFAULT_DATABASE_PATH.into(), |path| resolve_path(config, &path.value));
-    let store = StoreSettings {
-        path,
-        busy_timeout: table.read_duration("busy_timeout", 4 * SECOND, SECOND / 10..=HOUR),
-        queue: table.read_number("queue", 1024, 1..=1_000_000),
-        batch: table.read_number("batch", 256, 1..=10_000),
-        wal_bytes: table.read_number("wal_bytes", 32 << 20, 1 << 20..=1 << 34),
-        min_free_bytes: table.read_number("min_free_bytes", 64 << 20, 0..=1 << 50),
-        readers: table.read_number("readers", 4, 1..=64),
-        checkpoints: table.read_bool("checkpoints", true),
-    };
-    table.finish();
-    store
-}
-
 fn read_worker_section(mut table: ConfigTable<'_>) -> WorkerSettings {
     let saturate = |number: u64| u32::try_from(number).unwrap_or(u32::MAX);
     let worker = WorkerSettings {
@@ -234,8 +204,13 @@ struct SectionReader<'p> {
 
 impl SectionReader<'_> {
     fn read_tls(&mut self, table: ConfigTable<'_>, store: &StoreSettings) -> TlsSettings {
-        let (path, state) = (self.config_path, store.path.parent().unwrap_or(Path::new("")));
+        let (path, state) = (self.config_path, store.state_directory());
         tls::read_tls_section(table, state, |table| self.read_secrets(table), |name| resolve_path(path, name))
+    }
+
+    fn read_console(&mut self, table: ConfigTable<'_>, store: &StoreSettings) -> ConsoleSettings {
+        let path = self.config_path;
+        read_console_section(table, store.state_directory(), |name| resolve_path(path, name))
     }
 
     fn read_shopify(&mut self, mut table: ConfigTable<'_>) -> Vec<ShopSettings> {
@@ -459,7 +434,7 @@ mod tests {
             warnings: Vec::new(),
         };
         read_server_section(root.read_table("server"));
-        let store = read_store_section(root.read_table("store"), Path::new("c.toml"));
+        let store = read_store_section(root.read_table("store"), |name| resolve_path(Path::new("c.toml"), name));
         reader.read_tls(root.read_table("tls"), &store);
         read_worker_section(root.read_table("worker"));
         reader.read_shopify(root.read_table("shopify"));
@@ -467,6 +442,7 @@ mod tests {
         reader.read_keycloak(root.read_table("keycloak"));
         reader.read_destinations(root.read_tables("destinations"), 8);
         reader.read_sps(root.read_table("sps"));
+        reader.read_console(root.read_table("console"), &store);
         reader.read_backup(root.read_table("backup"));
         privacy::read_privacy_section(root.read_table("privacy"));
         retention::read_retention_section(root.read_table("retention"));

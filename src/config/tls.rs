@@ -18,24 +18,32 @@ pub(crate) fn read_tls_section(
     secrets: impl FnOnce(&mut ConfigTable<'_>) -> Vec<Secret>,
     file: impl Fn(&str) -> PathBuf,
 ) -> TlsSettings {
-    let mut named = |key| table.read_text(key).map(|text| file(&text.value));
-    let (certificate, private_key) = (named("certificate"), named("private_key"));
+    let has_file = table.has_key("certificate") || table.has_key("private_key");
+    let files = read_certificate_files(&mut table, &file);
     let directory = state.join("tls");
     let acme = read_acme_section(table.read_table("acme"), &directory, secrets, &file);
-    if acme.is_some() && (certificate.is_some() || private_key.is_some()) {
+    if acme.is_some() && has_file {
         table.report_error("has both files and [tls.acme]", "Remove one of them.");
     }
-    let tls = match (certificate, private_key) {
-        (Some(certificate), Some(private_key)) => TlsSettings::Files { certificate, private_key },
-        (None, None) => acme.map_or(TlsSettings::SelfSigned { directory }, TlsSettings::Acme),
+    table.finish();
+    files.or(acme.map(TlsSettings::Acme)).unwrap_or(TlsSettings::SelfSigned { directory })
+}
+
+/// Reads the files of a certificate and its key; None if the table has neither, or only one of them, which is an error.
+pub(crate) fn read_certificate_files(
+    table: &mut ConfigTable<'_>,
+    file: impl Fn(&str) -> PathBuf,
+) -> Option<TlsSettings> {
+    let mut named = |key| table.read_text(key).map(|text| file(&text.value));
+    match (named("certificate"), named("private_key")) {
+        (Some(certificate), Some(private_key)) => Some(TlsSettings::Files { certificate, private_key }),
+        (None, None) => None,
         _ => {
             let hint = "Name both files, or neither for a self-signed certificate.";
             table.report_error("has only one of certificate and private_key", hint);
-            TlsSettings::SelfSigned { directory }
+            None
         }
-    };
-    table.finish();
-    tls
+    }
 }
 
 fn read_acme_section(

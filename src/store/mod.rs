@@ -6,11 +6,13 @@
 //! - [`events`] receives, reads, searches and counts events. Its lists page by key and never count rows.
 //! - [`leases`] claims events, deliveries and remote files, and records how each attempt ended.
 //! - [`erp`] folds the changes of completed events into the ERP tables.
+//! - [`access`] has the users, sessions and tokens of the console and the API.
 //! - [`audit`] keeps the audit trail and its alerts. [`privacy`] redacts personal data.
 //!
 //! A function that writes takes the connection of the writer's transaction. This module knows nothing of HTTP, and it
 //! does not decide the meaning of an event: the handlers do.
 
+pub mod access;
 pub mod audit;
 pub mod db;
 pub mod erp;

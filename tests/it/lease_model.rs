@@ -9,6 +9,7 @@ use crate::support::store_fixture::{completed_order, lease_owner};
 use novex_ingest::internals::backoff::Backoff;
 use novex_ingest::internals::clock::{add_duration, format_timestamp};
 use novex_ingest::internals::store::StoreError;
+use novex_ingest::internals::store::access::Actor;
 use novex_ingest::internals::store::leases::begun::AttemptStart;
 use novex_ingest::internals::store::leases::event_outcomes::Outcome;
 use novex_ingest::internals::store::leases::events::{EVENTS, EventClaim};
@@ -271,7 +272,11 @@ impl Model {
 
     async fn retry(&mut self, event: usize, now: &str, fixture: &StoreFixture) {
         let Some(id) = self.ids.get(&event).copied() else { return };
-        let retried = fixture.store.retry_events(vec![id], 2, "operator:1".into()).await.unwrap();
+        let retried = fixture
+            .store
+            .retry_events(vec![id], 2, "operator:1".into(), Actor::from_operator("anna@box".into()))
+            .await
+            .unwrap();
         let row = self.rows.get_mut(&id).unwrap();
         let previous = row.status.clone();
         assert_eq!(

@@ -11,6 +11,7 @@ mod backup;
 mod cli;
 mod codes;
 mod concurrent_processes;
+mod console;
 mod crash;
 mod deliveries;
 mod delivery_lease_model;

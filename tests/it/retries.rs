@@ -8,6 +8,7 @@ use novex_ingest::internals::changes::rows::{CellValue, ListChange};
 use novex_ingest::internals::clock::{Timestamp, add_duration, format_timestamp};
 use novex_ingest::internals::handlers::{HandlerError, Plan};
 use novex_ingest::internals::store::StoreError;
+use novex_ingest::internals::store::access::Actor;
 use novex_ingest::internals::store::leases::event_outcomes::Outcome;
 use novex_ingest::internals::store::leases::events::EVENTS;
 use std::sync::Arc;
@@ -38,7 +39,11 @@ async fn failing_event_gets_eight_attempts_on_schedule() {
     fixture.clock.advance(Duration::from_hours(1000));
     assert_eq!(worker.process_batch().await.unwrap(), 0, "a failed event is never due");
 
-    let retried = fixture.store.retry_events(vec![id], 8, "operator:1".into()).await.unwrap();
+    let retried = fixture
+        .store
+        .retry_events(vec![id], 8, "operator:1".into(), Actor::from_operator("anna@box".into()))
+        .await
+        .unwrap();
     assert_eq!(retried.len(), 1);
     for _ in 0..8 {
         fixture.clock.advance(Duration::from_hours(7));

@@ -44,7 +44,9 @@ fn written_files() -> Vec<(String, String)> {
         return Vec::new();
     }
     let is_data = |path: &str| {
-        ["fuzz/seeds/", "tests/it/golden/", "src/cli/samples/", "LICENSE"].iter().any(|start| path.starts_with(start))
+        ["fuzz/seeds/", "tests/it/golden/", "src/daemon_client/samples/", "LICENSE"]
+            .iter()
+            .any(|start| path.starts_with(start))
             || Path::new(path).extension().is_some_and(|extension| extension == "lock")
     };
     let listed = String::from_utf8(listed.stdout).unwrap();

@@ -1,10 +1,10 @@
 //! What an event became: its order, customer and total, its rows, and its state at each destination. `events show` and
 //! `events search` print it.
 
-use crate::cli::times::TimeFormat;
 use crate::clock::{self, Clock};
 use crate::config::Config;
 use crate::delivery::destinations::DestinationSettings;
+use crate::presentation::times::TimeFormat;
 use crate::store::StoreError;
 use crate::store::erp::event_summary::{self, EVENT_ROWS_MAX, EventSummary};
 use crate::store::events::destinations::{self, DeliveryRecord, DestinationState};

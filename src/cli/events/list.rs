@@ -6,7 +6,7 @@ use crate::cli::filters::{EventFilterArgs, for_each_event, parse_number};
 use crate::cli::output::print_line;
 use crate::cli::rows::RowFormatArgs;
 use crate::cli::table::{free_text, print_table, status_cell, time_cell};
-use crate::cli::times::TimeFormat;
+use crate::presentation::times::TimeFormat;
 use crate::store::events::records;
 use crate::store::events::records::{EventFilter, EventRecord, EventStatus};
 use base64::Engine;

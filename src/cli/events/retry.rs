@@ -3,10 +3,11 @@
 use crate::cli::GlobalArgs;
 use crate::cli::filters::{EVENT_PAGE_ROWS, EventFilterArgs, for_each_event, parse_number};
 use crate::cli::output::print_line;
-use crate::cli::store::with_store;
-use crate::cli::times::TimeFormat;
+use crate::cli::store::{name_operator, with_store};
 use crate::config::{Config, SecretLoading};
+use crate::presentation::times::TimeFormat;
 use crate::queue::process;
+use crate::store::access::Actor;
 use crate::store::db::reader::Reader;
 use crate::store::events::records::EventStatus;
 use crate::text::format_count;
@@ -104,10 +105,12 @@ fn remove_duplicates(ids: &[i64]) -> Vec<i64> {
 fn retry_in_pages(config: &Config, ids: &[i64], as_json: bool) -> anyhow::Result<usize> {
     let bar = build_progress_bar(ids.len());
     let worker = process::identify_current_process().worker;
+    let actor = Actor::from_operator(name_operator(None));
     let retried = with_store(config, async |store| {
         let mut retried_count = 0;
         for page in ids.chunks(EVENT_PAGE_ROWS as usize) {
-            let retried = store.retry_events(page.to_vec(), config.worker.max_attempts, worker.clone()).await?;
+            let retried =
+                store.retry_events(page.to_vec(), config.worker.max_attempts, worker.clone(), actor.clone()).await?;
             retried_count += retried.len();
             for event in &retried {
                 let (id, previous) = (event.event_id, event.previous_status);

@@ -5,7 +5,7 @@ mod csv_text;
 
 use crate::cli::filters::parse_number;
 use crate::cli::mappings::csv_file::{CSV_COLUMNS, MappingsFile, validate_mapping};
-use crate::cli::output::{print_line, replace_control_chars};
+use crate::cli::output::print_line;
 use crate::cli::rows::RowFormatArgs;
 use crate::cli::store::with_store;
 use crate::cli::table::{free_text, print_table};
@@ -15,6 +15,7 @@ use crate::store::db::reader::Reader;
 use crate::store::erp::mapping_warnings::find_mapping_warnings;
 use crate::store::erp::mappings;
 use crate::store::erp::mappings::ProductMapping;
+use crate::text::replace_control_chars;
 use crate::text::{clean_code, format_count};
 use anyhow::{Context, bail};
 use clap::{ArgGroup, Args};

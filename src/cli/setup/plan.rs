@@ -1,10 +1,10 @@
 //! Plan of a setup, from flags or from a person's answers.
 
-use crate::app::runtime;
 use crate::cli::filters::parse_port;
 use crate::cli::setup::files::SHOP_DOMAIN_SUFFIX;
 use crate::cli::setup::{SetupArgs, SetupCertificate, SetupPlan, SetupSecret, has_webhook_source};
 use crate::config::{self, Config, dev, secrets};
+use crate::runtime;
 use crate::secret::Secret;
 use anyhow::{Context, bail};
 use std::io::{self, Write};

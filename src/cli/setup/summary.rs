@@ -1,12 +1,12 @@
 //! Summary at the end of a setup: the addresses and secrets to enter at each provider.
 
 use crate::cli::output::print_line;
-use crate::cli::secret_rotation;
 use crate::cli::setup::config_text::{ConfigText, SecretSection};
 use crate::cli::setup::topics::SHOPIFY_TOPICS;
-use crate::cli::times::TimeFormat;
 use crate::clock::{Clock, format_timestamp};
 use crate::config::Config;
+use crate::doctor::secret_rotation;
+use crate::presentation::times::TimeFormat;
 use crate::providers::keycloak::AcceptedProofs;
 use crate::tls::acme::progress::AcmeProgress;
 use crate::tls::{TlsSettings, acme, certificates, expiry};

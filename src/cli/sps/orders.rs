@@ -5,8 +5,9 @@ use crate::cli::output::{self, print_line};
 use crate::cli::rows::RowFormatArgs;
 use crate::cli::sps::{paper, sent};
 use crate::cli::table::{free_text, print_table, time_cell};
-use crate::cli::times::TimeFormat;
+use crate::clock::Clock;
 use crate::config::Config;
+use crate::presentation::times::TimeFormat;
 use crate::store::db::diagnostics;
 use crate::store::db::diagnostics::FileAtSource;
 use crate::store::db::reader::Reader;
@@ -187,7 +188,7 @@ fn read_answer_sections(config: &Config, reader: &Reader, args: &SpsListArgs) ->
     let filter = SentFilter {
         partner: args.partner.clone(),
         selection: SentSelection::Attention,
-        overdue_before: sent::find_overdue_limit(config),
+        overdue_before: config.find_overdue_limit(Clock::system().now()),
         limit: args.limit,
     };
     Ok(reader.read(|connection| {
@@ -235,7 +236,8 @@ fn print_unreadable_files(files: &[UnreadableFile], newest: i64, times: &TimeFor
 }
 
 pub fn print_purchase_order(config: &Config, args: &SpsShowArgs) -> anyhow::Result<()> {
-    let (reader, overdue_before) = (Reader::open(&config.store.path, 1)?, sent::find_overdue_limit(config));
+    let (reader, overdue_before) =
+        (Reader::open(&config.store.path, 1)?, config.find_overdue_limit(Clock::system().now()));
     let orders = reader.read(|connection| {
         views::find_purchase_orders(connection, &args.number, args.partner.as_deref(), overdue_before.as_deref())
     })?;

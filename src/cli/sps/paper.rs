@@ -1,7 +1,6 @@
 //! A purchase order as on paper: parties with their addresses, dates, terms, lines and totals. Codes are in words, with
 //! the code beside them.
 
-use crate::cli::output::replace_control_chars;
 use crate::cli::sps::paper_parts::{
     describe_allowance, describe_amount, describe_carrier, describe_contact, describe_date, describe_extra,
     describe_instruction, describe_pack, describe_price, describe_product_id, describe_reference, describe_schedule,
@@ -11,6 +10,7 @@ use crate::edi::codes;
 use crate::edi::decimal;
 use crate::edi::purchase_order::{EdiAddress, EdiReference, PurchaseOrder, PurchaseOrderLine};
 use crate::store::erp::purchase_order_views::{PurchaseOrderLineView, PurchaseOrderView};
+use crate::text::replace_control_chars;
 use unicode_width::UnicodeWidthStr;
 
 /// Width of the first column of labels.

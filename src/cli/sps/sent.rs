@@ -4,9 +4,9 @@ use crate::cli::filters::parse_number;
 use crate::cli::output::print_line;
 use crate::cli::rows::RowFormatArgs;
 use crate::cli::table::{TableCell, free_text, print_table, time_cell};
-use crate::cli::times::TimeFormat;
-use crate::clock::{self, Clock};
+use crate::clock::Clock;
 use crate::config::Config;
+use crate::presentation::times::TimeFormat;
 use crate::store::db::reader::Reader;
 use crate::store::erp::messages::MessageView;
 use crate::store::erp::sent_views::{self, SentFilter, SentSelection, SentSummary, UnmatchedAnswer};
@@ -84,13 +84,6 @@ impl<'a> UnmatchedRow<'a> {
     }
 }
 
-/// Returns the time before which a delivered document must have an answer; None if it may never come.
-pub(crate) fn find_overdue_limit(config: &Config) -> Option<String> {
-    let timeout = config.sps.as_ref().and_then(|sps| sps.acknowledgement_timeout)?;
-    let timeout = jiff::SignedDuration::try_from(timeout).ok()?;
-    Clock::system().now().checked_sub(timeout).ok().map(clock::format_timestamp)
-}
-
 pub(super) fn print_sent_documents(config: &Config, args: &SpsSentArgs, times: &TimeFormat) -> anyhow::Result<()> {
     let selection = match (args.rejected, args.overdue, args.attention) {
         (true, ..) => SentSelection::Rejected,
@@ -101,7 +94,7 @@ pub(super) fn print_sent_documents(config: &Config, args: &SpsSentArgs, times: &
     let filter = SentFilter {
         partner: args.partner.clone(),
         selection,
-        overdue_before: find_overdue_limit(config),
+        overdue_before: config.find_overdue_limit(Clock::system().now()),
         limit: args.limit,
     };
     let reader = Reader::open(&config.store.path, 1)?;

@@ -135,37 +135,64 @@ pub fn append_audit_entry(
     alerts::raise_login_alerts(connection, &row, threshold)
 }
 
-/// Appends the action of an operator on the event or delivery that `resource_path` names.
-pub(crate) fn append_operator_entry(
+/// What a person did in the console or with a command.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct OperatorAction<'a> {
+    /// `user@host` of a command, or the name of a console user.
+    pub by: &'a str,
+    /// `EVENT`, `CONSOLE-USER`, `API-TOKEN`.
+    pub resource: &'static str,
+    /// `DISMISS`, `ADD`, `LOGIN`.
+    pub operation: &'a str,
+    /// What it was done to: `events/17`.
+    pub path: &'a str,
+    /// Address of the browser; None for a command.
+    pub address: Option<&'a str>,
+    /// Why it was refused; None if it was done.
+    pub error: Option<&'a str>,
+}
+
+/// Appends the action of a person.
+pub(crate) fn append_operator_action(
     connection: &Connection,
     at: &str,
-    operator: &str,
-    operation: &str,
-    resource_path: &str,
+    action: OperatorAction<'_>,
 ) -> Result<(), StoreError> {
     let (last_id, prev_hash) = read_chain_end(connection)?;
     let mut row = AuditRecord {
         id: last_id + 1,
         event_id: None,
         at: at.to_owned(),
-        r#type: format!("EVENT-{operation}"),
+        r#type: format!("{}-{}", action.resource, action.operation),
         realm: None,
         user_id: None,
-        username: Some(operator.to_owned()),
+        username: Some(action.by.to_owned()),
         client_id: None,
-        ip_address: None,
+        ip_address: action.address.map(str::to_owned),
         session_id: None,
-        operation: Some(operation.to_owned()),
-        resource: Some("EVENT".to_owned()),
-        resource_path: Some(resource_path.to_owned()),
-        result: "ok".to_owned(),
-        error: None,
+        operation: Some(action.operation.to_owned()),
+        resource: Some(action.resource.to_owned()),
+        resource_path: Some(action.path.to_owned()),
+        result: if action.error.is_none() { "ok" } else { "error" }.to_owned(),
+        error: action.error.map(str::to_owned),
         details: None,
         prev_hash,
         hash: String::new(),
     };
     row.hash = row.compute_hash();
     insert_audit_row(connection, &row)
+}
+
+/// Appends the action of an operator on the event or delivery that `path` names.
+pub(crate) fn append_operator_entry(
+    connection: &Connection,
+    at: &str,
+    operator: &str,
+    operation: &str,
+    path: &str,
+) -> Result<(), StoreError> {
+    let action = OperatorAction { by: operator, resource: "EVENT", operation, path, address: None, error: None };
+    append_operator_action(connection, at, action)
 }
 
 fn insert_audit_row(connection: &Connection, row: &AuditRecord) -> Result<(), StoreError> {

@@ -24,6 +24,8 @@ pub enum StoreError {
          again later"
     )]
     Overloaded,
+    #[error("the query took longer than {limit:?} and was stopped. Narrow the filter")]
+    QueryTooSlow { limit: Duration },
     #[error("the store is shutting down. It wrote nothing; senders try again later")]
     ShuttingDown,
     #[error(

@@ -7,7 +7,10 @@ use crate::store::db::open;
 use r2d2_sqlite::SqliteConnectionManager;
 use rusqlite::{Connection, OpenFlags};
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+/// Steps of SQLite's virtual machine between two looks at the clock: about a millisecond.
+const STEPS_BETWEEN_CHECKS: i32 = 10_000;
 
 /// A pool of read-only connections. Cheap to clone; clones share the connections.
 #[derive(Clone)]
@@ -31,6 +34,26 @@ impl Reader {
             .build(manager)
             .map_err(|_| StoreError::NoFreeReader)?;
         Ok(Self(pool))
+    }
+
+    /// Runs `query` on a free connection for at most `time_max`.
+    ///
+    /// # Errors
+    /// Those of [`Reader::read`]; [`StoreError::QueryTooSlow`] if the time was over.
+    pub fn read_within<T>(
+        &self,
+        time_max: Duration,
+        query: impl FnOnce(&Connection) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let connection = self.0.get().map_err(|_| StoreError::NoFreeReader)?;
+        let deadline = Instant::now() + time_max;
+        connection.progress_handler(STEPS_BETWEEN_CHECKS, Some(move || Instant::now() > deadline))?;
+        let result = query(&connection);
+        connection.progress_handler(0, None::<fn() -> bool>)?;
+        match result {
+            Err(_) if Instant::now() > deadline => Err(StoreError::QueryTooSlow { limit: time_max }),
+            result => result,
+        }
     }
 
     /// Runs `query` on a free connection and returns its result.

@@ -2,6 +2,7 @@
 
 pub mod destinations;
 pub mod history;
+pub mod overview;
 pub mod polls;
 pub mod receive;
 pub mod records;

@@ -11,6 +11,8 @@
 
 use crate::clock::{self, Timestamp};
 use crate::event::{EventIdentity, EventKey};
+use crate::store::access::Actor;
+use crate::store::audit::system_log::{OperatorAction, append_operator_action};
 use crate::store::db::writer::WriteClass;
 use crate::store::leases::event_outcomes::{EventLogRow, append_event_log_row, write_recovered_event};
 use crate::store::leases::{Lease, LeaseOwner, Leased, LeasedTable, deliveries, lease_sql};
@@ -169,19 +171,39 @@ impl Store {
         &self,
         ids: Vec<i64>,
         attempts: u32,
-        by: String,
+        worker: String,
+        actor: Actor,
     ) -> Result<Vec<RetriedEvent>, StoreError> {
         let now = clock::format_timestamp(self.clock.now());
         self.writer
             .submit(WriteClass::Wake, move |connection| {
                 let mut retried = Vec::new();
                 for id in ids {
-                    retried.extend(retry_event(connection, id, attempts, &by, &now)?);
+                    retried.extend(retry_event(connection, id, attempts, &worker, &now)?);
                 }
+                log_retry(connection, &now, &actor, &retried)?;
                 Ok(retried)
             })
             .await
     }
+}
+
+/// Appends one entry for all events of a retry to the audit trail.
+fn log_retry(connection: &Connection, at: &str, actor: &Actor, retried: &[RetriedEvent]) -> Result<(), StoreError> {
+    let (Some(first), Some(last)) = (retried.first(), retried.last()) else { return Ok(()) };
+    let path = match retried.len() {
+        1 => format!("events/{}", first.event_id),
+        count => format!("{count} events, from events/{} to events/{}", first.event_id, last.event_id),
+    };
+    let action = OperatorAction {
+        by: &actor.name,
+        resource: "EVENT",
+        operation: "RETRY",
+        path: &path,
+        address: actor.address.as_deref(),
+        error: None,
+    };
+    append_operator_action(connection, at, action)
 }
 
 fn claim_due_events(

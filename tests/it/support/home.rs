@@ -38,12 +38,13 @@ impl Home {
     /// replace the defaults. The path `"DB"` in it becomes the path of the database.
     pub fn configure(&self, extra: &str) {
         let server = if extra.contains("[server]") { "" } else { "[server]\nlisten = \"127.0.0.1:0\"\n" };
+        let console = if extra.contains("[console]") { "" } else { "[console]\nlisten = \"127.0.0.1:0\"\n" };
         let store = if extra.contains("[store]") { "" } else { "[store]\npath = \"DB\"\n" };
         // The disk of the machine that runs the tests may be almost full; only tests of that state depend on it.
         let retention =
             if extra.contains("[retention]") { "" } else { "[retention]\nwarn_percent = 100\nsqueeze_percent = 100\n" };
         let text = format!(
-            "{server}{store}{retention}\
+            "{server}{console}{store}{retention}\
              [[shopify.shops]]\ndomain = \"{SHOP}\"\nsecrets = [\"file:acme\", \"file:acme-old\"]\n\
              [[shopify.shops]]\ndomain = \"{OTHER_SHOP}\"\nsecrets = [\"file:other\"]\n\
              [easypost]\nsecrets = [\"file:easypost\"]\n\

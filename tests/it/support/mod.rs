@@ -4,6 +4,7 @@ pub mod answers;
 pub mod any_certificate;
 pub mod begun;
 pub mod client;
+pub mod console;
 pub mod daemon;
 pub mod destinations;
 pub mod edi_files;

@@ -1,12 +1,12 @@
 //! Checks of the directories that the service reads and writes: local EDI sources, `sps.outgoing`, and destinations of
 //! type directory.
 
-use crate::cli::doctor::Findings;
-use crate::cli::doctor::units::{is_packaged, query_systemctl};
-use crate::cli::program::quote_word;
 use crate::config::Config;
 use crate::delivery::destinations::DestinationKind;
+use crate::doctor::Findings;
+use crate::doctor::units::{is_packaged, query_systemctl};
 use crate::files::parent_directory;
+use crate::presentation::program::quote_word;
 use crate::transfer::source::{AfterDownload, SourceLocation};
 use std::fs;
 use std::os::unix::fs::MetadataExt;

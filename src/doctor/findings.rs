@@ -1,10 +1,7 @@
-//! Findings of the checks: their states, their order, their summary and their output.
+//! Findings of the checks: their states, their order and their summary.
 
-use crate::cli::output::{print_line, replace_control_chars};
-use crate::cli::program::complete_commands;
-use crate::cli::times::TimeFormat;
+use crate::presentation::times::TimeFormat;
 use crate::text::{format_count, keep_first_chars};
-use serde_json::json;
 use std::fmt::Write;
 
 /// Most characters of one problem in the summary.
@@ -25,7 +22,7 @@ pub(crate) enum FindingState {
 }
 
 impl FindingState {
-    fn as_str(self) -> &'static str {
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::Failed => "failed",
             Self::Warning => "warning",
@@ -38,13 +35,13 @@ impl FindingState {
 /// One result of one check.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Finding {
-    check: &'static str,
-    state: FindingState,
-    message: String,
+    pub check: &'static str,
+    pub state: FindingState,
+    pub message: String,
     /// Short form of the message for the summary.
     summary: String,
     /// The operator's next step; empty for a check that passed. Its commands are in backticks.
-    fix: String,
+    pub fix: String,
 }
 
 /// All findings.
@@ -170,42 +167,10 @@ impl Findings {
     }
 
     /// Returns the findings, problems first. Findings of one state keep the order of the checks.
-    fn sorted(&self) -> Vec<&Finding> {
+    pub fn sorted(&self) -> Vec<&Finding> {
         let mut sorted: Vec<&Finding> = self.list.iter().collect();
         sorted.sort_by_key(|finding| finding.state);
         sorted
-    }
-
-    /// Prints the summary and the findings.
-    pub fn print(&self, as_json: bool) -> anyhow::Result<()> {
-        if as_json {
-            let checks: Vec<_> = self
-                .sorted()
-                .iter()
-                .map(|finding| {
-                    json!({
-                        "check": finding.check, "state": finding.state.as_str(),
-                        "message": complete_commands(&finding.message), "fix": complete_commands(&finding.fix)
-                    })
-                })
-                .collect();
-            let (is_ok, summary) = (self.count_failures() == 0, complete_commands(&self.summarize()));
-            return Ok(print_line(&json!({"ok": is_ok, "summary": summary, "checks": checks}).to_string())?);
-        }
-        // A message can hold text of a partner or of a provider.
-        let print = |text: &str| print_line(&replace_control_chars(text));
-        print(&self.summarize())?;
-        print_line("")?;
-        for finding in self.sorted() {
-            for (index, line) in finding.message.lines().enumerate() {
-                let (state, check) = if index == 0 { (finding.state.as_str(), finding.check) } else { ("", "") };
-                print(&format!("{state:<7} {check:<14} {line}"))?;
-            }
-            if !finding.fix.is_empty() {
-                print(&format!("{:<7} {:<14} → {}", "", "", finding.fix))?;
-            }
-        }
-        Ok(())
     }
 }
 

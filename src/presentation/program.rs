@@ -1,32 +1,18 @@
 //! The program in the commands of messages, with the options that select the configuration, so that each command works
 //! as printed.
 
-use crate::cli::GlobalArgs;
-use crate::config::INSTALLED_CONFIG_PATH;
-use std::path::Path;
 use std::sync::OnceLock;
 
-/// The program of this process, as [`describe_program`] returns it.
+/// The program of this process, with the options that select the configuration.
 static PROGRAM: OnceLock<String> = OnceLock::new();
 
-/// Sets the program for the messages of this process.
-pub(crate) fn remember_program(global: &GlobalArgs) {
-    let _ = PROGRAM.set(describe_program(global));
-}
-
-/// Returns the program with the options that select the configuration, as a shell reads them.
-fn describe_program(global: &GlobalArgs) -> String {
-    match &global.config {
-        _ if global.dev => "novex-ingest --dev".to_owned(),
-        Some(path) if path != Path::new(INSTALLED_CONFIG_PATH) => {
-            format!("novex-ingest --config {}", quote_word(&path.display().to_string()))
-        }
-        _ => "novex-ingest".to_owned(),
-    }
+/// Sets the program for the messages of this process: `novex-ingest --config /srv/x.toml`, as a shell reads it.
+pub(crate) fn remember_program(program: String) {
+    let _ = PROGRAM.set(program);
 }
 
 /// Returns a message in which each command in backticks has the options of this process. Call it once, where a message
-/// leaves the process: a second call repeats the options. [`crate::cli::output::print_line`] calls it for text.
+/// leaves the process: a second call repeats the options. The command line does so for each line that it prints.
 #[must_use]
 pub fn complete_commands(text: &str) -> String {
     complete_commands_with(PROGRAM.get().map_or("novex-ingest", String::as_str), text)

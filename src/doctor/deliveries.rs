@@ -1,8 +1,8 @@
 //! Checks of the deliveries: destinations that are down, retries, failures, pauses, and what removed destinations left.
 
-use crate::cli::doctor::{FindingState, Findings};
-use crate::cli::program::quote_word;
 use crate::config::Config;
+use crate::doctor::{FindingState, Findings};
+use crate::presentation::program::quote_word;
 use crate::store::db::diagnostics::{FailedDeliveries, StoreDiagnostics};
 use crate::store::db::reader::Reader;
 use crate::store::events::destinations;

@@ -1,6 +1,6 @@
 //! What partners answered to the documents that were sent.
 
-use crate::cli::doctor::Findings;
+use crate::doctor::Findings;
 use crate::store::StoreError;
 use crate::store::erp::messages::{self, MessageView};
 use crate::store::erp::sent_views::{self, SentFilter, SentSelection, SentSummary, UnmatchedAnswer};

@@ -2,11 +2,11 @@
 //!
 //! No check here shows whether the providers reach this machine from outside.
 
-use crate::app::runtime;
-use crate::cli::doctor::Findings;
-use crate::cli::doctor::deliveries::DeliveryQueues;
 use crate::config::Config;
 use crate::delivery::destinations::DestinationKind;
+use crate::doctor::Findings;
+use crate::doctor::deliveries::DeliveryQueues;
+use crate::runtime;
 use crate::tls::TlsSettings;
 use crate::transfer::source::SourceLocation;
 use std::collections::{BTreeMap, BTreeSet};

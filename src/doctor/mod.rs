@@ -10,27 +10,24 @@ mod edi_answers;
 pub mod findings;
 pub mod machine;
 pub mod network;
+pub mod secret_rotation;
 pub mod tls;
 pub mod units;
 
-use crate::cli::{CliError, GlobalArgs, secret_rotation};
 use crate::clock::Clock;
 use crate::config::{Config, SecretLoading};
-use crate::text::format_count;
-use clap::Args;
+use crate::presentation::times::TimeFormat;
 use deliveries::DeliveryQueues;
 pub(crate) use findings::{FindingState, Findings};
+use std::path::Path;
 
-#[derive(Debug, Args)]
-pub struct DoctorArgs {
-    /// Print one JSON document
-    #[arg(long)]
-    json: bool,
-}
-
-pub fn run_doctor(global: &GlobalArgs, args: &DoctorArgs) -> Result<(), CliError> {
-    let mut findings = Findings::new(global.time_format().for_programs(args.json));
-    if let Some(config) = check_configuration(global, &mut findings)? {
+/// Runs all checks on the configuration at `path`, and on the machine that it describes.
+///
+/// # Errors
+/// If the asynchronous runtime cannot be started. What a check finds is no error.
+pub fn run_checks(path: &Path, times: TimeFormat) -> anyhow::Result<Findings> {
+    let mut findings = Findings::new(times);
+    if let Some(config) = check_configuration(path, &mut findings) {
         machine::check_machine(&config, &mut findings);
         units::check_units(&config, &mut findings);
         directories::check_directories(&config, &mut findings);
@@ -40,20 +37,12 @@ pub fn run_doctor(global: &GlobalArgs, args: &DoctorArgs) -> Result<(), CliError
         database::check_database(&config, &queues, &unreachable, &mut findings);
         check_rotations(&config, &mut findings);
     }
-    findings.print(args.json)?;
-    match findings.count_failures() {
-        0 => Ok(()),
-        count => {
-            let failed = format_count(count, "check failed", "checks failed");
-            Err(anyhow::anyhow!("{failed}; the lines after → give the fixes").into())
-        }
-    }
+    Ok(findings)
 }
 
 /// Adds a finding for every error of the configuration. Returns None if the file cannot be read.
-fn check_configuration(global: &GlobalArgs, findings: &mut Findings) -> anyhow::Result<Option<Config>> {
-    let path = global.config_path()?;
-    let text = match Config::read_text(&path) {
+fn check_configuration(path: &Path, findings: &mut Findings) -> Option<Config> {
+    let text = match Config::read_text(path) {
         Ok(text) => text,
         Err(error) => {
             findings.add_failure(
@@ -65,10 +54,10 @@ fn check_configuration(global: &GlobalArgs, findings: &mut Findings) -> anyhow::
                     "`novex-ingest setup` writes one; or name another file with --config."
                 },
             );
-            return Ok(None);
+            return None;
         }
     };
-    let (config, errors) = Config::parse_recoverable(&path, &text, SecretLoading::All);
+    let (config, errors) = Config::parse_recoverable(path, &text, SecretLoading::All);
     if errors.errors.is_empty() {
         findings.add_passed("configuration", path.display().to_string());
     }
@@ -92,7 +81,7 @@ fn check_configuration(global: &GlobalArgs, findings: &mut Findings) -> anyhow::
     {
         findings.add_passed("secrets", "all exist, and no other user can read them");
     }
-    Ok(Some(config))
+    Some(config)
 }
 
 /// Reports each source with several secrets: whether the old ones can go.

@@ -1,13 +1,13 @@
 //! Checks of the certificate, and of the daemon's answer over TLS.
 
-use crate::app::port_holder::{self, PortHolder};
-use crate::app::runtime;
-use crate::cli::daemon_client;
-use crate::cli::doctor::Findings;
-use crate::cli::doctor::database::describe_database_users;
 use crate::clock::{Clock, Timestamp, add_duration, format_timestamp};
 use crate::config::Config;
+use crate::daemon_client;
+use crate::doctor::Findings;
+use crate::doctor::database::describe_database_users;
 use crate::http_client;
+use crate::port_holder::{self, PortHolder};
+use crate::runtime;
 use crate::text::format_count;
 use crate::tls::acme::progress::AcmeProgress;
 use crate::tls::acme::{AcmeSettings, schedule};

@@ -1,17 +1,16 @@
 //! Checks of the database: events, polls, alerts, privacy deadlines and the write-ahead log.
 
-use crate::app::port_holder;
-use crate::cli::doctor::deliveries::DeliveryQueues;
-use crate::cli::doctor::edi_answers::{read_answer_findings, report_answers};
-use crate::cli::doctor::findings::FindingState;
-use crate::cli::doctor::units::is_packaged;
-use crate::cli::doctor::{Findings, backups, deliveries};
-use crate::cli::output::{format_bytes, format_duration};
-use crate::cli::program::quote_word;
-use crate::cli::sps::sent::find_overdue_limit;
 use crate::clock::{self, Clock};
 use crate::config::Config;
+use crate::doctor::deliveries::DeliveryQueues;
+use crate::doctor::edi_answers::{read_answer_findings, report_answers};
+use crate::doctor::findings::FindingState;
+use crate::doctor::units::is_packaged;
+use crate::doctor::{Findings, backups, deliveries};
 use crate::files::with_suffix;
+use crate::port_holder;
+use crate::presentation::program::quote_word;
+use crate::presentation::quantities::{format_bytes, format_duration};
 use crate::store::StoreError;
 use crate::store::db::diagnostics::{StoreDiagnostics, UndecidedRequest};
 use crate::store::db::reader::Reader;
@@ -49,7 +48,8 @@ pub(crate) fn check_database(
             let mut faulty = destinations::list_faulty(connection)?;
             faulty.retain(|destination| !unreachable.contains(&destination.name));
             let unreadable = list_unreadable_files(connection, UNREADABLE_FILES_MAX)?;
-            let answers = read_answer_findings(connection, find_overdue_limit(config).as_deref())?;
+            let answers =
+                read_answer_findings(connection, config.find_overdue_limit(Clock::system().now()).as_deref())?;
             Ok((diagnostics::read_diagnostics(connection, now)?, faulty, unreadable, answers))
         })
     });

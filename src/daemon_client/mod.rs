@@ -3,7 +3,8 @@
 //! The client signs a request as the provider would, connects to the configured address, and trusts this machine's own
 //! certificate and no other.
 
-use crate::cli::samples;
+mod samples;
+
 use crate::config::Config;
 use crate::config::sections::ShopSettings;
 use crate::event::Source;

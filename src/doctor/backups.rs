@@ -1,11 +1,11 @@
 //! Checks of backups: the directory of the nightly ones, and the newest backup.
 
-use crate::cli::backup_target::describe_file_in_place;
-use crate::cli::doctor::Findings;
-use crate::cli::doctor::units::{BACKUP_SERVICE, is_packaged, query_systemctl};
-use crate::cli::output::format_duration;
+use crate::backup_target::describe_file_in_place;
 use crate::config::Config;
+use crate::doctor::Findings;
+use crate::doctor::units::{BACKUP_SERVICE, is_packaged, query_systemctl};
 use crate::files::parent_directory;
+use crate::presentation::quantities::format_duration;
 use crate::store::db::backup;
 use crate::text::format_count;
 use std::fs;

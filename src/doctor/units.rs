@@ -1,7 +1,7 @@
 //! Checks of the package's systemd units: they run, they start after a reboot, and they can read their files.
 
-use crate::cli::doctor::Findings;
 use crate::config::{Config, INSTALLED_CONFIG_PATH};
+use crate::doctor::Findings;
 use std::path::Path;
 use std::process::Command;
 

@@ -1,9 +1,9 @@
 //! Checks of the machine: user, clock, disk, and modes of files.
 
-use crate::cli::doctor::Findings;
-use crate::cli::output::format_bytes;
 use crate::config::Config;
+use crate::doctor::Findings;
 use crate::files::{parent_directory, with_suffix};
+use crate::presentation::quantities::format_bytes;
 use crate::store::db::backup;
 use crate::store::db::prune::compute_used_percent;
 use crate::tls::certificates;

@@ -1,0 +1,80 @@
+//! The frame of each page: head, navigation and the signed-in user.
+
+use crate::clock;
+use crate::console::assets::{SCRIPT_PATH, STYLE_PATH};
+use crate::console::guard::{CSRF_FIELD, CurrentUser};
+use maud::{DOCTYPE, Markup, html};
+
+/// The pages of the navigation: path and name.
+const NAVIGATION: [(&str, &str); 2] = [("/", "Overview"), ("/events", "Events")];
+
+/// Returns a page with the navigation. `path` is the page's own entry in it.
+#[must_use]
+pub fn build_page(title: &str, path: &str, user: &CurrentUser, content: &Markup) -> Markup {
+    let body = html! {
+        a class="skip" href="#content" { "Skip to the content" }
+        header {
+            nav aria-label="Pages" {
+                strong { "novex-ingest" }
+                ul {
+                    @for (target, name) in NAVIGATION {
+                        li { a href=(target) aria-current=[(target == path).then_some("page")] { (name) } }
+                    }
+                }
+            }
+            form method="post" action="/logout" {
+                (build_csrf_field(user))
+                span { (user.session.user) " (" (user.session.role.as_str()) ")" }
+                button type="submit" class="plain" { "Sign out" }
+            }
+        }
+        main id="content" tabindex="-1" { (content) }
+    };
+    build_document(title, &body)
+}
+
+/// Returns a page without the navigation, for people who have not signed in.
+#[must_use]
+pub fn build_bare_page(title: &str, content: &Markup) -> Markup {
+    build_document(title, &html! { main id="content" { (content) } })
+}
+
+fn build_document(title: &str, body: &Markup) -> Markup {
+    html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                meta name="color-scheme" content="light dark";
+                title { (title) " · novex-ingest" }
+                link rel="stylesheet" href=(STYLE_PATH);
+                script src=(SCRIPT_PATH) defer {}
+            }
+            body { (body) }
+        }
+    }
+}
+
+/// Returns the hidden field that proves that a form is of this session.
+#[must_use]
+pub fn build_csrf_field(user: &CurrentUser) -> Markup {
+    html! { input type="hidden" name=(CSRF_FIELD) value=(user.session.csrf_token); }
+}
+
+/// Returns a stored time. The script shows it in the viewer's time zone; UTC is in the title.
+#[must_use]
+pub fn build_time(stored: &str) -> Markup {
+    if clock::parse_timestamp(stored).is_err() {
+        return html! { (stored) };
+    }
+    let text = format!("{} {} UTC", &stored[..10], &stored[11..19]);
+    html! { time datetime=(stored) title=(text) { (text) } }
+}
+
+/// Returns the status of an event with its colour.
+#[must_use]
+pub fn build_status(status: &str) -> Markup {
+    let kind = status.split(' ').next().unwrap_or_default();
+    html! { span class={ "status " (kind) } { (status) } }
+}

@@ -1,0 +1,176 @@
+//! Users of the console.
+
+use crate::access::Role;
+use crate::clock;
+use crate::store::access::Actor;
+use crate::store::audit::system_log::{OperatorAction, append_operator_action};
+use crate::store::db::writer::WriteClass;
+use crate::store::{Store, StoreError};
+use rusqlite::{Connection, OptionalExtension, Row, params};
+use serde::Serialize;
+
+/// A user of the console.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ConsoleUser {
+    pub id: i64,
+    pub name: String,
+    pub role: Role,
+    /// PHC string; None: the user has no password.
+    #[serde(skip)]
+    pub password_hash: Option<String>,
+    pub created_at: String,
+    pub changed_at: String,
+    pub last_login_at: Option<String>,
+}
+
+/// What a change of a user did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UserChange {
+    Done,
+    /// Another user has this name.
+    NameTaken,
+    NoSuchUser,
+    /// Nobody could manage users any more.
+    LastAdmin,
+}
+
+const COLUMNS: &str = "id, name, role, password_hash, created_at, changed_at, last_login_at";
+
+fn read_user_row(row: &Row<'_>) -> rusqlite::Result<ConsoleUser> {
+    let role: String = row.get(2)?;
+    Ok(ConsoleUser {
+        id: row.get(0)?,
+        name: row.get(1)?,
+        // A CHECK of the table knows the same names.
+        role: Role::from_name(&role).unwrap_or(Role::Viewer),
+        password_hash: row.get(3)?,
+        created_at: row.get(4)?,
+        changed_at: row.get(5)?,
+        last_login_at: row.get(6)?,
+    })
+}
+
+/// Returns all users by name.
+pub fn list_users(connection: &Connection) -> Result<Vec<ConsoleUser>, StoreError> {
+    let mut statement = connection.prepare_cached(&format!("SELECT {COLUMNS} FROM console_users ORDER BY name"))?;
+    let rows = statement.query_map([], read_user_row)?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// Returns the user of a name, without regard to capitals.
+pub fn find_user(connection: &Connection, name: &str) -> Result<Option<ConsoleUser>, StoreError> {
+    let sql = format!("SELECT {COLUMNS} FROM console_users WHERE name = ?");
+    Ok(connection.prepare_cached(&sql)?.query_row([name], read_user_row).optional()?)
+}
+
+fn is_last_admin(connection: &Connection, name: &str) -> Result<bool, StoreError> {
+    let sql = "SELECT role = 'admin' AND (SELECT count(*) FROM console_users WHERE role = 'admin') = 1 \
+               FROM console_users WHERE name = ?";
+    Ok(connection.query_row(sql, [name], |row| row.get(0)).optional()?.unwrap_or(false))
+}
+
+fn log_user_change(
+    connection: &Connection,
+    at: &str,
+    actor: &Actor,
+    operation: &str,
+    name: &str,
+) -> Result<(), StoreError> {
+    let path = format!("users/{name}");
+    let action = OperatorAction {
+        by: &actor.name,
+        resource: "CONSOLE-USER",
+        operation,
+        path: &path,
+        address: actor.address.as_deref(),
+        error: None,
+    };
+    append_operator_action(connection, at, action)
+}
+
+impl Store {
+    /// Adds a user.
+    pub async fn add_user(
+        &self,
+        name: String,
+        role: Role,
+        password_hash: Option<String>,
+        actor: Actor,
+    ) -> Result<UserChange, StoreError> {
+        let at = clock::format_timestamp(self.clock.now());
+        let job = move |connection: &Connection| {
+            let added = connection.execute(
+                "INSERT INTO console_users (name, role, password_hash, created_at, changed_at) \
+                 VALUES (?1, ?2, ?3, ?4, ?4) ON CONFLICT DO NOTHING",
+                params![name, role.as_str(), password_hash, at],
+            )?;
+            if added == 0 {
+                return Ok(UserChange::NameTaken);
+            }
+            log_user_change(connection, &at, &actor, "ADD", &name)?;
+            Ok(UserChange::Done)
+        };
+        self.writer.submit(WriteClass::Insert, job).await
+    }
+
+    /// Removes a user and ends the user's sessions.
+    pub async fn remove_user(&self, name: String, actor: Actor) -> Result<UserChange, StoreError> {
+        let at = clock::format_timestamp(self.clock.now());
+        let job = move |connection: &Connection| {
+            if is_last_admin(connection, &name)? {
+                return Ok(UserChange::LastAdmin);
+            }
+            if connection.execute("DELETE FROM console_users WHERE name = ?", [&name])? == 0 {
+                return Ok(UserChange::NoSuchUser);
+            }
+            log_user_change(connection, &at, &actor, "REMOVE", &name)?;
+            Ok(UserChange::Done)
+        };
+        self.writer.submit(WriteClass::Maintain, job).await
+    }
+
+    /// Sets the password of a user and ends the user's sessions.
+    pub async fn set_user_password(
+        &self,
+        name: String,
+        password_hash: String,
+        actor: Actor,
+    ) -> Result<UserChange, StoreError> {
+        let at = clock::format_timestamp(self.clock.now());
+        let job = move |connection: &Connection| {
+            let sql = "UPDATE console_users SET password_hash = ?, changed_at = ? WHERE name = ?";
+            if connection.execute(sql, params![password_hash, at, name])? == 0 {
+                return Ok(UserChange::NoSuchUser);
+            }
+            end_sessions_of(connection, &name)?;
+            log_user_change(connection, &at, &actor, "PASSWORD", &name)?;
+            Ok(UserChange::Done)
+        };
+        self.writer.submit(WriteClass::Maintain, job).await
+    }
+
+    /// Sets the role of a user. The user's sessions have it from the next request on.
+    pub async fn set_user_role(&self, name: String, role: Role, actor: Actor) -> Result<UserChange, StoreError> {
+        let at = clock::format_timestamp(self.clock.now());
+        let job = move |connection: &Connection| {
+            if role != Role::Admin && is_last_admin(connection, &name)? {
+                return Ok(UserChange::LastAdmin);
+            }
+            let sql = "UPDATE console_users SET role = ?, changed_at = ? WHERE name = ?";
+            if connection.execute(sql, params![role.as_str(), at, name])? == 0 {
+                return Ok(UserChange::NoSuchUser);
+            }
+            log_user_change(connection, &at, &actor, &format!("ROLE-{}", role.as_str().to_uppercase()), &name)?;
+            Ok(UserChange::Done)
+        };
+        self.writer.submit(WriteClass::Maintain, job).await
+    }
+}
+
+fn end_sessions_of(connection: &Connection, name: &str) -> Result<(), StoreError> {
+    connection.execute(
+        "DELETE FROM console_sessions WHERE user_id = (SELECT id FROM console_users WHERE name = ?)",
+        [name],
+    )?;
+    Ok(())
+}
