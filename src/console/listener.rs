@@ -10,7 +10,7 @@ use hyper_util::server::conn::auto;
 use hyper_util::service::TowerToHyperService;
 use rustls::{ServerConfig, version};
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
@@ -56,15 +56,24 @@ pub fn spawn_console(
         .build()
         .context("the runtime of the console cannot be started")?;
     let thread = std::thread::Builder::new().name("console".to_owned());
+    let (first_attempt, is_attempted) = mpsc::channel();
     let serve = move || {
-        runtime.block_on(serve_console(state, certificate, stop));
+        runtime.block_on(serve_console(state, certificate, first_attempt, stop));
         runtime.shutdown_background();
     };
-    thread.spawn(serve).context("the thread of the console cannot be started")
+    let thread = thread.spawn(serve).context("the thread of the console cannot be started")?;
+    // The sender ends with the first attempt to bind, so that a daemon that is ready has its console too.
+    let _ = is_attempted.recv_timeout(HANDSHAKE_TIMEOUT);
+    Ok(thread)
 }
 
-async fn serve_console(state: Arc<ConsoleState>, certificate: CertificateResolver, mut stop: watch::Receiver<bool>) {
-    let Some(listener) = bind_console(state.config.console.listen, &mut stop).await else { return };
+async fn serve_console(
+    state: Arc<ConsoleState>,
+    certificate: CertificateResolver,
+    first_attempt: mpsc::Sender<()>,
+    mut stop: watch::Receiver<bool>,
+) {
+    let Some(listener) = bind_console(state.config.console.listen, first_attempt, &mut stop).await else { return };
     let tls = build_tls_acceptor(&certificate);
     let router = router::build_router(state);
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
@@ -96,8 +105,12 @@ async fn serve_console(state: Arc<ConsoleState>, certificate: CertificateResolve
 }
 
 /// Binds the port of the console, as soon as no other program has it. Returns None at shutdown.
-async fn bind_console(address: SocketAddr, stop: &mut watch::Receiver<bool>) -> Option<TcpListener> {
-    let mut is_reported = false;
+async fn bind_console(
+    address: SocketAddr,
+    first_attempt: mpsc::Sender<()>,
+    stop: &mut watch::Receiver<bool>,
+) -> Option<TcpListener> {
+    let (mut is_reported, mut first_attempt) = (false, Some(first_attempt));
     loop {
         match bind_listener(address) {
             Ok(listener) => {
@@ -115,6 +128,7 @@ async fn bind_console(address: SocketAddr, stop: &mut watch::Receiver<bool>) -> 
             }
             Err(_) => {}
         }
+        first_attempt.take();
         tokio::select! {
             () = tokio::time::sleep(BIND_RETRY_INTERVAL) => {}
             _ = stop.wait_for(|stop| *stop) => return None,
