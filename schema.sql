@@ -1750,15 +1750,14 @@ CREATE INDEX edi_answers_by_target ON edi_answers (partner, target);
 CREATE INDEX edi_answers_unmatched ON edi_answers (event_id) WHERE sent_event_id IS NULL AND dismissed_at IS NULL;
 
 CREATE TABLE edi_messages (
-  -- Received documents that a person reads: text messages (864), payment advices (820), credits and debits (812),
-  -- orders and changes of the grocery sets (875, 876).
+  -- Received documents that a person reads: text messages (864), payment advices (820), credits and debits (812).
   event_id          INTEGER NOT NULL, -- event of the file
   document_position INTEGER NOT NULL, -- 1, 2, 3 … in the file
-  kind              TEXT NOT NULL,    -- 864, 820, 812, 875, 876
+  kind              TEXT NOT NULL,    -- 864, 820, 812
   partner           TEXT NOT NULL,    -- sender: ISA06
   is_test           INTEGER NOT NULL, -- 1: the document is marked as a test
   number            TEXT,             -- the partner's number of the message, the payment or the adjustment
-  subject           TEXT,             -- subject of an 864; what to do with an 875 or 876
+  subject           TEXT,             -- subject of an 864
   amount            TEXT,             -- amount of an 820 or 812; exact decimal text
   direction         TEXT,             -- credit or debit, as the partner states it
   currency          TEXT,             -- ISO 4217, if the document states it

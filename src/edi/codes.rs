@@ -26,7 +26,7 @@ impl CodeList {
     }
 }
 
-/// Purposes of a document: BEG01, BCH01 (353).
+/// Purposes of a document: BEG01, BCH01 (353), G5001 (473), G9201 (670).
 pub const PURPOSES: CodeList = CodeList(&[
     ("00", "original"),
     ("01", "cancellation"),
@@ -35,6 +35,26 @@ pub const PURPOSES: CodeList = CodeList(&[
     ("06", "confirmation"),
     ("07", "duplicate"),
     ("22", "information copy"),
+    ("A", "information copy"),
+    ("AI", "new lines"),
+    ("B", "original of a backorder"),
+    ("C", "confirmation"),
+    ("CA", "change of lines"),
+    ("CF", "cancellation"),
+    ("D", "deletion"),
+    ("DI", "deletion of lines"),
+    ("E", "confirmation of a backorder"),
+    ("F", "cancellation"),
+    ("G", "change outside of the lines"),
+    ("L", "replacement of lines"),
+    ("N", "original"),
+    ("PC", "change of prices"),
+    ("QD", "decrease of quantities"),
+    ("QI", "increase of quantities"),
+    ("R", "change"),
+    ("S", "order for a future date"),
+    ("T", "resubmission"),
+    ("X", "simulation exercise"),
 ]);
 
 /// Types of an order: BEG02 (92).
@@ -185,8 +205,24 @@ pub const ROLES: CodeList = CodeList(&[
 pub const ID_ISSUERS: CodeList =
     CodeList(&[("1", "DUNS"), ("9", "DUNS+4"), ("91", "seller's id"), ("92", "buyer's id"), ("UL", "GLN")]);
 
-/// Meanings of a date: DTM01 (374).
+/// Meanings of a date: DTM01 (374) with three digits, G6201 (432) with two.
 pub const DATES: CodeList = CodeList(&[
+    ("01", "cancel after"),
+    ("02", "delivery requested"),
+    ("04", "purchase order"),
+    ("07", "effective"),
+    ("10", "shipment requested"),
+    ("11", "shipped"),
+    ("15", "promotion begins"),
+    ("16", "promotion ends"),
+    ("17", "delivery expected"),
+    ("37", "ship not before"),
+    ("38", "ship not later than"),
+    ("53", "deliver not before"),
+    ("54", "deliver not later than"),
+    ("68", "delivery requested"),
+    ("69", "pickup scheduled"),
+    ("70", "delivery scheduled"),
     ("001", "cancel after"),
     ("002", "delivery requested"),
     ("003", "invoice"),
@@ -274,8 +310,39 @@ pub const TERMS_BASES: CodeList = CodeList(&[
     ("15", "receipt of the goods"),
 ]);
 
-/// Allowances and charges: SAC02 (1300).
+/// Allowances and charges: SAC02 (1300), G7201 (340).
 pub const ALLOWANCES: CodeList = CodeList(&[
+    ("1", "free goods"),
+    ("4", "fuel"),
+    ("43", "display"),
+    ("50", "lump sum"),
+    ("51", "trade discount"),
+    ("52", "quantity discount"),
+    ("53", "freight"),
+    ("54", "pickup"),
+    ("55", "warehouse"),
+    ("57", "vehicle load"),
+    ("58", "unsaleable goods"),
+    ("64", "full truckload"),
+    ("65", "new item"),
+    ("66", "slotting"),
+    ("67", "new distribution"),
+    ("90", "performance"),
+    ("93", "co-op credit"),
+    ("95", "swell"),
+    ("97", "cents off"),
+    ("100", "advertising"),
+    ("105", "pallets"),
+    ("499", "other allowance"),
+    ("501", "taxes"),
+    ("503", "special handling"),
+    ("504", "freight"),
+    ("505", "insurance"),
+    ("512", "pallets"),
+    ("514", "surcharge"),
+    ("516", "delivery"),
+    ("518", "service"),
+    ("999", "other charge"),
     ("A260", "advertising"),
     ("B210", "co-op credit"),
     ("B950", "damaged goods"),
@@ -396,6 +463,20 @@ pub const SEGMENTS: CodeList = CodeList(&[
     ("FA1", "accounting data"),
     ("FA2", "accounting data"),
     ("FOB", "freight"),
+    ("G22", "retail price"),
+    ("G23", "terms"),
+    ("G25", "freight"),
+    ("G50", "beginning of the order"),
+    ("G61", "contact"),
+    ("G62", "date"),
+    ("G66", "carrier and freight"),
+    ("G68", "line"),
+    ("G69", "description"),
+    ("G70", "pack"),
+    ("G72", "allowance or charge"),
+    ("G73", "allowance or charge"),
+    ("G76", "totals"),
+    ("G92", "beginning of the change"),
     ("IN2", "name component"),
     ("INC", "installment"),
     ("IT3", "shipment of the line"),

@@ -2,7 +2,7 @@
 //!
 //! The functions name every field of the model, so that a new field does not compile until its rule is written here.
 
-use crate::edi::purchase_order::{EdiReference, OrderExtra, PurchaseOrder, PurchaseOrderLine};
+use crate::edi::purchase_order::{EdiAddress, EdiReference, OrderExtra, PurchaseOrder, PurchaseOrderLine};
 use crate::edi::revisions::is_document_extra;
 use std::collections::HashSet;
 
@@ -44,7 +44,9 @@ pub(super) fn overwrite_header(order: &mut PurchaseOrder, change: &PurchaseOrder
     } = change;
     replace_same_kind(&mut order.dates, dates, |date| (&date.qualifier, date.address.as_deref()));
     replace_same_kind(&mut order.references, references, |part| (&part.qualifier, part.address.as_deref()));
-    replace_same_kind(&mut order.addresses, addresses, |address| (&address.kind, None));
+    let addresses: Vec<EdiAddress> =
+        addresses.iter().map(|address| complete_address(address, &order.addresses)).collect();
+    replace_same_kind(&mut order.addresses, &addresses, |address| (&address.kind, None));
     replace_same_kind(&mut order.contacts, contacts, |contact| (&contact.kind, contact.address.as_deref()));
     replace_same_kind(&mut order.allowances, allowances, |part| (part.code.as_deref().unwrap_or(""), None));
     replace_same_kind(&mut order.amounts, amounts, |amount| (&amount.qualifier, None));
@@ -70,6 +72,24 @@ pub(super) fn overwrite_header(order: &mut PurchaseOrder, change: &PurchaseOrder
         (&mut order.stated_total, stated_total.as_ref()),
     ] {
         overwrite_value(old, new);
+    }
+}
+
+/// Returns the address of a change with what the order knows of the same party, if the change states only its id.
+///
+/// A change names its parties again, many without name, street and city.
+fn complete_address(stated: &EdiAddress, known: &[EdiAddress]) -> EdiAddress {
+    let is_same = |own: &&EdiAddress| own.kind == stated.kind && own.id == stated.id;
+    let Some(own) = known.iter().find(is_same).filter(|_| stated.id.is_some()) else { return stated.clone() };
+    let EdiAddress { kind: _, id_qualifier, id: _, name, lines, city, state, postal_code, country } = stated;
+    let has_place = !lines.is_empty() || [city, state, postal_code, country].into_iter().any(Option::is_some);
+    let place = if has_place { stated } else { own };
+    EdiAddress {
+        kind: stated.kind.clone(),
+        id_qualifier: id_qualifier.clone().or_else(|| own.id_qualifier.clone()),
+        id: stated.id.clone(),
+        name: name.clone().or_else(|| own.name.clone()),
+        ..place.clone()
     }
 }
 
