@@ -1647,8 +1647,8 @@ CREATE TABLE edi_faults (
 -- Outbound documents --------------------------------------------------------------------------------------------------
 
 CREATE TABLE edi_sent (
-  -- Invoices (810) and ship notices (856) for purchase orders. A number goes to a partner once.
-  kind      TEXT NOT NULL CHECK (kind IN ('810', '856')), -- X12's number of the document, also for RSX
+  -- Invoices (810, 880) and ship notices (856) for purchase orders. A number goes to a partner once.
+  kind      TEXT NOT NULL CHECK (kind IN ('810', '856', '880')), -- X12's number of the document, also for RSX
   partner   TEXT NOT NULL,    -- as in purchase_orders
   number    TEXT NOT NULL,    -- our number of the invoice or the shipment
   event_id  INTEGER NOT NULL, -- event of the document; its deliveries have the progress
@@ -1696,7 +1696,7 @@ CREATE TABLE edi_control_numbers (
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE edi_transmissions (
-  -- Every document that went to the queue for a partner (997, 810, 856 …), and what the partner answered to it. An
+  -- Every document that went to the queue for a partner (997, 810, 856, 880), and what the partner answered to it. An
   -- answer names the control numbers. The rows of edi_answers decide the state, whatever the order of their arrival.
   event_id         INTEGER PRIMARY KEY, -- event of the document; its deliveries have the progress
   kind             TEXT NOT NULL,       -- X12's number of the document, also for RSX

@@ -59,6 +59,14 @@ pub struct PurchaseOrder {
     pub findings: Vec<String>,
 }
 
+impl PurchaseOrder {
+    /// Returns true for an order of the grocery sets, an 875, whose invoice is an 880.
+    #[must_use]
+    pub fn is_grocery_order(&self) -> bool {
+        self.origin.transaction_set == "875"
+    }
+}
+
 /// Origin of a document, so that its answer has the same format. Only X12 has ids and versions.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]

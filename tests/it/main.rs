@@ -71,6 +71,7 @@ mod sps_api;
 mod sps_poll;
 mod sps_send;
 mod sps_send_edge_cases;
+mod sps_send_grocery;
 mod sps_send_versions;
 mod sps_sent;
 mod standard_webhooks;

@@ -247,7 +247,7 @@ fn read_allowance(cursor: &mut SegmentCursor<'_, '_>) -> (AllowanceCharge, bool)
 
 /// Returns the kind of an allowance or charge by its code (element 340): A, C, or nothing if the code does not make it
 /// certain, such as 50, a lump sum.
-fn classify_allowance(code: &str) -> &'static str {
+pub(crate) fn classify_allowance(code: &str) -> &'static str {
     let Ok(number) = code.parse::<u16>() else { return "" };
     let contains = |ranges: &[(u16, u16)]| ranges.iter().any(|(first, last)| (*first..=*last).contains(&number));
     match () {

@@ -12,7 +12,7 @@ pub mod acknowledgement;
 pub mod answers;
 mod cursor;
 pub mod envelope;
-mod grocery;
+pub(crate) mod grocery;
 pub mod messages;
 pub mod order;
 mod order_checks;

@@ -191,11 +191,11 @@ impl X12OrderReader {
             }
             id if id == self.layout.begin => self.read_begin_segment(&mut cursor),
             id if OrderSetLayout::is_line_segment(id) => self.begin_line(&mut cursor),
-            "G76" => {
+            "G76" if self.layout.is_grocery => {
                 self.section = OrderSection::Summary;
                 grocery::read_totals(&mut self.order, &mut cursor, &mut self.faults);
             }
-            "CTT" => {
+            "CTT" if !self.layout.is_grocery => {
                 self.section = OrderSection::Summary;
                 if self.order.stated_lines.is_none() && self.order.stated_quantity.is_none() {
                     self.order.stated_lines = cursor.take(1);

@@ -1,8 +1,10 @@
-//! Drafts outbound documents as X12: [`invoice`] an 810, [`ship_notice`] an 856, and here the parts that both share.
+//! Drafts outbound documents as X12: [`invoice`] an 810, [`grocery_invoice`] an 880, [`ship_notice`] an 856, and
+//! here the parts that they share.
 //!
 //! Segments, their order and widths are those of 004010, which 005010 keeps or widens. Source: bots-edi/bots-grammars,
 //! stedi.com/edi.
 
+pub mod grocery_invoice;
 pub mod invoice;
 pub mod ship_notice;
 
@@ -117,15 +119,16 @@ fn build_pid(line: &PurchaseOrderLine) -> Option<Vec<String>> {
 /// order, contract, customer number, merchandise type, promotion.
 const ECHOED_REFERENCES: [&str; 7] = ["11", "19", "CO", "CT", "IT", "MR", "PD"];
 
+/// Returns the references of the order that its answers repeat, each with its qualifier.
+fn list_echoed_references(order: &PurchaseOrder) -> impl Iterator<Item = (&str, &String)> {
+    let is_echoed = |part: &&EdiReference| ECHOED_REFERENCES.contains(&part.qualifier.as_str());
+    let echoed = order.references.iter().filter(is_echoed);
+    echoed.filter_map(|part| Some((part.qualifier.as_str(), part.value.as_ref()?)))
+}
+
 /// Builds a REF for each reference of the order that its answers repeat.
 fn build_echoed_refs(order: &PurchaseOrder) -> Vec<Vec<String>> {
-    let is_echoed = |part: &&EdiReference| ECHOED_REFERENCES.contains(&part.qualifier.as_str());
-    order
-        .references
-        .iter()
-        .filter(is_echoed)
-        .filter_map(|part| build_ref(&part.qualifier, part.value.as_ref()))
-        .collect()
+    list_echoed_references(order).filter_map(|(qualifier, value)| build_ref(qualifier, Some(value))).collect()
 }
 
 /// Builds the FOB that the order states.
