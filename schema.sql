@@ -1683,8 +1683,8 @@ CREATE TABLE edi_faults (
 -- Outbound documents --------------------------------------------------------------------------------------------------
 
 CREATE TABLE edi_sent (
-  -- Invoices (810) and ship notices (856) for purchase orders. A number goes to a partner once.
-  kind      TEXT NOT NULL CHECK (kind IN ('810', '856')), -- X12's number of the document, also for RSX
+  -- Invoices (810, 880) and ship notices (856) for purchase orders. A number goes to a partner once.
+  kind      TEXT NOT NULL CHECK (kind IN ('810', '856', '880')), -- X12's number of the document, also for RSX
   partner   TEXT NOT NULL,    -- as in purchase_orders
   number    TEXT NOT NULL,    -- our number of the invoice or the shipment
   event_id  INTEGER NOT NULL, -- event of the document; its deliveries have the progress
@@ -1732,7 +1732,7 @@ CREATE TABLE edi_control_numbers (
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE edi_transmissions (
-  -- Every document that went to the queue for a partner (997, 810, 856 …), and what the partner answered to it. An
+  -- Every document that went to the queue for a partner (997, 810, 856, 880), and what the partner answered to it. An
   -- answer names the control numbers. The rows of edi_answers decide the state, whatever the order of their arrival.
   event_id         INTEGER PRIMARY KEY, -- event of the document; its deliveries have the progress
   kind             TEXT NOT NULL,       -- X12's number of the document, also for RSX
@@ -1786,15 +1786,14 @@ CREATE INDEX edi_answers_by_target ON edi_answers (partner, target);
 CREATE INDEX edi_answers_unmatched ON edi_answers (event_id) WHERE sent_event_id IS NULL AND dismissed_at IS NULL;
 
 CREATE TABLE edi_messages (
-  -- Received documents that a person reads: text messages (864), payment advices (820), credits and debits (812),
-  -- orders and changes of the grocery sets (875, 876).
+  -- Received documents that a person reads: text messages (864), payment advices (820), credits and debits (812).
   event_id          INTEGER NOT NULL, -- event of the file
   document_position INTEGER NOT NULL, -- 1, 2, 3 … in the file
-  kind              TEXT NOT NULL,    -- 864, 820, 812, 875, 876
+  kind              TEXT NOT NULL,    -- 864, 820, 812
   partner           TEXT NOT NULL,    -- sender: ISA06
   is_test           INTEGER NOT NULL, -- 1: the document is marked as a test
   number            TEXT,             -- the partner's number of the message, the payment or the adjustment
-  subject           TEXT,             -- subject of an 864; what to do with an 875 or 876
+  subject           TEXT,             -- subject of an 864
   amount            TEXT,             -- amount of an 820 or 812; exact decimal text
   direction         TEXT,             -- credit or debit, as the partner states it
   currency          TEXT,             -- ISO 4217, if the document states it

@@ -88,7 +88,7 @@ impl EdiDocument {
     /// Returns true if the document is an order that cannot be used.
     #[must_use]
     pub fn is_rejected(&self) -> bool {
-        x12::order::is_order_set(&self.kind) && self.order.is_none()
+        x12::is_order_set(&self.kind) && self.order.is_none()
     }
 }
 
@@ -301,6 +301,8 @@ fn read_x12_file(text: &str) -> EdiFile {
         faults.extend(interchange.faults.iter().cloned());
         for group in &interchange.groups {
             let origin = DocumentOrigin {
+                // A group may have several kinds of sets.
+                transaction_set: String::new(),
                 format: EdiFormat::X12.as_str().to_owned(),
                 sender: interchange.sender.clone(),
                 receiver: interchange.receiver.clone(),
@@ -314,13 +316,9 @@ fn read_x12_file(text: &str) -> EdiFile {
                 answers.extend(x12::answers::read_answer_set(interchange, set));
                 let message = x12::messages::read_message_set(interchange, set);
                 messages.extend(message.map(|message| (documents.len(), message)));
-                let (mut order, order_faults) = if x12::order::is_order_set(&set.kind) {
-                    x12::order::read_x12_order(interchange, set)
-                } else {
-                    (None, Vec::new())
-                };
+                let (mut order, order_faults) = x12::order::read_x12_order(interchange, set);
                 if let Some(order) = &mut order {
-                    order.origin = origin.clone();
+                    order.origin = DocumentOrigin { transaction_set: set.kind.clone(), ..origin.clone() };
                 }
                 documents.push(EdiDocument {
                     kind: set.kind.clone(),

@@ -34,8 +34,6 @@ pub fn describe_message_kind(kind: &str) -> &'static str {
     match kind {
         "820" => "payment advice (820)",
         "812" => "credit or debit (812)",
-        "875" => "grocery order (875)",
-        "876" => "grocery order change (876)",
         _ => "message (864)",
     }
 }

@@ -4,7 +4,7 @@
 //! line are computed from the order after all changes, so that a later change can settle them.
 
 use crate::edi::decimal;
-use crate::edi::purchase_order::{LineSchedule, PurchaseOrder, PurchaseOrderLine};
+use crate::edi::purchase_order::{AllowanceCharge, LineSchedule, PurchaseOrder, PurchaseOrderLine};
 use crate::edi::revisions::{OrderState, OrderStatus};
 use crate::text::format_count;
 use rust_decimal::{Decimal, RoundingStrategy};
@@ -142,12 +142,13 @@ fn contradict_total(order: &PurchaseOrder, lines: &[&PurchaseOrderLine], stated:
     let rounded = amounts.iter().try_fold(Decimal::ZERO, |sum, amount| sum.checked_add(round_to_cents(*amount)))?;
     let (mut of_header, mut of_all) = (Some(Decimal::ZERO), Some(Decimal::ZERO));
     for allowance in &order.allowances {
-        let amount = signed_amount(allowance, exact);
+        let amount = signed_amount(allowance, exact, None);
         of_header = of_header.zip(amount).and_then(|(sum, amount)| sum.checked_add(amount));
     }
     for (line, amount) in lines.iter().zip(&amounts) {
         for allowance in &line.allowances {
-            let amount = signed_amount(allowance, *amount);
+            let quantity = line.quantity.as_deref().and_then(decimal::parse_decimal);
+            let amount = signed_amount(allowance, *amount, quantity);
             of_all = of_all.zip(amount).and_then(|(sum, amount)| sum.checked_add(amount));
         }
     }
@@ -168,17 +169,21 @@ fn contradict_total(order: &PurchaseOrder, lines: &[&PurchaseOrderLine], stated:
 }
 
 /// Returns what an allowance subtracts or a charge adds. None if its amount is not certain.
-fn signed_amount(allowance: &crate::edi::purchase_order::AllowanceCharge, base: Decimal) -> Option<Decimal> {
-    let amount = match (&allowance.amount, &allowance.percent) {
-        (Some(amount), _) => decimal::parse_decimal(amount)?,
-        (None, Some(percent)) => {
-            base.checked_mul(decimal::parse_decimal(percent)?)?.checked_div(Decimal::ONE_HUNDRED)?
-        }
-        (None, None) => return None,
+///
+/// `base` is the amount that a percentage is of, `quantity` the one that a rate per unit is for, if it states no other.
+fn signed_amount(allowance: &AllowanceCharge, base: Decimal, quantity: Option<Decimal>) -> Option<Decimal> {
+    let parse = |text: &Option<String>| text.as_deref().map(decimal::parse_decimal);
+    let amount = if let Some(amount) = parse(&allowance.amount) {
+        amount?
+    } else if let Some(percent) = parse(&allowance.percent) {
+        base.checked_mul(percent?)?.checked_div(Decimal::ONE_HUNDRED)?
+    } else {
+        parse(&allowance.rate)??.checked_mul(parse(&allowance.quantity).unwrap_or(quantity)?)?
     };
     match allowance.kind.as_str() {
         ALLOWANCE => Some(-amount),
         CHARGE => Some(amount),
+        "" => None,
         _ => Some(Decimal::ZERO),
     }
 }

@@ -1,5 +1,5 @@
-//! A purchase order of a retailer, or a change to one, independent of its format: X12 850 and 860, SPS RSX in XML and
-//! JSON.
+//! A purchase order of a retailer, or a change to one, independent of its format: X12 850, 860, 875 and 876, SPS RSX in
+//! XML and JSON.
 //!
 //! Codes stay as the sender wrote them (X12's code lists; RSX uses the same ones). Numbers are exact decimal text,
 //! dates are `2026-11-24`. A value that the sender did not state is `None` and never zero.
@@ -10,14 +10,15 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct PurchaseOrder {
-    /// True for an 860 or `OrderChange`, which states only the differences.
+    /// True for an 860, 876 or `OrderChange`, which states only the differences.
     pub is_change: bool,
     /// Retailer that orders: sender of the interchange (ISA06), `TradingPartnerId` in RSX.
     pub partner: String,
     pub number: String,
     /// Release of a blanket order; empty if there is none.
     pub release: String,
-    /// Purpose (BEG01, BCH01): 00 original, 01 cancellation, 04 change, 05 replace …
+    /// Purpose (BEG01, BCH01): 00 original, 01 cancellation, 04 change, 05 replace … In a grocery set the order status
+    /// (G5001), N original, or the code of the change (G9201), CA change.
     pub purpose: String,
     /// Order type (BEG02): SA stand alone, DS drop ship …
     pub kind: Option<String>,
@@ -30,7 +31,7 @@ pub struct PurchaseOrder {
     pub department: Option<String>,
     pub vendor: Option<String>,
     pub contract: Option<String>,
-    /// True for a test (ISA15 is T), which must not be shipped.
+    /// True for a test (ISA15 is T, G5001 is X), which must not be shipped.
     pub is_test: bool,
     pub origin: DocumentOrigin,
     pub dates: Vec<EdiDate>,
@@ -46,9 +47,9 @@ pub struct PurchaseOrder {
     pub lines: Vec<PurchaseOrderLine>,
     /// Number of lines that the sender states (CTT01).
     pub stated_lines: Option<String>,
-    /// Sum of the quantities that the sender states (CTT02).
+    /// Sum of the quantities that the sender states (CTT02, G7601).
     pub stated_quantity: Option<String>,
-    /// Total amount that the sender states (AMT*TT, `TotalAmount`).
+    /// Total amount that the sender states (AMT*TT, G7608, `TotalAmount`).
     pub stated_total: Option<String>,
     /// Other amounts that the sender states (AMT, `MonetaryAmounts`).
     pub amounts: Vec<EdiAmount>,
@@ -58,12 +59,22 @@ pub struct PurchaseOrder {
     pub findings: Vec<String>,
 }
 
+impl PurchaseOrder {
+    /// Returns true for an order of the grocery sets, an 875, whose invoice is an 880.
+    #[must_use]
+    pub fn is_grocery_order(&self) -> bool {
+        self.origin.transaction_set == "875"
+    }
+}
+
 /// Origin of a document, so that its answer has the same format. Only X12 has ids and versions.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct DocumentOrigin {
     /// `x12`, `rsx-xml` or `rsx-json`.
     pub format: String,
+    /// Transaction set id (ST01): 850, 875 …
+    pub transaction_set: String,
     /// Qualifier and id as received: ISA05 and ISA06; the receiver is ISA07 and ISA08.
     pub sender: (String, String),
     pub receiver: (String, String),
@@ -109,7 +120,7 @@ pub struct PurchaseOrderLine {
     /// Line number of the retailer (PO101, POC01).
     pub number: Option<String>,
     /// Change code of a line in a change (POC02): AI added, DI deleted, PC price, QI quantity up … A line of the wrong
-    /// kind has the id of its segment: `PO1` in a change, `POC` in an order.
+    /// kind has the id of its segment: `PO1` in an 860, `POC` in an 850.
     pub change: Option<String>,
     pub quantity: Option<String>,
     /// Quantity that is left to receive after a change (POC04).
@@ -130,11 +141,11 @@ pub struct PurchaseOrderLine {
     /// Product ids in the sender's order.
     pub ids: Vec<ProductId>,
     pub description: Option<String>,
-    /// Number of inner units in one ordered unit (PO401, `PackValue` of the outer pack).
+    /// Number of inner units in one ordered unit (PO401, G7001, `PackValue` of the outer pack).
     pub pack: Option<String>,
-    /// Number of units in one inner pack (PO414, `PackValue` of the inner pack).
+    /// Number of units in one inner pack (PO414, G7010, `PackValue` of the inner pack).
     pub inner_pack: Option<String>,
-    /// Size of an inner unit with its unit of measure (PO402, PO403): `340 GR`.
+    /// Size of an inner unit with its unit of measure (PO402, PO403; G7002, G7003): `340 GR`.
     pub pack_size: Option<String>,
     pub dates: Vec<EdiDate>,
     pub references: Vec<EdiReference>,
@@ -265,13 +276,13 @@ pub struct CarrierDetails {
     pub address: Option<String>,
 }
 
-/// Allowance or charge (SAC).
+/// Allowance or charge (SAC, G72).
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct AllowanceCharge {
-    /// A allowance, C charge, N neither.
+    /// A allowance, C charge, N neither; empty if the code of a G72 does not make it certain.
     pub kind: String,
-    /// C310 discount, D240 freight …
+    /// C310 discount, D240 freight …; in a G72 53 freight, 504 freight …
     pub code: Option<String>,
     /// Amount in the order's currency, with a decimal point. X12 implies two decimals.
     pub amount: Option<String>,

@@ -20,7 +20,7 @@ use crate::text::format_count;
 /// `edi_faults`. Queues the acknowledgements of the file as outbound documents.
 pub struct EdiFileHandler;
 
-/// Completes an outbound document. Topics: `send/997`, `send/810`, `send/856` of the source `sps`.
+/// Completes an outbound document. Topics: `send/997`, `send/810`, `send/856`, `send/880` of the source `sps`.
 ///
 /// Writes no table: the body of the event is the document, and the dispatcher delivers it to `sps.outgoing`.
 pub struct OutboundDocumentHandler;

@@ -66,7 +66,7 @@ fn is_kept(value: &str, texts: &BTreeSet<String>) -> bool {
         || (value.len() > 3 && texts.iter().any(|text| text.contains(value)))
 }
 
-/// Returns the values of the 850 and 860 sets of a file, each with its place.
+/// Returns the values of the orders and changes of a file, each with its place.
 fn list_x12_values(text: &str) -> Vec<(String, String)> {
     let text = text.trim_start_matches('\u{feff}').trim_start();
     let Some(element) = text.chars().nth(3) else { return Vec::new() };
@@ -81,7 +81,7 @@ fn list_x12_values(text: &str) -> Vec<(String, String)> {
         // A component separator at the end of a segment has no meaning.
         let elements: Vec<&str> = elements.map(|text| text.trim().trim_end_matches('~')).collect();
         match id.as_str() {
-            "ST" => is_order = elements.first().is_some_and(|kind| ["850", "860"].contains(kind)),
+            "ST" => is_order = elements.first().is_some_and(|kind| ["850", "860", "875", "876"].contains(kind)),
             "SE" => is_order = false,
             _ if is_order => {
                 let stated = elements.iter().enumerate().filter(|(_, value)| !value.is_empty());
@@ -143,10 +143,11 @@ fn every_value_of_the_samples_is_kept() {
 }
 
 /// Segments of an order with and without a field in the model, and one that no set has.
-const SEGMENT_IDS: [&str; 44] = [
+const SEGMENT_IDS: [&str; 56] = [
     "REF", "PER", "DTM", "SAC", "ITD", "TD5", "TD1", "TD3", "TD4", "FOB", "N9", "MSG", "MTX", "NTE", "MEA", "TXI",
     "CSH", "DIS", "PWK", "MAN", "TC2", "LIN", "SCH", "SDQ", "CTP", "PO3", "PO4", "QTY", "AMT", "N1", "N2", "N3", "N4",
-    "PID", "PKG", "CUR", "CTB", "ADV", "INC", "TAX", "SLN", "CTT", "QQQ", "LDT",
+    "PID", "PKG", "CUR", "CTB", "ADV", "INC", "TAX", "SLN", "CTT", "QQQ", "LDT", "G22", "G23", "G25", "G61", "G62",
+    "G66", "G69", "G70", "G72", "G73", "G76", "G53",
 ];
 
 prop_compose! {
@@ -155,7 +156,7 @@ prop_compose! {
         -> String {
         let element = |position: usize, is_present: bool| match (id, position) {
             ("N1", 1) => "ST".to_owned(),
-            ("SLN", 4 | 6) | ("PO4", 1 | 2 | 14) | ("CTP", 3) => position.to_string(),
+            ("SLN", 4 | 6) | ("PO4", 1 | 2 | 14) | ("G70", 1 | 2 | 10) | ("CTP", 3) => position.to_string(),
             _ if !is_present => String::new(),
             _ => format!("{id}V{position}X{salt}"),
         };
@@ -233,15 +234,17 @@ proptest! {
 
     #[test]
     fn every_value_of_generated_x12_is_kept(
-        header in prop::collection::vec(segment(), 0..12), line in prop::collection::vec(segment(), 0..12), is_change in any::<bool>(),
+        header in prop::collection::vec(segment(), 0..12), line in prop::collection::vec(segment(), 0..12), kind in 0..4,
     ) {
-        let (begin, first, kind) = if is_change {
-            ("BCH*04*SA*PO1***20261124*BCHV7*BCHV8*BCHV9", "POC*1*CA*10*9*CA*2.5*UM*VN*A1", "860")
-        } else {
-            ("BEG*00*SA*PO1**20261124*BEGV6*BEGV7*BEGV8", "PO1*1*10*CA*2.5*UM*VN*A1*QQ", "850")
+        let goods = "G68*10*CA*2.5*001061414100*VN*A1*UP*106141410001*BR1*25000*CA*G68V12*G68V13";
+        let (begin, first, kind) = match kind {
+            0 => ("BCH*04*SA*PO1***20261124*BCHV7*BCHV8*BCHV9", "POC*1*CA*10*9*CA*2.5*UM*VN*A1", "860"),
+            1 => ("BEG*00*SA*PO1**20261124*BEGV6*BEGV7*BEGV8", "PO1*1*10*CA*2.5*UM*VN*A1*QQ", "850"),
+            2 => ("G50*N*20261124*PO1*G50V4*G50V5*G50V6*SA", goods, "875"),
+            _ => ("G92*QI*20261124*PO1*G92V4", goods, "876"),
         };
         // Totals end the lines.
-        let is_of_line = |segment: &&String| !segment.starts_with("CTT");
+        let is_of_line = |segment: &&String| !segment.starts_with("CTT") && !segment.starts_with("G76");
         let set: Vec<String> = std::iter::once(begin.to_owned())
             .chain(header.iter().filter(is_of_line).cloned())
             .chain([first.to_owned()])

@@ -207,22 +207,3 @@ fn messages_payments_and_debits_are_shown_until_they_are_dismissed() {
         "none of them is acknowledged"
     );
 }
-
-/// An order of the grocery sets does not become a purchase order, and a person sees all of it.
-#[test]
-fn grocery_order_is_listed_for_a_person() {
-    let home = home_with_order(&interchange("850", &[order_set("PO1", 2)]));
-    let set = vec![
-        "G50*N*20261124*UN-77".to_owned(),
-        "N1*ST*Grocer DC*9*0012345670001".to_owned(),
-        "G68*40*CA*18.5*001061414100".to_owned(),
-    ];
-    receive_file(&home, &interchange("875", &[set]).replace("GS*PO*", "GS*OG*"));
-    assert_eq!(
-        home.sql("SELECT kind, number, dated_on, instr(text, 'G68*40*CA*18.5*001061414100') > 0 FROM edi_messages"),
-        "875|UN-77|2026-11-24|1"
-    );
-    let listed = home.run_ok(&["sps", "list", "--attention"]);
-    assert!(listed.contains("grocery order (875)") && listed.contains("not read as a purchase order"), "{listed}");
-    assert_eq!(home.sql("SELECT count(*) FROM purchase_orders"), "1");
-}

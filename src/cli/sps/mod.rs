@@ -27,7 +27,7 @@ pub enum SpsCommand {
     Show(orders::SpsShowArgs),
     /// Read any EDI file and print its content and faults; stores nothing
     Parse(parse::SpsParseArgs),
-    /// Send an invoice (810) or a ship notice (856) for a purchase order
+    /// Send an invoice (810, 880) or a ship notice (856) for a purchase order
     Send(send::SpsSendArgs),
     /// List the documents that were sent, and what the partners answered
     Sent(sent::SpsSentArgs),

@@ -191,23 +191,21 @@ impl Paper {
             "LINE", "QUANTITY", "UNIT", "PRICE", "AMOUNT", "ITEM"
         ));
         for (index, line) in view.document.lines.iter().enumerate() {
-            self.add_line(line, view.lines.get(index));
+            self.add_line((index, line), view.lines.get(index));
         }
         if view.document.lines.is_empty() {
             self.push_line("  no lines");
         }
     }
 
-    fn add_line(&mut self, line: &PurchaseOrderLine, shown: Option<&PurchaseOrderLineView>) {
+    /// Adds a line. One without a number has `#` and its position, by which `sps send` finds it.
+    fn add_line(&mut self, (index, line): (usize, &PurchaseOrderLine), shown: Option<&PurchaseOrderLineView>) {
+        let number = line.number.clone().unwrap_or_else(|| format!("#{}", index + 1));
         let text = |value: &Option<String>| value.clone().unwrap_or_default();
         let unit = line.unit.as_deref().map(|unit| codes::UNITS.describe(unit)).unwrap_or_default();
         let amount = line.exact_amount().map(|amount| format!("{amount:.2}")).unwrap_or_default();
-        let start = format!(
-            "{:>6} {:>10} {unit:<12} {:>12} {amount:>12}  ",
-            text(&line.number),
-            text(&line.quantity),
-            text(&line.price)
-        );
+        let start =
+            format!("{number:>6} {:>10} {unit:<12} {:>12} {amount:>12}  ", text(&line.quantity), text(&line.price));
         let state = match shown.map(|shown| shown.status.as_str()) {
             Some(status) if !["open", ""].contains(&status) => format!(" [{status}]"),
             _ => String::new(),

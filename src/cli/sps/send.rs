@@ -13,8 +13,8 @@ use std::path::PathBuf;
 
 #[derive(Debug, Args)]
 pub struct SpsSendArgs {
-    /// Kind of document: 810 for an invoice, 856 for a ship notice
-    #[arg(value_parser = ["810", "856"])]
+    /// Kind of document: 810 for an invoice (880 if the order is an 875), 856 for a ship notice
+    #[arg(value_parser = ["810", "856", "880"])]
     kind: String,
     /// File with the document in JSON, as docs/edi.md describes it; - for standard input
     file: PathBuf,

@@ -1,4 +1,5 @@
-//! Invoices. An invoice is for one purchase order, and is sent only if its amounts add up.
+//! Invoices. An invoice is for one purchase order, and is sent only if its amounts add up. For a grocery order (875) it is
+//! an 880, else an 810.
 
 use crate::edi::codes;
 use crate::edi::outbound::checks::DocumentChecker;
@@ -83,7 +84,7 @@ pub struct InvoiceLine {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct InvoiceAdjustment {
     pub kind: AdjustmentKind,
-    /// C310 discount, D240 freight …
+    /// C310 discount, D240 freight …; in an 880 53 freight allowance, 504 freight …
     pub code: String,
     #[serde(deserialize_with = "json_decimal::deserialize_money")]
     pub amount: Decimal,
@@ -216,9 +217,14 @@ impl Invoice {
             self.check_total(&lines, &mut checker);
         }
         let resolved = ResolvedInvoice { invoice: self, order, lines };
-        self.check_room_for_refs(&resolved, &mut checker);
         let facts = required_facts::list_invoice_facts(&resolved);
         checker.check_required_facts(&order.state.order.partner, FactKind::Invoice, rules, &facts);
+        let is_grocery = order.state.order.is_grocery_order();
+        if is_grocery {
+            as_x12::grocery_invoice::check_grocery_invoice(&resolved, &mut checker);
+        } else {
+            self.check_room_for_refs(&resolved, &mut checker);
+        }
         let sent_lines = resolved.lines.iter().map(|line| SentLine {
             order_index: 0,
             line_number: order.line_number(line.matched.index),
@@ -226,14 +232,21 @@ impl Invoice {
             quantity: line.line.quantity,
             unit: line.unit.map(str::to_owned),
         });
-        let writers = (|| as_x12::invoice::draft_invoice(&resolved), || as_rsx::invoice::build_rsx_invoice(&resolved));
+        let draft = || {
+            if is_grocery {
+                as_x12::grocery_invoice::draft_grocery_invoice(&resolved)
+            } else {
+                as_x12::invoice::draft_invoice(&resolved)
+            }
+        };
+        let writers = (draft, || as_rsx::invoice::build_rsx_invoice(&resolved));
         checker.finish(())?;
         Ok(PreparedDocument {
             lines: sent_lines.collect(),
             total: Some(self.total.normalize().to_string()),
             sscc_labels: Vec::new(),
             document: crate::edi::outbound::build_outbound_document(
-                "810",
+                if is_grocery { "880" } else { "810" },
                 &self.invoice_number,
                 &order.state.order,
                 writers,
@@ -269,7 +282,9 @@ impl Invoice {
             }
         }
         for part in self.allowances.iter().chain(self.lines.iter().flat_map(|line| &line.allowances)) {
-            checker.check_code("the code of an allowance or charge", &part.code, (4, 4));
+            let is_grocery = order.state.order.is_grocery_order();
+            let length = if is_grocery { (1, 3) } else { (4, 4) };
+            checker.check_code("the code of an allowance or charge", &part.code, length);
             checker.check_optional_code("the handling of an allowance or charge", part.handling.as_ref(), (2, 2));
             checker.check_description("an allowance or charge", part.description.as_ref());
             if part.amount <= Decimal::ZERO {

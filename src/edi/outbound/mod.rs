@@ -33,7 +33,10 @@ use ship_notice::ShipNotice;
 /// Invoice or ship notice as the ERP gives it, before any check.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ErpDocument {
+    /// Invoice for an order of any kind: an 810, or an 880 for a grocery order.
     Invoice(Box<Invoice>),
+    /// Invoice that the ERP calls an 880, which only a grocery order can have.
+    GroceryInvoice(Box<Invoice>),
     ShipNotice(Box<ShipNotice>),
 }
 
@@ -91,28 +94,29 @@ pub struct SentLine {
 }
 
 impl ErpDocument {
-    /// Reads an 810 or 856 from JSON.
+    /// Reads an 810, 856 or 880 from JSON.
     ///
     /// # Errors
     /// A message with the place of the error. An unknown field is an error too, because its value would be lost.
     pub fn parse_json(kind: &str, text: &str) -> Result<Self, String> {
         Ok(match kind {
             "810" => Self::Invoice(Box::new(parse_strict_json(text)?)),
+            "880" => Self::GroceryInvoice(Box::new(parse_strict_json(text)?)),
             "856" => {
                 let mut notice: ShipNotice = parse_strict_json(text)?;
                 notice.merge_ship_from()?;
                 Self::ShipNotice(Box::new(notice))
             }
-            other => return Err(format!("{other} cannot be sent: use 810 (invoice) or 856 (ship notice)")),
+            other => return Err(format!("{other} cannot be sent: use 810 or 880 (invoice) or 856 (ship notice)")),
         })
     }
 
-    /// Returns the transaction set id.
+    /// Returns the transaction set ids that it may have. All invoices share their numbers and their quantities.
     #[must_use]
-    pub fn kind(&self) -> &'static str {
+    pub fn kinds(&self) -> [&'static str; 2] {
         match self {
-            Self::Invoice(_) => "810",
-            Self::ShipNotice(_) => "856",
+            Self::Invoice(_) | Self::GroceryInvoice(_) => ["810", "880"],
+            Self::ShipNotice(_) => ["856", "856"],
         }
     }
 
@@ -120,7 +124,7 @@ impl ErpDocument {
     #[must_use]
     pub fn number(&self) -> &str {
         match self {
-            Self::Invoice(invoice) => &invoice.invoice_number,
+            Self::Invoice(invoice) | Self::GroceryInvoice(invoice) => &invoice.invoice_number,
             Self::ShipNotice(notice) => &notice.shipment_number,
         }
     }
@@ -129,7 +133,7 @@ impl ErpDocument {
     #[must_use]
     pub fn order_references(&self) -> Vec<PurchaseOrderReference> {
         match self {
-            Self::Invoice(invoice) => vec![invoice.order_reference()],
+            Self::Invoice(invoice) | Self::GroceryInvoice(invoice) => vec![invoice.order_reference()],
             Self::ShipNotice(notice) => {
                 notice.orders.iter().map(ship_notice::ShipNoticeOrder::order_reference).collect()
             }
@@ -151,7 +155,13 @@ impl ErpDocument {
         rules: &PartnerRules,
     ) -> Result<PreparedDocument, Vec<String>> {
         match (self, orders) {
-            (Self::Invoice(invoice), [order]) => invoice.prepare(order, lenient, rules),
+            (Self::GroceryInvoice(_), [order]) if !order.state.order.is_grocery_order() => {
+                let number = &order.state.order.number;
+                Err(vec![format!(
+                    "order {number} did not come as an 875, so that its invoice is an 810: send it as 810"
+                )])
+            }
+            (Self::Invoice(invoice) | Self::GroceryInvoice(invoice), [order]) => invoice.prepare(order, lenient, rules),
             (Self::ShipNotice(notice), [_, ..]) => notice.prepare(orders, lenient, (sent_at, rules)),
             _ => Err(vec!["it names no purchase order".to_owned()]),
         }

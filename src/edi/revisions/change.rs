@@ -13,7 +13,7 @@ use crate::edi::revisions::{
 use std::collections::{HashMap, HashSet};
 
 /// Codes of lines that cannot be combined with another line of the change for the same goods.
-const EXCLUSIVE_CODES: [&str; 6] = ["AI", "DI", "RZ", "NC", "NCH", "PO1"];
+const EXCLUSIVE_CODES: [&str; 8] = ["AI", "DI", "RZ", "NC", "NCH", "PO1", "POC", "G68"];
 
 /// Most lines for the same goods that are compared and named; more contradict each other.
 const CLAIMS_MAX: usize = 10;

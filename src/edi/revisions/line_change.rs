@@ -86,7 +86,10 @@ pub(super) fn apply_line(
             state.cancel_all_lines();
             return LineEffect::apply("the order is cancelled");
         }
-        "PO1" => return LineEffect::refuse("a line of a change must be a POC segment with a change code, found PO1"),
+        "PO1" | "POC" | "G68" => {
+            let expected = "a line must be a POC segment in an 860 and a G68 segment in an 876";
+            return LineEffect::refuse(format!("{expected}, found {code}"));
+        }
         "AI" => return add_line(state, line, target),
         _ => {}
     }

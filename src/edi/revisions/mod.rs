@@ -229,6 +229,12 @@ pub fn is_order_purpose(purpose: &str) -> bool {
     matches!(DocumentPurpose::of(purpose), DocumentPurpose::Plain | DocumentPurpose::Replacement)
 }
 
+/// Returns true if a document with this purpose cancels the order.
+#[must_use]
+pub fn is_cancellation_purpose(purpose: &str) -> bool {
+    DocumentPurpose::of(purpose) == DocumentPurpose::Cancellation
+}
+
 /// Splits off the documents that repeat another one: the sender may send one file twice under two names.
 fn split_repetitions(documents: Vec<&ReceivedDocument>, delta: bool) -> (Vec<&ReceivedDocument>, Vec<Revision>) {
     let (mut unique, mut repetitions) = (Vec::new(), Vec::new());
@@ -272,6 +278,7 @@ fn fold_on_base(roles: &DocumentRoles<'_>, base: &OrderBase<'_>, delta: bool) ->
         });
     }
     originals::apply_cancellations(&mut state, roles, base);
+    state.revisions.extend(roles.report_uncertain_statuses());
     copies::compare_order_copies(&mut state, roles, base, &versions);
     copies::compare_change_copies(&mut state, roles, delta);
     state
@@ -288,6 +295,7 @@ fn is_document_extra(extra: &OrderExtra) -> bool {
     let location = extra.location.as_str();
     (location.starts_with("Meta/") && !OF_ORDER.contains(&location))
         || location.starts_with("BCH")
+        || location.starts_with("G92")
         || location.starts_with("Header/OrderHeader/Document")
 }
 
@@ -312,12 +320,16 @@ impl OrderState {
     /// Returns the order as its original states it, before any change.
     fn from_base(base: &ReceivedDocument) -> Self {
         let mut order = base.order.clone();
-        // A line with a change code (POC) does not belong in an order.
+        // A line with a change code, or of the segment of another set, does not belong in an order.
         let (misplaced, lines): (Vec<_>, Vec<_>) =
             order.lines.into_iter().partition(|line| line.change.is_some() && !base.order.is_change);
         order.lines = lines;
-        let message = "not applied: a line of an order must be a PO1 segment, found POC";
-        let refuse = |line| build_revision(base, Some(line), RevisionOutcome::Unclear, message.to_owned());
+        let refuse = |line: &PurchaseOrderLine| {
+            let found = line.change.as_deref().unwrap_or_default();
+            let expected = "a line must be a PO1 segment in an 850 and a G68 segment in an 875";
+            let message = format!("not applied: {expected}, found {found}");
+            build_revision(base, Some(line), RevisionOutcome::Unclear, message)
+        };
         Self {
             status: OrderStatus::Open,
             line_statuses: vec![OrderStatus::Open; order.lines.len()],

@@ -11,25 +11,27 @@ use crate::edi::revisions::{
 };
 use std::cmp::Ordering;
 
-/// Effect of a document by its purpose (BEG01, BCH01).
+/// Effect of a document by its purpose: BEG01, BCH01, the status of a grocery order (G5001) or the code of its change
+/// (G9201).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum DocumentPurpose {
-    /// 01 cancellation, 17 cancel to be reissued.
+    /// 01 cancellation, 17 cancel to be reissued, F and CF cancellation.
     Cancellation,
-    /// 05 replacement, 15 resubmission, 18 reissue, CO corrected.
+    /// 05 replacement, 15 resubmission, 18 reissue, CO corrected, T resubmission.
     Replacement,
-    /// 06 confirmation, 07 duplicate, 22 information copy, CN completion notification: these change nothing.
+    /// 06 confirmation, 07 duplicate, 22 information copy, CN completion notification, A information, C and E
+    /// confirmation: these change nothing.
     Copy,
-    /// 00 original, 04 change and all others.
+    /// 00 and N original, 04 change and all others.
     Plain,
 }
 
 impl DocumentPurpose {
     pub(super) fn of(purpose: &str) -> Self {
         match purpose {
-            "01" | "17" => Self::Cancellation,
-            "05" | "15" | "18" | "CO" => Self::Replacement,
-            "06" | "07" | "22" | "CN" => Self::Copy,
+            "01" | "17" | "F" | "CF" => Self::Cancellation,
+            "05" | "15" | "18" | "CO" | "T" => Self::Replacement,
+            "06" | "07" | "22" | "CN" | "A" | "C" | "E" => Self::Copy,
             _ => Self::Plain,
         }
     }
@@ -73,6 +75,23 @@ impl<'d> DocumentRoles<'d> {
             });
         }
         roles
+    }
+}
+
+impl DocumentRoles<'_> {
+    /// Reports the grocery orders whose status is not one of an order: D deletion, R change and the like. It is not
+    /// certain whether they state the whole order.
+    pub(super) fn report_uncertain_statuses(&self) -> impl Iterator<Item = Revision> {
+        // Statuses have one letter: N original, B backorder, S future date, X simulation, T resubmission.
+        let is_uncertain = |order: &&&ReceivedDocument| {
+            let purpose = order.order.purpose.as_str();
+            purpose.chars().count() == 1 && !matches!(purpose, "N" | "B" | "S" | "X" | "T")
+        };
+        self.orders.iter().filter(is_uncertain).map(|order| {
+            let status = describe_purpose(order);
+            let message = format!("its order status is {status}: it is read as a whole order, which is not certain");
+            build_revision(order, None, RevisionOutcome::Unclear, message)
+        })
     }
 }
 

@@ -70,8 +70,18 @@ const ENVELOPES_MAX: usize = 5_000;
 const FAULTS_MAX: usize = 1_000;
 
 /// GS01 for each transaction set id.
-const FUNCTIONAL_IDS: [(&str, &str); 7] =
-    [("850", "PO"), ("860", "PC"), ("855", "PR"), ("865", "CA"), ("810", "IN"), ("856", "SH"), ("997", "FA")];
+const FUNCTIONAL_IDS: [(&str, &str); 10] = [
+    ("850", "PO"),
+    ("860", "PC"),
+    ("855", "PR"),
+    ("865", "CA"),
+    ("875", "OG"),
+    ("876", "OG"),
+    ("810", "IN"),
+    ("880", "GP"),
+    ("856", "SH"),
+    ("997", "FA"),
+];
 
 fn build_fault(
     severity: FaultSeverity,

@@ -1,8 +1,5 @@
 //! Reads 864, 820 and 812 as far as a person needs them: who sent it, how much, for what, and the text.
 //!
-//! 875 and 876, the orders and changes of the grocery sets, are not read as purchase orders. Their segments become the
-//! text, so that a person enters the order.
-//!
 //! Source: X12 004010 as documented at stedi.com/edi. The event keeps the whole document.
 
 use crate::edi::decimal;
@@ -21,11 +18,7 @@ const CUT_TEXT: &str = "The text goes on: the body of the event has all of it.";
 /// Returns true for the transaction sets that a person reads.
 #[must_use]
 pub fn is_message_set(kind: &str) -> bool {
-    matches!(kind, "864" | "820" | "812") || is_grocery_set(kind)
-}
-
-fn is_grocery_set(kind: &str) -> bool {
-    matches!(kind, "875" | "876")
+    matches!(kind, "864" | "820" | "812")
 }
 
 /// Reads a set; `None` for a set of another kind.
@@ -38,15 +31,10 @@ pub fn read_message_set(interchange: &Interchange<'_>, set: &TransactionSet<'_>)
         kind: set.kind.clone(),
         partner: interchange.sender.1.clone(),
         is_test: interchange.is_test,
-        subject: is_grocery_set(&set.kind).then(|| "not read as a purchase order: enter it in the ERP".to_owned()),
         ..EdiMessage::default()
     };
     let mut reader = MessageReader { message, char_count: 0 };
     for segment in &set.segments {
-        if is_grocery_set(&set.kind) {
-            reader.read_grocery_segment(segment);
-            continue;
-        }
         reader.read_shared_segment(segment);
         match set.kind.as_str() {
             "864" => reader.read_text_segment(segment),
@@ -97,18 +85,6 @@ impl MessageReader {
             "PER" => self.add_line(&format!("contact: {}", join_elements(segment, 2, 9))),
             _ => {}
         }
-    }
-
-    fn read_grocery_segment(&mut self, segment: &X12Segment<'_>) {
-        if segment.has_id("ST") || segment.has_id("SE") {
-            return;
-        }
-        if segment.has_id("G50") {
-            self.message.dated_on = parse_x12_date(segment.element(2));
-            self.message.number = segment.non_empty_element(3);
-        }
-        let elements: Vec<&str> = (1..=segment.len()).map(|element| segment.element(element)).collect();
-        self.add_line(&format!("{}*{}", segment.id, elements.join("*")));
     }
 
     fn read_text_segment(&mut self, segment: &X12Segment<'_>) {

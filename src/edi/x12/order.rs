@@ -1,32 +1,28 @@
-//! Reads an 850 or 860 as a [`PurchaseOrder`], with its faults.
+//! Reads an order or a change of any kind (850, 860, 875, 876) as a [`PurchaseOrder`], with its faults.
 //!
 //! The reader is a small state machine over the segments of the set: the header, then the lines. A segment after N1
-//! belongs to that address, a segment after PO1 or POC to that line, a segment after SLN to that component. A
+//! belongs to that address, a segment after PO1, POC or G68 to that line, a segment after SLN to that component. A
 //! [`SegmentCursor`] marks each element that is read; every other value becomes an extra of the order or its line.
 
 use crate::edi::fault::{EdiFault, FaultSeverity, SyntaxErrorCode};
 use crate::edi::purchase_order::{EdiAddress, OrderExtra, PurchaseOrder, PurchaseOrderLine};
 use crate::edi::x12::cursor::{SegmentCursor, X12FaultCollector};
-use crate::edi::x12::order_lines;
+use crate::edi::x12::order_layout::OrderSetLayout;
 use crate::edi::x12::order_parts::{self, PartLists};
 use crate::edi::x12::tokenizer::X12Segment;
-use crate::edi::x12::{Interchange, TransactionSet, order_checks, segments};
+use crate::edi::x12::{Interchange, TransactionSet, grocery, order_checks, order_lines, segments};
 
-/// Returns true for the transaction sets that are read here.
-#[must_use]
-pub fn is_order_set(kind: &str) -> bool {
-    matches!(kind, "850" | "860")
-}
-
-/// Reads a set. The order is `None` if a fault rejects it.
+/// Reads a set. The order is `None` if a fault rejects it, or if the set is no order.
 #[must_use]
 pub fn read_x12_order(
     interchange: &Interchange<'_>,
     set: &TransactionSet<'_>,
 ) -> (Option<PurchaseOrder>, Vec<EdiFault>) {
+    let Some(layout) = OrderSetLayout::find(&set.kind) else { return (None, Vec::new()) };
     let mut reader = X12OrderReader {
+        layout,
         order: PurchaseOrder {
-            is_change: set.kind == "860",
+            is_change: layout.is_change,
             partner: interchange.sender.1.clone(),
             is_test: interchange.is_test,
             ..PurchaseOrder::default()
@@ -40,7 +36,7 @@ pub fn read_x12_order(
         reader.read_segment(segment, index + 1);
     }
     let X12OrderReader { mut order, mut faults, has_begin_segment, .. } = reader;
-    order_checks::check_completeness(&mut order, &mut faults, set, has_begin_segment);
+    order_checks::check_completeness(&mut order, &mut faults, (set, layout), has_begin_segment);
     let is_rejected = faults.faults.iter().chain(&set.faults).any(|fault| fault.severity == FaultSeverity::Error);
     ((!is_rejected).then_some(order), faults.faults)
 }
@@ -68,6 +64,7 @@ enum OrderSection {
 }
 
 struct X12OrderReader {
+    layout: &'static OrderSetLayout,
     order: PurchaseOrder,
     faults: X12FaultCollector,
     section: OrderSection,
@@ -78,8 +75,11 @@ struct X12OrderReader {
 impl X12OrderReader {
     fn read_begin_segment(&mut self, cursor: &mut SegmentCursor<'_, '_>) {
         self.has_begin_segment = true;
-        let is_change = cursor.id == "BCH";
         let (order, faults) = (&mut self.order, &mut self.faults);
+        if self.layout.is_grocery {
+            return grocery::read_begin_segment(order, cursor, faults);
+        }
+        let is_change = order.is_change;
         order.purpose = faults.require_element(cursor, 1, 353, "the purpose").unwrap_or_default();
         order.kind = cursor.take(2);
         order.number = faults.require_element(cursor, 3, 324, "the purchase order number").unwrap_or_default();
@@ -112,7 +112,17 @@ impl X12OrderReader {
             let message = format!("the order has more than {LINES_MAX} lines: it is rejected");
             return self.faults.add_error(cursor, 0, SyntaxErrorCode::Segment(5), message);
         }
-        let (line, finding) = order_lines::read_line(cursor, &mut self.faults);
+        let (mut line, finding) = if cursor.id == "G68" {
+            let change = self.order.is_change.then_some(self.order.purpose.as_str());
+            (grocery::read_line(cursor, &mut self.faults, change), None)
+        } else {
+            order_lines::read_line(cursor, &mut self.faults)
+        };
+        if cursor.id != self.layout.line {
+            let message = format!("{} does not belong in this set: the line is unclear and is not applied", cursor.id);
+            self.faults.add_warning(cursor, 0, SyntaxErrorCode::Segment(2), message);
+            line.change = Some(cursor.id.clone());
+        }
         let name = line.describe_position(self.order.lines.len() + 1);
         self.order.findings.extend(finding.map(|finding| format!("{name}: {finding}")));
         self.order.lines.push(line);
@@ -152,6 +162,11 @@ impl X12OrderReader {
         matches!(self.section, OrderSection::HeaderAddress | OrderSection::LineAddress | OrderSection::ComponentAddress)
     }
 
+    /// Returns true inside the address of a line in a grocery set, which may have a quantity and references.
+    fn is_in_grocery_location(&self) -> bool {
+        self.layout.is_grocery && self.section == OrderSection::LineAddress
+    }
+
     /// Returns the label of the address that is being read.
     fn current_address_label(&mut self) -> Option<String> {
         if !self.is_in_address() {
@@ -170,23 +185,17 @@ impl X12OrderReader {
                 cursor.take(1);
                 cursor.take(2);
             }
-            "BEG" | "BCH" if self.has_begin_segment => {
+            id if OrderSetLayout::is_begin_segment(id) && self.has_begin_segment => {
                 let message = format!("a second {id}: the order number is ambiguous");
                 self.faults.add_error(&cursor, 0, SyntaxErrorCode::Segment(5), message);
             }
-            "BEG" | "BCH" if self.order.is_change == (id == "BCH") => self.read_begin_segment(&mut cursor),
-            "PO1" | "POC" => {
-                let is_misplaced = (id == "POC") != self.order.is_change;
-                if is_misplaced {
-                    let message = format!("{id} does not belong in this set: the line is unclear and is not applied");
-                    self.faults.add_warning(&cursor, 0, SyntaxErrorCode::Segment(2), message);
-                }
-                self.begin_line(&mut cursor);
-                if let Some(line) = self.order.lines.last_mut().filter(|_| is_misplaced) {
-                    line.change = Some(id.clone());
-                }
+            id if id == self.layout.begin => self.read_begin_segment(&mut cursor),
+            id if OrderSetLayout::is_line_segment(id) => self.begin_line(&mut cursor),
+            "G76" if self.layout.is_grocery => {
+                self.section = OrderSection::Summary;
+                grocery::read_totals(&mut self.order, &mut cursor, &mut self.faults);
             }
-            "CTT" => {
+            "CTT" if !self.layout.is_grocery => {
                 self.section = OrderSection::Summary;
                 if self.order.stated_lines.is_none() && self.order.stated_quantity.is_none() {
                     self.order.stated_lines = cursor.take(1);
@@ -196,6 +205,11 @@ impl X12OrderReader {
             "SLN" if self.current_line().is_some() => self.begin_component(&mut cursor),
             "N1" => self.begin_address(&mut cursor),
             "N2" | "N3" | "N4" => self.extend_address(&mut cursor),
+            "QTY" if self.is_in_grocery_location() => {
+                if let Some(line) = self.order.lines.last_mut() {
+                    grocery::read_location_quantity(line, &mut cursor, &mut self.faults);
+                }
+            }
             _ => self.read_part(&mut cursor, address.as_deref()),
         }
         // The address that N1 begins is its own context.
@@ -269,8 +283,9 @@ impl X12OrderReader {
     }
 
     /// Reads any other segment of the header, a line or a component.
-    fn read_part(&mut self, cursor: &mut SegmentCursor<'_, '_>, address: Option<&str>) {
-        if cursor.id == "N9" {
+    fn read_part(&mut self, cursor: &mut SegmentCursor<'_, '_>, mut address: Option<&str>) {
+        if cursor.id == "N9" && !self.is_in_grocery_location() {
+            address = None;
             // A loop of its own: it ends the address before it.
             self.section = match self.section {
                 OrderSection::HeaderAddress => OrderSection::Header,
@@ -281,9 +296,14 @@ impl X12OrderReader {
         }
         let is_summary = self.section == OrderSection::Summary;
         let mut faults = std::mem::take(&mut self.faults);
-        let is_read = order_parts::read_shared_segment(&mut self.current_parts(), cursor, &mut faults, address)
+        let parts = &mut self.current_parts();
+        let is_read = order_parts::read_shared_segment(parts, cursor, &mut faults, address)
+            || grocery::read_shared_segment(parts, cursor, &mut faults, address)
             || match self.current_line() {
-                Some(line) => order_lines::read_line_segment(line, cursor, &mut faults),
+                Some(line) => {
+                    order_lines::read_line_segment(line, cursor, &mut faults)
+                        || grocery::read_line_segment(line, cursor, &mut faults)
+                }
                 None => order_parts::read_header_segment(&mut self.order, cursor, &mut faults, is_summary),
             };
         self.faults = faults;

@@ -1,20 +1,22 @@
-//! Checks an 850 or 860 after its last segment: missing segments, and what the sender states about the whole order.
+//! Checks an order or a change after its last segment: missing segments, and what the sender states about the whole order.
 
 use crate::edi::fault::{EdiFault, FaultSeverity, SyntaxErrorCode};
 use crate::edi::order_findings::{self, StatedSum};
 use crate::edi::purchase_order::PurchaseOrder;
+use crate::edi::revisions;
 use crate::edi::x12::TransactionSet;
 use crate::edi::x12::cursor::X12FaultCollector;
+use crate::edi::x12::order_layout::OrderSetLayout;
 use crate::edi::x12::tokenizer::X12Segment;
 
 /// Checks for missing segments, reads what stands anywhere in the order, and compares the stated totals.
 pub(crate) fn check_completeness(
     order: &mut PurchaseOrder,
     faults: &mut X12FaultCollector,
-    set: &TransactionSet<'_>,
+    (set, layout): (&TransactionSet<'_>, &OrderSetLayout),
     has_begin_segment: bool,
 ) {
-    let begin = if order.is_change { "BCH" } else { "BEG" };
+    let (begin, line) = (layout.begin, layout.line);
     let Some(last) = set.segments.last() else { return };
     if order.partner.is_empty() {
         let message = "the sender is not known: ISA is missing, or its sender is empty";
@@ -23,16 +25,26 @@ pub(crate) fn check_completeness(
     if !has_begin_segment {
         let at = set.segments.get(1).unwrap_or(last);
         add_missing_segment(faults, at, 2, begin, format!("there is no {begin}: the order number is not known"));
-    } else if order.lines.iter().all(|line| line.change.is_some()) && !order.is_change && order.purpose != "01" {
-        let message = "there is no PO1: the order has no lines".to_owned();
-        add_missing_segment(faults, last, set.segments.len(), "PO1", message);
+    } else if order.lines.iter().all(|line| line.change.is_some())
+        && !order.is_change
+        && !revisions::is_cancellation_purpose(&order.purpose)
+    {
+        let message = format!("there is no {line}: the order has no lines");
+        add_missing_segment(faults, last, set.segments.len(), line, message);
+    } else if layout.is_grocery && !order.is_change && !set.segments.iter().any(|segment| segment.has_id("G76")) {
+        let message = "there is no G76: the totals of the order are not known";
+        let fault = build_missing_segment(last, set.segments.len(), "G76", message.to_owned());
+        faults.faults.push(EdiFault { severity: FaultSeverity::Warning, ..fault });
     }
+    let has_total_amount = order.amounts.iter().any(|amount| amount.qualifier == "TT");
     if let Some(total) = order.amounts.iter().rposition(|amount| amount.qualifier == "TT") {
         order.stated_total = Some(order.amounts.remove(total).amount);
     }
     order.findings.append(&mut faults.findings);
     order.fill_numbers_from_references();
     let place = |sum| match sum {
+        StatedSum::Quantity if layout.is_grocery => ("G76", 1, "G7601"),
+        StatedSum::Total if layout.is_grocery && !has_total_amount => ("G76", 8, "G7608"),
         StatedSum::Lines => ("CTT", 1, "CTT01"),
         StatedSum::Quantity => ("CTT", 2, "CTT02"),
         StatedSum::Total => ("AMT", 2, "AMT*TT"),
@@ -58,7 +70,11 @@ fn add_missing_segment(
     id: &str,
     message: String,
 ) {
-    faults.faults.push(EdiFault {
+    faults.faults.push(build_missing_segment(at, position, id, message));
+}
+
+fn build_missing_segment(at: &X12Segment<'_>, position: usize, id: &str, message: String) -> EdiFault {
+    EdiFault {
         severity: FaultSeverity::Error,
         line: at.line,
         location: id.to_owned(),
@@ -66,5 +82,5 @@ fn add_missing_segment(
         element: 0,
         code: SyntaxErrorCode::Segment(3),
         message,
-    });
+    }
 }

@@ -1,4 +1,7 @@
-//! Reads the lines of an 850 or 860, and the components of sets and kits below them.
+//! Reads the lines of an 850 or 860, and the components of sets and kits below them. [`grocery`] reads those of an 875
+//! or 876.
+//!
+//! [`grocery`]: crate::edi::x12::grocery
 
 use crate::edi::codes;
 use crate::edi::decimal;
@@ -13,7 +16,7 @@ const DESCRIPTION_BYTES_MAX: usize = 1_000;
 /// Takes a number, if there is one.
 ///
 /// A value that is not a number rejects the set: a wrong quantity is worse than none.
-fn read_number(
+pub(crate) fn read_number(
     cursor: &mut SegmentCursor<'_, '_>,
     faults: &mut X12FaultCollector,
     element: usize,
@@ -109,13 +112,27 @@ pub(crate) fn read_component(cursor: &mut SegmentCursor<'_, '_>, faults: &mut X1
     }
 }
 
-/// Reads a PO4. A second one is of another packing level and stays an extra; if its pack differs, no pack is taken.
-fn read_pack(line: &mut PurchaseOrderLine, cursor: &mut SegmentCursor<'_, '_>, faults: &mut X12FaultCollector) {
+/// Places of the values in a segment that states a pack. The pack itself is the first element, and the unit of the size
+/// follows the size.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct PackElements {
+    pub size: usize,
+    pub inner: usize,
+}
+
+/// Reads a PO4 or G70. A second one is of another packing level and stays an extra; if its pack differs, no pack is
+/// taken.
+pub(crate) fn read_pack(
+    line: &mut PurchaseOrderLine,
+    cursor: &mut SegmentCursor<'_, '_>,
+    faults: &mut X12FaultCollector,
+    elements: PackElements,
+) {
     let is_first = line.pack.is_none() && line.pack_size.is_none() && line.inner_pack.is_none();
     if is_first {
         line.pack = cursor.take_parsed(1, decimal::normalize_decimal);
-        line.pack_size = segments::read_pack_size(cursor);
-        line.inner_pack = cursor.take_parsed(14, decimal::normalize_decimal);
+        line.pack_size = segments::read_pack_size(cursor, elements.size);
+        line.inner_pack = cursor.take_parsed(elements.inner, decimal::normalize_decimal);
         return;
     }
     let (Some(first), Some(second)) = (line.pack.clone(), decimal::normalize_decimal(cursor.peek(1))) else { return };
@@ -126,18 +143,20 @@ fn read_pack(line: &mut PurchaseOrderLine, cursor: &mut SegmentCursor<'_, '_>, f
             .push(line.number.as_ref().map_or_else(|| message.clone(), |number| format!("line {number}: {message}")));
         faults.add_warning(cursor, 1, SyntaxErrorCode::None, message);
         line.pack = None;
-        let name = codes::SEGMENTS.find("PO4").map(str::to_owned);
-        line.extras.push(OrderExtra { location: "PO401".to_owned(), name, value: first });
+        let name = codes::SEGMENTS.find(&cursor.id).map(str::to_owned);
+        line.extras.push(OrderExtra { location: format!("{}01", cursor.id), name, value: first });
     }
 }
 
-/// Reads a PID: text of free form (F), after the text that is there.
-fn read_description(description: &mut Option<String>, cursor: &mut SegmentCursor<'_, '_>) {
+/// Reads a PID, text of free form (F), or a G69: the element is put after the text that is there.
+pub(crate) fn extend_description(description: &mut Option<String>, cursor: &mut SegmentCursor<'_, '_>, element: usize) {
     if description.as_ref().is_some_and(|before| before.len() >= DESCRIPTION_BYTES_MAX) {
         return;
     }
-    if let Some(text) = cursor.take(5) {
-        cursor.take_implied(1, &["F"]);
+    if let Some(text) = cursor.take(element) {
+        if element > 1 {
+            cursor.take_implied(1, &["F"]);
+        }
         *description = Some(description.take().map_or_else(|| text.clone(), |before| format!("{before}, {text}")));
     }
 }
@@ -150,8 +169,8 @@ pub(crate) fn read_line_segment(
 ) -> bool {
     let mut has_unreadable_quantity = false;
     match cursor.id.as_str() {
-        "PID" => read_description(&mut line.description, cursor),
-        "PO4" => read_pack(line, cursor, faults),
+        "PID" => extend_description(&mut line.description, cursor, 5),
+        "PO4" => read_pack(line, cursor, faults, PackElements { size: 2, inner: 14 }),
         "LIN" => line.ids.extend(segments::read_product_ids(cursor, 2)),
         "CTP" => line.prices.extend(segments::read_ctp(cursor)),
         "SDQ" => {

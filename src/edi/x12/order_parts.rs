@@ -60,7 +60,7 @@ impl<'o> PartLists<'o> {
     }
 }
 
-/// Returns true for a segment of an 850 or 860 that is no fault, although it may have no field in the model.
+/// Returns true for a segment of an order or a change that is no fault, although it may have no field in the model.
 pub(crate) fn is_known_segment(id: &str) -> bool {
     // Markers of a loop.
     codes::SEGMENTS.find(id).is_some() || matches!(id, "LE" | "LS" | "TFS" | "G53")
@@ -78,7 +78,7 @@ pub(crate) fn read_date(
     value
 }
 
-fn check_date(cursor: &SegmentCursor<'_, '_>, faults: &mut X12FaultCollector, element: usize, name: &str) {
+pub(crate) fn check_date(cursor: &SegmentCursor<'_, '_>, faults: &mut X12FaultCollector, element: usize, name: &str) {
     let text = cursor.peek(element);
     if !text.is_empty() && segments::parse_x12_date(text).is_none() {
         let message = format!("{name} is {text:?}, which is not a date");
@@ -87,7 +87,7 @@ fn check_date(cursor: &SegmentCursor<'_, '_>, faults: &mut X12FaultCollector, el
 }
 
 /// Adds a warning if an element has a value that is not a number.
-fn check_number(
+pub(crate) fn check_number(
     cursor: &SegmentCursor<'_, '_>,
     faults: &mut X12FaultCollector,
     element: usize,
@@ -110,8 +110,7 @@ pub(crate) fn read_shared_segment(
 ) -> bool {
     let address = address.map(str::to_owned);
     match cursor.id.as_str() {
-        "REF" => parts.references.push(EdiReference { address, ..segments::read_ref(cursor) }),
-        "N9" => parts.references.push(segments::read_ref(cursor)),
+        "REF" | "N9" => parts.references.push(EdiReference { address, ..segments::read_ref(cursor) }),
         "PER" => parts.contacts.push(EdiContact { address, ..segments::read_per(cursor) }),
         "DTM" => {
             parts.dates.push(EdiDate { address, ..segments::read_dtm(cursor) });
@@ -126,7 +125,7 @@ pub(crate) fn read_shared_segment(
         "SAC" => {
             let (allowance, has_point) = segments::read_sac(cursor);
             parts.allowances.push(allowance);
-            check_sac_amount(cursor, faults, has_point);
+            check_cents(cursor, faults, (5, 610), has_point);
         }
         "AMT" => {
             parts.amounts.extend(segments::read_amt(cursor));
@@ -139,14 +138,20 @@ pub(crate) fn read_shared_segment(
     true
 }
 
-fn check_sac_amount(cursor: &SegmentCursor<'_, '_>, faults: &mut X12FaultCollector, has_point: bool) {
-    let copy = cursor.segment.element(5).to_owned();
+/// Adds a warning if an N2 amount, at an element with its reference number, is no number or has a decimal point.
+pub(crate) fn check_cents(
+    cursor: &SegmentCursor<'_, '_>,
+    faults: &mut X12FaultCollector,
+    (element, reference): (usize, u16),
+    has_point: bool,
+) {
+    let copy = cursor.segment.element(element).to_owned();
     if !copy.is_empty() && decimal::parse_n2(&copy).is_none() {
         let message = format!("the amount is {copy:?}, which is not a number: it is ignored");
-        faults.add_warning(cursor, 5, SyntaxErrorCode::Element(610, 6, copy), message);
+        faults.add_warning(cursor, element, SyntaxErrorCode::Element(reference, 6, copy), message);
     } else if has_point {
         let message = "the amount has a decimal point, although X12 implies two decimals: it is read as written";
-        faults.add_warning(cursor, 5, SyntaxErrorCode::Element(610, 6, copy), message);
+        faults.add_warning(cursor, element, SyntaxErrorCode::Element(reference, 6, copy), message);
     }
 }
 

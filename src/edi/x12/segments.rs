@@ -95,23 +95,28 @@ pub(crate) fn read_ref(cursor: &mut SegmentCursor<'_, '_>) -> EdiReference {
     }
 }
 
-/// Reads a PER. A second number of one kind stays an extra.
+/// Reads a PER.
 pub(crate) fn read_per(cursor: &mut SegmentCursor<'_, '_>) -> EdiContact {
     let mut contact =
         EdiContact { kind: cursor.take(1).unwrap_or_default(), name: cursor.take(2), ..EdiContact::default() };
     for position in [3, 5, 7] {
-        let number = match cursor.peek(position) {
-            "TE" => &mut contact.phone,
-            "FX" => &mut contact.fax,
-            "EM" => &mut contact.email,
-            _ => continue,
-        };
-        if number.is_none() && !cursor.peek(position + 1).is_empty() {
-            cursor.take(position);
-            *number = cursor.take(position + 1);
-        }
+        read_contact_number(&mut contact, cursor, position);
     }
     contact
+}
+
+/// Reads the kind and the number at `position`. A second number of one kind, and one of another kind, stay extras.
+pub(crate) fn read_contact_number(contact: &mut EdiContact, cursor: &mut SegmentCursor<'_, '_>, position: usize) {
+    let number = match cursor.peek(position) {
+        "TE" => &mut contact.phone,
+        "FX" => &mut contact.fax,
+        "EM" => &mut contact.email,
+        _ => return,
+    };
+    if number.is_none() && !cursor.peek(position + 1).is_empty() {
+        cursor.take(position);
+        *number = cursor.take(position + 1);
+    }
 }
 
 /// Reads an N1; N2, N3 and N4 follow it.
@@ -189,10 +194,10 @@ pub(crate) fn read_instruction(cursor: &mut SegmentCursor<'_, '_>) -> Option<Edi
     (instruction.code.is_some() || instruction.description.is_some()).then_some(instruction)
 }
 
-/// Reads the size of an inner unit in a PO4: `340 GR`.
-pub(crate) fn read_pack_size(cursor: &mut SegmentCursor<'_, '_>) -> Option<String> {
-    let size = cursor.take_parsed(2, decimal::normalize_decimal)?;
-    Some(cursor.take(3).map_or(size.clone(), |unit| format!("{size} {unit}")))
+/// Reads the size of an inner unit in a PO4 or G70: `340 GR`.
+pub(crate) fn read_pack_size(cursor: &mut SegmentCursor<'_, '_>, element: usize) -> Option<String> {
+    let size = cursor.take_parsed(element, decimal::normalize_decimal)?;
+    Some(cursor.take(element + 1).map_or(size.clone(), |unit| format!("{size} {unit}")))
 }
 
 /// Reads a SAC. The second value is true if the amount has a decimal point, which N2 does not allow.

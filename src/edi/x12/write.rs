@@ -5,9 +5,9 @@ use crate::edi::purchase_order::DocumentOrigin;
 /// Outbound transaction set, without its control numbers and its time.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct X12Draft {
-    /// Transaction set id: 997, 810, 856.
+    /// Transaction set id: 997, 810, 856, 880.
     pub kind: &'static str,
-    /// Functional identifier (GS01): FA, IN, SH.
+    /// Functional identifier (GS01): FA, IN, SH, GP.
     pub functional_id: &'static str,
     /// Origin of the document that this one answers. The answer goes to its sender, in its version.
     pub origin: DocumentOrigin,
@@ -80,8 +80,21 @@ fn to_fixed_width(value: &str, width: usize) -> String {
 }
 
 /// Elements that hold a date (element 373): segment id and position.
-const DATE_ELEMENTS: [(&str, usize); 8] =
-    [("GS", 4), ("BIG", 1), ("BIG", 3), ("BSN", 3), ("DTM", 2), ("PRF", 4), ("ITD", 4), ("ITD", 6)];
+const DATE_ELEMENTS: [(&str, usize); 13] = [
+    ("GS", 4),
+    ("BIG", 1),
+    ("BIG", 3),
+    ("BSN", 3),
+    ("DTM", 2),
+    ("G01", 1),
+    ("G01", 3),
+    ("G23", 6),
+    ("G23", 8),
+    ("G62", 2),
+    ("PRF", 4),
+    ("ITD", 4),
+    ("ITD", 6),
+];
 
 /// Writes the dates of a segment without their century.
 fn shorten_dates(segment: &mut [String]) {

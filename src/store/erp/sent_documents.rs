@@ -93,7 +93,7 @@ fn check_and_enqueue(
     let mut orders = Vec::new();
     for key in &keys {
         let state = purchase_orders::load_order_state(connection, (&key.0, &key.1, &key.2))?;
-        let sent = list_sent_lines(connection, document.kind(), key, state.order.is_test)?;
+        let sent = list_sent_lines(connection, document.kinds(), key, state.order.is_test)?;
         orders.push(OrderBalance::new(state, sent));
     }
     let rules = request.partners.get(&partner).cloned().unwrap_or_default();
@@ -166,20 +166,20 @@ fn find_sent_document(
     partner: &str,
 ) -> Result<Option<SendDocumentOutcome>, StoreError> {
     let document = &request.document;
-    let row: Option<(i64, String, String)> = connection
+    let row: Option<(i64, String, String, String)> = connection
         .prepare_cached(
-            "SELECT event_id, file_name, document FROM edi_sent WHERE kind = ? AND partner = ? AND number = ?",
+            "SELECT event_id, file_name, document, kind FROM edi_sent \
+             WHERE kind IN (?1, ?2) AND partner = ?3 AND number = ?4",
         )?
-        .query_row(params![document.kind(), partner, document.number()], |row| {
-            Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+        .query_row(params![document.kinds()[0], document.kinds()[1], partner, document.number()], |row| {
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
         })
         .optional()?;
-    let Some((event_id, file_name, earlier_json)) = row else { return Ok(None) };
+    let Some((event_id, file_name, earlier_json, kind)) = row else { return Ok(None) };
     let parse = |text: &str| serde_json::from_str::<Value>(text).ok();
     if parse(&earlier_json).is_none_or(|earlier| parse(&request.document_json) != Some(earlier)) {
         return Ok(Some(SendDocumentOutcome::Refused(vec![format!(
-            "{} {} was sent to {partner} before with other content (event {event_id}): give it a number of its own",
-            document.kind(),
+            "{kind} {} was sent to {partner} before with other content (event {event_id}): give it a number of its own",
             document.number()
         )])));
     }
@@ -227,15 +227,15 @@ fn find_used_label(connection: &Connection, prepared: &PreparedDocument) -> Resu
 
 fn list_sent_lines(
     connection: &Connection,
-    kind: &str,
+    kinds: [&str; 2],
     (partner, number, release): &OrderKey,
     is_test: bool,
 ) -> Result<Vec<SentQuantity>, StoreError> {
     let mut statement = connection.prepare_cached(
         "SELECT l.item_key, l.unit, l.quantity FROM edi_sent_lines l JOIN edi_sent s USING (kind, partner, number) \
-         WHERE l.kind = ? AND l.partner = ? AND l.po_number = ? AND l.release = ? AND s.is_test = ?",
+         WHERE l.kind IN (?, ?) AND l.partner = ? AND l.po_number = ? AND l.release = ? AND s.is_test = ?",
     )?;
-    let rows = statement.query_map(params![kind, partner, number, release, is_test], |row| {
+    let rows = statement.query_map(params![kinds[0], kinds[1], partner, number, release, is_test], |row| {
         let quantity = decimal::parse_decimal(&row.get::<_, String>(2)?).unwrap_or_default();
         Ok(SentQuantity { item_key: row.get(0)?, unit: row.get(1)?, quantity })
     })?;
@@ -248,7 +248,7 @@ fn record_sent_document(
     prepared: &PreparedDocument,
     (keys, event_id, at, is_test): (&[OrderKey], i64, &str, bool),
 ) -> Result<(), StoreError> {
-    let (kind, number, partner) = (request.document.kind(), request.document.number(), &keys[0].0);
+    let (kind, number, partner) = (prepared.document.kind, request.document.number(), &keys[0].0);
     connection
         .prepare_cached(
             "INSERT INTO edi_sent (kind, partner, number, event_id, file_name, total, is_test, sent_at, document) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",

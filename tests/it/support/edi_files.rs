@@ -7,7 +7,11 @@ pub fn interchange(kind: &str, sets: &[Vec<String>]) -> String {
     let mut text = format!(
         "ISA*00*          *00*          *ZZ*ACMERETAIL     *ZZ*NOVEX          *261124*1041*U*00401*000000055*0*P*>~\n\
          GS*{}*ACMERETAIL*NOVEX*20261124*1041*7*X*004010~\n",
-        if kind == "860" { "PC" } else { "PO" }
+        match kind {
+            "860" => "PC",
+            "875" | "876" => "OG",
+            _ => "PO",
+        }
     );
     for (index, set) in sets.iter().enumerate() {
         writeln!(text, "ST*{kind}*{:04}~", index + 1).unwrap();

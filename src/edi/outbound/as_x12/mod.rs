@@ -1,8 +1,10 @@
-//! Drafts outbound documents as X12: [`invoice`] an 810, [`ship_notice`] an 856, and here the parts that both share.
+//! Drafts outbound documents as X12: [`invoice`] an 810, [`grocery_invoice`] an 880, [`ship_notice`] an 856, and
+//! here the parts that they share.
 //!
 //! Segments, their order and widths are those of 004010, which 005010 keeps or widens. Source: bots-edi/bots-grammars,
 //! stedi.com/edi.
 
+pub mod grocery_invoice;
 pub mod invoice;
 pub mod ship_notice;
 

@@ -3,6 +3,10 @@
 //! Source: the code lists of X12 4010 and 5010, as public partner guides of retailers print them. A code that is not
 //! here is shown as it is.
 
+mod goods;
+
+pub use goods::{PRODUCT_IDS, SEGMENTS};
+
 /// Codes of one data element, each with its meaning.
 #[derive(Debug, Clone, Copy)]
 pub struct CodeList(&'static [(&'static str, &'static str)]);
@@ -26,7 +30,7 @@ impl CodeList {
     }
 }
 
-/// Purposes of a document: BEG01, BCH01 (353).
+/// Purposes of a document: BEG01, BCH01 (353), G5001 (473), G9201 (670).
 pub const PURPOSES: CodeList = CodeList(&[
     ("00", "original"),
     ("01", "cancellation"),
@@ -35,6 +39,26 @@ pub const PURPOSES: CodeList = CodeList(&[
     ("06", "confirmation"),
     ("07", "duplicate"),
     ("22", "information copy"),
+    ("A", "information copy"),
+    ("AI", "new lines"),
+    ("B", "original of a backorder"),
+    ("C", "confirmation"),
+    ("CA", "change of lines"),
+    ("CF", "cancellation"),
+    ("D", "deletion"),
+    ("DI", "deletion of lines"),
+    ("E", "confirmation of a backorder"),
+    ("F", "cancellation"),
+    ("G", "change outside of the lines"),
+    ("L", "replacement of lines"),
+    ("N", "original"),
+    ("PC", "change of prices"),
+    ("QD", "decrease of quantities"),
+    ("QI", "increase of quantities"),
+    ("R", "change"),
+    ("S", "order for a future date"),
+    ("T", "resubmission"),
+    ("X", "simulation exercise"),
 ]);
 
 /// Types of an order: BEG02 (92).
@@ -185,8 +209,24 @@ pub const ROLES: CodeList = CodeList(&[
 pub const ID_ISSUERS: CodeList =
     CodeList(&[("1", "DUNS"), ("9", "DUNS+4"), ("91", "seller's id"), ("92", "buyer's id"), ("UL", "GLN")]);
 
-/// Meanings of a date: DTM01 (374).
+/// Meanings of a date: DTM01 (374) with three digits, G6201 (432) with two.
 pub const DATES: CodeList = CodeList(&[
+    ("01", "cancel after"),
+    ("02", "delivery requested"),
+    ("04", "purchase order"),
+    ("07", "effective"),
+    ("10", "shipment requested"),
+    ("11", "shipped"),
+    ("15", "promotion begins"),
+    ("16", "promotion ends"),
+    ("17", "delivery expected"),
+    ("37", "ship not before"),
+    ("38", "ship not later than"),
+    ("53", "deliver not before"),
+    ("54", "deliver not later than"),
+    ("68", "delivery requested"),
+    ("69", "pickup scheduled"),
+    ("70", "delivery scheduled"),
     ("001", "cancel after"),
     ("002", "delivery requested"),
     ("003", "invoice"),
@@ -274,8 +314,39 @@ pub const TERMS_BASES: CodeList = CodeList(&[
     ("15", "receipt of the goods"),
 ]);
 
-/// Allowances and charges: SAC02 (1300).
+/// Allowances and charges: SAC02 (1300), G7201 (340).
 pub const ALLOWANCES: CodeList = CodeList(&[
+    ("1", "free goods"),
+    ("4", "fuel"),
+    ("43", "display"),
+    ("50", "lump sum"),
+    ("51", "trade discount"),
+    ("52", "quantity discount"),
+    ("53", "freight"),
+    ("54", "pickup"),
+    ("55", "warehouse"),
+    ("57", "vehicle load"),
+    ("58", "unsaleable goods"),
+    ("64", "full truckload"),
+    ("65", "new item"),
+    ("66", "slotting"),
+    ("67", "new distribution"),
+    ("90", "performance"),
+    ("93", "co-op credit"),
+    ("95", "swell"),
+    ("97", "cents off"),
+    ("100", "advertising"),
+    ("105", "pallets"),
+    ("499", "other allowance"),
+    ("501", "taxes"),
+    ("503", "special handling"),
+    ("504", "freight"),
+    ("505", "insurance"),
+    ("512", "pallets"),
+    ("514", "surcharge"),
+    ("516", "delivery"),
+    ("518", "service"),
+    ("999", "other charge"),
     ("A260", "advertising"),
     ("B210", "co-op credit"),
     ("B950", "damaged goods"),
@@ -335,112 +406,6 @@ pub const FREIGHT_PAYERS: CodeList = CodeList(&[
     ("PC", "freight prepaid and charged to the customer"),
     ("PP", "freight prepaid by the seller"),
     ("PU", "pickup"),
-]);
-
-/// Kinds of a product id: PO106 (235).
-pub const PRODUCT_IDS: CodeList = CodeList(&[
-    ("BO", "buyer's color"),
-    ("BP", "buyer's part"),
-    ("CB", "buyer's catalog"),
-    ("CH", "country of origin"),
-    ("EN", "EAN"),
-    ("EO", "EAN-8"),
-    ("GE", "generic name"),
-    ("IB", "ISBN"),
-    ("IN", "buyer's item"),
-    ("IT", "buyer's style"),
-    ("IZ", "buyer's size"),
-    ("LT", "lot"),
-    ("MF", "manufacturer"),
-    ("MG", "manufacturer's part"),
-    ("ND", "national drug code"),
-    ("PD", "part's description"),
-    ("PI", "purchaser's item"),
-    ("PL", "purchaser's order line"),
-    ("SK", "SKU"),
-    ("ST", "style"),
-    ("U2", "UPC of the shipping container"),
-    ("UA", "UPC of the case"),
-    ("UC", "UPC"),
-    ("UD", "UPC"),
-    ("UG", "UPC of a drug"),
-    ("UH", "UPC of a drug's container"),
-    ("UI", "UPC"),
-    ("UK", "GTIN"),
-    ("UN", "UPC of the case"),
-    ("UP", "UPC"),
-    ("VA", "vendor's style"),
-    ("VC", "vendor's catalog"),
-    ("VE", "vendor's color"),
-    ("VN", "vendor's item"),
-    ("VP", "vendor's part"),
-    ("VU", "vendor's basic unit"),
-    ("ZZ", "mutually defined"),
-]);
-
-/// Segments of an order, by which an extra names what it belongs to.
-pub const SEGMENTS: CodeList = CodeList(&[
-    ("ADV", "advertising"),
-    ("AMT", "amount"),
-    ("BCH", "beginning of the change"),
-    ("BEG", "beginning of the order"),
-    ("CN1", "contract"),
-    ("CSH", "sales requirements"),
-    ("CTB", "restrictions"),
-    ("CTP", "price"),
-    ("CTT", "totals"),
-    ("CUR", "currency"),
-    ("DIS", "discount"),
-    ("DTM", "date"),
-    ("EFI", "electronic format"),
-    ("FA1", "accounting data"),
-    ("FA2", "accounting data"),
-    ("FOB", "freight"),
-    ("IN2", "name component"),
-    ("INC", "installment"),
-    ("IT3", "shipment of the line"),
-    ("IT8", "conditions of sale"),
-    ("ITD", "terms"),
-    ("LDT", "lead time"),
-    ("LIN", "item"),
-    ("LM", "code source"),
-    ("LQ", "industry code"),
-    ("MAN", "marks and numbers"),
-    ("MEA", "measurement"),
-    ("MSG", "message"),
-    ("MTX", "text"),
-    ("N1", "address"),
-    ("N2", "further name"),
-    ("N3", "street"),
-    ("N4", "city"),
-    ("N9", "reference"),
-    ("NTE", "note"),
-    ("NX2", "location component"),
-    ("PAM", "period amount"),
-    ("PCT", "percentage"),
-    ("PER", "contact"),
-    ("PID", "description"),
-    ("PKG", "packaging"),
-    ("PO1", "line"),
-    ("PO3", "further detail of the line"),
-    ("PO4", "pack"),
-    ("POC", "line"),
-    ("PWK", "paperwork"),
-    ("QTY", "quantity"),
-    ("REF", "reference"),
-    ("SAC", "allowance or charge"),
-    ("SCH", "schedule"),
-    ("SDQ", "quantities of locations"),
-    ("SI", "service"),
-    ("SLN", "component"),
-    ("SPI", "specification"),
-    ("TAX", "tax reference"),
-    ("TC2", "commodity"),
-    ("TD1", "packages and weight"),
-    ("TD3", "equipment"),
-    ("TD4", "handling"),
-    ("TD5", "carrier"),
-    ("TXI", "tax"),
 ]);
 
 #[cfg(test)]
