@@ -13,6 +13,7 @@ pub mod fake_sps_api;
 pub mod home;
 pub mod libraries;
 pub mod order_documents;
+pub mod order_parts;
 pub mod outbound_documents;
 pub mod pebble;
 pub mod provider_events;
