@@ -63,8 +63,8 @@ pub mod edi {
     }
     pub mod purchase_order {
         pub use crate::edi::purchase_order::{
-            AllowanceCharge, DocumentOrigin, EdiAddress, EdiDate, EdiReference, LineSchedule, ProductId, PurchaseOrder,
-            PurchaseOrderLine,
+            AllowanceCharge, DocumentOrigin, EdiAddress, EdiContact, EdiDate, EdiReference, LineSchedule, ProductId,
+            PurchaseOrder, PurchaseOrderLine,
         };
     }
     pub mod revisions {

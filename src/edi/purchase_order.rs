@@ -211,8 +211,19 @@ pub struct EdiContact {
     pub phone: Option<String>,
     pub fax: Option<String>,
     pub email: Option<String>,
+    /// Other numbers, such as a second or a mobile phone.
+    pub others: Vec<ContactNumber>,
     /// Address that it belongs to, as [`EdiAddress::label`] names it; `None` for the order or line itself.
     pub address: Option<String>,
+}
+
+/// Number by which a contact can be reached.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ContactNumber {
+    /// Kind (PER03): TE phone, CP mobile phone …
+    pub qualifier: String,
+    pub value: String,
 }
 
 /// Address or location.

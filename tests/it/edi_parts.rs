@@ -49,7 +49,6 @@ fn parts_of_an_address_are_kept_with_it() {
     for (location, name, value) in [
         ("N405", "city, address ST 0012", "RG"),
         ("REF04", "reference IA, address ST 0012", "ZZ>1"),
-        ("PER06", "contact DC, address ST 0012", "555-0101"),
         ("FOB04", "freight CC, address ST 0012", "01"),
         ("TD1", "packages and weight, address ST 0012", "CTN*12"),
         ("N4", "city, address BT Acme", "Dayton*OH*45401"),
@@ -161,6 +160,37 @@ fn components_are_kept_below_their_line() {
         "PO1*2*1*CA*5**VN*A2",
     ]);
     let [jam, honey] = x12.lines[0].components.as_slice() else { panic!("{:?}", x12.lines[0]) };
+/// Each number of a contact belongs to it, with its kind.
+#[test]
+fn every_number_of_a_contact_is_kept_with_it() {
+    let x12 = read_x12(&[
+        "PER*BD*Ada*TE*555-0100*TE*555-0101*EM*ada@acme.example",
+        "PER*IC*Bob*CP*555-0102*FX*555-0103*FX*555-0104",
+        "PER*DC*Cy*UR**XX*9",
+        "PO1*1*10*CA*5**VN*A1",
+        "PER*SR*Di*EM*di@acme.example*EM*sales@acme.example",
+    ]);
+    let contact = json!({"ContactTypeCode": "BD", "ContactName": "Ada", "PrimaryPhone": "555-0100",
+        "PrimaryEmail": "ada@acme.example", "ContactReference": "ext 4",
+        "AdditionalContactDetails": [{"ContactQual": "TE", "ContactID": "555-0101"}]});
+    let rsx = read_rsx(&json!({"Contacts": contact}), &plain_line(), &Value::Null);
+    let numbers = |contact: &EdiContact| -> Vec<String> {
+        contact.others.iter().map(|number| format!("{} {}", number.qualifier, number.value)).collect()
+    };
+    for order in [&x12, &rsx] {
+        let ada = &order.contacts[0];
+        assert_eq!((ada.phone.as_deref(), ada.email.as_deref()), (Some("555-0100"), Some("ada@acme.example")));
+        assert_eq!(numbers(ada), ["TE 555-0101"]);
+    }
+    assert_eq!(x12.contacts[1].fax.as_deref(), Some("555-0103"));
+    assert_eq!(numbers(&x12.contacts[1]), ["CP 555-0102", "FX 555-0104"]);
+    assert_eq!(numbers(&x12.contacts[2]), ["XX 9"]);
+    assert_eq!(numbers(&x12.lines[0].contacts[0]), ["EM sales@acme.example"]);
+    let extras = |order| list_extras(order).into_iter().map(|(location, ..)| location).collect::<Vec<_>>();
+    assert_eq!(extras(&x12), ["PER03"], "a kind without a number");
+    assert_eq!(extras(&rsx), ["Header/Contacts/ContactReference"]);
+}
+
     assert_eq!((jam.quantity.as_deref(), jam.price.as_deref()), (Some("2"), Some("10")));
     assert_eq!((jam.description.as_deref(), jam.schedules.len(), jam.dates.len()), (Some("Jam 6 oz"), 2, 1));
     assert_eq!((honey.upc(), honey.pack.as_deref()), (Some("012345678905"), Some("6")));
@@ -331,7 +361,7 @@ fn parts_without_a_column_are_stored_shown_and_mapped() {
         "N1*ST*Acme DC*92*0012",
         "REF*DP*028",
         "REF*IA*99887",
-        "PER*DC*Ada*TE*555-0100*TE*555-0101",
+        "PER*DC*Ada*TE*555-0100*CP*555-0101",
         "PO1*1*100*CA*5*PE*PL*7*ZZ*KIT",
         "MEA*PD*G*5*LB",
         "SLN*1**I*2*EA****VN*JAM",
@@ -344,7 +374,7 @@ fn parts_without_a_column_are_stored_shown_and_mapped() {
     home.run_ok(&["work", "--once"]);
     assert_eq!(
         home.sql("SELECT position, location, name, value FROM purchase_order_extras ORDER BY position, ordinal"),
-        "0|PER05|contact DC, address ST 0012|TE\n0|PER06|contact DC, address ST 0012|555-0101\n1|MEA|measurement|PD*G*5*LB"
+        "1|MEA|measurement|PD*G*5*LB"
     );
     assert_eq!(
         home.sql("SELECT group_concat(value) FROM purchase_order_parts WHERE kind = 'allowance'"),
@@ -353,7 +383,7 @@ fn parts_without_a_column_are_stored_shown_and_mapped() {
     assert_eq!(home.sql("SELECT code, value FROM purchase_order_parts WHERE kind = 'component'"), "JAM|2");
     let paper = home.run_ok(&["sps", "show", "PO1"]);
     for printed in [
-        "contact DC, address ST 0012, PER06: 555-0101",
+        "delivery (DC): Ada, 555-0100, mobile phone (CP) 555-0101 [ST 0012]",
         "measurement, MEA: PD*G*5*LB",
         "component 1, 2 each (EA), vendor's item JAM (VN), relationship I",
         "trade discount (I170), 5 %",

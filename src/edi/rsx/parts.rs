@@ -96,18 +96,24 @@ fn read_freight(fob: &RsxNode) -> Option<EdiInstruction> {
 }
 
 fn read_contact(node: &RsxNode) -> EdiContact {
-    EdiContact {
+    let mut contact = EdiContact {
         kind: node.take_text(&["ContactTypeCode"]).unwrap_or_default(),
         name: node.take_text(&["ContactName"]),
         phone: node.take_text(&["PrimaryPhone"]),
         fax: node.take_text(&["PrimaryFax"]),
         email: node.take_text(&["PrimaryEmail"]),
-        address: None,
+        ..EdiContact::default()
+    };
+    for number in node.children_named(&["AdditionalContactDetails"]) {
+        if let Some(value) = number.take_text(&["ContactID"]) {
+            contact.add_number(number.take_text(&["ContactQual"]).unwrap_or_default(), value);
+        }
     }
 }
 
 fn read_address(node: &RsxNode) -> EdiAddress {
     const ADDRESS_LINE_NAMES: [&str; 6] =
+    contact
         ["AddressAlternateName", "AddressAlternateName2", "Address1", "Address2", "Address3", "Address4"];
     EdiAddress {
         kind: node.take_text(&["AddressTypeCode"]).unwrap_or_default(),

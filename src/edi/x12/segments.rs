@@ -95,20 +95,16 @@ pub(crate) fn read_ref(cursor: &mut SegmentCursor<'_, '_>) -> EdiReference {
     }
 }
 
-/// Reads a PER. A second number of one kind stays an extra.
+/// Reads a PER with its numbers. A kind without a number, and a number without a kind, stay extras.
 pub(crate) fn read_per(cursor: &mut SegmentCursor<'_, '_>) -> EdiContact {
     let mut contact =
         EdiContact { kind: cursor.take(1).unwrap_or_default(), name: cursor.take(2), ..EdiContact::default() };
     for position in [3, 5, 7] {
-        let number = match cursor.peek(position) {
-            "TE" => &mut contact.phone,
-            "FX" => &mut contact.fax,
-            "EM" => &mut contact.email,
-            _ => continue,
-        };
-        if number.is_none() && !cursor.peek(position + 1).is_empty() {
-            cursor.take(position);
-            *number = cursor.take(position + 1);
+        if cursor.peek(position).is_empty() || cursor.peek(position + 1).is_empty() {
+            continue;
+        }
+        if let (Some(qualifier), Some(value)) = (cursor.take(position), cursor.take(position + 1)) {
+            contact.add_number(qualifier, value);
         }
     }
     contact
