@@ -137,6 +137,21 @@ fn product_ids_are_aligned_by_their_qualifiers() {
         assert_eq!(list_ids(&order.lines[0]), [None, Some("A1"), Some("012345678905"), None], "{segment}");
         assert_eq!((order.lines[0].price_basis.as_deref(), attention(&order)), (None, String::new()));
     }
+    // Price and basis are left out with their separators, or the price alone is.
+    for (segment, basis) in [
+        ("PO1*1*10*CA*UP*012345678905*VN*A1", None),
+        ("PO1*1*10*CA*PE*UP*012345678905*VN*A1", Some("PE")),
+        ("PO1*1*10*CA**UP*012345678905*VN*A1", None),
+    ] {
+        let order = read_x12(&[segment]);
+        let line = &order.lines[0];
+        assert_eq!(list_ids(line), [None, Some("A1"), Some("012345678905"), None], "{segment}");
+        assert_eq!((line.price.as_deref(), line.price_basis.as_deref()), (None, basis), "{segment}");
+        assert_eq!((line.quantity.as_deref(), attention(&order)), (Some("10"), String::new()), "{segment}");
+    }
+    let shifted = read_x12(&["PO1*1*10*CA*ZZ*KIT*XYZ*77"]);
+    assert_eq!(attention(&shifted), "line 1: PO104 is \"ZZ\", which is not a price: an element of the line is missing");
+    assert_eq!(shifted.lines[0].price, None);
     let unclear = read_x12(&["PO1*1*10*CA*5*PE*012345678905*A1*XYZ"]);
     assert!(
         attention(&unclear).contains("which is none: an element of the line is missing"),
@@ -145,21 +160,6 @@ fn product_ids_are_aligned_by_their_qualifiers() {
     );
 }
 
-/// Sets and kits have their components, with everything below them.
-#[test]
-fn components_are_kept_below_their_line() {
-    let x12 = read_x12(&[
-        "PO1*1*10*AS*55**VN*BOX",
-        "SLN*1**I*2*EA*10***VN*JAM",
-        "PID*F****Jam 6 oz",
-        "DTM*002*20261201",
-        "SDQ*EA*92*0002*12*0004*8",
-        "SLN*2**I*1*EA****VN*HONEY*UP*012345678905",
-        "PO4*6",
-        "MEA*PD*G*5*LB",
-        "PO1*2*1*CA*5**VN*A2",
-    ]);
-    let [jam, honey] = x12.lines[0].components.as_slice() else { panic!("{:?}", x12.lines[0]) };
 /// Each number of a contact belongs to it, with its kind.
 #[test]
 fn every_number_of_a_contact_is_kept_with_it() {
@@ -191,6 +191,21 @@ fn every_number_of_a_contact_is_kept_with_it() {
     assert_eq!(extras(&rsx), ["Header/Contacts/ContactReference"]);
 }
 
+/// Sets and kits have their components, with everything below them.
+#[test]
+fn components_are_kept_below_their_line() {
+    let x12 = read_x12(&[
+        "PO1*1*10*AS*55**VN*BOX",
+        "SLN*1**I*2*EA*10***VN*JAM",
+        "PID*F****Jam 6 oz",
+        "DTM*002*20261201",
+        "SDQ*EA*92*0002*12*0004*8",
+        "SLN*2**I*1*EA****VN*HONEY*UP*012345678905",
+        "PO4*6",
+        "MEA*PD*G*5*LB",
+        "PO1*2*1*CA*5**VN*A2",
+    ]);
+    let [jam, honey] = x12.lines[0].components.as_slice() else { panic!("{:?}", x12.lines[0]) };
     assert_eq!((jam.quantity.as_deref(), jam.price.as_deref()), (Some("2"), Some("10")));
     assert_eq!((jam.description.as_deref(), jam.schedules.len(), jam.dates.len()), (Some("Jam 6 oz"), 2, 1));
     assert_eq!((honey.upc(), honey.pack.as_deref()), (Some("012345678905"), Some("6")));
@@ -290,7 +305,7 @@ fn findings_of_lines_follow_the_changes() {
         received_on: "2026-11-25".to_owned(),
     };
     assert!(fold(&order).attention().is_some());
-    let changed = fold_documents(&[received(order, 1), received(change, 2)], false);
+    let changed = fold_documents(&[received(order, 1), received(change, 2)], ChangeQuantities::Total);
     assert_eq!((changed.order.lines[0].quantity.as_deref(), changed.attention()), (Some("90"), None));
 }
 
