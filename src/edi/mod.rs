@@ -14,6 +14,8 @@ pub mod file;
 pub mod message;
 mod order_findings;
 mod order_values;
+mod order_percentages;
+mod order_totals;
 pub mod outbound;
 pub mod outbound_document;
 pub mod parties;

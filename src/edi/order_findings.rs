@@ -4,19 +4,18 @@
 //! line are computed from the order after all changes, so that a later change can settle them.
 
 use crate::edi::decimal;
+use crate::edi::order_conflicts;
+use crate::edi::order_percentages;
+use crate::edi::order_totals::{self, LineTotals, format_number, round_to_cents};
 use crate::edi::purchase_order::{LineSchedule, PurchaseOrder, PurchaseOrderLine};
 use crate::edi::revisions::{OrderState, OrderStatus};
 use crate::text::format_count;
-use rust_decimal::{Decimal, RoundingStrategy};
-use std::collections::BTreeMap;
+use rust_decimal::Decimal;
 
 /// Most findings that `attention` names; `sps show` lists all.
 const FINDINGS_NAMED_MAX: usize = 5;
 /// Most findings of one document; bounds memory.
 const FINDINGS_MAX: usize = 200;
-/// Kinds of an allowance or charge: allowance, charge.
-const ALLOWANCE: &str = "A";
-const CHARGE: &str = "C";
 /// Kinds of a part's quantity that add up to the ordered quantity: none stated, discrete, ordered.
 const ORDERED_QUANTITIES: [&str; 2] = ["01", "21"];
 
@@ -37,12 +36,27 @@ pub(crate) enum StatedSum {
     LineTotal,
 }
 
+impl StatedSum {
+    /// Returns the place of the sum in its format.
+    pub fn name(self, is_rsx: bool) -> &'static str {
+        match (self, is_rsx) {
+            (Self::Lines, false) => "CTT01",
+            (Self::Quantity, false) => "CTT02",
+            (Self::Total, false) => "AMT*TT",
+            (Self::LineTotal, false) => "AMT*1",
+            (Self::Lines, true) => "Summary/TotalLineItemNumber",
+            (Self::Quantity, true) => "Summary/TotalQuantity",
+            (Self::Total, true) => "Summary/TotalAmount",
+            (Self::LineTotal, true) => "ExtendedItemTotal or MonetaryAmounts 1",
+        }
+    }
+}
+
 /// Fills the prices that are stated apart from the lines, adds what contradicts itself to the findings of the document,
-/// and returns the stated sums that do not fit. `name_sum` returns the place of a sum in the format.
-pub(crate) fn add_document_findings(
-    order: &mut PurchaseOrder,
-    name_sum: impl Fn(StatedSum) -> &'static str,
-) -> Vec<SumContradiction> {
+/// and returns the stated sums that do not fit. `is_rsx` names their places.
+///
+/// The number of lines that a change states is no finding: it may be that of the order, which is not known here.
+pub(crate) fn add_document_findings(order: &mut PurchaseOrder, is_rsx: bool) -> Vec<SumContradiction> {
     let mut findings = Vec::new();
     for (index, line) in order.lines.iter_mut().enumerate() {
         let name = line.describe_position(index + 1);
@@ -54,20 +68,21 @@ pub(crate) fn add_document_findings(
             findings.extend(of_component.collect::<Vec<_>>());
         }
     }
-    let contradictions = find_sum_contradictions(order, name_sum);
-    findings.extend(contradictions.iter().map(|contradiction| contradiction.message.clone()));
+    let contradictions = find_sum_contradictions(order, is_rsx);
+    let is_certain = |contradiction: &&SumContradiction| !order.is_change || contradiction.sum != StatedSum::Lines;
+    findings.extend(contradictions.iter().filter(is_certain).map(|contradiction| contradiction.message.clone()));
+    if !order.is_change {
+        findings.extend(order_percentages::find_percentage_findings(order));
+    }
     order.findings.extend(findings);
     order.findings.truncate(FINDINGS_MAX);
     contradictions
 }
 
-fn find_sum_contradictions(
-    order: &PurchaseOrder,
-    name_sum: impl Fn(StatedSum) -> &'static str,
-) -> Vec<SumContradiction> {
+fn find_sum_contradictions(order: &PurchaseOrder, is_rsx: bool) -> Vec<SumContradiction> {
     let mut found = Vec::new();
-    let mut add = |sum, computed: String, stated: &str| {
-        let message = format!("{computed}, {} states {stated:?}", name_sum(sum));
+    let mut add = |sum: StatedSum, computed: String, stated: &str| {
+        let message = format!("{computed}, {} states {stated:?}", sum.name(is_rsx));
         found.push(SumContradiction { sum, message });
     };
     let counted: Vec<&PurchaseOrderLine> =
@@ -82,11 +97,17 @@ fn find_sum_contradictions(
         for amount in line.amounts.iter().filter(|amount| amount.qualifier == "1") {
             let (stated, exact) = (decimal::parse_decimal(&amount.amount), line.exact_amount());
             if let (Some(stated), Some(exact)) = (stated, exact.map(round_to_cents))
+            // Without a CTT before it, the total of the order follows the last line.
+            let is_total = |stated| {
+                let is_last = amount.qualifier == "TT" && index + 1 == counted.len();
+                is_last && LineTotals::of(&order.allowances, &counted).is_some_and(|totals| totals.fits(stated))
+            };
                 && stated != exact
             {
                 let name = line.describe_position(index + 1);
                 let computed = format!("{name}: quantity times price is {}", format_number(exact));
-                add(StatedSum::LineTotal, computed, &amount.amount);
+                let sum = if amount.qualifier == "TT" { StatedSum::Total } else { StatedSum::LineTotal };
+                add(sum, computed, &amount.amount);
             }
         }
     }
@@ -95,8 +116,8 @@ fn find_sum_contradictions(
         return found;
     }
     if let Some(stated) = &order.stated_quantity {
-        let sum = sum_quantities(&counted);
-        if decimal::parse_decimal(stated) != sum && !is_hash_of_units(order, &counted, stated) {
+        let sum = order_totals::sum_quantities(&counted);
+        if decimal::parse_decimal(stated) != sum && !order_totals::is_hash_of_units(&counted, stated) {
             let sum = sum.map_or_else(|| "no number".to_owned(), format_number);
             add(StatedSum::Quantity, format!("the quantities add up to {sum}"), stated);
         }
@@ -115,80 +136,13 @@ fn find_sum_contradictions(
     found
 }
 
-/// Returns true if the stated quantity counts only the lines in one unit, as senders of mixed units do.
-fn is_hash_of_units(order: &PurchaseOrder, lines: &[&PurchaseOrderLine], stated: &str) -> bool {
-    let mut by_unit: BTreeMap<Option<&str>, Vec<&PurchaseOrderLine>> = BTreeMap::new();
-    for line in lines {
-        by_unit.entry(line.unit.as_deref()).or_default().push(line);
-    }
-    by_unit.len() > 1
-        && order.stated_quantity.is_some()
-        && by_unit.values().any(|lines| sum_quantities(lines) == decimal::parse_decimal(stated))
-}
-
-fn sum_quantities(lines: &[&PurchaseOrderLine]) -> Option<Decimal> {
-    let mut quantities = lines.iter().filter_map(|line| decimal::parse_decimal(line.quantity.as_deref()?));
-    quantities.try_fold(Decimal::ZERO, Decimal::checked_add)
-}
-
-/// Returns what the lines add up to, if a stated total is neither the sum of the lines nor that sum with allowances and
-/// charges.
+/// Returns what the lines add up to, if a stated total is none of their totals.
 ///
 /// Returns None also if the lines give no certain sum.
 fn contradict_total(order: &PurchaseOrder, lines: &[&PurchaseOrderLine], stated: &str) -> Option<String> {
     let stated = decimal::parse_decimal(stated)?;
-    let amounts: Vec<Decimal> = lines.iter().map(|line| line.exact_amount()).collect::<Option<_>>()?;
-    let exact = amounts.iter().try_fold(Decimal::ZERO, |sum, amount| sum.checked_add(*amount))?;
-    let rounded = amounts.iter().try_fold(Decimal::ZERO, |sum, amount| sum.checked_add(round_to_cents(*amount)))?;
-    let (mut of_header, mut of_all) = (Some(Decimal::ZERO), Some(Decimal::ZERO));
-    for allowance in &order.allowances {
-        let amount = signed_amount(allowance, exact);
-        of_header = of_header.zip(amount).and_then(|(sum, amount)| sum.checked_add(amount));
-    }
-    for (line, amount) in lines.iter().zip(&amounts) {
-        for allowance in &line.allowances {
-            let amount = signed_amount(allowance, *amount);
-            of_all = of_all.zip(amount).and_then(|(sum, amount)| sum.checked_add(amount));
-        }
-    }
-    let of_lines = of_all;
-    of_all = of_all.zip(of_header).and_then(|(lines, header)| lines.checked_add(header));
-    let fits = |adjustment: Option<Decimal>| {
-        adjustment.is_some_and(|adjustment| {
-            [exact, rounded].into_iter().any(|sum| round_to_cents(sum + adjustment) == round_to_cents(stated))
-        })
-    };
-    if [Some(Decimal::ZERO), of_header, of_lines, of_all].into_iter().any(fits) {
-        return None;
-    }
-    let sum = format_number(rounded);
-    let all = of_all.filter(|all| !all.is_zero()).map(|all| format_number(rounded + all));
-    let with = all.map_or_else(String::new, |all| format!(" ({all} with allowances and charges)"));
-    Some(format!("the lines add up to {sum}{with}"))
-}
-
-/// Returns what an allowance subtracts or a charge adds. None if its amount is not certain.
-fn signed_amount(allowance: &crate::edi::purchase_order::AllowanceCharge, base: Decimal) -> Option<Decimal> {
-    let amount = match (&allowance.amount, &allowance.percent) {
-        (Some(amount), _) => decimal::parse_decimal(amount)?,
-        (None, Some(percent)) => {
-            base.checked_mul(decimal::parse_decimal(percent)?)?.checked_div(Decimal::ONE_HUNDRED)?
-        }
-        (None, None) => return None,
-    };
-    match allowance.kind.as_str() {
-        ALLOWANCE => Some(-amount),
-        CHARGE => Some(amount),
-        _ => Some(Decimal::ZERO),
-    }
-}
-
-fn round_to_cents(amount: Decimal) -> Decimal {
-    amount.round_dp_with_strategy(2, RoundingStrategy::MidpointAwayFromZero)
-}
-
-fn format_number(number: Decimal) -> String {
-    number.normalize().to_string()
+    let totals = LineTotals::of(&order.allowances, lines)?;
+    (!totals.fits(stated)).then(|| format!("the lines add up to {}", totals.describe()))
 }
 
 impl OrderState {
@@ -217,37 +171,65 @@ pub(crate) fn summarize_findings(mut findings: Vec<String>) -> Option<String> {
 fn find_line_findings(line: &PurchaseOrderLine, position: usize) -> Vec<String> {
     let name = line.describe_position(position);
     let mut findings = Vec::new();
-    if line.quantity.is_none() {
-        findings.push(format!("{name} has no quantity"));
+    match line.quantity.as_deref().map(decimal::parse_decimal) {
+        None => findings.push(format!("{name} has no quantity")),
+        Some(Some(quantity)) if quantity <= Decimal::ZERO => {
+            findings.push(format!("{name} has the quantity {}", format_number(quantity)));
+        }
+        Some(_) => {}
     }
-    findings.extend(find_schedule_findings(line).into_iter().map(|finding| format!("{name}: {finding}")));
+    if let Some(price) = line.price.as_deref().filter(|price| price.starts_with('-')) {
+        findings.push(format!("{name} has the price {price}"));
+    }
+    let quantity = line.quantity.as_deref().and_then(decimal::parse_decimal);
+    let of_schedules = find_schedule_findings(line, &[Decimal::ONE], "line");
+    findings.extend(of_schedules.into_iter().map(|finding| format!("{name}: {finding}")));
+    for (index, component) in line.components.iter().enumerate() {
+        let number = component.number.clone().unwrap_or_else(|| format!("#{}", index + 1));
+        // The quantity is that of one set, those of the locations are of one set or of all.
+        let factors = [Decimal::ONE, quantity.unwrap_or(Decimal::ONE)];
+        let of_schedules = find_schedule_findings(component, &factors, "component");
+        findings.extend(of_schedules.into_iter().map(|finding| format!("{name}, component {number}: {finding}")));
+    }
     findings
 }
 
-/// Compares the quantities of the locations, and those of the dates, with the quantity of the line.
-fn find_schedule_findings(line: &PurchaseOrderLine) -> Vec<String> {
+/// Compares the quantities of the locations, of the dates, and of the schedules with neither, with the quantity of the
+/// line or component times one of the factors.
+fn find_schedule_findings(line: &PurchaseOrderLine, factors: &[Decimal], owner: &str) -> Vec<String> {
     let is_ordered = |part: &&LineSchedule| part.kind.as_deref().is_none_or(|kind| ORDERED_QUANTITIES.contains(&kind));
     let ordered: Vec<&LineSchedule> = line.schedules.iter().filter(is_ordered).collect();
     let Some(quantity) = line.quantity.as_deref().and_then(decimal::parse_decimal) else { return Vec::new() };
     let of_line = line.unit.as_deref().unwrap_or_default();
-    let (of_locations, of_dates): (Vec<&LineSchedule>, Vec<&LineSchedule>) =
+    let (of_locations, others): (Vec<&LineSchedule>, Vec<&LineSchedule>) =
         ordered.into_iter().partition(|part| part.location.is_some());
     let mut findings = Vec::new();
-    for (parts, noun) in [(of_locations, "locations"), (of_dates, "dates")] {
+    let parse = |part: &&LineSchedule| decimal::parse_decimal(&part.quantity);
+    let add_up =
+        |parts: &[&LineSchedule]| parts.iter().try_fold(Decimal::ZERO, |sum, part| sum.checked_add(parse(part)?));
+    // Some parts may state a location and others a date only.
+    let is_mixed = !of_locations.is_empty()
+        && !of_dates.is_empty()
+        && fits(add_up(&[of_locations.as_slice(), of_dates.as_slice()].concat()));
+    for (parts, noun) in [(of_locations, "locations"), (of_dates, "dates"), (totals, "schedules")] {
         let mut units: Vec<&str> = parts.iter().filter_map(|part| part.unit.as_deref()).collect();
         units.sort_unstable();
+    let fits = |stated: Option<Decimal>| factors.iter().any(|factor| quantity.checked_mul(*factor) == stated);
         units.dedup();
-        let sum =
-            parts.iter().try_fold(Decimal::ZERO, |sum, part| sum.checked_add(decimal::parse_decimal(&part.quantity)?));
+        let sum = add_up(&parts);
+        // Each schedule without a place and a date may state the whole quantity.
+        let is_settled = if noun == "schedules" { parts.iter().all(|part| fits(parse(part))) } else { is_mixed };
+    let (of_dates, totals): (Vec<&LineSchedule>, Vec<&LineSchedule>) =
+        others.into_iter().partition(|part| part.on.is_some());
         if units.iter().any(|unit| *unit != of_line) {
             let units = units.join(" and ");
             let of_line = if of_line.is_empty() { "no unit" } else { of_line };
-            findings.push(format!("the quantities of the {noun} are in {units}, the line's is in {of_line}"));
-        } else if !parts.is_empty() && sum != Some(quantity) {
+            findings.push(format!("the quantities of the {noun} are in {units}, the {owner}'s is in {of_line}"));
+        } else if !parts.is_empty() && !fits(sum) && !is_settled {
             let sum = sum.map_or_else(|| "no number".to_owned(), format_number);
             let unit = if of_line.is_empty() { String::new() } else { format!(" {of_line}") };
             findings.push(format!(
-                "the quantities of the {noun} add up to {sum}{unit}, the line states {}{unit}",
+                "the quantities of the {noun} add up to {sum}{unit}, the {owner} states {}{unit}",
                 format_number(quantity)
             ));
         }

@@ -287,6 +287,8 @@ pub struct AllowanceCharge {
     pub percent: Option<String>,
     /// Basis of the percentage (SAC06): 3 discount or gross, 6 base price …
     pub percent_basis: Option<String>,
+    /// Amount of which the percentage is (`PercentDollarBasis`).
+    pub basis_amount: Option<String>,
     /// Amount per unit.
     pub rate: Option<String>,
     /// Quantity for which it is, with its unit (SAC10, SAC09).

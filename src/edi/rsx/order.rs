@@ -2,9 +2,11 @@
 //!
 //! The reader takes each text that it understands. What is left in the tree becomes an extra of the order or its line.
 
+use crate::edi::decimal;
 use crate::edi::fault::{EdiFault, FaultSeverity};
-use crate::edi::order_findings::{self, StatedSum};
-use crate::edi::purchase_order::{EdiReference, PurchaseOrder};
+use crate::edi::order_findings;
+use crate::edi::order_totals;
+use crate::edi::purchase_order::{EdiReference, PurchaseOrder, PurchaseOrderLine};
 use crate::edi::rsx::faults::RsxFaultCollector;
 use crate::edi::rsx::kind::{self, RsxDocumentKind};
 use crate::edi::rsx::tree::RsxNode;
@@ -143,13 +145,30 @@ fn read_summary(document: &RsxNode, order: &mut PurchaseOrder, faults: &mut RsxF
         order.stated_quantity = summary.take_text(&["TotalQuantity"]);
         order.stated_total = faults.take_number(summary, "Summary", "TotalAmount");
     }
-    let place = |sum| match sum {
-        StatedSum::Lines => "Summary/TotalLineItemNumber",
-        StatedSum::Quantity => "Summary/TotalQuantity",
-        StatedSum::Total => "Summary/TotalAmount",
-        StatedSum::LineTotal => "MonetaryAmounts",
-    };
-    for contradiction in order_findings::add_document_findings(order, place) {
-        faults.add_warning(place(contradiction.sum), contradiction.message);
+    for contradiction in order_findings::add_document_findings(order, true) {
+        faults.add_warning(contradiction.sum.name(true), contradiction.message);
     }
 }
+    if order.is_change {
+        return;
+    }
+    let header = document.first_child(&["Header"]).into_iter();
+    for total in header.flat_map(|header| header.children_named(&["QuantityTotals"])) {
+        if let Some(finding) = contradict_quantity_total(total, &order.lines) {
+            faults.add_warning("Header/QuantityTotals", finding.as_str());
+            order.findings.push(finding);
+        }
+    }
+}
+
+/// Returns the contradiction between a `QuantityTotals` and the lines in its unit. It may also count the lines.
+fn contradict_quantity_total(total: &RsxNode, lines: &[PurchaseOrderLine]) -> Option<String> {
+    let (stated, unit) = (total.child_text(&["Quantity"])?, total.child_text(&["QuantityUOM"]));
+    let lines: Vec<&PurchaseOrderLine> =
+        lines.iter().filter(|line| unit.is_none() || line.unit.is_none() || line.unit == unit).collect();
+    let (number, sum) = (decimal::parse_decimal(&stated)?, order_totals::sum_quantities(&lines)?);
+    let fits = number == sum || number == lines.len().into() || order_totals::is_hash_of_units(&lines, &stated);
+    (!fits).then(|| {
+        let sum = order_totals::format_number(sum);
+        format!("the quantities add up to {sum}, QuantityTotals states {stated:?}")
+    })

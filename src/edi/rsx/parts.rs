@@ -1,6 +1,7 @@
 //! Reads the parts that the header of an RSX order, its lines and their components share.
 
 use crate::edi::decimal;
+use crate::edi::order_percentages;
 use crate::edi::purchase_order::{
     AllowanceCharge, CarrierDetails, EdiAddress, EdiAmount, EdiContact, EdiDate, EdiInstruction, EdiReference,
     PaymentTerms,
@@ -37,6 +38,9 @@ pub(crate) fn read_parts(node: &RsxNode, at: &str, faults: &mut RsxFaultCollecto
         ..RsxParts::default()
     };
     append_nested_parts(&mut parts, node, at, None, faults);
+    for tax in node.children_named(&["Taxes"]) {
+        check_tax(tax, at, faults);
+    }
     for address in node.children_named(&["Address"]) {
         let read = read_address(address);
         let (label, at) = (read.label(), format!("{at}/Address"));
@@ -109,11 +113,11 @@ fn read_contact(node: &RsxNode) -> EdiContact {
             contact.add_number(number.take_text(&["ContactQual"]).unwrap_or_default(), value);
         }
     }
+    contact
 }
 
 fn read_address(node: &RsxNode) -> EdiAddress {
     const ADDRESS_LINE_NAMES: [&str; 6] =
-    contact
         ["AddressAlternateName", "AddressAlternateName2", "Address1", "Address2", "Address3", "Address4"];
     EdiAddress {
         kind: node.take_text(&["AddressTypeCode"]).unwrap_or_default(),
@@ -163,6 +167,7 @@ fn read_allowances(node: &RsxNode, at: &str, faults: &mut RsxFaultCollector) -> 
             amount: faults.take_number(part, &at, "AllowChrgAmt"),
             percent_basis: part.take_text(&["AllowChrgPercentQual"]),
             percent: faults.take_number(part, &at, "AllowChrgPercent"),
+            basis_amount: faults.take_number(part, &at, "PercentDollarBasis"),
             rate: faults.take_number(part, &at, "AllowChrgRate"),
             quantity: faults.take_number(part, &at, "AllowChrgQty"),
             unit: part.take_text(&["AllowChrgQtyUOM"]),
@@ -170,6 +175,17 @@ fn read_allowances(node: &RsxNode, at: &str, faults: &mut RsxFaultCollector) -> 
             description: part.take_text(&["AllowChrgHandlingDescription"]),
         })
         .collect()
+}
+
+/// Compares the amount of a tax with its percentage; its values stay extras.
+fn check_tax(tax: &RsxNode, at: &str, faults: &mut RsxFaultCollector) {
+    let texts = ["TaxAmount", "TaxPercent", "PercentDollarBasis"].map(|name| tax.child_text(&[name]));
+    if let [Some(amount), Some(percent), Some(basis)] = texts
+        && let Some(finding) = order_percentages::contradict_tax(&amount, &percent, &basis)
+    {
+        faults.add_warning(&format!("{at}/Taxes"), finding.as_str());
+        faults.findings.push(finding);
+    }
 }
 
 fn read_amounts(node: &RsxNode, at: &str, faults: &mut RsxFaultCollector) -> Vec<EdiAmount> {
