@@ -1781,9 +1781,9 @@ CREATE TABLE sps_partner_mappings (
   -- or an operator by SQL. Only the command rebuilds purchase orders after a change of `quantity`.
   partner    TEXT PRIMARY KEY,                     -- as in purchase_orders
   customer   TEXT NOT NULL CHECK (customer <> ''), -- the ERP's customer number
-  quantity   TEXT NOT NULL DEFAULT 'total'         -- meaning of a quantity in a change (QI, QD): the new total, or the
-                                                   -- difference
-             CHECK (quantity IN ('total', 'delta')),
+  quantity   TEXT NOT NULL DEFAULT 'total'         -- meaning of the quantities in a change: POC03 is the new total; it
+                                                   -- is the difference (QI, QD); POC04 is the new total
+             CHECK (quantity IN ('total', 'delta', 'left')),
   note       TEXT,                                 -- free text
   created_at TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now')) -- time when the mapping was added
 ) STRICT;

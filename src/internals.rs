@@ -69,7 +69,7 @@ pub mod edi {
     }
     pub mod revisions {
         pub use crate::edi::revisions::{
-            OrderState, OrderStatus, ReceivedDocument, Revision, RevisionOutcome, fold_documents,
+            ChangeQuantities, OrderState, OrderStatus, ReceivedDocument, Revision, RevisionOutcome, fold_documents,
         };
     }
     pub mod rsx {
