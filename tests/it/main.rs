@@ -29,6 +29,7 @@ mod edi_originals;
 mod edi_parts;
 mod edi_revisions;
 mod edi_values;
+mod edi_totals;
 mod event_dismissals;
 mod event_facts;
 mod fault_advice;

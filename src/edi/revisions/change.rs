@@ -6,6 +6,7 @@
 use crate::edi::purchase_order::{PurchaseOrder, PurchaseOrderLine};
 use crate::edi::revisions::line_change::{self, LineEffect, LineTarget};
 use crate::edi::revisions::line_match::{LineIndex, LineMatch, name_line, normalize_line_number};
+use crate::edi::revisions::totals::TotalsBefore;
 use crate::edi::revisions::{
     ChangeQuantities, DocumentPurpose, OrderState, OrderStatus, ReceivedDocument, Revision, RevisionOutcome,
     build_revision, difference, overwrite, quantity, totals,
@@ -46,16 +47,17 @@ pub(super) fn apply_change(state: &mut OrderState, document: &ReceivedDocument, 
         return cancel_by_change(state, document);
     }
     let first_row = state.revisions.len();
+    let totals = TotalsBefore::of(state, change);
     let header = change_header(state, change);
-    if !header.is_empty() {
-        let message = difference::join_differences(&header);
     change_lines(state, document, quantities);
     let row_count = state.revisions.len();
     totals::check_change_totals(state, document, totals);
     let header = difference::list_header_differences(&header, &state.order);
     let is_without_effect = header.is_empty()
         && state.revisions[first_row..row_count].iter().all(|revision| revision.outcome == RevisionOutcome::NoEffect);
-        state.revisions.push(build_revision(document, None, RevisionOutcome::Applied, message));
+    if !header.is_empty() {
+        let message = difference::join_differences(&header);
+        state.revisions.insert(first_row, build_revision(document, None, RevisionOutcome::Applied, message));
     }
     if is_without_effect {
         let fact = "the change changes nothing: the order has each stated value already";
@@ -273,6 +275,7 @@ fn cancel_by_change(state: &mut OrderState, document: &ReceivedDocument) {
         }
         None => state.cancel(document, &targets),
     }
+    totals::check_cancellation_count(state, document);
 }
 
 /// Joins names for a message; of many it states the number.

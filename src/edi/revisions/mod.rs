@@ -14,12 +14,13 @@ mod originals;
 mod overwrite;
 mod quantity;
 mod sequence;
+mod totals;
 
 use crate::edi::order_findings::summarize_findings;
 use crate::edi::purchase_order::{DocumentOrigin, OrderExtra, PurchaseOrder, PurchaseOrderLine};
 use originals::{DocumentPurpose, DocumentRoles, OrderBase};
-use rust_decimal::Decimal;
 pub use quantity::ChangeQuantities;
+use rust_decimal::Decimal;
 use std::collections::HashMap;
 
 /// Purchase order or change as received, with its event.
