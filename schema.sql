@@ -1556,6 +1556,7 @@ CREATE TABLE purchase_order_lines (
   description   TEXT,             -- text
   pack          TEXT,             -- inner units in one ordered unit
   inner_pack    TEXT,             -- units in one inner pack
+  pack_size     TEXT,             -- size of an inner unit with its unit of measure: 340 GR
   item          TEXT,             -- the ERP's item by sps_item_mappings; NULL: not mapped, see unmapped_purchase_lines
   item_unit     TEXT,             -- the ERP's unit
   item_quantity TEXT,             -- quantity in the ERP's unit; exact decimal text

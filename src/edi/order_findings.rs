@@ -94,15 +94,17 @@ fn find_sum_contradictions(order: &PurchaseOrder, is_rsx: bool) -> Vec<SumContra
         add(StatedSum::Lines, format!("the document has {lines}"), stated);
     }
     for (index, line) in counted.iter().enumerate() {
-        for amount in line.amounts.iter().filter(|amount| amount.qualifier == "1") {
+        let is_compared = |qualifier: &str| qualifier == "1" || (qualifier == "TT" && !order.is_change);
+        for amount in line.amounts.iter().filter(|amount| is_compared(&amount.qualifier)) {
             let (stated, exact) = (decimal::parse_decimal(&amount.amount), line.exact_amount());
-            if let (Some(stated), Some(exact)) = (stated, exact.map(round_to_cents))
             // Without a CTT before it, the total of the order follows the last line.
             let is_total = |stated| {
                 let is_last = amount.qualifier == "TT" && index + 1 == counted.len();
                 is_last && LineTotals::of(&order.allowances, &counted).is_some_and(|totals| totals.fits(stated))
             };
+            if let (Some(stated), Some(exact)) = (stated, exact.map(round_to_cents))
                 && stated != exact
+                && !is_total(stated)
             {
                 let name = line.describe_position(index + 1);
                 let computed = format!("{name}: quantity times price is {}", format_number(exact));
@@ -153,7 +155,12 @@ impl OrderState {
         let open = self.order.lines.iter().zip(&self.line_statuses).enumerate();
         let open = open.filter(|(_, (_, status))| **status == OrderStatus::Open);
         let of_lines = open.flat_map(|(index, (line, _))| find_line_findings(line, index + 1));
-        self.order.findings.iter().cloned().chain(of_lines).collect()
+        let is_empty = self.status == OrderStatus::Open
+            && !self.line_statuses.is_empty()
+            && self.line_statuses.iter().all(|status| *status == OrderStatus::Cancelled);
+        let of_order = is_empty.then(|| "every line is deleted, but the order is not cancelled".to_owned());
+        let conflicts = order_conflicts::list_order_conflicts(&self.order, &self.line_statuses);
+        self.order.findings.iter().cloned().chain(of_order).chain(conflicts).chain(of_lines).collect()
     }
 }
 
@@ -200,9 +207,12 @@ fn find_schedule_findings(line: &PurchaseOrderLine, factors: &[Decimal], owner: 
     let is_ordered = |part: &&LineSchedule| part.kind.as_deref().is_none_or(|kind| ORDERED_QUANTITIES.contains(&kind));
     let ordered: Vec<&LineSchedule> = line.schedules.iter().filter(is_ordered).collect();
     let Some(quantity) = line.quantity.as_deref().and_then(decimal::parse_decimal) else { return Vec::new() };
+    let fits = |stated: Option<Decimal>| factors.iter().any(|factor| quantity.checked_mul(*factor) == stated);
     let of_line = line.unit.as_deref().unwrap_or_default();
     let (of_locations, others): (Vec<&LineSchedule>, Vec<&LineSchedule>) =
         ordered.into_iter().partition(|part| part.location.is_some());
+    let (of_dates, totals): (Vec<&LineSchedule>, Vec<&LineSchedule>) =
+        others.into_iter().partition(|part| part.on.is_some());
     let mut findings = Vec::new();
     let parse = |part: &&LineSchedule| decimal::parse_decimal(&part.quantity);
     let add_up =
@@ -214,13 +224,10 @@ fn find_schedule_findings(line: &PurchaseOrderLine, factors: &[Decimal], owner: 
     for (parts, noun) in [(of_locations, "locations"), (of_dates, "dates"), (totals, "schedules")] {
         let mut units: Vec<&str> = parts.iter().filter_map(|part| part.unit.as_deref()).collect();
         units.sort_unstable();
-    let fits = |stated: Option<Decimal>| factors.iter().any(|factor| quantity.checked_mul(*factor) == stated);
         units.dedup();
         let sum = add_up(&parts);
         // Each schedule without a place and a date may state the whole quantity.
         let is_settled = if noun == "schedules" { parts.iter().all(|part| fits(parse(part))) } else { is_mixed };
-    let (of_dates, totals): (Vec<&LineSchedule>, Vec<&LineSchedule>) =
-        others.into_iter().partition(|part| part.on.is_some());
         if units.iter().any(|unit| *unit != of_line) {
             let units = units.join(" and ");
             let of_line = if of_line.is_empty() { "no unit" } else { of_line };

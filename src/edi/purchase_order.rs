@@ -349,6 +349,8 @@ pub struct EdiPrice {
     pub unit: Option<String>,
     /// Basis of the price (CTP09): PE each, HP per hundred …
     pub basis: Option<String>,
+    /// Factor by which the price must be multiplied (CTP07, `PriceMultiplier`).
+    pub multiplier: Option<String>,
 }
 
 impl EdiAddress {

@@ -115,6 +115,7 @@ fn read_prices(item: &RsxNode, at: &str, faults: &mut RsxFaultCollector) -> Vec<
                 quantity: faults.take_number(part, &at, "Quantity"),
                 unit: part.take_text(&["QuantityUOM"]),
                 basis: part.take_text(&["UnitPriceBasis"]),
+                multiplier: faults.take_number(part, &at, "PriceMultiplier"),
             })
         })
         .collect()
@@ -172,7 +173,6 @@ fn read_pack_size(details: &RsxNode) -> Option<String> {
     Some(details.take_text(&["PackUOM"]).map_or(size.clone(), |unit| format!("{size} {unit}")))
 }
 
-/// Reads the parts of a line's quantity by place or date.
 /// Compares `TotalQty`, which stays an extra, with the quantities of its locations.
 fn compare_total(part: &RsxNode, quantities: &[(Option<String>, String)]) -> Option<String> {
     let stated = part.child_text(&["TotalQty"])?;
@@ -185,6 +185,7 @@ fn compare_total(part: &RsxNode, quantities: &[(Option<String>, String)]) -> Opt
         .then(|| format!("has locations that add up to {}, TotalQty states {stated:?}", described.trim_end()))
 }
 
+/// Reads the parts of a line's quantity by place or date.
 fn read_schedules(part: &RsxNode, at: &str, line: &mut PurchaseOrderLine, faults: &mut RsxFaultCollector) {
     let mut quantities = Vec::new();
     let places: Vec<&RsxNode> = part.children_named(&["LocationQuantity"]).collect();
@@ -193,11 +194,11 @@ fn read_schedules(part: &RsxNode, at: &str, line: &mut PurchaseOrderLine, faults
             quantities.push((place.take_text(&["Location"]), quantity));
         }
     }
-    if places.is_empty() {
+    if quantities.is_empty() {
         quantities.extend(faults.take_number(part, at, "TotalQty").map(|quantity| (None, quantity)));
-    }
     } else if let Some(finding) = compare_total(part, &quantities) {
         faults.add_finding(at, line, finding);
+    }
     if quantities.is_empty() {
         return;
     }

@@ -53,7 +53,18 @@ fn read_rsx_order(document: &RsxNode, is_change: bool) -> (Option<PurchaseOrder>
     let order_header = header.first_child(&["OrderHeader"]).unwrap_or(&empty);
     let mut order = read_header(header, order_header, is_change, &mut faults);
     for (index, item) in kind::find_line_items(document).into_iter().enumerate() {
-        order.lines.push(lines::read_line_item(item, &format!("LineItem {}", index + 1), &mut faults));
+        let at = format!("LineItem {}", index + 1);
+        let line = lines::read_line_item(item, &at, &mut faults);
+        let currency = item.first_child(&["OrderLine"]).and_then(|line| line.child_text(&["BuyersCurrency"]));
+        if let (Some(own), Some(of_order)) = (currency, &order.currency)
+            && own != *of_order
+        {
+            let name = line.describe_position(index + 1);
+            let finding = format!("{name}: its currency is {own}, that of the order is {of_order}");
+            faults.add_warning(&format!("{at}/OrderLine/BuyersCurrency"), finding.as_str());
+            faults.findings.push(finding);
+        }
+        order.lines.push(line);
     }
     if order.lines.is_empty() && !is_change && order.purpose != "01" {
         faults.add_error("LineItem", "is missing: the order has no lines");
@@ -148,7 +159,6 @@ fn read_summary(document: &RsxNode, order: &mut PurchaseOrder, faults: &mut RsxF
     for contradiction in order_findings::add_document_findings(order, true) {
         faults.add_warning(contradiction.sum.name(true), contradiction.message);
     }
-}
     if order.is_change {
         return;
     }
@@ -172,3 +182,4 @@ fn contradict_quantity_total(total: &RsxNode, lines: &[PurchaseOrderLine]) -> Op
         let sum = order_totals::format_number(sum);
         format!("the quantities add up to {sum}, QuantityTotals states {stated:?}")
     })
+}

@@ -3,7 +3,7 @@
 use crate::edi::codes;
 use crate::edi::decimal;
 use crate::edi::fault::SyntaxErrorCode;
-use crate::edi::purchase_order::{OrderExtra, ProductId, PurchaseOrderLine};
+use crate::edi::purchase_order::{LineSchedule, OrderExtra, ProductId, PurchaseOrderLine};
 use crate::edi::x12::cursor::{SegmentCursor, X12FaultCollector};
 use crate::edi::x12::segments;
 
@@ -181,11 +181,13 @@ fn read_description(description: &mut Option<String>, cursor: &mut SegmentCursor
     }
 }
 
-/// Reads a segment that only lines and components have. Returns false for any other segment.
+/// Reads a segment that only lines and components have. `place` is the id of their address that is being read, with its
+/// issuer. Returns false for any other segment.
 pub(crate) fn read_line_segment(
     line: &mut PurchaseOrderLine,
     cursor: &mut SegmentCursor<'_, '_>,
     faults: &mut X12FaultCollector,
+    place: Option<(String, Option<String>)>,
 ) -> bool {
     let mut has_unreadable_quantity = false;
     match cursor.id.as_str() {
@@ -201,10 +203,16 @@ pub(crate) fn read_line_segment(
             has_unreadable_quantity = stated.count() != schedules.len();
             line.schedules.extend(schedules);
         }
-        "SCH" => {
-            let schedule = segments::read_sch(cursor);
+        "SCH" | "QTY" => {
+            let schedule = if cursor.id == "SCH" { segments::read_sch(cursor) } else { segments::read_qty(cursor) };
             has_unreadable_quantity = schedule.is_none();
-            line.schedules.extend(schedule);
+            line.schedules.extend(schedule.map(|schedule| match place {
+                // Below an address of the line, the quantity is that for the address.
+                Some((id, issuer)) if schedule.location.is_none() => {
+                    LineSchedule { location: Some(id), location_qualifier: issuer, ..schedule }
+                }
+                _ => schedule,
+            }));
         }
         _ => return false,
     }

@@ -226,6 +226,7 @@ pub(crate) fn read_ctp(cursor: &mut SegmentCursor<'_, '_>) -> Option<EdiPrice> {
         quantity: cursor.take_parsed(4, decimal::normalize_decimal),
         unit: cursor.take_parsed(5, parse_unit),
         basis: cursor.take(9),
+        multiplier: cursor.take_parsed(7, decimal::normalize_decimal),
     })
 }
 
@@ -262,6 +263,16 @@ pub(crate) fn read_sch(cursor: &mut SegmentCursor<'_, '_>) -> Option<LineSchedul
         location: cursor.take(4),
         date_qualifier: cursor.take(5),
         on: cursor.take_parsed(6, parse_x12_date),
+        ..LineSchedule::default()
+    })
+}
+
+/// Reads a QTY of a line: a quantity of a kind, such as 21 ordered.
+pub(crate) fn read_qty(cursor: &mut SegmentCursor<'_, '_>) -> Option<LineSchedule> {
+    Some(LineSchedule {
+        quantity: cursor.take_parsed(2, decimal::normalize_decimal)?,
+        kind: cursor.take(1),
+        unit: cursor.take_parsed(3, parse_unit),
         ..LineSchedule::default()
     })
 }

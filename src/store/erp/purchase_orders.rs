@@ -166,7 +166,7 @@ fn rebuild_order(connection: &Connection, key: (&str, &str, &str)) -> Result<(),
         connection
             .prepare_cached(
                 "INSERT INTO purchase_order_lines (partner, po_number, release, position, line_number, status, quantity, unit, price, \
-                 price_basis, buyer_item, vendor_item, upc, gtin, description, pack, inner_pack) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                 price_basis, buyer_item, vendor_item, upc, gtin, description, pack, inner_pack, pack_size) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             )?
             .execute(params![
                 partner,
@@ -185,7 +185,8 @@ fn rebuild_order(connection: &Connection, key: (&str, &str, &str)) -> Result<(),
                 line.gtin(),
                 line.description,
                 line.pack,
-                line.inner_pack
+                line.inner_pack,
+                line.pack_size
             ])?;
         insert_line_parts(connection, key, position, line)?;
     }
