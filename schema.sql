@@ -1592,6 +1592,7 @@ CREATE TABLE purchase_order_lines (
   description   TEXT,             -- text
   pack          TEXT,             -- inner units in one ordered unit
   inner_pack    TEXT,             -- units in one inner pack
+  pack_size     TEXT,             -- size of an inner unit with its unit of measure: 340 GR
   item          TEXT,             -- the ERP's item by sps_item_mappings; NULL: not mapped, see unmapped_purchase_lines
   item_unit     TEXT,             -- the ERP's unit
   item_quantity TEXT,             -- quantity in the ERP's unit; exact decimal text
@@ -1816,9 +1817,9 @@ CREATE TABLE sps_partner_mappings (
   -- or an operator by SQL. Only the command rebuilds purchase orders after a change of `quantity`.
   partner    TEXT PRIMARY KEY,                     -- as in purchase_orders
   customer   TEXT NOT NULL CHECK (customer <> ''), -- the ERP's customer number
-  quantity   TEXT NOT NULL DEFAULT 'total'         -- meaning of a quantity in a change (QI, QD): the new total, or the
-                                                   -- difference
-             CHECK (quantity IN ('total', 'delta')),
+  quantity   TEXT NOT NULL DEFAULT 'total'         -- meaning of the quantities in a change: POC03 is the new total; it
+                                                   -- is the difference (QI, QD); POC04 is the new total
+             CHECK (quantity IN ('total', 'delta', 'left')),
   note       TEXT,                                 -- free text
   created_at TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now')) -- time when the mapping was added
 ) STRICT;

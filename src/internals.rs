@@ -72,13 +72,13 @@ pub mod edi {
     }
     pub mod purchase_order {
         pub use crate::edi::purchase_order::{
-            AllowanceCharge, DocumentOrigin, EdiAddress, EdiDate, EdiReference, LineSchedule, ProductId, PurchaseOrder,
-            PurchaseOrderLine,
+            AllowanceCharge, DocumentOrigin, EdiAddress, EdiContact, EdiDate, EdiReference, LineSchedule, ProductId,
+            PurchaseOrder, PurchaseOrderLine,
         };
     }
     pub mod revisions {
         pub use crate::edi::revisions::{
-            OrderState, OrderStatus, ReceivedDocument, Revision, RevisionOutcome, fold_documents,
+            ChangeQuantities, OrderState, OrderStatus, ReceivedDocument, Revision, RevisionOutcome, fold_documents,
         };
     }
     pub mod rsx {

@@ -9,7 +9,7 @@ use novex_ingest::internals::edi::outbound::ErpDocument;
 use novex_ingest::internals::edi::outbound::order_balance::OrderBalance;
 use novex_ingest::internals::edi::outbound::partner_rules::PartnerRules;
 use novex_ingest::internals::edi::outbound_document::OutboundContent;
-use novex_ingest::internals::edi::revisions::{ReceivedDocument, fold_documents};
+use novex_ingest::internals::edi::revisions::{ChangeQuantities, ReceivedDocument, fold_documents};
 use novex_ingest::internals::edi::rsx::tree;
 use novex_ingest::internals::edi::x12::write::ControlNumbers;
 
@@ -27,7 +27,7 @@ fuzz_target!(|input: &[u8]| {
             received_on: "2026-11-25".to_owned(),
         })
         .collect();
-    let order = OrderBalance::new(fold_documents(&received, false), Vec::new());
+    let order = OrderBalance::new(fold_documents(&received, ChangeQuantities::Total), Vec::new());
     for kind in ["810", "856"] {
         let Ok(document) = ErpDocument::parse_json(kind, document) else { continue };
         let orders = vec![order.clone(); document.order_references().len()];

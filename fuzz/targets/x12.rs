@@ -6,7 +6,7 @@ use libfuzzer_sys::fuzz_target;
 use novex_ingest::internals::delivery::payload::PayloadFormat;
 use novex_ingest::internals::edi::file::read_edi_file;
 use novex_ingest::internals::edi::parties::find_partner;
-use novex_ingest::internals::edi::revisions::{ReceivedDocument, fold_documents};
+use novex_ingest::internals::edi::revisions::{ChangeQuantities, ReceivedDocument, fold_documents};
 use novex_ingest::internals::edi::x12::acknowledgement::{draft_acknowledgement, is_acknowledgement_due};
 use novex_ingest::internals::edi::x12::write::ControlNumbers;
 
@@ -34,5 +34,6 @@ fuzz_target!(|input: &[u8]| {
             })
         })
         .collect();
-    let _ = fold_documents(&received, input.len() % 2 == 0).open_lines_total();
+    let meanings = [ChangeQuantities::Total, ChangeQuantities::Delta, ChangeQuantities::Left];
+    let _ = fold_documents(&received, meanings[input.len() % 3]).open_lines_total();
 });

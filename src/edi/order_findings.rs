@@ -4,19 +4,18 @@
 //! line are computed from the order after all changes, so that a later change can settle them.
 
 use crate::edi::decimal;
-use crate::edi::purchase_order::{AllowanceCharge, LineSchedule, PurchaseOrder, PurchaseOrderLine};
+use crate::edi::order_conflicts;
+use crate::edi::order_percentages;
+use crate::edi::order_totals::{self, LineTotals, format_number, round_to_cents};
+use crate::edi::purchase_order::{LineSchedule, PurchaseOrder, PurchaseOrderLine};
 use crate::edi::revisions::{OrderState, OrderStatus};
 use crate::text::format_count;
-use rust_decimal::{Decimal, RoundingStrategy};
-use std::collections::BTreeMap;
+use rust_decimal::Decimal;
 
 /// Most findings that `attention` names; `sps show` lists all.
 const FINDINGS_NAMED_MAX: usize = 5;
 /// Most findings of one document; bounds memory.
 const FINDINGS_MAX: usize = 200;
-/// Kinds of an allowance or charge: allowance, charge.
-const ALLOWANCE: &str = "A";
-const CHARGE: &str = "C";
 /// Kinds of a part's quantity that add up to the ordered quantity: none stated, discrete, ordered.
 const ORDERED_QUANTITIES: [&str; 2] = ["01", "21"];
 
@@ -37,12 +36,30 @@ pub(crate) enum StatedSum {
     LineTotal,
 }
 
+impl StatedSum {
+    /// Returns the place of the sum in the format of a document.
+    pub fn name(self, document: &PurchaseOrder) -> &'static str {
+        let (is_rsx, is_grocery) = (document.origin.format.starts_with("rsx"), document.is_grocery_order());
+        match self {
+            Self::Lines if is_rsx => "Summary/TotalLineItemNumber",
+            Self::Quantity if is_rsx => "Summary/TotalQuantity",
+            Self::Total if is_rsx => "Summary/TotalAmount",
+            Self::LineTotal if is_rsx => "ExtendedItemTotal or MonetaryAmounts 1",
+            Self::Quantity if is_grocery => "G7601",
+            Self::Total if is_grocery => "G7608",
+            Self::Lines => "CTT01",
+            Self::Quantity => "CTT02",
+            Self::Total => "AMT*TT",
+            Self::LineTotal => "AMT*1",
+        }
+    }
+}
+
 /// Fills the prices that are stated apart from the lines, adds what contradicts itself to the findings of the document,
-/// and returns the stated sums that do not fit. `name_sum` returns the place of a sum in the format.
-pub(crate) fn add_document_findings(
-    order: &mut PurchaseOrder,
-    name_sum: impl Fn(StatedSum) -> &'static str,
-) -> Vec<SumContradiction> {
+/// and returns the stated sums that do not fit.
+///
+/// The number of lines that a change states is no finding: it may be that of the order, which is not known here.
+pub(crate) fn add_document_findings(order: &mut PurchaseOrder) -> Vec<SumContradiction> {
     let mut findings = Vec::new();
     for (index, line) in order.lines.iter_mut().enumerate() {
         let name = line.describe_position(index + 1);
@@ -54,20 +71,21 @@ pub(crate) fn add_document_findings(
             findings.extend(of_component.collect::<Vec<_>>());
         }
     }
-    let contradictions = find_sum_contradictions(order, name_sum);
-    findings.extend(contradictions.iter().map(|contradiction| contradiction.message.clone()));
+    let contradictions = find_sum_contradictions(order);
+    let is_certain = |contradiction: &&SumContradiction| !order.is_change || contradiction.sum != StatedSum::Lines;
+    findings.extend(contradictions.iter().filter(is_certain).map(|contradiction| contradiction.message.clone()));
+    if !order.is_change {
+        findings.extend(order_percentages::find_percentage_findings(order));
+    }
     order.findings.extend(findings);
     order.findings.truncate(FINDINGS_MAX);
     contradictions
 }
 
-fn find_sum_contradictions(
-    order: &PurchaseOrder,
-    name_sum: impl Fn(StatedSum) -> &'static str,
-) -> Vec<SumContradiction> {
+fn find_sum_contradictions(order: &PurchaseOrder) -> Vec<SumContradiction> {
     let mut found = Vec::new();
-    let mut add = |sum, computed: String, stated: &str| {
-        let message = format!("{computed}, {} states {stated:?}", name_sum(sum));
+    let mut add = |sum: StatedSum, computed: String, stated: &str| {
+        let message = format!("{computed}, {} states {stated:?}", sum.name(order));
         found.push(SumContradiction { sum, message });
     };
     let counted: Vec<&PurchaseOrderLine> =
@@ -79,14 +97,22 @@ fn find_sum_contradictions(
         add(StatedSum::Lines, format!("the document has {lines}"), stated);
     }
     for (index, line) in counted.iter().enumerate() {
-        for amount in line.amounts.iter().filter(|amount| amount.qualifier == "1") {
+        let is_compared = |qualifier: &str| qualifier == "1" || (qualifier == "TT" && !order.is_change);
+        for amount in line.amounts.iter().filter(|amount| is_compared(&amount.qualifier)) {
             let (stated, exact) = (decimal::parse_decimal(&amount.amount), line.exact_amount());
+            // Without a CTT before it, the total of the order follows the last line.
+            let is_total = |stated| {
+                let is_last = amount.qualifier == "TT" && index + 1 == counted.len();
+                is_last && LineTotals::of(&order.allowances, &counted).is_some_and(|totals| totals.fits(stated))
+            };
             if let (Some(stated), Some(exact)) = (stated, exact.map(round_to_cents))
                 && stated != exact
+                && !is_total(stated)
             {
                 let name = line.describe_position(index + 1);
                 let computed = format!("{name}: quantity times price is {}", format_number(exact));
-                add(StatedSum::LineTotal, computed, &amount.amount);
+                let sum = if amount.qualifier == "TT" { StatedSum::Total } else { StatedSum::LineTotal };
+                add(sum, computed, &amount.amount);
             }
         }
     }
@@ -95,8 +121,8 @@ fn find_sum_contradictions(
         return found;
     }
     if let Some(stated) = &order.stated_quantity {
-        let sum = sum_quantities(&counted);
-        if decimal::parse_decimal(stated) != sum && !is_hash_of_units(order, &counted, stated) {
+        let sum = order_totals::sum_quantities(&counted);
+        if decimal::parse_decimal(stated) != sum && !order_totals::is_hash_of_units(&counted, stated) {
             let sum = sum.map_or_else(|| "no number".to_owned(), format_number);
             add(StatedSum::Quantity, format!("the quantities add up to {sum}"), stated);
         }
@@ -115,85 +141,13 @@ fn find_sum_contradictions(
     found
 }
 
-/// Returns true if the stated quantity counts only the lines in one unit, as senders of mixed units do.
-fn is_hash_of_units(order: &PurchaseOrder, lines: &[&PurchaseOrderLine], stated: &str) -> bool {
-    let mut by_unit: BTreeMap<Option<&str>, Vec<&PurchaseOrderLine>> = BTreeMap::new();
-    for line in lines {
-        by_unit.entry(line.unit.as_deref()).or_default().push(line);
-    }
-    by_unit.len() > 1
-        && order.stated_quantity.is_some()
-        && by_unit.values().any(|lines| sum_quantities(lines) == decimal::parse_decimal(stated))
-}
-
-fn sum_quantities(lines: &[&PurchaseOrderLine]) -> Option<Decimal> {
-    let mut quantities = lines.iter().filter_map(|line| decimal::parse_decimal(line.quantity.as_deref()?));
-    quantities.try_fold(Decimal::ZERO, Decimal::checked_add)
-}
-
-/// Returns what the lines add up to, if a stated total is neither the sum of the lines nor that sum with allowances and
-/// charges.
+/// Returns what the lines add up to, if a stated total is none of their totals.
 ///
 /// Returns None also if the lines give no certain sum.
 fn contradict_total(order: &PurchaseOrder, lines: &[&PurchaseOrderLine], stated: &str) -> Option<String> {
     let stated = decimal::parse_decimal(stated)?;
-    let amounts: Vec<Decimal> = lines.iter().map(|line| line.exact_amount()).collect::<Option<_>>()?;
-    let exact = amounts.iter().try_fold(Decimal::ZERO, |sum, amount| sum.checked_add(*amount))?;
-    let rounded = amounts.iter().try_fold(Decimal::ZERO, |sum, amount| sum.checked_add(round_to_cents(*amount)))?;
-    let (mut of_header, mut of_all) = (Some(Decimal::ZERO), Some(Decimal::ZERO));
-    for allowance in &order.allowances {
-        let amount = signed_amount(allowance, exact, None);
-        of_header = of_header.zip(amount).and_then(|(sum, amount)| sum.checked_add(amount));
-    }
-    for (line, amount) in lines.iter().zip(&amounts) {
-        for allowance in &line.allowances {
-            let quantity = line.quantity.as_deref().and_then(decimal::parse_decimal);
-            let amount = signed_amount(allowance, *amount, quantity);
-            of_all = of_all.zip(amount).and_then(|(sum, amount)| sum.checked_add(amount));
-        }
-    }
-    let of_lines = of_all;
-    of_all = of_all.zip(of_header).and_then(|(lines, header)| lines.checked_add(header));
-    let fits = |adjustment: Option<Decimal>| {
-        adjustment.is_some_and(|adjustment| {
-            [exact, rounded].into_iter().any(|sum| round_to_cents(sum + adjustment) == round_to_cents(stated))
-        })
-    };
-    if [Some(Decimal::ZERO), of_header, of_lines, of_all].into_iter().any(fits) {
-        return None;
-    }
-    let sum = format_number(rounded);
-    let all = of_all.filter(|all| !all.is_zero()).map(|all| format_number(rounded + all));
-    let with = all.map_or_else(String::new, |all| format!(" ({all} with allowances and charges)"));
-    Some(format!("the lines add up to {sum}{with}"))
-}
-
-/// Returns what an allowance subtracts or a charge adds. None if its amount is not certain.
-///
-/// `base` is the amount that a percentage is of, `quantity` the one that a rate per unit is for, if it states no other.
-fn signed_amount(allowance: &AllowanceCharge, base: Decimal, quantity: Option<Decimal>) -> Option<Decimal> {
-    let parse = |text: &Option<String>| text.as_deref().map(decimal::parse_decimal);
-    let amount = if let Some(amount) = parse(&allowance.amount) {
-        amount?
-    } else if let Some(percent) = parse(&allowance.percent) {
-        base.checked_mul(percent?)?.checked_div(Decimal::ONE_HUNDRED)?
-    } else {
-        parse(&allowance.rate)??.checked_mul(parse(&allowance.quantity).unwrap_or(quantity)?)?
-    };
-    match allowance.kind.as_str() {
-        ALLOWANCE => Some(-amount),
-        CHARGE => Some(amount),
-        "" => None,
-        _ => Some(Decimal::ZERO),
-    }
-}
-
-fn round_to_cents(amount: Decimal) -> Decimal {
-    amount.round_dp_with_strategy(2, RoundingStrategy::MidpointAwayFromZero)
-}
-
-fn format_number(number: Decimal) -> String {
-    number.normalize().to_string()
+    let totals = LineTotals::of(&order.allowances, lines)?;
+    (!totals.fits(stated)).then(|| format!("the lines add up to {}", totals.describe()))
 }
 
 impl OrderState {
@@ -204,7 +158,12 @@ impl OrderState {
         let open = self.order.lines.iter().zip(&self.line_statuses).enumerate();
         let open = open.filter(|(_, (_, status))| **status == OrderStatus::Open);
         let of_lines = open.flat_map(|(index, (line, _))| find_line_findings(line, index + 1));
-        self.order.findings.iter().cloned().chain(of_lines).collect()
+        let is_empty = self.status == OrderStatus::Open
+            && !self.line_statuses.is_empty()
+            && self.line_statuses.iter().all(|status| *status == OrderStatus::Cancelled);
+        let of_order = is_empty.then(|| "every line is deleted, but the order is not cancelled".to_owned());
+        let conflicts = order_conflicts::list_order_conflicts(&self.order, &self.line_statuses);
+        self.order.findings.iter().cloned().chain(of_order).chain(conflicts).chain(of_lines).collect()
     }
 }
 
@@ -222,37 +181,65 @@ pub(crate) fn summarize_findings(mut findings: Vec<String>) -> Option<String> {
 fn find_line_findings(line: &PurchaseOrderLine, position: usize) -> Vec<String> {
     let name = line.describe_position(position);
     let mut findings = Vec::new();
-    if line.quantity.is_none() {
-        findings.push(format!("{name} has no quantity"));
+    match line.quantity.as_deref().map(decimal::parse_decimal) {
+        None => findings.push(format!("{name} has no quantity")),
+        Some(Some(quantity)) if quantity <= Decimal::ZERO => {
+            findings.push(format!("{name} has the quantity {}", format_number(quantity)));
+        }
+        Some(_) => {}
     }
-    findings.extend(find_schedule_findings(line).into_iter().map(|finding| format!("{name}: {finding}")));
+    if let Some(price) = line.price.as_deref().filter(|price| price.starts_with('-')) {
+        findings.push(format!("{name} has the price {price}"));
+    }
+    let quantity = line.quantity.as_deref().and_then(decimal::parse_decimal);
+    let of_schedules = find_schedule_findings(line, &[Decimal::ONE], "line");
+    findings.extend(of_schedules.into_iter().map(|finding| format!("{name}: {finding}")));
+    for (index, component) in line.components.iter().enumerate() {
+        let number = component.number.clone().unwrap_or_else(|| format!("#{}", index + 1));
+        // The quantity is that of one set, those of the locations are of one set or of all.
+        let factors = [Decimal::ONE, quantity.unwrap_or(Decimal::ONE)];
+        let of_schedules = find_schedule_findings(component, &factors, "component");
+        findings.extend(of_schedules.into_iter().map(|finding| format!("{name}, component {number}: {finding}")));
+    }
     findings
 }
 
-/// Compares the quantities of the locations, and those of the dates, with the quantity of the line.
-fn find_schedule_findings(line: &PurchaseOrderLine) -> Vec<String> {
+/// Compares the quantities of the locations, of the dates, and of the schedules with neither, with the quantity of the
+/// line or component times one of the factors.
+fn find_schedule_findings(line: &PurchaseOrderLine, factors: &[Decimal], owner: &str) -> Vec<String> {
     let is_ordered = |part: &&LineSchedule| part.kind.as_deref().is_none_or(|kind| ORDERED_QUANTITIES.contains(&kind));
     let ordered: Vec<&LineSchedule> = line.schedules.iter().filter(is_ordered).collect();
     let Some(quantity) = line.quantity.as_deref().and_then(decimal::parse_decimal) else { return Vec::new() };
+    let fits = |stated: Option<Decimal>| factors.iter().any(|factor| quantity.checked_mul(*factor) == stated);
     let of_line = line.unit.as_deref().unwrap_or_default();
-    let (of_locations, of_dates): (Vec<&LineSchedule>, Vec<&LineSchedule>) =
+    let (of_locations, others): (Vec<&LineSchedule>, Vec<&LineSchedule>) =
         ordered.into_iter().partition(|part| part.location.is_some());
+    let (of_dates, totals): (Vec<&LineSchedule>, Vec<&LineSchedule>) =
+        others.into_iter().partition(|part| part.on.is_some());
     let mut findings = Vec::new();
-    for (parts, noun) in [(of_locations, "locations"), (of_dates, "dates")] {
+    let parse = |part: &&LineSchedule| decimal::parse_decimal(&part.quantity);
+    let add_up =
+        |parts: &[&LineSchedule]| parts.iter().try_fold(Decimal::ZERO, |sum, part| sum.checked_add(parse(part)?));
+    // Some parts may state a location and others a date only.
+    let is_mixed = !of_locations.is_empty()
+        && !of_dates.is_empty()
+        && fits(add_up(&[of_locations.as_slice(), of_dates.as_slice()].concat()));
+    for (parts, noun) in [(of_locations, "locations"), (of_dates, "dates"), (totals, "schedules")] {
         let mut units: Vec<&str> = parts.iter().filter_map(|part| part.unit.as_deref()).collect();
         units.sort_unstable();
         units.dedup();
-        let sum =
-            parts.iter().try_fold(Decimal::ZERO, |sum, part| sum.checked_add(decimal::parse_decimal(&part.quantity)?));
+        let sum = add_up(&parts);
+        // Each schedule without a place and a date may state the whole quantity.
+        let is_settled = if noun == "schedules" { parts.iter().all(|part| fits(parse(part))) } else { is_mixed };
         if units.iter().any(|unit| *unit != of_line) {
             let units = units.join(" and ");
             let of_line = if of_line.is_empty() { "no unit" } else { of_line };
-            findings.push(format!("the quantities of the {noun} are in {units}, the line's is in {of_line}"));
-        } else if !parts.is_empty() && sum != Some(quantity) {
+            findings.push(format!("the quantities of the {noun} are in {units}, the {owner}'s is in {of_line}"));
+        } else if !parts.is_empty() && !fits(sum) && !is_settled {
             let sum = sum.map_or_else(|| "no number".to_owned(), format_number);
             let unit = if of_line.is_empty() { String::new() } else { format!(" {of_line}") };
             findings.push(format!(
-                "the quantities of the {noun} add up to {sum}{unit}, the line states {}{unit}",
+                "the quantities of the {noun} add up to {sum}{unit}, the {owner} states {}{unit}",
                 format_number(quantity)
             ));
         }

@@ -1,7 +1,9 @@
 //! Values of an order that follow from several of its fields: the numbers in its references, the item and
 //! the ids of a line.
 
-use crate::edi::purchase_order::{AllowanceCharge, OrderExtra, ProductId, PurchaseOrder, PurchaseOrderLine};
+use crate::edi::purchase_order::{
+    AllowanceCharge, ContactNumber, EdiContact, OrderExtra, ProductId, PurchaseOrder, PurchaseOrderLine,
+};
 
 impl PurchaseOrder {
     /// Fills the department and the vendor number from the references, wherever these are.
@@ -44,6 +46,23 @@ impl PurchaseOrder {
             }
         }
         None
+    }
+}
+
+impl EdiContact {
+    /// Adds a number: the first phone, fax and email have fields of their own.
+    pub fn add_number(&mut self, qualifier: String, value: String) {
+        let first = match qualifier.as_str() {
+            "TE" => &mut self.phone,
+            "FX" => &mut self.fax,
+            "EM" => &mut self.email,
+            _ => return self.others.push(ContactNumber { qualifier, value }),
+        };
+        if first.is_none() {
+            *first = Some(value);
+        } else {
+            self.others.push(ContactNumber { qualifier, value });
+        }
     }
 }
 

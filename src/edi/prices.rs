@@ -112,23 +112,33 @@ impl PurchaseOrderLine {
     /// Takes the price from the prices that are stated apart from the line, if the line states none. Returns the
     /// contradictions between the prices.
     pub fn fill_price(&mut self) -> Vec<String> {
-        let candidates: Vec<&EdiPrice> = BUYING_PRICES
-            .iter()
-            .flat_map(|kind| self.prices.iter().filter(move |price| price.kind.as_deref() == Some(kind)))
-            .collect();
-        let is_plain = |price: &&EdiPrice| {
-            price.kind.is_none() && !price.class.as_deref().is_some_and(|class| RESALE_CLASSES.contains(&class))
+        let candidates = self.list_buying_prices();
+        let applicable: Vec<&EdiPrice> =
+            candidates.iter().filter(|price| self.is_in_quantity(price)).copied().collect();
+        // The tier with the greatest quantity counts, among the prices of the surest kind.
+        let first = applicable.first().map(|first| {
+            let same_kind = applicable.iter().copied().filter(|price| price.kind == first.kind);
+            let quantity = |price: &EdiPrice| price.quantity.as_deref().and_then(decimal::parse_decimal);
+            same_kind.fold(*first, |best, price| if quantity(price) > quantity(best) { price } else { best }).clone()
+        });
+        let Some(first) = first else {
+            let tier = candidates.first().filter(|_| self.price.is_none()).and_then(|price| price.quantity.clone());
+            return tier.map(|tier| format!("has a price only from {tier} on: it is not taken")).into_iter().collect();
         };
-        let plain: Vec<&EdiPrice> = self.prices.iter().filter(is_plain).collect();
-        let candidates = if candidates.is_empty() { plain } else { candidates };
-        let Some(first) = candidates.first().copied().cloned() else { return Vec::new() };
+        if let (Some(multiplier), None) = (&first.multiplier, &self.price) {
+            let price = describe_price_kind(&first);
+            return vec![format!("has the price {price} with the multiplier {multiplier}: it is not taken")];
+        }
         let mut findings = Vec::new();
-        for other in candidates.iter().filter(|other| other.price != first.price && is_comparable(other, &first)) {
+        for other in applicable.iter().filter(|other| other.price != first.price && is_comparable(other, &first)) {
             findings.push(format!(
                 "states the prices {} and {}",
                 describe_price_kind(&first),
                 describe_price_kind(other)
             ));
+        }
+        if first.multiplier.is_some() {
+            return findings;
         }
         let is_same_basis = first.basis.is_none() || self.price_basis.is_none() || first.basis == self.price_basis;
         match &self.price {
@@ -148,6 +158,27 @@ impl PurchaseOrderLine {
         }
         findings
     }
+
+    /// Returns the prices that the buyer pays: those of the surest kinds first, else those without a kind.
+    fn list_buying_prices(&self) -> Vec<&EdiPrice> {
+        let candidates: Vec<&EdiPrice> = BUYING_PRICES
+            .iter()
+            .flat_map(|kind| self.prices.iter().filter(move |price| price.kind.as_deref() == Some(kind)))
+            .collect();
+        let is_plain = |price: &&EdiPrice| {
+            price.kind.is_none() && !price.class.as_deref().is_some_and(|class| RESALE_CLASSES.contains(&class))
+        };
+        if candidates.is_empty() { self.prices.iter().filter(is_plain).collect() } else { candidates }
+    }
+
+    /// Returns false for a price that is valid only from a quantity on which the line does not reach.
+    fn is_in_quantity(&self, price: &EdiPrice) -> bool {
+        let parse = |text: &Option<String>| text.as_deref().and_then(decimal::parse_decimal);
+        match (parse(&price.quantity), parse(&self.quantity)) {
+            (Some(from), Some(quantity)) => !is_of_unit(price, self.unit.as_deref()) || from <= quantity,
+            _ => true,
+        }
+    }
 }
 
 /// Returns true for a code that is a unit, and as a basis of a price has another meaning: per pound is not `PP`.
@@ -157,7 +188,10 @@ fn is_other_basis(basis: &str) -> bool {
 
 /// Returns true if two prices are for the same quantity and unit.
 fn is_comparable(one: &EdiPrice, other: &EdiPrice) -> bool {
-    one.quantity == other.quantity && one.unit == other.unit && one.basis == other.basis
+    one.quantity == other.quantity
+        && one.unit == other.unit
+        && one.basis == other.basis
+        && one.multiplier == other.multiplier
 }
 
 /// Returns true if the price is for the unit of the line, or states none.

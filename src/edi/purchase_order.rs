@@ -222,8 +222,19 @@ pub struct EdiContact {
     pub phone: Option<String>,
     pub fax: Option<String>,
     pub email: Option<String>,
+    /// Other numbers, such as a second or a mobile phone.
+    pub others: Vec<ContactNumber>,
     /// Address that it belongs to, as [`EdiAddress::label`] names it; `None` for the order or line itself.
     pub address: Option<String>,
+}
+
+/// Number by which a contact can be reached.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ContactNumber {
+    /// Kind (PER03): TE phone, CP mobile phone …
+    pub qualifier: String,
+    pub value: String,
 }
 
 /// Address or location.
@@ -289,6 +300,8 @@ pub struct AllowanceCharge {
     pub percent: Option<String>,
     /// Basis of the percentage (SAC06): 3 discount or gross, 6 base price …
     pub percent_basis: Option<String>,
+    /// Amount of which the percentage is (`PercentDollarBasis`).
+    pub basis_amount: Option<String>,
     /// Amount per unit.
     pub rate: Option<String>,
     /// Quantity for which it is, with its unit (SAC10, SAC09).
@@ -349,6 +362,8 @@ pub struct EdiPrice {
     pub unit: Option<String>,
     /// Basis of the price (CTP09): PE each, HP per hundred …
     pub basis: Option<String>,
+    /// Factor by which the price must be multiplied (CTP07, `PriceMultiplier`).
+    pub multiplier: Option<String>,
 }
 
 impl EdiAddress {

@@ -10,7 +10,9 @@ use novex_ingest::internals::edi::purchase_order::{
     AllowanceCharge, DocumentOrigin, EdiAddress, EdiDate, EdiReference, LineSchedule, ProductId, PurchaseOrder,
     PurchaseOrderLine,
 };
-use novex_ingest::internals::edi::revisions::{OrderStatus, ReceivedDocument, RevisionOutcome, fold_documents};
+use novex_ingest::internals::edi::revisions::{
+    ChangeQuantities, OrderStatus, ReceivedDocument, RevisionOutcome, fold_documents,
+};
 use novex_ingest::internals::edi::x12::acknowledgement;
 use novex_ingest::internals::edi::x12::write::ControlNumbers;
 use proptest::prelude::*;
@@ -316,7 +318,7 @@ proptest! {
         ];
         let fold_all = |orders: &[PurchaseOrder]| {
             let received: Vec<ReceivedDocument> = orders.iter().zip(1..).map(|(order, event_id)| ReceivedDocument { order: order.clone(), event_id, document_position: 1, received_on: "2026-11-25".to_owned() }).collect();
-            let mut state = fold_documents(&received, false);
+            let mut state = fold_documents(&received, ChangeQuantities::Total);
             state.event_id = None;
             state.revisions.iter_mut().for_each(|step| step.event_id = 0);
             state
@@ -360,7 +362,7 @@ fn changes_apply_by_their_code() {
         ),
         2,
     );
-    let state = fold_documents(&[change.clone(), first.clone()], false);
+    let state = fold_documents(&[change.clone(), first.clone()], ChangeQuantities::Total);
     let lines: Vec<_> = state
         .order
         .lines
@@ -387,15 +389,18 @@ fn changes_apply_by_their_code() {
     assert!(state.attention().unwrap().contains("2 changes are unclear"));
     assert_eq!(state.open_lines_total().as_deref(), Some("666.9"));
     // A partner that writes the quantity to add or to remove.
-    let delta = fold_documents(&[first.clone(), change], true);
+    let delta = fold_documents(&[first.clone(), change], ChangeQuantities::Delta);
     assert_eq!(delta.order.lines[0].quantity.as_deref(), Some("22"));
     // QI with a smaller quantity: an error, or such a partner. The order is flagged.
     let less = received(&interchange("860", &[change_set("PO1", "1", &["POC*1*QI*2*2*CA"])]), 3);
-    assert_eq!(fold_documents(&[first.clone(), less], false).revisions[0].outcome, RevisionOutcome::Unclear);
+    assert_eq!(
+        fold_documents(&[first.clone(), less], ChangeQuantities::Total).revisions[0].outcome,
+        RevisionOutcome::Unclear
+    );
     // A change waits for its order; a cancellation cancels the whole order.
     let cancel = received(&interchange("860", &[vec!["BCH*01*SA*PO1***20261124".to_owned()]]), 4);
-    assert_eq!(fold_documents(std::slice::from_ref(&cancel), false).status, OrderStatus::Waiting);
-    assert_eq!(fold_documents(&[cancel, first], false).status, OrderStatus::Cancelled);
+    assert_eq!(fold_documents(std::slice::from_ref(&cancel), ChangeQuantities::Total).status, OrderStatus::Waiting);
+    assert_eq!(fold_documents(&[cancel, first], ChangeQuantities::Total).status, OrderStatus::Cancelled);
 }
 
 /// A fault names its place. A rejected set does not prevent the others from being accepted. The 997 reports the same by

@@ -30,6 +30,11 @@ fn any_separators_give_the_same_order() {
         ("+", "@", "!"),
         ("§", "¤", "Ö"),
         ("*", "\\", "\u{85}"),
+        ("\t", ">", "~"),
+        ("\t", ">", "\n"),
+        ("\t", "\u{1f}", "\u{1c}"),
+        ("\u{b}", ">", "~"),
+        ("\u{1}", ">", "\u{2}"),
     ] {
         let odd = whole.replace('\n', "").replace('*', element).replacen('>', component, 1).replace('~', segment);
         assert_eq!(read_one_order(&odd), (expected.clone(), Vec::new()), "{odd:?}");

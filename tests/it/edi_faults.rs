@@ -3,7 +3,7 @@
 use crate::support::edi_files::{change_set, interchange, order_set};
 use novex_ingest::internals::edi::fault::FaultSeverity;
 use novex_ingest::internals::edi::file;
-use novex_ingest::internals::edi::revisions::{OrderStatus, ReceivedDocument, fold_documents};
+use novex_ingest::internals::edi::revisions::{ChangeQuantities, OrderStatus, ReceivedDocument, fold_documents};
 use novex_ingest::internals::edi::x12::acknowledgement;
 use novex_ingest::internals::edi::x12::write::ControlNumbers;
 use serde_json::json;
@@ -136,18 +136,21 @@ fn documents_rank_by_kind_and_not_by_arrival() {
         let text = interchange("850", &[order_set("PO1", lines)]).replace("BEG*00", &format!("BEG*{purpose}"));
         received_document(&text, event_id)
     };
-    assert_eq!(fold_documents(&[with("05", 1, 1), with("00", 2, 2)], false).order.lines.len(), 1);
-    assert_eq!(fold_documents(&[with("00", 2, 1), with("22", 1, 2)], false).order.lines.len(), 2);
-    assert_eq!(fold_documents(&[with("01", 1, 1), with("00", 2, 2)], false).status, OrderStatus::Cancelled);
+    assert_eq!(fold_documents(&[with("05", 1, 1), with("00", 2, 2)], ChangeQuantities::Total).order.lines.len(), 1);
+    assert_eq!(fold_documents(&[with("00", 2, 1), with("22", 1, 2)], ChangeQuantities::Total).order.lines.len(), 2);
+    assert_eq!(
+        fold_documents(&[with("01", 1, 1), with("00", 2, 2)], ChangeQuantities::Total).status,
+        OrderStatus::Cancelled
+    );
     let change =
         |event_id| received_document(&interchange("860", &[change_set("PO1", "1", &["POC*1*QI*5**CA"])]), event_id);
-    let twice = fold_documents(&[with("00", 1, 1), change(2), change(3)], true);
+    let twice = fold_documents(&[with("00", 1, 1), change(2), change(3)], ChangeQuantities::Delta);
     assert_eq!(twice.order.lines[0].quantity.as_deref(), Some("15"), "sent twice under two names");
     let replaces = interchange("860", &[change_set("PO1", "2", &["POC*2*CA*7*7*CA"])]).replace("BCH*04", "BCH*05");
-    let state = fold_documents(&[with("00", 3, 1), received_document(&replaces, 2)], false);
+    let state = fold_documents(&[with("00", 3, 1), received_document(&replaces, 2)], ChangeQuantities::Total);
     assert_eq!(state.line_statuses, [OrderStatus::Cancelled, OrderStatus::Open, OrderStatus::Cancelled]);
     let other = received_document(&interchange("860", &[change_set("PO1", "3", &["POC*1*AI*7*7*CA*1**BP*OTHER"])]), 3);
-    let state = fold_documents(&[with("00", 1, 1), other], false);
+    let state = fold_documents(&[with("00", 1, 1), other], ChangeQuantities::Total);
     assert!(
         state.attention().is_some() && state.order.lines[0].buyer_item() == Some("B1"),
         "no item overwrites another"
@@ -163,7 +166,7 @@ fn large_order_of_equal_lines_is_folded() {
     let change = change_set("PO1", "1", &lines.iter().map(String::as_str).collect::<Vec<_>>());
     let received =
         [received_document(&interchange("850", &[order]), 1), received_document(&interchange("860", &[change]), 2)];
-    let state = fold_documents(&received, false);
+    let state = fold_documents(&received, ChangeQuantities::Total);
     assert!(state.attention().is_some());
     assert_eq!(state.order.lines[5].quantity.as_deref(), Some("5"), "no line is guessed");
 }

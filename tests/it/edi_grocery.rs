@@ -5,7 +5,7 @@ use crate::support::grocery_documents::{grocery_file, grocery_order, read_order,
 use crate::support::order_documents::{APPLIED, NO_EFFECT, Rows, UNCLEAR, describe_state};
 use crate::support::outbound_documents::{home_with_order, receive_file};
 use novex_ingest::internals::edi::file;
-use novex_ingest::internals::edi::revisions::{OrderStatus, fold_documents};
+use novex_ingest::internals::edi::revisions::{ChangeQuantities, OrderStatus, fold_documents};
 use serde_json::json;
 use std::fs;
 
@@ -23,7 +23,7 @@ fn order_with(segments: &[&'static str]) -> Vec<&'static str> {
 fn check_documents(documents: &[(&str, Vec<&str>)], expected: &str, rows: Rows) {
     let received: Vec<_> =
         documents.iter().zip(1..).map(|((kind, segments), id)| receive_grocery(kind, segments, id)).collect();
-    let state = fold_documents(&received, false);
+    let state = fold_documents(&received, ChangeQuantities::Total);
     let found: Vec<_> = state.revisions.iter().map(|row| (row.outcome, row.message.as_str())).collect();
     assert_eq!(describe_state(&state), expected, "{documents:?}\n{found:#?}");
     assert_eq!(found.len(), rows.len(), "{documents:?}\n{found:#?}");
@@ -32,10 +32,10 @@ fn check_documents(documents: &[(&str, Vec<&str>)], expected: &str, rows: Rows) 
     }
     assert_eq!(state.attention().is_some(), rows.iter().any(|(outcome, _)| *outcome == UNCLEAR), "{found:#?}");
     let mut reversed: Vec<_> = received.into_iter().rev().collect();
-    let again = fold_documents(&reversed, false);
+    let again = fold_documents(&reversed, ChangeQuantities::Total);
     assert_eq!(describe_state(&again), expected, "in the reverse sequence of arrival");
     reversed.rotate_left(1);
-    assert_eq!(describe_state(&fold_documents(&reversed, false)), expected, "in another sequence of arrival");
+    assert_eq!(describe_state(&fold_documents(&reversed, ChangeQuantities::Total)), expected, "in another sequence of arrival");
 }
 
 fn change(code: &str, lines: &[&'static str]) -> (&'static str, Vec<&'static str>) {
@@ -163,7 +163,7 @@ fn totals_and_locations_that_do_not_fit_are_findings() {
     segments.insert(11, "N1*SN**92*0012");
     segments.insert(12, "QTY*01*30*CA");
     let order = receive_grocery("875", &segments, 1);
-    let attention = fold_documents(&[order], false).attention().unwrap();
+    let attention = fold_documents(&[order], ChangeQuantities::Total).attention().unwrap();
     assert!(
         attention.contains("the quantities of the locations add up to 30 CA, the line states 40 CA"),
         "{attention}"
@@ -258,7 +258,7 @@ fn order_status_decides_what_a_second_order_does() {
             .zip(1..)
             .map(|((kind, segments), id)| receive_grocery(kind, segments, id))
             .collect();
-        let state = fold_documents(&documents, false);
+        let state = fold_documents(&documents, ChangeQuantities::Total);
         let named = format!("({status}): it is read as a whole order, which is not certain");
         let unknown = format!("{status}: it is read as a whole order, which is not certain");
         let is_flagged = state

@@ -5,7 +5,7 @@ use crate::support::order_documents::{
     APPLIED, DocumentSpec, FORMATS, LineSpec, NO_EFFECT, Rows, UNCHANGED, UNCLEAR, change, check, check_format, line,
     order, with_price,
 };
-use novex_ingest::internals::edi::revisions::{OrderStatus, RevisionOutcome, fold_documents};
+use novex_ingest::internals::edi::revisions::{ChangeQuantities, OrderStatus, RevisionOutcome, fold_documents};
 
 const ALL_CANCELLED: &str = "A1 cancelled, B2 cancelled, C3 cancelled";
 const RENEWED: &str = "A1 15 at 1, D4 5 at 4";
@@ -40,7 +40,7 @@ fn second_order_of_a_number_replaces_the_first_or_is_flagged() {
     check(&[renewed("00", "2026-09-14"), order()], RENEWED, newer);
     for format in FORMATS {
         let same_day = [order().receive(format, 1), renewed("00", "2026-09-12").receive(format, 2)];
-        let state = fold_documents(&same_day, false);
+        let state = fold_documents(&same_day, ChangeQuantities::Total);
         let row = &state.revisions[0];
         assert!(row.message.contains("event 1,") && row.message.contains("event 2,"), "{format}: {}", row.message);
         assert!(state.attention().is_some(), "{format}");
@@ -51,7 +51,10 @@ fn second_order_of_a_number_replaces_the_first_or_is_flagged() {
     for format in FORMATS {
         let received: Vec<_> =
             twice.iter().zip(1..).map(|(document, event_id)| document.receive(format, event_id)).collect();
-        assert!(fold_documents(&received, false).attention().is_some(), "{format}: two replacements of one day");
+        assert!(
+            fold_documents(&received, ChangeQuantities::Total).attention().is_some(),
+            "{format}: two replacements of one day"
+        );
     }
 }
 
@@ -149,7 +152,7 @@ fn order_after_its_cancellation_is_flagged() {
         let documents = [order(), cancelled_order.clone(), renewed("05", "2026-09-12")];
         let received: Vec<_> =
             documents.iter().zip(1..).map(|(document, event_id)| document.receive(format, event_id)).collect();
-        let state = fold_documents(&received, false);
+        let state = fold_documents(&received, ChangeQuantities::Total);
         assert_eq!(state.status, OrderStatus::Cancelled, "{format}: all of one day");
         assert!(state.attention().is_some(), "{format}");
     }
@@ -215,7 +218,7 @@ fn changes_without_a_certain_sequence_are_flagged() {
         let documents = [order(), with("", "2026-09-14", "12"), with("", "2026-09-14", "14")];
         let received: Vec<_> =
             documents.iter().zip(1..).map(|(document, event_id)| document.receive(format, event_id)).collect();
-        let state = fold_documents(&received, false);
+        let state = fold_documents(&received, ChangeQuantities::Total);
         assert_eq!(state.order.lines[0].quantity.as_deref(), Some("10"), "{format}: neither is applied");
         let messages: Vec<&str> = state.revisions.iter().map(|row| row.message.as_str()).collect();
         assert!(messages.iter().any(|text| text.contains("comes before the change of event 2")), "{messages:?}");
@@ -229,7 +232,7 @@ fn changes_without_a_certain_sequence_are_flagged() {
         for format in FORMATS {
             let received: Vec<_> =
                 documents.iter().zip(1..).map(|(document, event_id)| document.receive(format, event_id)).collect();
-            assert_eq!(fold_documents(&received, false).attention(), None, "{format}");
+            assert_eq!(fold_documents(&received, ChangeQuantities::Total).attention(), None, "{format}");
         }
     }
 }

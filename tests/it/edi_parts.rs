@@ -2,82 +2,12 @@
 
 use crate::support::Home;
 use crate::support::edi_files::interchange;
+use crate::support::order_parts::{BEGIN, attention, fold, plain_line, read_rsx, read_x12, with_line_fields};
 use novex_ingest::internals::edi::file;
-use novex_ingest::internals::edi::purchase_order::{DocumentOrigin, PurchaseOrder, PurchaseOrderLine};
-use novex_ingest::internals::edi::revisions::{OrderState, ReceivedDocument, fold_documents};
+use novex_ingest::internals::edi::purchase_order::{EdiContact, PurchaseOrder, PurchaseOrderLine};
+use novex_ingest::internals::edi::revisions::{ChangeQuantities, ReceivedDocument, fold_documents};
 use serde_json::{Value, json};
-use std::fmt::Write;
 use std::fs;
-
-const BEGIN: &str = "BEG*00*SA*PO1**20261124";
-
-/// Reads an 850 with these segments after BEG.
-fn read_x12(segments: &[&str]) -> PurchaseOrder {
-    let set: Vec<String> = std::iter::once(&BEGIN).chain(segments).map(|text| (*text).to_owned()).collect();
-    let text = interchange("850", &[set]);
-    let document = file::read_edi_file(text.as_bytes());
-    document.documents[0].order.clone().unwrap_or_else(|| panic!("{:?}", document.all_faults().collect::<Vec<_>>()))
-}
-
-fn write_xml(name: &str, value: &Value, text: &mut String) {
-    match value {
-        Value::Array(items) => items.iter().for_each(|item| write_xml(name, item, text)),
-        Value::Object(map) => {
-            write!(text, "<{name}>").unwrap();
-            map.iter().for_each(|(name, value)| write_xml(name, value, text));
-            write!(text, "</{name}>").unwrap();
-        }
-        other => write!(text, "<{name}>{}</{name}>", other.as_str().unwrap_or_default()).unwrap(),
-    }
-}
-
-/// Reads an RSX order from XML and from JSON, which give the same order.
-fn read_rsx(header: &Value, line: &Value, summary: &Value) -> PurchaseOrder {
-    let mut header = header.clone();
-    header["OrderHeader"]["TradingPartnerId"] = "ACMERETAIL".into();
-    header["OrderHeader"]["PurchaseOrderNumber"] = "PO1".into();
-    let mut tree = json!({"Header": header, "LineItem": [line]});
-    if !summary.is_null() {
-        tree["Summary"] = summary.clone();
-    }
-    let mut xml = String::new();
-    write_xml("Order", &tree, &mut xml);
-    let read = |text: &str| {
-        let document = file::read_edi_file(text.as_bytes());
-        let order = document.documents[0].order.clone();
-        let mut order = order.unwrap_or_else(|| panic!("{:?}", document.all_faults().collect::<Vec<_>>()));
-        order.origin = DocumentOrigin::default();
-        order
-    };
-    let (from_json, from_xml) = (read(&tree.to_string()), read(&xml));
-    assert_eq!(from_json, from_xml);
-    from_json
-}
-
-fn plain_line() -> Value {
-    json!({"OrderLine": {"LineSequenceNumber": "1", "VendorPartNumber": "A1", "OrderQty": "10", "OrderQtyUOM": "CA",
-        "PurchasePrice": "5"}})
-}
-
-/// Adds fields to `OrderLine` of a line; null removes a field.
-fn with_line_fields(mut line: Value, fields: &Value) -> Value {
-    for (name, value) in fields.as_object().unwrap() {
-        line["OrderLine"][name] = value.clone();
-        if value.is_null() {
-            line["OrderLine"].as_object_mut().unwrap().remove(name);
-        }
-    }
-    line
-}
-
-fn fold(order: &PurchaseOrder) -> OrderState {
-    let received_on = "2026-11-24".to_owned();
-    fold_documents(&[ReceivedDocument { order: order.clone(), event_id: 1, document_position: 1, received_on }], false)
-}
-
-fn attention(order: &PurchaseOrder) -> String {
-    fold(order).attention().unwrap_or_default()
-}
 
 fn list_extras(order: &PurchaseOrder) -> Vec<(String, String, String)> {
     let extras = order.extras.iter().cloned();
@@ -119,7 +49,6 @@ fn parts_of_an_address_are_kept_with_it() {
     for (location, name, value) in [
         ("N405", "city, address ST 0012", "RG"),
         ("REF04", "reference IA, address ST 0012", "ZZ>1"),
-        ("PER06", "contact DC, address ST 0012", "555-0101"),
         ("FOB04", "freight CC, address ST 0012", "01"),
         ("TD1", "packages and weight, address ST 0012", "CTN*12"),
         ("N4", "city, address BT Acme", "Dayton*OH*45401"),
@@ -208,12 +137,58 @@ fn product_ids_are_aligned_by_their_qualifiers() {
         assert_eq!(list_ids(&order.lines[0]), [None, Some("A1"), Some("012345678905"), None], "{segment}");
         assert_eq!((order.lines[0].price_basis.as_deref(), attention(&order)), (None, String::new()));
     }
+    // Price and basis are left out with their separators, or the price alone is.
+    for (segment, basis) in [
+        ("PO1*1*10*CA*UP*012345678905*VN*A1", None),
+        ("PO1*1*10*CA*PE*UP*012345678905*VN*A1", Some("PE")),
+        ("PO1*1*10*CA**UP*012345678905*VN*A1", None),
+    ] {
+        let order = read_x12(&[segment]);
+        let line = &order.lines[0];
+        assert_eq!(list_ids(line), [None, Some("A1"), Some("012345678905"), None], "{segment}");
+        assert_eq!((line.price.as_deref(), line.price_basis.as_deref()), (None, basis), "{segment}");
+        assert_eq!((line.quantity.as_deref(), attention(&order)), (Some("10"), String::new()), "{segment}");
+    }
+    let shifted = read_x12(&["PO1*1*10*CA*ZZ*KIT*XYZ*77"]);
+    assert_eq!(attention(&shifted), "line 1: PO104 is \"ZZ\", which is not a price: an element of the line is missing");
+    assert_eq!(shifted.lines[0].price, None);
     let unclear = read_x12(&["PO1*1*10*CA*5*PE*012345678905*A1*XYZ"]);
     assert!(
         attention(&unclear).contains("which is none: an element of the line is missing"),
         "{}",
         attention(&unclear)
     );
+}
+
+/// Each number of a contact belongs to it, with its kind.
+#[test]
+fn every_number_of_a_contact_is_kept_with_it() {
+    let x12 = read_x12(&[
+        "PER*BD*Ada*TE*555-0100*TE*555-0101*EM*ada@acme.example",
+        "PER*IC*Bob*CP*555-0102*FX*555-0103*FX*555-0104",
+        "PER*DC*Cy*UR**XX*9",
+        "PO1*1*10*CA*5**VN*A1",
+        "PER*SR*Di*EM*di@acme.example*EM*sales@acme.example",
+    ]);
+    let contact = json!({"ContactTypeCode": "BD", "ContactName": "Ada", "PrimaryPhone": "555-0100",
+        "PrimaryEmail": "ada@acme.example", "ContactReference": "ext 4",
+        "AdditionalContactDetails": [{"ContactQual": "TE", "ContactID": "555-0101"}]});
+    let rsx = read_rsx(&json!({"Contacts": contact}), &plain_line(), &Value::Null);
+    let numbers = |contact: &EdiContact| -> Vec<String> {
+        contact.others.iter().map(|number| format!("{} {}", number.qualifier, number.value)).collect()
+    };
+    for order in [&x12, &rsx] {
+        let ada = &order.contacts[0];
+        assert_eq!((ada.phone.as_deref(), ada.email.as_deref()), (Some("555-0100"), Some("ada@acme.example")));
+        assert_eq!(numbers(ada), ["TE 555-0101"]);
+    }
+    assert_eq!(x12.contacts[1].fax.as_deref(), Some("555-0103"));
+    assert_eq!(numbers(&x12.contacts[1]), ["CP 555-0102", "FX 555-0104"]);
+    assert_eq!(numbers(&x12.contacts[2]), ["XX 9"]);
+    assert_eq!(numbers(&x12.lines[0].contacts[0]), ["EM sales@acme.example"]);
+    let extras = |order| list_extras(order).into_iter().map(|(location, ..)| location).collect::<Vec<_>>();
+    assert_eq!(extras(&x12), ["PER03"], "a kind without a number");
+    assert_eq!(extras(&rsx), ["Header/Contacts/ContactReference"]);
 }
 
 /// Sets and kits have their components, with everything below them.
@@ -330,7 +305,7 @@ fn findings_of_lines_follow_the_changes() {
         received_on: "2026-11-25".to_owned(),
     };
     assert!(fold(&order).attention().is_some());
-    let changed = fold_documents(&[received(order, 1), received(change, 2)], false);
+    let changed = fold_documents(&[received(order, 1), received(change, 2)], ChangeQuantities::Total);
     assert_eq!((changed.order.lines[0].quantity.as_deref(), changed.attention()), (Some("90"), None));
 }
 
@@ -401,7 +376,7 @@ fn parts_without_a_column_are_stored_shown_and_mapped() {
         "N1*ST*Acme DC*92*0012",
         "REF*DP*028",
         "REF*IA*99887",
-        "PER*DC*Ada*TE*555-0100*TE*555-0101",
+        "PER*DC*Ada*TE*555-0100*CP*555-0101",
         "PO1*1*100*CA*5*PE*PL*7*ZZ*KIT",
         "MEA*PD*G*5*LB",
         "SLN*1**I*2*EA****VN*JAM",
@@ -414,7 +389,7 @@ fn parts_without_a_column_are_stored_shown_and_mapped() {
     home.run_ok(&["work", "--once"]);
     assert_eq!(
         home.sql("SELECT position, location, name, value FROM purchase_order_extras ORDER BY position, ordinal"),
-        "0|PER05|contact DC, address ST 0012|TE\n0|PER06|contact DC, address ST 0012|555-0101\n1|MEA|measurement|PD*G*5*LB"
+        "1|MEA|measurement|PD*G*5*LB"
     );
     assert_eq!(
         home.sql("SELECT group_concat(value) FROM purchase_order_parts WHERE kind = 'allowance'"),
@@ -423,7 +398,7 @@ fn parts_without_a_column_are_stored_shown_and_mapped() {
     assert_eq!(home.sql("SELECT code, value FROM purchase_order_parts WHERE kind = 'component'"), "JAM|2");
     let paper = home.run_ok(&["sps", "show", "PO1"]);
     for printed in [
-        "contact DC, address ST 0012, PER06: 555-0101",
+        "delivery (DC): Ada, 555-0100, mobile phone (CP) 555-0101 [ST 0012]",
         "measurement, MEA: PD*G*5*LB",
         "component 1, 2 each (EA), vendor's item JAM (VN), relationship I",
         "trade discount (I170), 5 %",

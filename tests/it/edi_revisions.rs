@@ -2,10 +2,10 @@
 //! document is never applied without a report.
 
 use crate::support::order_documents::{
-    APPLIED, DocumentSpec, FORMATS, LineSpec, NO_EFFECT, Rows, UNCHANGED, UNCLEAR, change, check, check_format, line,
-    order, with_price,
+    APPLIED, DocumentSpec, FORMATS, LineSpec, NO_EFFECT, Rows, UNCHANGED, UNCLEAR, change, check, check_format,
+    describe_state, line, order, with_price,
 };
-use novex_ingest::internals::edi::revisions::fold_documents;
+use novex_ingest::internals::edi::revisions::{ChangeQuantities, fold_documents};
 
 fn check_lines(lines: Vec<LineSpec>, expected: &str, rows: Rows) {
     check(&[order(), change("04", lines)], expected, rows);
@@ -166,6 +166,50 @@ fn stated_quantities_agree_or_are_flagged() {
     }
 }
 
+/// Some partners write the new quantity into POC04, and the old one, the new one or the difference into POC03.
+#[test]
+fn quantity_left_is_the_new_one_for_a_partner_that_means_it() {
+    let fold = |code, quantity, left| {
+        let lines = vec![LineSpec { left, ..line(code, "2", "B2", quantity) }];
+        let received = [order().receive("x12", 1), change("04", lines).receive("x12", 2)];
+        fold_documents(&received, ChangeQuantities::Left)
+    };
+    for (code, quantity, left, wanted) in [
+        ("QD", "20", "12", "B2 12 at 2"),
+        ("QD", "12", "12", "B2 12 at 2"),
+        ("QD", "8", "12", "B2 12 at 2"),
+        ("QI", "20", "25", "B2 25 at 2"),
+        ("QI", "5", "25", "B2 25 at 2"),
+        ("CA", "20", "12", "B2 12 at 2"),
+        ("QD", "12", "", "B2 12 at 2"),
+        ("DI", "20", "0", "B2 cancelled"),
+    ] {
+        let state = fold(code, quantity, left);
+        assert_eq!(describe_state(&state), format!("A1 10 at 1, {wanted}, C3 30 at 3"), "{code} {quantity} {left}");
+        assert_eq!(state.attention(), None, "{code} {quantity} {left}");
+    }
+    for (code, quantity, left, reason) in [
+        ("QD", "19", "12", "it changes a quantity of 19, but the order has 20"),
+        ("QI", "20", "12", "QI means an increase, but 20 → 12 is none"),
+        ("DI", "19", "0", "DI deletes a quantity of 19, but the order has 20"),
+        ("DI", "20", "12", "DI deletes the line, but it states 12"),
+        ("PC", "20", "12", "PC does not change the quantity: expected 20, found 12"),
+    ] {
+        let state = fold(code, quantity, left);
+        assert_eq!(describe_state(&state), UNCHANGED, "{code} {quantity} {left}");
+        assert!(state.revisions[0].message.contains(reason), "{code}: {}", state.revisions[0].message);
+    }
+    let added = fold_documents(
+        &[
+            order().receive("x12", 1),
+            change("04", vec![LineSpec { left: "7", ..line("AI", "4", "D4", "0") }]).receive("x12", 2),
+        ],
+        ChangeQuantities::Left,
+    );
+    assert_eq!(added.order.lines[3].quantity.as_deref(), Some("7"));
+    assert_eq!(added.attention(), None);
+}
+
 /// A line of an order in a change, and a line of a change in an order, are in the history and not in the order.
 #[test]
 fn line_of_the_wrong_segment_is_flagged() {
@@ -183,7 +227,7 @@ fn line_of_the_wrong_segment_is_flagged() {
 fn header_of_a_change_replaces_department_and_vendor() {
     let header = DocumentSpec { department: "12", vendor: "V2", ..change("04", vec![line("QI", "1", "A1", "11")]) };
     for format in FORMATS {
-        let state = fold_documents(&[order().receive(format, 1), header.receive(format, 2)], false);
+        let state = fold_documents(&[order().receive(format, 1), header.receive(format, 2)], ChangeQuantities::Total);
         let stated = (state.order.department.as_deref(), state.order.vendor.as_deref());
         assert_eq!(stated, (Some("12"), Some("V2")), "{format}");
         let messages: Vec<&str> = state.revisions.iter().map(|row| row.message.as_str()).collect();

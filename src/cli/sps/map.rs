@@ -37,9 +37,9 @@ pub struct SpsMapPartnerArgs {
     partner: String,
     /// Customer number of the ERP
     customer: String,
-    /// Meaning of the quantity in the partner's changes QI and QD: the new total, or the difference
-    /// [default: as before; total for a new mapping]
-    #[arg(long, value_parser = ["total", "delta"])]
+    /// Quantity in the partner's changes: POC03 is the new total, QI and QD state the difference, or POC04 is the new
+    /// total [default: as before; total for a new mapping]
+    #[arg(long, value_parser = ["total", "delta", "left"])]
     quantity: Option<String>,
 }
 

@@ -1,6 +1,6 @@
 //! The parts of a purchase order in words: each as one line of text, with its code beside its meaning.
 
-use crate::edi::codes;
+use crate::edi::codes::{self, CodeList};
 use crate::edi::decimal;
 use crate::edi::purchase_order::{
     AllowanceCharge, CarrierDetails, EdiAmount, EdiContact, EdiDate, EdiInstruction, EdiPrice, EdiReference,
@@ -84,9 +84,29 @@ pub(crate) fn describe_reference(reference: &EdiReference) -> String {
     format!("{}: {value}{owner}", codes::REFERENCES.describe(&reference.qualifier))
 }
 
+/// Kinds of a number: PER03 (365).
+const CONTACT_NUMBERS: CodeList = CodeList::new(&[
+    ("AP", "alternate phone"),
+    ("CP", "mobile phone"),
+    ("EM", "email"),
+    ("EX", "extension"),
+    ("FX", "fax"),
+    ("HP", "home phone"),
+    ("TE", "phone"),
+    ("UR", "web address"),
+    ("WP", "work phone"),
+]);
+
 pub(crate) fn describe_contact(contact: &EdiContact) -> String {
     let fax = contact.fax.as_ref().map(|fax| format!("fax {fax}"));
-    let parts = [contact.name.as_deref(), contact.phone.as_deref(), fax.as_deref(), contact.email.as_deref()];
+    let others: Vec<String> = contact
+        .others
+        .iter()
+        .map(|number| format!("{} {}", CONTACT_NUMBERS.describe(&number.qualifier), number.value).trim().to_owned())
+        .collect();
+    let others = (!others.is_empty()).then(|| others.join(", "));
+    let (name, phone, email) = (contact.name.as_deref(), contact.phone.as_deref(), contact.email.as_deref());
+    let parts = [name, phone, fax.as_deref(), email, others.as_deref()];
     let owner = describe_owner(contact.address.as_deref());
     format!("{}: {}{owner}", codes::CONTACTS.describe(&contact.kind), join_words(parts, ", "))
 }

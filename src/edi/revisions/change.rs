@@ -6,9 +6,10 @@
 use crate::edi::purchase_order::{PurchaseOrder, PurchaseOrderLine};
 use crate::edi::revisions::line_change::{self, LineEffect, LineTarget};
 use crate::edi::revisions::line_match::{LineIndex, LineMatch, name_line, normalize_line_number};
+use crate::edi::revisions::totals::TotalsBefore;
 use crate::edi::revisions::{
-    DocumentPurpose, OrderState, OrderStatus, ReceivedDocument, Revision, RevisionOutcome, build_revision, difference,
-    overwrite,
+    ChangeQuantities, DocumentPurpose, OrderState, OrderStatus, ReceivedDocument, Revision, RevisionOutcome,
+    build_revision, difference, overwrite, quantity, totals,
 };
 use std::collections::{HashMap, HashSet};
 
@@ -27,7 +28,14 @@ pub(super) enum TargetKey {
 }
 
 /// Applies a change and adds its rows to the history.
-pub(super) fn apply_change(state: &mut OrderState, document: &ReceivedDocument, delta: bool) {
+pub(super) fn apply_change(state: &mut OrderState, document: &ReceivedDocument, quantities: ChangeQuantities) {
+    let converted;
+    let document = if quantities == ChangeQuantities::Left {
+        converted = read_quantities_left(state, document);
+        &converted
+    } else {
+        document
+    };
     let change = &document.order;
     let is_cancellation = DocumentPurpose::of(&change.purpose) == DocumentPurpose::Cancellation;
     if state.status == OrderStatus::Cancelled {
@@ -39,44 +47,58 @@ pub(super) fn apply_change(state: &mut OrderState, document: &ReceivedDocument, 
         return cancel_by_change(state, document);
     }
     let first_row = state.revisions.len();
+    let totals = TotalsBefore::of(state, change);
     let header = change_header(state, change);
+    change_lines(state, document, quantities);
+    let row_count = state.revisions.len();
+    totals::check_change_totals(state, document, totals);
+    let header = difference::list_header_differences(&header, &state.order);
+    let is_without_effect = header.is_empty()
+        && state.revisions[first_row..row_count].iter().all(|revision| revision.outcome == RevisionOutcome::NoEffect);
     if !header.is_empty() {
         let message = difference::join_differences(&header);
-        state.revisions.push(build_revision(document, None, RevisionOutcome::Applied, message));
+        state.revisions.insert(first_row, build_revision(document, None, RevisionOutcome::Applied, message));
     }
-    change_lines(state, document, delta);
-    let is_without_effect =
-        state.revisions[first_row..].iter().all(|revision| revision.outcome == RevisionOutcome::NoEffect);
     if is_without_effect {
         let fact = "the change changes nothing: the order has each stated value already";
         state.revisions.push(build_revision(document, None, RevisionOutcome::Unclear, fact.to_owned()));
     }
 }
 
-/// Overwrites the header and returns what differs.
-fn change_header(state: &mut OrderState, change: &PurchaseOrder) -> Vec<String> {
+/// Returns the document with POC04 as the new quantities of its lines.
+fn read_quantities_left(state: &OrderState, document: &ReceivedDocument) -> ReceivedDocument {
+    let mut document = document.clone();
+    let targets = find_targets(state, &document.order.lines);
+    for (line, target) in document.order.lines.iter_mut().zip(&targets) {
+        let own = target.index().filter(|_| line.change.as_deref() != Some("AI"));
+        quantity::read_quantity_left(line, own.and_then(|index| quantity::parse_quantity(&state.order.lines[index])));
+    }
+    document
+}
+
+/// Overwrites the header and returns the one before.
+fn change_header(state: &mut OrderState, change: &PurchaseOrder) -> PurchaseOrder {
     // The header is copied without its lines, of which an order may have thousands.
     let lines = std::mem::take(&mut state.order.lines);
     let before = state.order.clone();
     overwrite::overwrite_header(&mut state.order, change);
-    let differences = difference::list_header_differences(&before, &state.order);
     state.order.lines = lines;
-    differences
+    before
 }
 
-fn change_lines(state: &mut OrderState, document: &ReceivedDocument, delta: bool) {
+fn change_lines(state: &mut OrderState, document: &ReceivedDocument, quantities: ChangeQuantities) {
     let change = &document.order;
     let is_replacement =
         DocumentPurpose::of(&change.purpose) == DocumentPurpose::Replacement && !change.lines.is_empty();
     let targets = find_targets(state, &change.lines);
-    let refusals = find_contradictions(state, change, &targets, delta);
+    let refusals = find_contradictions(state, change, &targets, quantities);
     let line_count = state.order.lines.len();
     for ((line, target), refusal) in change.lines.iter().zip(&targets).zip(refusals) {
         let is_cancelled = state.status == OrderStatus::Cancelled;
         let effect = match refusal {
             _ if is_cancelled => LineEffect::refuse("another line of the change cancels the order"),
             Some(effect) => effect,
-            None => line_change::apply_line(state, line, target, delta),
+            None => line_change::apply_line(state, line, target, quantities),
         };
         // A replacement states all lines, also those that stay as they are.
         let stays = is_replacement && effect.changes_nothing();
@@ -153,7 +175,7 @@ fn find_contradictions(
     state: &OrderState,
     change: &PurchaseOrder,
     targets: &[LineTarget],
-    delta: bool,
+    quantities: ChangeQuantities,
 ) -> Vec<Option<LineEffect>> {
     let mut by_target: HashMap<TargetKey, Vec<usize>> = HashMap::new();
     for (position, (line, target)) in change.lines.iter().zip(targets).enumerate() {
@@ -170,7 +192,8 @@ fn find_contradictions(
         };
         if lines.windows(2).all(|pair| pair[0] == pair[1]) {
             // One line stated twice; of a difference it is not certain that it counts once.
-            let is_difference = delta && matches!(lines[0].change.as_deref(), Some("QI" | "QD"));
+            let is_difference =
+                quantities == ChangeQuantities::Delta && matches!(lines[0].change.as_deref(), Some("QI" | "QD"));
             for position in positions.iter().skip(usize::from(!is_difference)) {
                 refusals[*position] = Some(if is_difference {
                     LineEffect::refuse(format!("the change states the same difference of {name} more than once"))
@@ -252,6 +275,7 @@ fn cancel_by_change(state: &mut OrderState, document: &ReceivedDocument) {
         }
         None => state.cancel(document, &targets),
     }
+    totals::check_cancellation_count(state, document);
 }
 
 /// Joins names for a message; of many it states the number.

@@ -4,7 +4,7 @@ use crate::edi::codes;
 use crate::edi::purchase_order::PurchaseOrder;
 use crate::edi::revisions::originals::{DocumentRoles, OrderBase};
 use crate::edi::revisions::{
-    OrderState, ReceivedDocument, RevisionOutcome, build_revision, change, difference, sequence,
+    ChangeQuantities, OrderState, ReceivedDocument, RevisionOutcome, build_revision, change, difference, sequence,
 };
 
 /// Compares copies of the order with each version of it.
@@ -29,7 +29,7 @@ pub(super) fn compare_order_copies(
 }
 
 /// Compares copies of changes with the changes, then with the order.
-pub(super) fn compare_change_copies(state: &mut OrderState, roles: &DocumentRoles<'_>, delta: bool) {
+pub(super) fn compare_change_copies(state: &mut OrderState, roles: &DocumentRoles<'_>, quantities: ChangeQuantities) {
     let without_purpose = |document: &ReceivedDocument| {
         let mut plain = document.clone();
         plain.order.purpose.clear();
@@ -47,7 +47,7 @@ pub(super) fn compare_change_copies(state: &mut OrderState, roles: &DocumentRole
         "04".clone_into(&mut as_change.order.purpose);
         let mut changed = state.clone();
         changed.revisions.clear();
-        change::apply_change(&mut changed, &as_change, delta);
+        change::apply_change(&mut changed, &as_change, quantities);
         let found = changed.revisions.iter().find(|revision| !revision.states_what_is_so());
         match found {
             None if sequence::is_same_order(state, &changed) => {

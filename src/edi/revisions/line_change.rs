@@ -6,7 +6,7 @@
 use crate::edi::purchase_order::PurchaseOrderLine;
 use crate::edi::revisions::line_match::{LineMatch, MatchDoubt, name_goods, name_line};
 use crate::edi::revisions::quantity::{self, QuantityDecision, parse_quantity};
-use crate::edi::revisions::{OrderState, OrderStatus, RevisionOutcome, difference, overwrite};
+use crate::edi::revisions::{ChangeQuantities, OrderState, OrderStatus, RevisionOutcome, difference, overwrite};
 
 /// Line of the order at which a line of a change aims.
 pub(super) struct LineTarget {
@@ -73,12 +73,12 @@ fn find_allowed_values(code: &str) -> Option<AllowedValues> {
     Some(AllowedValues { quantity, price, unit })
 }
 
-/// Applies a line of a change to its target. With `delta`, QI and QD state differences of the quantity.
+/// Applies a line of a change to its target. `quantities` is their meaning.
 pub(super) fn apply_line(
     state: &mut OrderState,
     line: &PurchaseOrderLine,
     target: &LineTarget,
-    delta: bool,
+    quantities: ChangeQuantities,
 ) -> LineEffect {
     let code = line.change.as_deref().unwrap_or("CA");
     match code {
@@ -110,7 +110,7 @@ pub(super) fn apply_line(
         }
         "DI" => delete_line(state, index, line),
         _ => match find_allowed_values(code) {
-            Some(allowed) => change_values(state, index, (line, code, &allowed), delta),
+            Some(allowed) => change_values(state, index, (line, code, &allowed), quantities),
             None => LineEffect::refuse(format!("novex-ingest does not know the change code {code}")),
         },
     };
@@ -142,6 +142,10 @@ fn delete_line(state: &mut OrderState, index: usize, line: &PurchaseOrderLine) -
         let has = own.quantity.as_deref().unwrap_or("no quantity");
         return LineEffect::refuse(format!("DI deletes the line, but it states {stated}, and the order has {has}"));
     }
+    if let Some(before) = line.quantity_before.as_deref().filter(|before| Some(*before) != own.quantity.as_deref()) {
+        let has = own.quantity.as_deref().unwrap_or("no quantity");
+        return LineEffect::refuse(format!("DI deletes a quantity of {before}, but the order has {has}"));
+    }
     let left = line.quantity_left.as_deref().filter(|left| *left != "0" && Some(*left) != own.quantity.as_deref());
     if let Some(left) = left {
         return LineEffect::refuse(format!("DI deletes the line, but {left} is left to receive"));
@@ -160,13 +164,13 @@ fn change_values(
     state: &mut OrderState,
     index: usize,
     (line, code, allowed): (&PurchaseOrderLine, &str, &AllowedValues),
-    delta: bool,
+    quantities: ChangeQuantities,
 ) -> LineEffect {
     let before = &state.order.lines[index];
     if let Some(problem) = find_forbidden_value(before, line, code, allowed) {
         return LineEffect::refuse(problem);
     }
-    let decided = quantity::decide_quantity(code, line, parse_quantity(before), delta);
+    let decided = quantity::decide_quantity(code, line, parse_quantity(before), quantities);
     let mut after = if code == "RZ" {
         if line.quantity.is_none() {
             return LineEffect::refuse("RZ replaces all values, but it states no quantity");
@@ -254,7 +258,7 @@ fn find_forbidden_value(
 
 /// Adds a line that is not in the order, or opens a cancelled one again.
 fn add_line(state: &mut OrderState, line: &PurchaseOrderLine, target: &LineTarget) -> LineEffect {
-    let decided = quantity::decide_quantity("AI", line, None, false);
+    let decided = quantity::decide_quantity("AI", line, None, ChangeQuantities::Total);
     let doubt = match decided {
         QuantityDecision::Refuse(reason) => return LineEffect::refuse(reason),
         QuantityDecision::SetInDoubt(_, reason) => Some(reason),

@@ -14,10 +14,12 @@ mod originals;
 mod overwrite;
 mod quantity;
 mod sequence;
+mod totals;
 
 use crate::edi::order_findings::summarize_findings;
 use crate::edi::purchase_order::{DocumentOrigin, OrderExtra, PurchaseOrder, PurchaseOrderLine};
 use originals::{DocumentPurpose, DocumentRoles, OrderBase};
+pub use quantity::ChangeQuantities;
 use rust_decimal::Decimal;
 use std::collections::HashMap;
 
@@ -192,10 +194,9 @@ impl OrderState {
 /// Most characters of a message that the reason for attention repeats.
 const ATTENTION_CHARS_MAX: usize = 160;
 
-/// Folds all documents of one order. With `delta`, the quantities of the partner's QI and QD are differences, not new
-/// totals.
+/// Folds all documents of one order. `quantities` is the meaning of the quantities in the partner's changes.
 #[must_use]
-pub fn fold_documents(documents: &[ReceivedDocument], delta: bool) -> OrderState {
+pub fn fold_documents(documents: &[ReceivedDocument], quantities: ChangeQuantities) -> OrderState {
     // A test document never changes a real order.
     let has_real = documents.iter().any(|document| !document.order.is_test);
     let last_event_id = documents.iter().map(|document| document.event_id).max().unwrap_or_default();
@@ -208,10 +209,10 @@ pub fn fold_documents(documents: &[ReceivedDocument], delta: bool) -> OrderState
     let (documents, tests): (Vec<_>, Vec<_>) =
         sorted.into_iter().partition(|document| !(has_real && document.order.is_test));
     let change_count = documents.iter().filter(|document| document.order.is_change).count();
-    let (documents, repetitions) = split_repetitions(documents, delta);
+    let (documents, repetitions) = split_repetitions(documents, quantities);
     let roles = DocumentRoles::new(documents);
     let mut state = match OrderBase::choose(&roles) {
-        Some(base) => fold_on_base(&roles, &base, delta),
+        Some(base) => fold_on_base(&roles, &base, quantities),
         None => OrderState::without_base(&[roles.changes, roles.change_copies].concat()),
     };
     state.change_count = change_count;
@@ -236,7 +237,10 @@ pub fn is_cancellation_purpose(purpose: &str) -> bool {
 }
 
 /// Splits off the documents that repeat another one: the sender may send one file twice under two names.
-fn split_repetitions(documents: Vec<&ReceivedDocument>, delta: bool) -> (Vec<&ReceivedDocument>, Vec<Revision>) {
+fn split_repetitions(
+    documents: Vec<&ReceivedDocument>,
+    quantities: ChangeQuantities,
+) -> (Vec<&ReceivedDocument>, Vec<Revision>) {
     let (mut unique, mut repetitions) = (Vec::new(), Vec::new());
     let mut by_content: HashMap<String, &ReceivedDocument> = HashMap::new();
     for document in documents {
@@ -246,8 +250,8 @@ fn split_repetitions(documents: Vec<&ReceivedDocument>, delta: bool) -> (Vec<&Re
             continue;
         };
         let order = &document.order;
-        let states_difference =
-            delta && order.lines.iter().any(|line| matches!(line.change.as_deref(), Some("QI" | "QD")));
+        let states_difference = quantities == ChangeQuantities::Delta
+            && order.lines.iter().any(|line| matches!(line.change.as_deref(), Some("QI" | "QD")));
         let is_anonymous = order.sequence.is_none() && order.changed_on.is_none();
         let (outcome, message) = if states_difference && is_anonymous {
             let reason = "it has neither a number nor a date, so that it may be a second difference";
@@ -261,7 +265,7 @@ fn split_repetitions(documents: Vec<&ReceivedDocument>, delta: bool) -> (Vec<&Re
 }
 
 /// Folds the documents on the order that counts.
-fn fold_on_base(roles: &DocumentRoles<'_>, base: &OrderBase<'_>, delta: bool) -> OrderState {
+fn fold_on_base(roles: &DocumentRoles<'_>, base: &OrderBase<'_>, quantities: ChangeQuantities) -> OrderState {
     let mut state = OrderState::from_base(base.document);
     state.revisions.extend(base.describe_orders());
     // Copies are compared with each version of the order.
@@ -271,7 +275,7 @@ fn fold_on_base(roles: &DocumentRoles<'_>, base: &OrderBase<'_>, delta: bool) ->
         // Only the cancellation arrived: the changes wait for the order itself.
         state.revisions.extend(roles.changes.iter().map(|change| build_waiting_revision(change)));
     } else {
-        sequence::apply_changes(&mut state, &roles.changes, base, delta, &mut |state| {
+        sequence::apply_changes(&mut state, &roles.changes, base, quantities, &mut |state| {
             if has_copies {
                 versions.push(state.copy_open_order());
             }
@@ -280,7 +284,7 @@ fn fold_on_base(roles: &DocumentRoles<'_>, base: &OrderBase<'_>, delta: bool) ->
     originals::apply_cancellations(&mut state, roles, base);
     state.revisions.extend(roles.report_uncertain_statuses());
     copies::compare_order_copies(&mut state, roles, base, &versions);
-    copies::compare_change_copies(&mut state, roles, delta);
+    copies::compare_change_copies(&mut state, roles, quantities);
     state
 }
 

@@ -1,12 +1,49 @@
 //! Decides which quantity a line of a change sets, from all quantities that it states.
 //!
 //! POC03 is the new quantity of the line, POC04 the part of it that is left to receive (X12 860). Some partners write
-//! the difference into POC03, others the old quantity into POC03 and the new one into POC04. RSX states the new, the
-//! earlier and the difference. Quantities that contradict each other or the order set nothing.
+//! the difference into POC03, others the old quantity into POC03 and the new one into POC04: [`ChangeQuantities`] names
+//! such partners. RSX states the new, the earlier and the difference. Quantities that contradict each other or the
+//! order set nothing.
 
 use crate::edi::decimal;
 use crate::edi::purchase_order::PurchaseOrderLine;
 use rust_decimal::Decimal;
+
+/// Meaning of the quantities in the changes of a partner, which an operator states.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ChangeQuantities {
+    /// The quantity (POC03) is the new total.
+    #[default]
+    Total,
+    /// The quantity of QI and QD is the difference.
+    Delta,
+    /// The quantity left to receive (POC04) is the new total, where it is stated.
+    Left,
+}
+
+impl ChangeQuantities {
+    /// Returns the meaning with the name that the database stores.
+    #[must_use]
+    pub fn from_name(name: &str) -> Self {
+        match name {
+            "delta" => Self::Delta,
+            "left" => Self::Left,
+            _ => Self::Total,
+        }
+    }
+}
+
+/// Makes POC04 of a line the new quantity. POC03 may then be the new quantity, the difference or the earlier quantity;
+/// any other value becomes a wrong earlier quantity.
+pub(super) fn read_quantity_left(line: &mut PurchaseOrderLine, old: Option<Decimal>) {
+    let parse = |text: &Option<String>| text.as_deref().and_then(decimal::parse_decimal);
+    let Some(new) = parse(&line.quantity_left) else { return };
+    let difference = (new - old.unwrap_or_default()).abs();
+    if parse(&line.quantity).is_some_and(|stated| stated != new && stated != difference) {
+        line.quantity_before = line.quantity.take();
+    }
+    line.quantity = line.quantity_left.take();
+}
 
 /// Quantity that a change sets.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,12 +70,12 @@ pub(super) fn parse_quantity(line: &PurchaseOrderLine) -> Option<Decimal> {
     decimal::parse_decimal(line.quantity.as_deref()?)
 }
 
-/// Decides the quantity of a line that has `old`. With `delta`, QI and QD state differences.
+/// Decides the quantity of a line that has `old`. With `ChangeQuantities::Delta`, QI and QD state differences.
 pub(super) fn decide_quantity(
     code: &str,
     change: &PurchaseOrderLine,
     old: Option<Decimal>,
-    delta: bool,
+    quantities: ChangeQuantities,
 ) -> QuantityDecision {
     let parse = |text: &Option<String>| text.as_deref().and_then(decimal::parse_decimal);
     let stated = StatedQuantities {
@@ -64,7 +101,7 @@ pub(super) fn decide_quantity(
         return QuantityDecision::Refuse(problem);
     }
     // A sender that states the earlier quantity states the new one too, and no difference.
-    if delta && must_change && stated.before.is_none() && stated.difference.is_none() {
+    if quantities == ChangeQuantities::Delta && must_change && stated.before.is_none() && stated.difference.is_none() {
         return add_difference(code, quantity, stated.left, old);
     }
     let decision = match old {
@@ -84,8 +121,10 @@ pub(super) fn decide_quantity(
                 QuantityDecision::Refuse(reason) => format!("; {reason}"),
                 _ => String::new(),
             };
+            let advice = "if POC04 is this partner's new quantity, run novex-ingest sps map partner PARTNER CUSTOMER \
+                          --quantity left";
             QuantityDecision::Refuse(format!(
-                "it states {quantity} ordered and {left} left to receive, the order has {has}{reason}"
+                "it states {quantity} ordered and {left} left to receive, the order has {has}{reason}; {advice}"
             ))
         }
     }

@@ -7,7 +7,8 @@ use crate::edi::revisions::change::{self, TargetKey};
 use crate::edi::revisions::line_change::LineEffect;
 use crate::edi::revisions::originals::{ChangePlacement, DocumentPurpose, OrderBase};
 use crate::edi::revisions::{
-    OrderState, OrderStatus, ReceivedDocument, Revision, RevisionOutcome, build_revision, difference, overwrite,
+    ChangeQuantities, OrderState, OrderStatus, ReceivedDocument, Revision, RevisionOutcome, build_revision, difference,
+    overwrite,
 };
 use std::collections::{BTreeSet, HashMap};
 
@@ -28,13 +29,13 @@ pub(super) fn apply_changes(
     state: &mut OrderState,
     changes: &[&ReceivedDocument],
     base: &OrderBase<'_>,
-    delta: bool,
+    quantities: ChangeQuantities,
     on_version: &mut dyn FnMut(&OrderState),
 ) {
     let placed = place_changes(changes);
     let repeated = find_repeated_numbers(&placed);
     for group in placed.chunk_by(|one, two| one.place == two.place) {
-        let undecided = find_undecided_changes(state, group, delta);
+        let undecided = find_undecided_changes(state, group, quantities);
         for (position, change) in group.iter().enumerate() {
             if let Some(other) = repeated.get(&(change.document.event_id, change.document.document_position)) {
                 let number = change.document.order.sequence.clone().unwrap_or_default();
@@ -46,7 +47,7 @@ pub(super) fn apply_changes(
                     let reason = format!("neither a number nor a date decides whether it comes before {others}");
                     state.add_revision(change.document, None, LineEffect::refuse(reason));
                 }
-                None => apply_placed_change(state, change.document, base, delta),
+                None => apply_placed_change(state, change.document, base, quantities),
             }
         }
         on_version(state);
@@ -122,14 +123,19 @@ fn find_repeated_numbers(placed: &[PlacedChange<'_>]) -> HashMap<(i64, i64), Str
 }
 
 /// Applies a change, if it belongs to this order and is newer.
-fn apply_placed_change(state: &mut OrderState, document: &ReceivedDocument, base: &OrderBase<'_>, delta: bool) {
+fn apply_placed_change(
+    state: &mut OrderState,
+    document: &ReceivedDocument,
+    base: &OrderBase<'_>,
+    quantities: ChangeQuantities,
+) {
     let is_cancellation = DocumentPurpose::of(&document.order.purpose) == DocumentPurpose::Cancellation;
     match base.place_change(document) {
-        ChangePlacement::Apply => change::apply_change(state, document, delta),
+        ChangePlacement::Apply => change::apply_change(state, document, quantities),
         ChangePlacement::ApplyInDoubt(reason) => {
             let message = format!("applied, but {reason}");
             state.revisions.push(build_revision(document, None, RevisionOutcome::Unclear, message));
-            change::apply_change(state, document, delta);
+            change::apply_change(state, document, quantities);
         }
         ChangePlacement::Contained(reason) if !is_cancellation => {
             state.add_revision(document, None, LineEffect::skip(reason));
@@ -140,7 +146,7 @@ fn apply_placed_change(state: &mut OrderState, document: &ReceivedDocument, base
         }
         ChangePlacement::Undecided { is_newer, reason } => {
             let mut changed = state.clone();
-            change::apply_change(&mut changed, document, delta);
+            change::apply_change(&mut changed, document, quantities);
             let is_same = is_same_order(state, &changed);
             let mut rows = changed.revisions[state.revisions.len()..].iter();
             if is_same && !rows.all(Revision::states_what_is_so) {
@@ -152,7 +158,7 @@ fn apply_placed_change(state: &mut OrderState, document: &ReceivedDocument, base
             } else if is_newer || is_cancellation {
                 let message = format!("applied, but {reason}");
                 state.revisions.push(build_revision(document, None, RevisionOutcome::Unclear, message));
-                change::apply_change(state, document, delta);
+                change::apply_change(state, document, quantities);
             } else {
                 state.add_revision(document, None, LineEffect::refuse(reason));
             }
@@ -162,7 +168,11 @@ fn apply_placed_change(state: &mut OrderState, document: &ReceivedDocument, base
 
 /// Returns, for each change of a group, the names of the changes before or after which it may come, with different
 /// results.
-fn find_undecided_changes(state: &OrderState, group: &[PlacedChange<'_>], delta: bool) -> Vec<Option<String>> {
+fn find_undecided_changes(
+    state: &OrderState,
+    group: &[PlacedChange<'_>],
+    quantities: ChangeQuantities,
+) -> Vec<Option<String>> {
     let mut others: Vec<Vec<String>> = vec![Vec::new(); group.len()];
     if group.len() > 1 && state.status != OrderStatus::Cancelled {
         let targets: Vec<BTreeSet<TargetKey>> =
@@ -179,7 +189,7 @@ fn find_undecided_changes(state: &OrderState, group: &[PlacedChange<'_>], delta:
                     continue;
                 }
                 comparison_count += 1;
-                if comparison_count > COMPARISONS_MAX || !do_changes_commute(state, pair, delta) {
+                if comparison_count > COMPARISONS_MAX || !do_changes_commute(state, pair, quantities) {
                     others[one].push(pair.1.name_kind());
                     others[two].push(pair.0.name_kind());
                 }
@@ -226,11 +236,15 @@ fn do_headers_commute(state: &OrderState, (one, two): (&ReceivedDocument, &Recei
 }
 
 /// Returns true if two changes give the same order in either sequence.
-fn do_changes_commute(state: &OrderState, (one, two): (&ReceivedDocument, &ReceivedDocument), delta: bool) -> bool {
+fn do_changes_commute(
+    state: &OrderState,
+    (one, two): (&ReceivedDocument, &ReceivedDocument),
+    quantities: ChangeQuantities,
+) -> bool {
     let fold = |first: &ReceivedDocument, second: &ReceivedDocument| {
         let mut folded = state.clone();
-        change::apply_change(&mut folded, first, delta);
-        change::apply_change(&mut folded, second, delta);
+        change::apply_change(&mut folded, first, quantities);
+        change::apply_change(&mut folded, second, quantities);
         folded
     };
     is_same_order(&fold(one, two), &fold(two, one))

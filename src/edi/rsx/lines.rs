@@ -1,10 +1,11 @@
 //! Reads the lines of an RSX order, and the components of sets and kits below them.
 
 use crate::edi::decimal;
-use crate::edi::purchase_order::{EdiPrice, LineSchedule, ProductId, PurchaseOrderLine};
+use crate::edi::purchase_order::{EdiAmount, EdiPrice, LineSchedule, ProductId, PurchaseOrderLine};
 use crate::edi::rsx::faults::RsxFaultCollector;
 use crate::edi::rsx::parts;
 use crate::edi::rsx::tree::RsxNode;
+use rust_decimal::Decimal;
 
 /// RSX's own elements for product ids, with the qualifier that X12 uses for each.
 const PRODUCT_ID_NAMES: [(&str, &str); 8] = [
@@ -23,6 +24,10 @@ pub(crate) fn read_line_item(item: &RsxNode, at: &str, faults: &mut RsxFaultColl
     let empty = RsxNode::default();
     let details = item.first_child(&["OrderLine"]).unwrap_or(&empty);
     let mut line = read_item(item, details, ("OrderQty", "OrderQtyUOM"), at, faults);
+    if let Some(amount) = faults.take_number(details, at, "ExtendedItemTotal") {
+        // Quantity times price; X12 writes it as AMT*1.
+        line.amounts.push(EdiAmount { qualifier: "1".to_owned(), amount });
+    }
     line.change = details.take_text(&["LineChangeCode"]);
     line.quantity_before = faults.take_number(details, at, "PreviousOrderQty");
     line.quantity_difference = faults.take_number(details, at, "VarianceQty");
@@ -110,6 +115,7 @@ fn read_prices(item: &RsxNode, at: &str, faults: &mut RsxFaultCollector) -> Vec<
                 quantity: faults.take_number(part, &at, "Quantity"),
                 unit: part.take_text(&["QuantityUOM"]),
                 basis: part.take_text(&["UnitPriceBasis"]),
+                multiplier: faults.take_number(part, &at, "PriceMultiplier"),
             })
         })
         .collect()
@@ -167,6 +173,18 @@ fn read_pack_size(details: &RsxNode) -> Option<String> {
     Some(details.take_text(&["PackUOM"]).map_or(size.clone(), |unit| format!("{size} {unit}")))
 }
 
+/// Compares `TotalQty`, which stays an extra, with the quantities of its locations.
+fn compare_total(part: &RsxNode, quantities: &[(Option<String>, String)]) -> Option<String> {
+    let stated = part.child_text(&["TotalQty"])?;
+    let sum = quantities
+        .iter()
+        .try_fold(Decimal::ZERO, |sum, (_, quantity)| sum.checked_add(decimal::parse_decimal(quantity)?))?;
+    let unit = part.child_text(&["TotalQtyUOM"]).unwrap_or_default();
+    let described = format!("{} {unit}", sum.normalize());
+    (decimal::parse_decimal(&stated) != Some(sum))
+        .then(|| format!("has locations that add up to {}, TotalQty states {stated:?}", described.trim_end()))
+}
+
 /// Reads the parts of a line's quantity by place or date.
 fn read_schedules(part: &RsxNode, at: &str, line: &mut PurchaseOrderLine, faults: &mut RsxFaultCollector) {
     let mut quantities = Vec::new();
@@ -176,8 +194,10 @@ fn read_schedules(part: &RsxNode, at: &str, line: &mut PurchaseOrderLine, faults
             quantities.push((place.take_text(&["Location"]), quantity));
         }
     }
-    if places.is_empty() {
+    if quantities.is_empty() {
         quantities.extend(faults.take_number(part, at, "TotalQty").map(|quantity| (None, quantity)));
+    } else if let Some(finding) = compare_total(part, &quantities) {
+        faults.add_finding(at, line, finding);
     }
     if quantities.is_empty() {
         return;

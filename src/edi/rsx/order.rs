@@ -2,9 +2,11 @@
 //!
 //! The reader takes each text that it understands. What is left in the tree becomes an extra of the order or its line.
 
+use crate::edi::decimal;
 use crate::edi::fault::{EdiFault, FaultSeverity};
-use crate::edi::order_findings::{self, StatedSum};
-use crate::edi::purchase_order::{EdiReference, PurchaseOrder};
+use crate::edi::order_findings;
+use crate::edi::order_totals;
+use crate::edi::purchase_order::{EdiReference, PurchaseOrder, PurchaseOrderLine};
 use crate::edi::rsx::faults::RsxFaultCollector;
 use crate::edi::rsx::kind::{self, RsxDocumentKind};
 use crate::edi::rsx::tree::RsxNode;
@@ -51,7 +53,18 @@ fn read_rsx_order(document: &RsxNode, is_change: bool) -> (Option<PurchaseOrder>
     let order_header = header.first_child(&["OrderHeader"]).unwrap_or(&empty);
     let mut order = read_header(header, order_header, is_change, &mut faults);
     for (index, item) in kind::find_line_items(document).into_iter().enumerate() {
-        order.lines.push(lines::read_line_item(item, &format!("LineItem {}", index + 1), &mut faults));
+        let at = format!("LineItem {}", index + 1);
+        let line = lines::read_line_item(item, &at, &mut faults);
+        let currency = item.first_child(&["OrderLine"]).and_then(|line| line.child_text(&["BuyersCurrency"]));
+        if let (Some(own), Some(of_order)) = (currency, &order.currency)
+            && own != *of_order
+        {
+            let name = line.describe_position(index + 1);
+            let finding = format!("{name}: its currency is {own}, that of the order is {of_order}");
+            faults.add_warning(&format!("{at}/OrderLine/BuyersCurrency"), finding.as_str());
+            faults.findings.push(finding);
+        }
+        order.lines.push(line);
     }
     if order.lines.is_empty() && !is_change && order.purpose != "01" {
         faults.add_error("LineItem", "is missing: the order has no lines");
@@ -143,13 +156,34 @@ fn read_summary(document: &RsxNode, order: &mut PurchaseOrder, faults: &mut RsxF
         order.stated_quantity = summary.take_text(&["TotalQuantity"]);
         order.stated_total = faults.take_number(summary, "Summary", "TotalAmount");
     }
-    let place = |sum| match sum {
-        StatedSum::Lines => "Summary/TotalLineItemNumber",
-        StatedSum::Quantity => "Summary/TotalQuantity",
-        StatedSum::Total => "Summary/TotalAmount",
-        StatedSum::LineTotal => "MonetaryAmounts",
-    };
-    for contradiction in order_findings::add_document_findings(order, place) {
-        faults.add_warning(place(contradiction.sum), contradiction.message);
+    for contradiction in order_findings::add_document_findings(order) {
+        faults.add_warning(contradiction.sum.name(order), contradiction.message);
     }
+    if order.is_change {
+        return;
+    }
+    let header = document.first_child(&["Header"]).into_iter();
+    for total in header.flat_map(|header| header.children_named(&["QuantityTotals"])) {
+        if let Some(finding) = contradict_quantity_total(total, &order.lines) {
+            faults.add_warning("Header/QuantityTotals", finding.as_str());
+            order.findings.push(finding);
+        }
+    }
+}
+
+/// Returns the contradiction between a `QuantityTotals` and the lines in its unit. It may also count the lines.
+fn contradict_quantity_total(total: &RsxNode, lines: &[PurchaseOrderLine]) -> Option<String> {
+    let (stated, unit) = (total.child_text(&["Quantity"])?, total.child_text(&["QuantityUOM"]));
+    let lines: Vec<&PurchaseOrderLine> =
+        lines.iter().filter(|line| unit.is_none() || line.unit.is_none() || line.unit == unit).collect();
+    let (number, sum) = (decimal::parse_decimal(&stated)?, order_totals::sum_quantities(&lines)?);
+    // Without a line in its unit, nothing is certain.
+    let fits = lines.is_empty()
+        || number == sum
+        || number == lines.len().into()
+        || order_totals::is_hash_of_units(&lines, &stated);
+    (!fits).then(|| {
+        let sum = order_totals::format_number(sum);
+        format!("the quantities add up to {sum}, QuantityTotals states {stated:?}")
+    })
 }

@@ -1,6 +1,7 @@
 //! Reads the parts that the header of an RSX order, its lines and their components share.
 
 use crate::edi::decimal;
+use crate::edi::order_percentages;
 use crate::edi::purchase_order::{
     AllowanceCharge, CarrierDetails, EdiAddress, EdiAmount, EdiContact, EdiDate, EdiInstruction, EdiReference,
     PaymentTerms,
@@ -37,6 +38,9 @@ pub(crate) fn read_parts(node: &RsxNode, at: &str, faults: &mut RsxFaultCollecto
         ..RsxParts::default()
     };
     append_nested_parts(&mut parts, node, at, None, faults);
+    for tax in node.children_named(&["Taxes"]) {
+        check_tax(tax, at, faults);
+    }
     for address in node.children_named(&["Address"]) {
         let read = read_address(address);
         let (label, at) = (read.label(), format!("{at}/Address"));
@@ -96,14 +100,20 @@ fn read_freight(fob: &RsxNode) -> Option<EdiInstruction> {
 }
 
 fn read_contact(node: &RsxNode) -> EdiContact {
-    EdiContact {
+    let mut contact = EdiContact {
         kind: node.take_text(&["ContactTypeCode"]).unwrap_or_default(),
         name: node.take_text(&["ContactName"]),
         phone: node.take_text(&["PrimaryPhone"]),
         fax: node.take_text(&["PrimaryFax"]),
         email: node.take_text(&["PrimaryEmail"]),
-        address: None,
+        ..EdiContact::default()
+    };
+    for number in node.children_named(&["AdditionalContactDetails"]) {
+        if let Some(value) = number.take_text(&["ContactID"]) {
+            contact.add_number(number.take_text(&["ContactQual"]).unwrap_or_default(), value);
+        }
     }
+    contact
 }
 
 fn read_address(node: &RsxNode) -> EdiAddress {
@@ -157,6 +167,7 @@ fn read_allowances(node: &RsxNode, at: &str, faults: &mut RsxFaultCollector) -> 
             amount: faults.take_number(part, &at, "AllowChrgAmt"),
             percent_basis: part.take_text(&["AllowChrgPercentQual"]),
             percent: faults.take_number(part, &at, "AllowChrgPercent"),
+            basis_amount: faults.take_number(part, &at, "PercentDollarBasis"),
             rate: faults.take_number(part, &at, "AllowChrgRate"),
             quantity: faults.take_number(part, &at, "AllowChrgQty"),
             unit: part.take_text(&["AllowChrgQtyUOM"]),
@@ -164,6 +175,17 @@ fn read_allowances(node: &RsxNode, at: &str, faults: &mut RsxFaultCollector) -> 
             description: part.take_text(&["AllowChrgHandlingDescription"]),
         })
         .collect()
+}
+
+/// Compares the amount of a tax with its percentage; its values stay extras.
+fn check_tax(tax: &RsxNode, at: &str, faults: &mut RsxFaultCollector) {
+    let texts = ["TaxAmount", "TaxPercent", "PercentDollarBasis"].map(|name| tax.child_text(&[name]));
+    if let [Some(amount), Some(percent), Some(basis)] = texts
+        && let Some(finding) = order_percentages::contradict_tax(&amount, &percent, &basis)
+    {
+        faults.add_warning(&format!("{at}/Taxes"), finding.as_str());
+        faults.findings.push(finding);
+    }
 }
 
 fn read_amounts(node: &RsxNode, at: &str, faults: &mut RsxFaultCollector) -> Vec<EdiAmount> {

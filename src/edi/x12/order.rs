@@ -175,6 +175,14 @@ impl X12OrderReader {
         self.current_parts().addresses.last().map(EdiAddress::label)
     }
 
+    /// Returns the id and its issuer of the address of a line or component that is being read.
+    fn find_line_address(&mut self) -> Option<(String, Option<String>)> {
+        let is_in_line = matches!(self.section, OrderSection::LineAddress | OrderSection::ComponentAddress);
+        let last = self.current_parts();
+        let address = last.addresses.last().filter(|_| is_in_line)?;
+        Some((address.id.clone()?, address.id_qualifier.clone()))
+    }
+
     fn read_segment(&mut self, segment: &X12Segment<'_>, position: usize) {
         let mut cursor = SegmentCursor::new(segment, position);
         let id = cursor.id.clone();
@@ -212,8 +220,8 @@ impl X12OrderReader {
             }
             _ => self.read_part(&mut cursor, address.as_deref()),
         }
-        // The address that N1 begins is its own context.
-        let context = if id == "N1" { self.current_address_label() } else { address };
+        // The address that N1 begins is its own context. Another segment may have ended the address.
+        let context = if id == "N1" { self.current_address_label() } else { address.filter(|_| self.is_in_address()) };
         self.keep_extras(cursor, context);
     }
 
@@ -294,17 +302,23 @@ impl X12OrderReader {
                 other => other,
             };
         }
-        let is_summary = self.section == OrderSection::Summary;
+        let currency = self.order.currency.clone();
+        let position = self.order.lines.len();
+        let place = self.find_line_address();
         let mut faults = std::mem::take(&mut self.faults);
         let parts = &mut self.current_parts();
         let is_read = order_parts::read_shared_segment(parts, cursor, &mut faults, address)
             || grocery::read_shared_segment(parts, cursor, &mut faults, address)
             || match self.current_line() {
                 Some(line) => {
-                    order_lines::read_line_segment(line, cursor, &mut faults)
+                    if cursor.id == "CUR" {
+                        let name = line.describe_position(position);
+                        order_parts::check_line_currency(cursor, &mut faults, (&name, currency.as_deref()));
+                    }
+                    order_lines::read_line_segment(line, cursor, &mut faults, place)
                         || grocery::read_line_segment(line, cursor, &mut faults)
                 }
-                None => order_parts::read_header_segment(&mut self.order, cursor, &mut faults, is_summary),
+                None => order_parts::read_header_segment(&mut self.order, cursor, &mut faults),
             };
         self.faults = faults;
         if !is_read && !order_parts::is_known_segment(&cursor.id) {

@@ -1,8 +1,9 @@
 //! Checks an order or a change after its last segment: missing segments, and what the sender states about the whole order.
 
+use crate::edi::decimal;
 use crate::edi::fault::{EdiFault, FaultSeverity, SyntaxErrorCode};
 use crate::edi::order_findings::{self, StatedSum};
-use crate::edi::purchase_order::PurchaseOrder;
+use crate::edi::purchase_order::{EdiAmount, PurchaseOrder};
 use crate::edi::revisions;
 use crate::edi::x12::TransactionSet;
 use crate::edi::x12::cursor::X12FaultCollector;
@@ -36,22 +37,22 @@ pub(crate) fn check_completeness(
         let fault = build_missing_segment(last, set.segments.len(), "G76", message.to_owned());
         faults.faults.push(EdiFault { severity: FaultSeverity::Warning, ..fault });
     }
-    let has_total_amount = order.amounts.iter().any(|amount| amount.qualifier == "TT");
     if let Some(total) = order.amounts.iter().rposition(|amount| amount.qualifier == "TT") {
         order.stated_total = Some(order.amounts.remove(total).amount);
     }
+    if order.is_change && order.stated_total.is_none() && !set.segments.iter().any(|segment| segment.has_id("CTT")) {
+        take_total_of_last_line(order);
+    }
     order.findings.append(&mut faults.findings);
     order.fill_numbers_from_references();
-    let place = |sum| match sum {
-        StatedSum::Quantity if layout.is_grocery => ("G76", 1, "G7601"),
-        StatedSum::Total if layout.is_grocery && !has_total_amount => ("G76", 8, "G7608"),
-        StatedSum::Lines => ("CTT", 1, "CTT01"),
-        StatedSum::Quantity => ("CTT", 2, "CTT02"),
-        StatedSum::Total => ("AMT", 2, "AMT*TT"),
-        StatedSum::LineTotal => ("AMT", 2, "AMT*1"),
-    };
-    for contradiction in order_findings::add_document_findings(order, |sum| place(sum).2) {
-        let (id, element, _) = place(contradiction.sum);
+    for contradiction in order_findings::add_document_findings(order) {
+        let (id, element) = match contradiction.sum {
+            StatedSum::Quantity if layout.is_grocery => ("G76", 1),
+            StatedSum::Total if layout.is_grocery => ("G76", 8),
+            StatedSum::Lines => ("CTT", 1),
+            StatedSum::Quantity => ("CTT", 2),
+            StatedSum::Total | StatedSum::LineTotal => ("AMT", 2),
+        };
         let at = set.segments.iter().enumerate().rfind(|(_, segment)| segment.has_id(id));
         if let Some((index, segment)) = at {
             let message = contradiction.message;
@@ -61,6 +62,17 @@ pub(crate) fn check_completeness(
     // A set with another number of segments may lack some of them.
     let counts = set.faults.iter().filter(|fault| fault.location.eq_ignore_ascii_case("SE01"));
     order.findings.extend(counts.map(|fault| fault.message.clone()));
+}
+
+/// Takes the AMT*TT behind the last line of a change without a CTT as the total of the document, if it is not the amount
+/// of that line.
+fn take_total_of_last_line(order: &mut PurchaseOrder) {
+    let Some(line) = order.lines.last_mut() else { return };
+    let exact = line.exact_amount();
+    let is_total = |amount: &EdiAmount| amount.qualifier == "TT" && decimal::parse_decimal(&amount.amount) != exact;
+    if let Some(position) = line.amounts.iter().position(is_total) {
+        order.stated_total = Some(line.amounts.remove(position).amount);
+    }
 }
 
 fn add_missing_segment(

@@ -6,7 +6,7 @@
 use crate::edi::codes;
 use crate::edi::decimal;
 use crate::edi::fault::SyntaxErrorCode;
-use crate::edi::purchase_order::{OrderExtra, ProductId, PurchaseOrderLine};
+use crate::edi::purchase_order::{LineSchedule, OrderExtra, ProductId, PurchaseOrderLine};
 use crate::edi::x12::cursor::{SegmentCursor, X12FaultCollector};
 use crate::edi::x12::segments;
 
@@ -32,43 +32,84 @@ pub(crate) fn read_number(
     value
 }
 
-/// Reads the product ids, whose first qualifier is at `first`, and the basis of the price before it.
+/// Where the parts of a PO1 or POC begin, after the unit.
+struct PriceLayout {
+    /// Element of the price; None if it is left out.
+    price: Option<usize>,
+    /// Element of the basis of the price; None if it is left out.
+    basis: Option<usize>,
+    /// Qualifier of the first product id.
+    ids: usize,
+}
+
+/// Returns the layout of the elements from the price on, which is regularly at `price`.
 ///
-/// Some senders leave the basis out without its separator, or write a separator too many. Then the qualifiers are one
-/// element early or late, and are read from where they are. What cannot be aligned gives a finding.
-fn read_ids_and_basis(
-    line: &mut PurchaseOrderLine,
-    cursor: &mut SegmentCursor<'_, '_>,
-    faults: &mut X12FaultCollector,
-    first: usize,
-) -> Option<String> {
+/// Some senders leave the price or its basis out without the separator, or write a separator too many. Then the
+/// qualifiers are early or late, and show where they are.
+fn find_layout(cursor: &SegmentCursor<'_, '_>, price: usize) -> PriceLayout {
+    let first = price + 2;
     let elements = |start: usize| (start..=cursor.segment.len()).step_by(2).map(|element| cursor.peek(element));
-    let is_qualifier = |text: &str| text.chars().count() == 2 && text.chars().all(char::is_alphanumeric);
     let fits = |start: usize| {
         let mut qualifiers = elements(start).filter(|text| !text.is_empty()).peekable();
         qualifiers.peek().is_some_and(|text| codes::PRODUCT_IDS.find(text).is_some()) && qualifiers.all(is_qualifier)
     };
+    let has_price = cursor.peek(price).is_empty() || decimal::parse_decimal(cursor.peek(price)).is_some();
+    if !has_price && fits(price) {
+        return PriceLayout { price: None, basis: None, ids: price };
+    }
+    if !has_price && codes::PRICE_BASES.find(cursor.peek(price)).is_some() && fits(price + 1) {
+        return PriceLayout { price: None, basis: Some(price), ids: price + 1 };
+    }
     let is_regular = elements(first).all(|text| text.is_empty() || is_qualifier(text));
-    let shifted = [first - 1, first + 1].into_iter().find(|start| !is_regular && fits(*start));
-    if let Some(start) = shifted {
-        let id = cursor.id.clone();
+    match [first - 1, first + 1].into_iter().find(|start| !is_regular && fits(*start)) {
+        Some(start) => PriceLayout { price: Some(price), basis: (start > first).then_some(price + 1), ids: start },
+        None => PriceLayout { price: Some(price), basis: Some(price + 1), ids: first },
+    }
+}
+
+fn is_qualifier(text: &str) -> bool {
+    text.chars().count() == 2 && text.chars().all(char::is_alphanumeric)
+}
+
+/// Reads the price, which is regularly at `regular`, its basis and the product ids. What cannot be aligned gives a
+/// finding.
+fn read_price_and_ids(
+    line: &mut PurchaseOrderLine,
+    cursor: &mut SegmentCursor<'_, '_>,
+    faults: &mut X12FaultCollector,
+    regular: usize,
+) -> Option<String> {
+    let layout = find_layout(cursor, regular);
+    let (id, start, first) = (cursor.id.clone(), layout.ids, regular + 2);
+    if start != first {
         let message =
             format!("the product ids begin at {id}{start:02} instead of {id}{first:02}: they are read from there");
         faults.add_warning(cursor, start, SyntaxErrorCode::None, message);
     }
-    if shifted != Some(first - 1) {
-        line.price_basis = cursor.take(first - 1);
+    let mut finding = None;
+    match layout.price {
+        // A code in the place of the price: the line has no price, and its other elements cannot be trusted.
+        Some(price) if is_qualifier(cursor.peek(price)) && decimal::parse_decimal(cursor.peek(price)).is_none() => {
+            let text = cursor.peek(price);
+            let fact = format!("{id}{price:02} is {text:?}, which is not a price: an element of the line is missing");
+            faults.add_warning(cursor, price, SyntaxErrorCode::Element(212, 6, text.to_owned()), fact.as_str());
+            finding = Some(fact);
+        }
+        Some(price) => line.price = read_number(cursor, faults, price, 212, "the price"),
+        None => {}
     }
-    line.ids = segments::read_product_ids(cursor, shifted.unwrap_or(first));
-    let strange: Vec<&ProductId> =
-        line.ids.iter().filter(|id| !id.qualifier.is_empty() && !is_qualifier(&id.qualifier)).collect();
-    let strange = strange.first()?;
-    let message = format!(
-        "the product id {:?} has the qualifier {:?}, which is none: an element of the line is missing",
-        strange.value, strange.qualifier
-    );
-    faults.add_warning(cursor, first, SyntaxErrorCode::None, message.as_str());
-    Some(message)
+    line.price_basis = layout.basis.and_then(|basis| cursor.take(basis));
+    line.ids = segments::read_product_ids(cursor, start);
+    let is_strange = |id: &&ProductId| !id.qualifier.is_empty() && !is_qualifier(&id.qualifier);
+    if let (None, Some(strange)) = (&finding, line.ids.iter().find(is_strange)) {
+        let fact = format!(
+            "the product id {:?} has the qualifier {:?}, which is none: an element of the line is missing",
+            strange.value, strange.qualifier
+        );
+        faults.add_warning(cursor, first, SyntaxErrorCode::None, fact.as_str());
+        finding = Some(fact);
+    }
+    finding
 }
 
 /// Reads a PO1 or POC. Returns the line with its findings.
@@ -82,19 +123,17 @@ pub(crate) fn read_line(
         line.quantity = read_number(cursor, faults, 3, 380, "the quantity");
         line.quantity_left = read_number(cursor, faults, 4, 380, "the quantity left to receive");
         line.unit = cursor.take_parsed(5, segments::parse_unit);
-        line.price = read_number(cursor, faults, 6, 212, "the price");
     } else {
         line.quantity = read_number(cursor, faults, 2, 330, "the quantity");
         faults.check_length(cursor, 3, 355, 2, "the unit");
         line.unit = cursor.take(3);
-        line.price = read_number(cursor, faults, 4, 212, "the price");
         if cursor.peek(2).is_empty() {
             let code = SyntaxErrorCode::Element(330, 1, String::new());
             faults.add_warning(cursor, 2, code, "the line has no quantity");
         }
     }
-    let first_id = if cursor.id == "POC" { 8 } else { 6 };
-    let finding = read_ids_and_basis(&mut line, cursor, faults, first_id);
+    let price = if cursor.id == "POC" { 6 } else { 4 };
+    let finding = read_price_and_ids(&mut line, cursor, faults, price);
     (line, finding)
 }
 
@@ -161,11 +200,13 @@ pub(crate) fn extend_description(description: &mut Option<String>, cursor: &mut 
     }
 }
 
-/// Reads a segment that only lines and components have. Returns false for any other segment.
+/// Reads a segment that only lines and components have. `place` is the id of their address that is being read, with its
+/// issuer. Returns false for any other segment.
 pub(crate) fn read_line_segment(
     line: &mut PurchaseOrderLine,
     cursor: &mut SegmentCursor<'_, '_>,
     faults: &mut X12FaultCollector,
+    place: Option<(String, Option<String>)>,
 ) -> bool {
     let mut has_unreadable_quantity = false;
     match cursor.id.as_str() {
@@ -181,10 +222,16 @@ pub(crate) fn read_line_segment(
             has_unreadable_quantity = stated.count() != schedules.len();
             line.schedules.extend(schedules);
         }
-        "SCH" => {
-            let schedule = segments::read_sch(cursor);
+        "SCH" | "QTY" => {
+            let schedule = if cursor.id == "SCH" { segments::read_sch(cursor) } else { segments::read_qty(cursor) };
             has_unreadable_quantity = schedule.is_none();
-            line.schedules.extend(schedule);
+            line.schedules.extend(schedule.map(|schedule| match place {
+                // Below an address of the line, the quantity is that for the address.
+                Some((id, issuer)) if schedule.location.is_none() => {
+                    LineSchedule { location: Some(id), location_qualifier: issuer, ..schedule }
+                }
+                _ => schedule,
+            }));
         }
         _ => return false,
     }

@@ -4,6 +4,7 @@
 use crate::edi::codes;
 use crate::edi::decimal;
 use crate::edi::fault::SyntaxErrorCode;
+use crate::edi::order_percentages;
 use crate::edi::purchase_order::{
     AllowanceCharge, CarrierDetails, EdiAddress, EdiAmount, EdiContact, EdiDate, EdiInstruction, EdiReference,
     OrderExtra, PaymentTerms, PurchaseOrder, PurchaseOrderLine,
@@ -131,6 +132,14 @@ pub(crate) fn read_shared_segment(
             parts.amounts.extend(segments::read_amt(cursor));
             check_number(cursor, faults, 2, 782, "the amount");
         }
+        "TXI" => {
+            // Its values stay extras.
+            let (amount, percent, basis) = (cursor.peek(2), cursor.peek(3), cursor.peek(8));
+            if let Some(finding) = order_percentages::contradict_tax(amount, percent, basis) {
+                faults.add_warning(cursor, 2, SyntaxErrorCode::None, finding.as_str());
+                faults.findings.push(finding);
+            }
+        }
         "MSG" => parts.notes.extend(cursor.take(1)),
         "MTX" | "NTE" => parts.notes.extend(cursor.take(2)),
         _ => return false,
@@ -155,20 +164,48 @@ pub(crate) fn check_cents(
     }
 }
 
+/// Adds a finding if a line states another currency than the order.
+pub(crate) fn check_line_currency(
+    cursor: &SegmentCursor<'_, '_>,
+    faults: &mut X12FaultCollector,
+    (line, currency): (&str, Option<&str>),
+) {
+    let own = cursor.peek(2);
+    if let Some(currency) = currency.filter(|currency| *currency != own && !own.is_empty()) {
+        let message = format!("{line}: its currency is {own}, that of the order is {currency}");
+        faults.add_warning(cursor, 2, SyntaxErrorCode::None, message.as_str());
+        faults.findings.push(message);
+    }
+}
+
 /// Reads a segment that only the header has. Returns false for any other segment.
 pub(crate) fn read_header_segment(
     order: &mut PurchaseOrder,
     cursor: &mut SegmentCursor<'_, '_>,
-    _faults: &mut X12FaultCollector,
-    _is_summary: bool,
+    faults: &mut X12FaultCollector,
 ) -> bool {
-    match cursor.id.as_str() {
-        // The buyer's currency is the order's.
-        "CUR" if order.currency.is_none() => {
-            order.currency = cursor.take(2);
-            cursor.take_implied(1, &["BY"]);
-        }
-        _ => return false,
+    if cursor.id != "CUR" {
+        return false;
     }
+    // The buyer's currency is the order's, also behind that of another party.
+    let is_buyers = cursor.peek(1) == "BY";
+    let earlier_is_of_other = order.extras.iter().any(|extra| extra.location == "CUR01");
+    match order.currency.clone() {
+        Some(earlier) if is_buyers && earlier_is_of_other => {
+            let name = codes::SEGMENTS.find("CUR").map(str::to_owned);
+            order.extras.push(OrderExtra { location: "CUR02".to_owned(), name, value: earlier });
+        }
+        Some(earlier) => {
+            if is_buyers && !cursor.peek(2).is_empty() && earlier != cursor.peek(2) {
+                let message = format!("the order states the currencies {earlier} and {}", cursor.peek(2));
+                faults.add_warning(cursor, 2, SyntaxErrorCode::None, message.as_str());
+                faults.findings.push(message);
+            }
+            return true;
+        }
+        None => {}
+    }
+    order.currency = cursor.take(2);
+    cursor.take_implied(1, &["BY"]);
     true
 }

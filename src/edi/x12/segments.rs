@@ -95,7 +95,7 @@ pub(crate) fn read_ref(cursor: &mut SegmentCursor<'_, '_>) -> EdiReference {
     }
 }
 
-/// Reads a PER.
+/// Reads a PER with its numbers.
 pub(crate) fn read_per(cursor: &mut SegmentCursor<'_, '_>) -> EdiContact {
     let mut contact =
         EdiContact { kind: cursor.take(1).unwrap_or_default(), name: cursor.take(2), ..EdiContact::default() };
@@ -105,17 +105,13 @@ pub(crate) fn read_per(cursor: &mut SegmentCursor<'_, '_>) -> EdiContact {
     contact
 }
 
-/// Reads the kind and the number at `position`. A second number of one kind, and one of another kind, stay extras.
+/// Reads the kind and the number at `position`. A kind without a number, and a number without a kind, stay extras.
 pub(crate) fn read_contact_number(contact: &mut EdiContact, cursor: &mut SegmentCursor<'_, '_>, position: usize) {
-    let number = match cursor.peek(position) {
-        "TE" => &mut contact.phone,
-        "FX" => &mut contact.fax,
-        "EM" => &mut contact.email,
-        _ => return,
-    };
-    if number.is_none() && !cursor.peek(position + 1).is_empty() {
-        cursor.take(position);
-        *number = cursor.take(position + 1);
+    if cursor.peek(position).is_empty() || cursor.peek(position + 1).is_empty() {
+        return;
+    }
+    if let (Some(qualifier), Some(value)) = (cursor.take(position), cursor.take(position + 1)) {
+        contact.add_number(qualifier, value);
     }
 }
 
@@ -210,6 +206,7 @@ pub(crate) fn read_sac(cursor: &mut SegmentCursor<'_, '_>) -> (AllowanceCharge, 
         amount: amount.map(|(amount, _)| amount),
         percent_basis: cursor.take(6),
         percent: cursor.take_parsed(7, decimal::normalize_decimal),
+        basis_amount: None,
         rate: cursor.take_parsed(8, decimal::normalize_decimal),
         unit: cursor.take(9),
         quantity: cursor.take_parsed(10, decimal::normalize_decimal),
@@ -235,6 +232,7 @@ pub(crate) fn read_ctp(cursor: &mut SegmentCursor<'_, '_>) -> Option<EdiPrice> {
         quantity: cursor.take_parsed(4, decimal::normalize_decimal),
         unit: cursor.take_parsed(5, parse_unit),
         basis: cursor.take(9),
+        multiplier: cursor.take_parsed(7, decimal::normalize_decimal),
     })
 }
 
@@ -271,6 +269,16 @@ pub(crate) fn read_sch(cursor: &mut SegmentCursor<'_, '_>) -> Option<LineSchedul
         location: cursor.take(4),
         date_qualifier: cursor.take(5),
         on: cursor.take_parsed(6, parse_x12_date),
+        ..LineSchedule::default()
+    })
+}
+
+/// Reads a QTY of a line: a quantity of a kind, such as 21 ordered.
+pub(crate) fn read_qty(cursor: &mut SegmentCursor<'_, '_>) -> Option<LineSchedule> {
+    Some(LineSchedule {
+        quantity: cursor.take_parsed(2, decimal::normalize_decimal)?,
+        kind: cursor.take(1),
+        unit: cursor.take_parsed(3, parse_unit),
         ..LineSchedule::default()
     })
 }

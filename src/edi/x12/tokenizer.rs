@@ -168,7 +168,10 @@ pub(super) fn find_separators(text: &str) -> Option<DetectedSeparators> {
     if !starts_with_isa(text) && text.chars().nth(2).is_some_and(|letter| !letter.is_alphanumeric()) {
         return find_separators_without_isa(text);
     }
-    let element = text.chars().nth(3).filter(|letter| !letter.is_alphanumeric() && !letter.is_whitespace())?;
+    let element = text.chars().nth(3).filter(|letter| !letter.is_alphanumeric())?;
+    if element.is_whitespace() && !has_fixed_positions(text, element) {
+        return None;
+    }
     let is_isa = starts_with_isa(text);
     let mut offsets = text.char_indices().take(ISA_CHARS_MAX).filter(|(_, letter)| *letter == element).skip(15);
     let sixteenth = offsets.next().map(|(at, _)| at);
@@ -212,6 +215,16 @@ pub(super) fn find_separators(text: &str) -> Option<DetectedSeparators> {
         isa_length: length,
         warning,
     })
+}
+
+/// Positions of the element separators in an ISA whose elements have their fixed widths.
+const ISA_SEPARATORS: [usize; 16] = [3, 6, 17, 20, 31, 34, 50, 53, 69, 76, 81, 83, 89, 99, 101, 103];
+
+/// Returns true for an ISA with this white space, such as a tab, in the places of its separators and nowhere else. A
+/// blank pads the elements, and a line break ends segments or records: neither can separate them.
+fn has_fixed_positions(text: &str, element: char) -> bool {
+    let head = text.chars().take(104).enumerate().filter(|(_, letter)| *letter == element).map(|(at, _)| at);
+    matches!(element, '\t' | '\u{b}' | '\u{c}') && head.eq(ISA_SEPARATORS)
 }
 
 /// Returns the segment terminator from the text behind ISA16. Blanks before it are padding.

@@ -1,7 +1,7 @@
 //! Purchase orders for operators: the list of `sps list`, and one whole order for `sps show`.
 
 use crate::edi::purchase_order::PurchaseOrder;
-use crate::edi::revisions::{self, OrderState, ReceivedDocument};
+use crate::edi::revisions::{self, ChangeQuantities, OrderState, ReceivedDocument};
 use crate::store::StoreError;
 use crate::store::erp::messages::{self, MessageView};
 use crate::store::erp::purchase_orders;
@@ -268,7 +268,7 @@ pub fn to_order_view(order: &PurchaseOrder) -> PurchaseOrderView {
     // A change states only differences, which add up to nothing.
     let document =
         ReceivedDocument { order: order.clone(), event_id: 0, document_position: 1, received_on: String::new() };
-    let state = (!order.is_change).then(|| revisions::fold_documents(&[document], false));
+    let state = (!order.is_change).then(|| revisions::fold_documents(&[document], ChangeQuantities::Total));
     let lines_total = state.as_ref().and_then(OrderState::open_lines_total);
     let findings = state.map_or_else(|| order.findings.clone(), |state| state.findings());
     PurchaseOrderView {

@@ -7,7 +7,7 @@ use crate::edi::purchase_order::{
     OrderExtra, PaymentTerms, PurchaseOrder, PurchaseOrderLine,
 };
 use crate::edi::revisions;
-use crate::edi::revisions::{OrderState, ReceivedDocument};
+use crate::edi::revisions::{ChangeQuantities, OrderState, ReceivedDocument};
 use crate::store::StoreError;
 use crate::store::erp::transmissions;
 use rusqlite::types::Type;
@@ -115,8 +115,9 @@ pub fn rebuild_orders(connection: &Connection, partner: &str) -> Result<usize, S
 
 /// Returns the current state of an order, folded from its documents.
 pub(crate) fn load_order_state(connection: &Connection, key: (&str, &str, &str)) -> Result<OrderState, StoreError> {
-    let delta = find_partner_mapping(connection, key.0)?.is_some_and(|(_, quantity)| quantity == "delta");
-    Ok(revisions::fold_documents(&load_documents(connection, key)?, delta))
+    let mapping = find_partner_mapping(connection, key.0)?;
+    let quantities = mapping.map_or_else(Default::default, |(_, name)| ChangeQuantities::from_name(&name));
+    Ok(revisions::fold_documents(&load_documents(connection, key)?, quantities))
 }
 
 /// Returns all documents of an order.
@@ -142,7 +143,7 @@ fn load_documents(
         .collect::<rusqlite::Result<_>>()?)
 }
 
-/// Returns the customer of a partner, and `total` or `delta` for its quantities.
+/// Returns the customer of a partner, and the meaning of its quantities.
 fn find_partner_mapping(connection: &Connection, partner: &str) -> Result<Option<(String, String)>, StoreError> {
     Ok(connection
         .prepare_cached("SELECT customer, quantity FROM sps_partner_mappings WHERE partner = ?")?
@@ -165,7 +166,7 @@ fn rebuild_order(connection: &Connection, key: (&str, &str, &str)) -> Result<(),
         connection
             .prepare_cached(
                 "INSERT INTO purchase_order_lines (partner, po_number, release, position, line_number, status, quantity, unit, price, \
-                 price_basis, buyer_item, vendor_item, upc, gtin, description, pack, inner_pack) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                 price_basis, buyer_item, vendor_item, upc, gtin, description, pack, inner_pack, pack_size) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             )?
             .execute(params![
                 partner,
@@ -184,7 +185,8 @@ fn rebuild_order(connection: &Connection, key: (&str, &str, &str)) -> Result<(),
                 line.gtin(),
                 line.description,
                 line.pack,
-                line.inner_pack
+                line.inner_pack,
+                line.pack_size
             ])?;
         insert_line_parts(connection, key, position, line)?;
     }

@@ -11,7 +11,7 @@ use serde::Serialize;
 pub struct PartnerMapping {
     pub partner: String,
     pub customer: String,
-    /// `total` or `delta`; None keeps the stored value.
+    /// `total`, `delta` or `left`; None keeps the stored value.
     pub quantity: Option<String>,
 }
 

@@ -15,6 +15,7 @@ pub mod grocery_documents;
 pub mod home;
 pub mod libraries;
 pub mod order_documents;
+pub mod order_parts;
 pub mod outbound_documents;
 pub mod pebble;
 pub mod provider_events;

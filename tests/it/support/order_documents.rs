@@ -3,7 +3,7 @@
 use crate::support::edi_files::interchange;
 use novex_ingest::internals::edi::file;
 use novex_ingest::internals::edi::revisions::{
-    OrderState, OrderStatus, ReceivedDocument, RevisionOutcome, fold_documents,
+    ChangeQuantities, OrderState, OrderStatus, ReceivedDocument, RevisionOutcome, fold_documents,
 };
 use serde_json::{Map, Value, json};
 use std::fmt::Write;
@@ -213,7 +213,7 @@ pub fn check(documents: &[DocumentSpec], expected: &str, rows: Rows) {
 pub fn check_format(format: &str, documents: &[DocumentSpec], expected: &str, rows: Rows) {
     let received: Vec<_> =
         documents.iter().zip(1..).map(|(document, event_id)| document.receive(format, event_id)).collect();
-    let state = fold_documents(&received, false);
+    let state = fold_documents(&received, ChangeQuantities::Total);
     let found: Vec<_> = state.revisions.iter().map(|row| (row.outcome, row.message.as_str())).collect();
     assert_eq!(describe_state(&state), expected, "{format}: {documents:?}\n{found:#?}");
     assert_eq!(found.len(), rows.len(), "{format}: {documents:?}\n{found:#?}");
