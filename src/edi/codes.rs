@@ -26,16 +26,17 @@ impl CodeList {
     }
 }
 
-/// Purposes of a document: BEG01, BCH01 (353).
-pub const PURPOSES: CodeList = CodeList(&[
-    ("00", "original"),
-    ("01", "cancellation"),
-    ("04", "change"),
-    ("05", "replacement"),
-    ("06", "confirmation"),
-    ("07", "duplicate"),
-    ("22", "information copy"),
-]);
+/// Length of the purpose of a document (353).
+pub const PURPOSE_LENGTH: usize = 2;
+/// Length of the qualifier of a date (374).
+pub const DATE_QUALIFIER_LENGTH: usize = 3;
+
+/// Returns a code of digits with the leading zeros that its list has. Senders of JSON write `1` for `01`.
+#[must_use]
+pub fn restore_leading_zeros(code: &str, length: usize) -> String {
+    let is_number = !code.is_empty() && code.bytes().all(|byte| byte.is_ascii_digit());
+    if is_number { format!("{code:0>length$}") } else { code.to_owned() }
+}
 
 /// Types of an order: BEG02 (92).
 pub const ORDER_TYPES: CodeList = CodeList(&[

@@ -30,7 +30,7 @@ pub struct PurchaseOrder {
     pub department: Option<String>,
     pub vendor: Option<String>,
     pub contract: Option<String>,
-    /// True for a test (ISA15 is T), which must not be shipped.
+    /// True for a test (ISA15 is T) or an information (I), which must not be shipped.
     pub is_test: bool,
     pub origin: DocumentOrigin,
     pub dates: Vec<EdiDate>,

@@ -2,6 +2,8 @@
 //!
 //! The reader takes each text that it understands. What is left in the tree becomes an extra of the order or its line.
 
+use crate::edi::codes;
+use crate::edi::document_purpose::DocumentPurpose;
 use crate::edi::fault::{EdiFault, FaultSeverity};
 use crate::edi::order_findings::{self, StatedSum};
 use crate::edi::purchase_order::{EdiReference, PurchaseOrder};
@@ -53,7 +55,7 @@ fn read_rsx_order(document: &RsxNode, is_change: bool) -> (Option<PurchaseOrder>
     for (index, item) in kind::find_line_items(document).into_iter().enumerate() {
         order.lines.push(lines::read_line_item(item, &format!("LineItem {}", index + 1), &mut faults));
     }
-    if order.lines.is_empty() && !is_change && order.purpose != "01" {
+    if order.lines.is_empty() && !is_change && !DocumentPurpose::of(&order).needs_no_lines() {
         faults.add_error("LineItem", "is missing: the order has no lines");
     }
     order.findings.append(&mut faults.findings);
@@ -107,8 +109,12 @@ fn read_header(
         partner,
         number,
         release: text(&["ReleaseNumber"]).unwrap_or_default(),
-        purpose: text(&["TsetPurposeCode"]).unwrap_or_else(|| if is_change { "04" } else { "00" }.to_owned()),
-        kind: text(&["PrimaryPOTypeCode"]).or_else(|| text(&["PurchaseOrderTypeCode"])),
+        purpose: order_header
+            .take_code(&["TsetPurposeCode"], codes::PURPOSE_LENGTH)
+            .map_or_else(|| if is_change { "04" } else { "00" }.to_owned(), |purpose| purpose.to_uppercase()),
+        kind: order_header
+            .take_code(&["PrimaryPOTypeCode"], 2)
+            .or_else(|| order_header.take_code(&["PurchaseOrderTypeCode"], 2)),
         ordered_on: faults.take_date(order_header, PATH, &["PurchaseOrderDate"]),
         sequence: text(&["ChangeOrderSeqNumber"]),
         changed_on: faults.take_date(order_header, PATH, &["POChangeDate"]),

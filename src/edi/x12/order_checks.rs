@@ -1,5 +1,6 @@
 //! Checks an 850 or 860 after its last segment: missing segments, and what the sender states about the whole order.
 
+use crate::edi::document_purpose::DocumentPurpose;
 use crate::edi::fault::{EdiFault, FaultSeverity, SyntaxErrorCode};
 use crate::edi::order_findings::{self, StatedSum};
 use crate::edi::purchase_order::PurchaseOrder;
@@ -23,7 +24,10 @@ pub(crate) fn check_completeness(
     if !has_begin_segment {
         let at = set.segments.get(1).unwrap_or(last);
         add_missing_segment(faults, at, 2, begin, format!("there is no {begin}: the order number is not known"));
-    } else if order.lines.iter().all(|line| line.change.is_some()) && !order.is_change && order.purpose != "01" {
+    } else if order.lines.iter().all(|line| line.change.is_some())
+        && !order.is_change
+        && !DocumentPurpose::of(order).needs_no_lines()
+    {
         let message = "there is no PO1: the order has no lines".to_owned();
         add_missing_segment(faults, last, set.segments.len(), "PO1", message);
     }
