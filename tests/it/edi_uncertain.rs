@@ -197,6 +197,15 @@ fn part_of_a_change_replaces_only_the_part_that_it_names() {
     let line_stores = [BEGIN, LINES[0], "N1*ST*S1*92*0001", "N1*ST*S2*92*0002", LINES[1]];
     let state = fold_change(&line_stores, &[BEGIN_CHANGE, "POC*1*CT*50**CA*10**VN*A1", "N1*ST*S2 new*92*0002"]);
     assert_eq!(state.order.lines[0].addresses.len(), 2, "{}", describe_rows(&state));
+    let kit = [BEGIN, LINES[0], "SLN*1**I*2*EA****VN*JAM", "SLN*2**I*1*EA****VN*HONEY", LINES[1]];
+    let state = fold_change(&kit, &[BEGIN_CHANGE, "POC*1*CA*60**CA*10**VN*A1", "SLN*1**I*3*EA****VN*JAM"]);
+    let quantities: Vec<_> =
+        state.order.lines[0].components.iter().map(|component| component.quantity.as_deref()).collect();
+    assert_eq!(quantities, [Some("3"), Some("1")], "{}", describe_rows(&state));
+    let packed = [BEGIN, LINES[0], "PO4*12", LINES[1]];
+    let state = fold_change(&packed, &[BEGIN_CHANGE, "POC*1*PC*50**CA*12**VN*A1", "PO4*24"]);
+    let message = "PC does not change the pack: expected 12, found 24";
+    assert!(describe_rows(&state).contains(message), "{}", describe_rows(&state));
 }
 
 /// A replacement cancels lines only if each of its own lines is one of the order.

@@ -70,6 +70,7 @@ const CHANGES_NOTHING: &str = "it changes nothing: the order has these values al
 struct AllowedValues {
     quantity: bool,
     price: bool,
+    /// The unit, and the packs that are counted in it.
     unit: bool,
 }
 
@@ -252,7 +253,7 @@ fn has_effect(before: &PurchaseOrderLine, after: &PurchaseOrderLine) -> bool {
     !difference::list_line_differences(before, &compared).is_empty()
 }
 
-/// Returns the problem if the line states a quantity, price or unit that its code does not change, or lacks the price
+/// Returns the problem if the line states a quantity, price, unit or pack that its code does not change, or lacks the price
 /// that its code changes.
 fn find_forbidden_value(
     own: &PurchaseOrderLine,
@@ -264,6 +265,8 @@ fn find_forbidden_value(
         ("quantity", allowed.quantity, &line.quantity, &own.quantity),
         ("price", allowed.price, &line.price, &own.price),
         ("unit", allowed.unit, &line.unit, &own.unit),
+        ("pack", allowed.unit, &line.pack, &own.pack),
+        ("inner pack", allowed.unit, &line.inner_pack, &own.inner_pack),
     ] {
         if let (false, Some(stated), Some(has)) = (is_allowed, stated, has)
             && stated != has

@@ -5,7 +5,7 @@
 
 use crate::edi::codes;
 use crate::edi::purchase_order::{
-    AllowanceCharge, EdiAddress, EdiAmount, EdiContact, EdiDate, EdiReference, OrderExtra, ProductId,
+    AllowanceCharge, EdiAddress, EdiAmount, EdiContact, EdiDate, EdiReference, OrderExtra, ProductId, PurchaseOrderLine,
 };
 use std::collections::HashMap;
 
@@ -154,6 +154,25 @@ impl ListedPart for OrderExtra {
 
     fn name_kind(&self) -> String {
         self.location.clone()
+    }
+}
+
+/// Component of a set or kit.
+impl ListedPart for PurchaseOrderLine {
+    fn kind(&self) -> (&str, Option<&str>) {
+        ("", None)
+    }
+
+    fn name_kind(&self) -> String {
+        "component".to_owned()
+    }
+
+    fn is_about_same(&self, other: &Self) -> bool {
+        if self.ids.is_empty() || other.ids.is_empty() {
+            self.number.is_some() && self.number == other.number
+        } else {
+            self.ids.iter().all(|id| other.ids.contains(id))
+        }
     }
 }
 

@@ -131,12 +131,12 @@ pub(super) fn overwrite_line(line: &mut PurchaseOrderLine, change: &PurchaseOrde
         replace_parts(&mut line.contacts, contacts),
         replace_parts(&mut line.amounts, amounts),
         replace_parts(&mut line.extras, extras),
+        replace_parts(&mut line.components, components),
     ];
     replace_list(&mut line.schedules, schedules);
     replace_list(&mut line.prices, prices);
     replace_list(&mut line.carriers, carriers);
     replace_list(&mut line.terms, terms);
-    replace_list(&mut line.components, components);
     add_new(&mut line.instructions, instructions);
     add_new(&mut line.notes, notes);
     doubts.concat()
