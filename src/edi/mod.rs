@@ -8,6 +8,7 @@
 pub mod answers;
 pub mod codes;
 pub mod decimal;
+pub mod document_purpose;
 mod encoding;
 pub mod fault;
 pub mod file;

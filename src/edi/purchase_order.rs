@@ -31,7 +31,7 @@ pub struct PurchaseOrder {
     pub department: Option<String>,
     pub vendor: Option<String>,
     pub contract: Option<String>,
-    /// True for a test (ISA15 is T, G5001 is X), which must not be shipped.
+    /// True for a test (ISA15 is T, G5001 is X) or an information (ISA15 is I), which must not be shipped.
     pub is_test: bool,
     pub origin: DocumentOrigin,
     pub dates: Vec<EdiDate>,

@@ -35,7 +35,11 @@ fn check_documents(documents: &[(&str, Vec<&str>)], expected: &str, rows: Rows) 
     let again = fold_documents(&reversed, ChangeQuantities::Total);
     assert_eq!(describe_state(&again), expected, "in the reverse sequence of arrival");
     reversed.rotate_left(1);
-    assert_eq!(describe_state(&fold_documents(&reversed, ChangeQuantities::Total)), expected, "in another sequence of arrival");
+    assert_eq!(
+        describe_state(&fold_documents(&reversed, ChangeQuantities::Total)),
+        expected,
+        "in another sequence of arrival"
+    );
 }
 
 fn change(code: &str, lines: &[&'static str]) -> (&'static str, Vec<&'static str>) {

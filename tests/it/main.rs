@@ -32,6 +32,7 @@ mod edi_originals;
 mod edi_parts;
 mod edi_revisions;
 mod edi_totals;
+mod edi_uncertain;
 mod edi_values;
 mod event_dismissals;
 mod event_facts;

@@ -8,6 +8,7 @@ use crate::cli::sps::paper_parts::{
 };
 use crate::edi::codes;
 use crate::edi::decimal;
+use crate::edi::document_purpose;
 use crate::edi::purchase_order::{EdiAddress, EdiReference, PurchaseOrder, PurchaseOrderLine};
 use crate::store::erp::purchase_order_views::{PurchaseOrderLineView, PurchaseOrderView};
 use crate::text::replace_control_chars;
@@ -111,7 +112,7 @@ impl Paper {
             &order.kind.as_deref().map(|kind| codes::ORDER_TYPES.describe(kind)).unwrap_or_default(),
         );
         if !order.purpose.is_empty() {
-            self.add_field("purpose", &codes::PURPOSES.describe(&order.purpose));
+            self.add_field("purpose", &document_purpose::PURPOSES.describe(&order.purpose));
         }
         for (label, value) in [
             ("department", &order.department),

@@ -30,36 +30,17 @@ impl CodeList {
     }
 }
 
-/// Purposes of a document: BEG01, BCH01 (353), G5001 (473), G9201 (670).
-pub const PURPOSES: CodeList = CodeList(&[
-    ("00", "original"),
-    ("01", "cancellation"),
-    ("04", "change"),
-    ("05", "replacement"),
-    ("06", "confirmation"),
-    ("07", "duplicate"),
-    ("22", "information copy"),
-    ("A", "information copy"),
-    ("AI", "new lines"),
-    ("B", "original of a backorder"),
-    ("C", "confirmation"),
-    ("CA", "change of lines"),
-    ("CF", "cancellation"),
-    ("D", "deletion"),
-    ("DI", "deletion of lines"),
-    ("E", "confirmation of a backorder"),
-    ("F", "cancellation"),
-    ("G", "change outside of the lines"),
-    ("L", "replacement of lines"),
-    ("N", "original"),
-    ("PC", "change of prices"),
-    ("QD", "decrease of quantities"),
-    ("QI", "increase of quantities"),
-    ("R", "change"),
-    ("S", "order for a future date"),
-    ("T", "resubmission"),
-    ("X", "simulation exercise"),
-]);
+/// Length of the purpose of a document (353).
+pub const PURPOSE_LENGTH: usize = 2;
+/// Length of the qualifier of a date (374).
+pub const DATE_QUALIFIER_LENGTH: usize = 3;
+
+/// Returns a code of digits with the leading zeros that its list has. Senders of JSON write `1` for `01`.
+#[must_use]
+pub fn restore_leading_zeros(code: &str, length: usize) -> String {
+    let is_number = !code.is_empty() && code.bytes().all(|byte| byte.is_ascii_digit());
+    if is_number { format!("{code:0>length$}") } else { code.to_owned() }
+}
 
 /// Types of an order: BEG02 (92).
 pub const ORDER_TYPES: CodeList = CodeList(&[
@@ -421,7 +402,7 @@ mod tests {
     #[test]
     fn each_code_is_listed_once() {
         for list in [
-            PURPOSES,
+            crate::edi::document_purpose::PURPOSES,
             ORDER_TYPES,
             UNITS,
             PRICE_BASES,

@@ -3,13 +3,15 @@
 //! All lines are looked up before the first one is applied. Lines that name one line of the order with different
 //! values contradict each other, and none of them is applied.
 
+use crate::edi::document_purpose::DocumentPurpose;
 use crate::edi::purchase_order::{PurchaseOrder, PurchaseOrderLine};
+use crate::edi::revisions::cancellations::{self, join_names};
 use crate::edi::revisions::line_change::{self, LineEffect, LineTarget};
 use crate::edi::revisions::line_match::{LineIndex, LineMatch, name_line, normalize_line_number};
 use crate::edi::revisions::totals::TotalsBefore;
 use crate::edi::revisions::{
-    ChangeQuantities, DocumentPurpose, OrderState, OrderStatus, ReceivedDocument, Revision, RevisionOutcome,
-    build_revision, difference, overwrite, quantity, totals,
+    ChangeQuantities, OrderState, OrderStatus, ReceivedDocument, RevisionOutcome, build_revision, difference,
+    overwrite, quantity, totals,
 };
 use std::collections::{HashMap, HashSet};
 
@@ -37,18 +39,18 @@ pub(super) fn apply_change(state: &mut OrderState, document: &ReceivedDocument, 
         document
     };
     let change = &document.order;
-    let is_cancellation = DocumentPurpose::of(&change.purpose) == DocumentPurpose::Cancellation;
+    let is_cancellation = document.purpose() == DocumentPurpose::Cancellation;
     if state.status == OrderStatus::Cancelled {
         let fact = if is_cancellation { "the order is cancelled already" } else { "the order is cancelled" };
         let effect = LineEffect::refuse(format!("{fact}{}", state.name_cancellation()));
         return state.add_revision(document, None, effect);
     }
     if is_cancellation {
-        return cancel_by_change(state, document);
+        return cancellations::cancel_by_change(state, document);
     }
     let first_row = state.revisions.len();
     let totals = TotalsBefore::of(state, change);
-    let header = change_header(state, change);
+    let (header, doubts) = change_header(state, change);
     change_lines(state, document, quantities);
     let row_count = state.revisions.len();
     totals::check_change_totals(state, document, totals);
@@ -56,8 +58,12 @@ pub(super) fn apply_change(state: &mut OrderState, document: &ReceivedDocument, 
     let is_without_effect = header.is_empty()
         && state.revisions[first_row..row_count].iter().all(|revision| revision.outcome == RevisionOutcome::NoEffect);
     if !header.is_empty() {
-        let message = difference::join_differences(&header);
-        state.revisions.insert(first_row, build_revision(document, None, RevisionOutcome::Applied, message));
+        // The rows of the header come before those of the lines.
+        let end = state.revisions.len();
+        let effect = LineEffect::apply(difference::join_differences(&header)).with_doubts(&doubts);
+        state.add_revision(document, None, effect);
+        let added = state.revisions.len() - end;
+        state.revisions[first_row..].rotate_right(added);
     }
     if is_without_effect {
         let fact = "the change changes nothing: the order has each stated value already";
@@ -76,23 +82,23 @@ fn read_quantities_left(state: &OrderState, document: &ReceivedDocument) -> Rece
     document
 }
 
-/// Overwrites the header and returns the one before.
-fn change_header(state: &mut OrderState, change: &PurchaseOrder) -> PurchaseOrder {
+/// Overwrites the header. Returns the one before, and what is not certain.
+fn change_header(state: &mut OrderState, change: &PurchaseOrder) -> (PurchaseOrder, Vec<String>) {
     // The header is copied without its lines, of which an order may have thousands.
     let lines = std::mem::take(&mut state.order.lines);
     let before = state.order.clone();
-    overwrite::overwrite_header(&mut state.order, change);
+    let doubts = overwrite::overwrite_header(&mut state.order, change);
     state.order.lines = lines;
-    before
+    (before, doubts)
 }
 
 fn change_lines(state: &mut OrderState, document: &ReceivedDocument, quantities: ChangeQuantities) {
     let change = &document.order;
-    let is_replacement =
-        DocumentPurpose::of(&change.purpose) == DocumentPurpose::Replacement && !change.lines.is_empty();
+    let is_replacement = document.purpose() == DocumentPurpose::Replacement && !change.lines.is_empty();
     let targets = find_targets(state, &change.lines);
     let refusals = find_contradictions(state, change, &targets, quantities);
     let line_count = state.order.lines.len();
+    let mut unmatched = Vec::new();
     for ((line, target), refusal) in change.lines.iter().zip(&targets).zip(refusals) {
         let is_cancelled = state.status == OrderStatus::Cancelled;
         let effect = match refusal {
@@ -100,6 +106,10 @@ fn change_lines(state: &mut OrderState, document: &ReceivedDocument, quantities:
             Some(effect) => effect,
             None => line_change::apply_line(state, line, target, quantities),
         };
+        if target.index().is_none() && effect.is_refusal() {
+            unmatched
+                .push(line.number.as_ref().map_or_else(|| describe_claim(line), |number| format!("line {number}")));
+        }
         // A replacement states all lines, also those that stay as they are.
         let stays = is_replacement && effect.changes_nothing();
         if !stays {
@@ -111,21 +121,32 @@ fn change_lines(state: &mut OrderState, document: &ReceivedDocument, quantities:
     }
     if is_replacement && state.status != OrderStatus::Cancelled {
         let named: HashSet<usize> = targets.iter().filter_map(LineTarget::index).collect();
-        cancel_unnamed_lines(state, document, &named, line_count);
+        cancel_unnamed_lines(state, document, (&named, line_count), &unmatched);
     }
 }
 
 /// Cancels the lines that a replacement does not name, of those that the order had before it.
+///
+/// Lines of the replacement that fit no line of the order may stand for these, so that none is cancelled.
 fn cancel_unnamed_lines(
     state: &mut OrderState,
     document: &ReceivedDocument,
-    named: &HashSet<usize>,
-    line_count: usize,
+    (named, line_count): (&HashSet<usize>, usize),
+    unmatched: &[String],
 ) {
-    for index in (0..line_count).filter(|index| !named.contains(index)) {
-        if state.line_statuses[index] == OrderStatus::Cancelled {
-            continue;
-        }
+    let is_open = |index: &usize| state.line_statuses[*index] == OrderStatus::Open;
+    let left_out: Vec<usize> = (0..line_count).filter(|index| !named.contains(index)).filter(is_open).collect();
+    if !unmatched.is_empty() && !left_out.is_empty() {
+        let names: Vec<String> = left_out.iter().map(|index| name_line(&state.order.lines[*index], *index)).collect();
+        let effect = LineEffect::refuse(format!(
+            "the replacement of the order leaves out {}, but it states {}, which the order does not have: no line is \
+             deleted",
+            join_names(&names),
+            join_names(unmatched)
+        ));
+        return state.add_revision(document, None, effect);
+    }
+    for index in left_out {
         state.line_statuses[index] = OrderStatus::Cancelled;
         let message = "deleted: the replacement of the order leaves the line out".to_owned();
         let mut revision = build_revision(document, None, RevisionOutcome::Applied, message);
@@ -223,7 +244,7 @@ fn can_combine(lines: &[&PurchaseOrderLine]) -> bool {
     // Lines without a contradiction give the same result in either order.
     let fold = |lines: &mut dyn Iterator<Item = &&PurchaseOrderLine>| {
         let mut folded = PurchaseOrderLine::default();
-        lines.for_each(|line| overwrite::overwrite_line(&mut folded, line));
+        lines.for_each(|line| drop(overwrite::overwrite_line(&mut folded, line)));
         folded
     };
     let (forwards, backwards) = (fold(&mut lines.iter()), fold(&mut lines.iter().rev()));
@@ -231,60 +252,10 @@ fn can_combine(lines: &[&PurchaseOrderLine]) -> bool {
 }
 
 /// Returns the code and the main values of a line of a change: `QI 60 EA at 10`.
-fn describe_claim(line: &PurchaseOrderLine) -> String {
+pub(super) fn describe_claim(line: &PurchaseOrderLine) -> String {
     let price = line.price.as_ref().map(|price| format!("at {price}"));
     let parts = [line.change.clone(), line.quantity.clone(), line.unit.clone(), price];
     parts.into_iter().flatten().collect::<Vec<_>>().join(" ")
-}
-
-/// Cancels the order. Lines that a cancellation states must not contradict it.
-fn cancel_by_change(state: &mut OrderState, document: &ReceivedDocument) {
-    let lines = &document.order.lines;
-    let targets = find_targets(state, lines);
-    let code = |line: &PurchaseOrderLine| line.change.clone().unwrap_or_default();
-    // A deletion of a part of the quantity keeps the line.
-    let is_whole = |line: &PurchaseOrderLine, index: usize| {
-        let own = &state.order.lines[index].quantity;
-        line.quantity.is_none() || line.quantity.as_deref() == Some("0") || line.quantity == *own
-    };
-    let deleted: HashSet<usize> = lines
-        .iter()
-        .zip(&targets)
-        .filter(|(line, _)| code(line) == "DI")
-        .filter_map(|(line, target)| target.index().filter(|index| is_whole(line, *index)))
-        .collect();
-    let has_deletion = lines.iter().any(|line| code(line) == "DI");
-    let open: Vec<usize> =
-        (0..state.order.lines.len()).filter(|index| state.line_statuses[*index] == OrderStatus::Open).collect();
-    let kept: Vec<usize> = open.iter().filter(|index| !deleted.contains(index)).copied().collect();
-    let keeps_goods = |line: &&PurchaseOrderLine| {
-        let is_zero = line.quantity.as_deref() == Some("0");
-        matches!(code(line).as_str(), "AI" | "QI" | "RZ") || (code(line) == "QD" && !is_zero)
-    };
-    let refusal = if has_deletion && !kept.is_empty() {
-        let names: Vec<String> = kept.iter().map(|index| name_line(&state.order.lines[*index], *index)).collect();
-        Some(format!("its lines delete only a part of the order: {} would stay", join_names(&names)))
-    } else {
-        lines.iter().find(keeps_goods).map(|line| format!("one of its lines states {}", describe_claim(line)))
-    };
-    match refusal {
-        Some(reason) => {
-            let purpose = &document.order.purpose;
-            let effect = LineEffect::refuse(format!("its purpose {purpose} cancels the order, but {reason}"));
-            state.add_revision(document, None, effect);
-        }
-        None => state.cancel(document, &targets),
-    }
-    totals::check_cancellation_count(state, document);
-}
-
-/// Joins names for a message; of many it states the number.
-fn join_names(names: &[String]) -> String {
-    const NAMES_MAX: usize = 10;
-    match names.len().saturating_sub(NAMES_MAX) {
-        0 => names.join(", "),
-        more => format!("{} and {more} more", names[..NAMES_MAX].join(", ")),
-    }
 }
 
 impl OrderState {
@@ -295,43 +266,5 @@ impl OrderState {
         effect: LineEffect,
     ) {
         self.revisions.push(build_revision(document, line, effect.outcome, effect.message));
-    }
-
-    /// Cancels the order by a document. `targets` are the lines that it states; lines that do not fit are unclear.
-    pub(super) fn cancel(&mut self, document: &ReceivedDocument, targets: &[LineTarget]) {
-        let named: HashSet<usize> = targets.iter().filter_map(LineTarget::index).collect();
-        let is_open = |index: &usize| self.line_statuses[*index] == OrderStatus::Open;
-        let unnamed: Vec<String> = (0..self.order.lines.len())
-            .filter(|index| !targets.is_empty() && !named.contains(index))
-            .filter(is_open)
-            .map(|index| name_line(&self.order.lines[index], index))
-            .collect();
-        let missing = targets.iter().find_map(|target| match &target.found {
-            LineMatch::Missing(reason) => Some(reason.clone()),
-            LineMatch::Found { .. } => None,
-        });
-        self.cancel_all_lines();
-        overwrite::add_new(&mut self.order.findings, &document.order.findings);
-        self.cancelled_by = Some(document.name());
-        let fact = "the order is cancelled";
-        let (outcome, message) = match (missing, unnamed.is_empty()) {
-            (Some(reason), _) => (RevisionOutcome::Unclear, format!("applied, {fact}; {reason}")),
-            (None, false) => {
-                let missing = join_names(&unnamed);
-                (RevisionOutcome::Unclear, format!("applied, {fact}; the cancellation does not state {missing}"))
-            }
-            (None, true) => (RevisionOutcome::Applied, fact.to_owned()),
-        };
-        self.revisions.push(Revision { line_number: None, ..build_revision(document, None, outcome, message) });
-    }
-
-    pub(super) fn cancel_all_lines(&mut self) {
-        self.status = OrderStatus::Cancelled;
-        self.line_statuses.fill(OrderStatus::Cancelled);
-    }
-
-    /// Returns the document that cancelled the order, for a message.
-    pub(super) fn name_cancellation(&self) -> String {
-        self.cancelled_by.as_ref().map_or_else(String::new, |name| format!(" ({name})"))
     }
 }

@@ -1,8 +1,9 @@
-//! Compares copies (confirmation, duplicate, information copy) with the order. A copy never changes it.
+//! Compares copies (confirmation, duplicate, information copy) with the order. A copy never changes it, and neither does
+//! a document whose purpose is uncertain, which a person must look at.
 
-use crate::edi::codes;
+use crate::edi::document_purpose::{DocumentPurpose, is_copy_kind};
 use crate::edi::purchase_order::PurchaseOrder;
-use crate::edi::revisions::originals::{DocumentRoles, OrderBase};
+use crate::edi::revisions::originals::{DocumentRoles, OrderBase, describe_purpose};
 use crate::edi::revisions::{
     ChangeQuantities, OrderState, ReceivedDocument, RevisionOutcome, build_revision, change, difference, sequence,
 };
@@ -15,14 +16,20 @@ pub(super) fn compare_order_copies(
     versions: &[PurchaseOrder],
 ) {
     for copy in roles.order_copies.iter().filter(|copy| !std::ptr::eq(**copy, base.document)) {
-        let is_known =
-            versions.iter().any(|version| difference::list_order_differences(version, &copy.order).is_empty());
+        let list_differences = |version: &PurchaseOrder| {
+            let mut stated = copy.order.clone();
+            // The type states that it is a copy, and not the type of the order.
+            if stated.kind.as_deref().is_some_and(is_copy_kind) {
+                stated.kind.clone_from(&version.kind);
+            }
+            difference::list_order_differences(version, &stated)
+        };
+        let is_known = versions.iter().any(|version| list_differences(version).is_empty());
         if is_known {
             add_row(state, copy, RevisionOutcome::NoEffect, "it agrees with the order");
             continue;
         }
-        let current = difference::list_order_differences(&state.copy_open_order(), &copy.order);
-        let differences = difference::join_differences(&current);
+        let differences = difference::join_differences(&list_differences(&state.copy_open_order()));
         let fact = format!("it differs from {}: {differences}", base.document.name_kind());
         add_row(state, copy, RevisionOutcome::Unclear, &fact);
     }
@@ -65,7 +72,11 @@ pub(super) fn compare_change_copies(state: &mut OrderState, roles: &DocumentRole
 }
 
 fn add_row(state: &mut OrderState, copy: &ReceivedDocument, outcome: RevisionOutcome, fact: &str) {
-    let purpose = codes::PURPOSES.describe(&copy.order.purpose);
-    let message = format!("not applied: its purpose is {purpose}; {fact}");
+    let purpose = describe_purpose(copy);
+    let (outcome, doubt) = match copy.purpose() {
+        DocumentPurpose::Uncertain => (RevisionOutcome::Unclear, ", and its effect is not certain"),
+        _ => (outcome, ""),
+    };
+    let message = format!("not applied: its purpose is {purpose}{doubt}; {fact}");
     state.revisions.push(build_revision(copy, None, outcome, message));
 }

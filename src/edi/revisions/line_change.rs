@@ -27,7 +27,7 @@ impl LineEffect {
         self.message.ends_with(CHANGES_NOTHING)
     }
 
-    fn apply(message: impl Into<String>) -> Self {
+    pub(super) fn apply(message: impl Into<String>) -> Self {
         Self { outcome: RevisionOutcome::Applied, message: message.into() }
     }
 
@@ -37,7 +37,17 @@ impl LineEffect {
 
     /// The line is not applied, and a person must look at it.
     pub(super) fn refuse(reason: impl AsRef<str>) -> Self {
-        Self { outcome: RevisionOutcome::Unclear, message: format!("not applied: {}", reason.as_ref()) }
+        Self { outcome: RevisionOutcome::Unclear, message: format!("{NOT_APPLIED}{}", reason.as_ref()) }
+    }
+
+    /// Returns true if the line is not applied.
+    pub(super) fn is_refusal(&self) -> bool {
+        self.message.starts_with(NOT_APPLIED)
+    }
+
+    /// Marks an effect as doubtful if there is a doubt.
+    pub(super) fn with_doubts(self, doubts: &[String]) -> Self {
+        if doubts.is_empty() { self } else { self.with_doubt(&doubts.join("; ")) }
     }
 
     /// Marks an effect as doubtful: what was applied stays applied.
@@ -50,6 +60,9 @@ impl LineEffect {
     }
 }
 
+/// Message of a line that is not applied begins with this text.
+const NOT_APPLIED: &str = "not applied: ";
+
 /// Message of a line whose values the order has already.
 const CHANGES_NOTHING: &str = "it changes nothing: the order has these values already";
 
@@ -57,6 +70,7 @@ const CHANGES_NOTHING: &str = "it changes nothing: the order has these values al
 struct AllowedValues {
     quantity: bool,
     price: bool,
+    /// The unit, and the packs that are counted in it.
     unit: bool,
 }
 
@@ -109,16 +123,36 @@ pub(super) fn apply_line(
             })
         }
         "DI" => delete_line(state, index, line),
-        _ => match find_allowed_values(code) {
-            Some(allowed) => change_values(state, index, (line, code, &allowed), quantities),
-            None => LineEffect::refuse(format!("novex-ingest does not know the change code {code}")),
-        },
+        _ if matches!(doubt, Some(MatchDoubt::OtherGoods(_))) && !replaces_ids(code) => {
+            // The code changes no goods: the line keeps its ids.
+            let line = PurchaseOrderLine { ids: Vec::new(), ..line.clone() };
+            change_values_by_code(state, index, (&line, code), quantities)
+        }
+        _ => change_values_by_code(state, index, (line, code), quantities),
     };
     match doubt {
         // A change of all values may also change an id of the goods.
-        Some(MatchDoubt::OtherGoods(_)) if matches!(code, "CA" | "RZ" | "RE" | "RM") => effect,
+        Some(MatchDoubt::OtherGoods(_)) if replaces_ids(code) => effect,
         Some(doubt) => effect.with_doubt(doubt.as_str()),
         None => effect,
+    }
+}
+
+/// Returns true for a code that may also change the ids of the goods.
+fn replaces_ids(code: &str) -> bool {
+    matches!(code, "CA" | "RZ" | "RE" | "RM")
+}
+
+/// Sets the values of a line that its change code allows to differ.
+fn change_values_by_code(
+    state: &mut OrderState,
+    index: usize,
+    (line, code): (&PurchaseOrderLine, &str),
+    quantities: ChangeQuantities,
+) -> LineEffect {
+    match find_allowed_values(code) {
+        Some(allowed) => change_values(state, index, (line, code, &allowed), quantities),
+        None => LineEffect::refuse(format!("novex-ingest does not know the change code {code}")),
     }
 }
 
@@ -170,32 +204,26 @@ fn change_values(
     if let Some(problem) = find_forbidden_value(before, line, code, allowed) {
         return LineEffect::refuse(problem);
     }
+    if code == "RZ" && line.quantity.is_none() {
+        return LineEffect::refuse("RZ replaces all values, but it states no quantity");
+    }
     let decided = quantity::decide_quantity(code, line, parse_quantity(before), quantities);
-    let mut after = if code == "RZ" {
-        if line.quantity.is_none() {
-            return LineEffect::refuse("RZ replaces all values, but it states no quantity");
-        }
-        PurchaseOrderLine { number: before.number.clone(), ..overwrite::to_order_line(line) }
+    let (mut after, mut doubts) = if code == "RZ" {
+        replace_line(before, line)
     } else {
         let mut after = before.clone();
-        overwrite::overwrite_line(&mut after, line);
-        after
+        let doubts = overwrite::overwrite_line(&mut after, line);
+        (after, doubts)
     };
-    let doubt = match decided {
+    match decided {
         QuantityDecision::Refuse(reason) => return LineEffect::refuse(reason),
-        QuantityDecision::Keep => {
-            after.quantity.clone_from(&before.quantity);
-            None
-        }
-        QuantityDecision::Set(new) => {
-            after.quantity = Some(new.normalize().to_string());
-            None
-        }
+        QuantityDecision::Keep => after.quantity.clone_from(&before.quantity),
+        QuantityDecision::Set(new) => after.quantity = Some(new.normalize().to_string()),
         QuantityDecision::SetInDoubt(new, reason) => {
             after.quantity = Some(new.normalize().to_string());
-            Some(reason)
+            doubts.push(reason);
         }
-    };
+    }
     let differences = difference::list_line_differences(before, &after);
     if !has_effect(before, &after) {
         // A line without a code does not claim a change.
@@ -206,11 +234,18 @@ fn change_values(
         };
     }
     state.order.lines[index] = after;
-    let effect = LineEffect::apply(difference::join_differences(&differences));
-    match doubt {
-        Some(reason) => effect.with_doubt(&reason),
-        None => effect,
+    LineEffect::apply(difference::join_differences(&differences)).with_doubts(&doubts)
+}
+
+/// Returns the line with all values of the change (RZ). A price that the change does not state stays, and is a doubt.
+fn replace_line(before: &PurchaseOrderLine, line: &PurchaseOrderLine) -> (PurchaseOrderLine, Vec<String>) {
+    let mut after = PurchaseOrderLine { number: before.number.clone(), ..overwrite::to_order_line(line) };
+    let Some(price) = before.price.as_ref().filter(|_| line.price.is_none()) else { return (after, Vec::new()) };
+    after.price = Some(price.clone());
+    if after.price_basis.is_none() {
+        after.price_basis.clone_from(&before.price_basis);
     }
+    (after, vec![format!("RZ replaces all values, but it states no price: the price stays {price}")])
 }
 
 /// Returns false if the two versions differ at most in ids and a price basis that the order did not state yet.
@@ -225,7 +260,7 @@ fn has_effect(before: &PurchaseOrderLine, after: &PurchaseOrderLine) -> bool {
     !difference::list_line_differences(before, &compared).is_empty()
 }
 
-/// Returns the problem if the line states a quantity, price or unit that its code does not change, or lacks the price
+/// Returns the problem if the line states a quantity, price, unit or pack that its code does not change, or lacks the price
 /// that its code changes.
 fn find_forbidden_value(
     own: &PurchaseOrderLine,
@@ -237,6 +272,8 @@ fn find_forbidden_value(
         ("quantity", allowed.quantity, &line.quantity, &own.quantity),
         ("price", allowed.price, &line.price, &own.price),
         ("unit", allowed.unit, &line.unit, &own.unit),
+        ("pack", allowed.unit, &line.pack, &own.pack),
+        ("inner pack", allowed.unit, &line.inner_pack, &own.inner_pack),
     ] {
         if let (false, Some(stated), Some(has)) = (is_allowed, stated, has)
             && stated != has

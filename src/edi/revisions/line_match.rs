@@ -13,6 +13,9 @@ const GOODS_NAMED_MAX: usize = 3;
 /// time for orders in which all lines are alike.
 const CANDIDATES_MAX: usize = 200;
 
+/// Kinds of ids that identify goods by themselves.
+const GOODS_CLASSES: [&str; 4] = ["buyer", "vendor", "gtin", "upc"];
+
 /// Line that a change names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum LineMatch {
@@ -80,7 +83,7 @@ impl LineIndex {
         let with_goods = (!wanted.ids.is_empty()).then(|| self.list_with_goods(lines, wanted));
         let number = wanted.number.as_deref().unwrap_or_default();
         let goods = name_goods(wanted).unwrap_or_default();
-        match (with_number, with_goods) {
+        let found = match (with_number, with_goods) {
             (None, None) => LineMatch::Missing("it states neither a line number nor goods".to_owned()),
             (Some(numbered), None) => match choose_line(&numbered, is_open) {
                 Some(index) => LineMatch::Found { index, doubt: None },
@@ -95,7 +98,30 @@ impl LineIndex {
                 None => LineMatch::Missing(format!("{} lines have the goods {goods}", same.len())),
             },
             (Some(numbered), Some(same)) => find_by_both(lines, wanted, (&numbered, &same), is_open),
+        };
+        match found {
+            LineMatch::Found { index, .. } => {
+                self.find_foreign_goods(lines, index, wanted).map_or(found, LineMatch::Missing)
+            }
+            LineMatch::Missing(_) => found,
         }
+    }
+
+    /// Returns the contradiction if the wanted line also names goods that only other lines have.
+    fn find_foreign_goods(
+        &self,
+        lines: &[PurchaseOrderLine],
+        index: usize,
+        wanted: &PurchaseOrderLine,
+    ) -> Option<String> {
+        let own = list_goods_keys(&lines[index]);
+        let is_foreign = |key: &(String, String)| GOODS_CLASSES.contains(&key.0.as_str()) && !own.contains(key);
+        wanted.ids.iter().find_map(|id| {
+            let key = classify_id(id).filter(is_foreign)?;
+            let other = self.by_goods.get(&key)?.first().copied()?;
+            let (line, other) = (name_line(&lines[index], index), name_line(&lines[other], other));
+            Some(format!("its ids name two lines: {} {} is {other}, the others are {line}", id.qualifier, id.value))
+        })
     }
 
     /// Returns the first line with a number, whatever its goods are.

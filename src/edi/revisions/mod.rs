@@ -5,23 +5,26 @@
 //! what contradicts the order, itself or another document is `unclear`, and a person must look at it. The store calls
 //! [`fold_documents`] after each new document. docs/edi.md has the rules.
 
+mod cancellations;
 mod change;
 mod copies;
 mod difference;
 mod line_change;
 mod line_match;
+mod listed_parts;
 mod originals;
 mod overwrite;
 mod quantity;
+mod repetitions;
 mod sequence;
 mod totals;
 
+use crate::edi::document_purpose::DocumentPurpose;
 use crate::edi::order_findings::summarize_findings;
 use crate::edi::purchase_order::{DocumentOrigin, OrderExtra, PurchaseOrder, PurchaseOrderLine};
-use originals::{DocumentPurpose, DocumentRoles, OrderBase};
+use originals::{DocumentRoles, OrderBase};
 pub use quantity::ChangeQuantities;
 use rust_decimal::Decimal;
-use std::collections::HashMap;
 
 /// Purchase order or change as received, with its event.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,6 +42,11 @@ impl ReceivedDocument {
     fn effective_date(&self) -> &str {
         let own = if self.order.is_change { &self.order.changed_on } else { &self.order.ordered_on };
         own.as_deref().unwrap_or(&self.received_on)
+    }
+
+    /// Returns the effect that the document has by its purpose.
+    fn purpose(&self) -> DocumentPurpose {
+        DocumentPurpose::of(&self.order)
     }
 
     /// Returns the time at which the sender made the group, if the format states it.
@@ -204,12 +212,14 @@ pub fn fold_documents(documents: &[ReceivedDocument], quantities: ChangeQuantiti
     // The numbers of the events depend on the arrival, and decide only between documents that are equal.
     sorted.sort_by_cached_key(|document| {
         let sent_at = document.sent_at().unwrap_or("~").to_owned();
-        (sent_at, document.received_on.clone(), document.content_key(), document.event_id, document.document_position)
+        let text = serde_json::to_string(&document.order).unwrap_or_default();
+        let ids = (document.event_id, document.document_position);
+        (sent_at, document.received_on.clone(), document.content_key(), text, ids)
     });
     let (documents, tests): (Vec<_>, Vec<_>) =
         sorted.into_iter().partition(|document| !(has_real && document.order.is_test));
     let change_count = documents.iter().filter(|document| document.order.is_change).count();
-    let (documents, repetitions) = split_repetitions(documents, quantities);
+    let (documents, repetitions) = repetitions::split_repetitions(documents);
     let roles = DocumentRoles::new(documents);
     let mut state = match OrderBase::choose(&roles) {
         Some(base) => fold_on_base(&roles, &base, quantities),
@@ -217,51 +227,12 @@ pub fn fold_documents(documents: &[ReceivedDocument], quantities: ChangeQuantiti
     };
     state.change_count = change_count;
     state.last_event_id = last_event_id;
-    state.revisions.extend(repetitions);
+    let rows: Vec<Revision> = repetitions.iter().map(|repetition| repetition.describe(&state, quantities)).collect();
+    state.revisions.extend(rows);
     state.revisions.extend(tests.into_iter().map(|test| {
         build_revision(test, None, RevisionOutcome::Unclear, "ignored: it is a test and the order is not".to_owned())
     }));
     state
-}
-
-/// Returns true if a document with this purpose is an order, and no cancellation and no copy of one.
-#[must_use]
-pub fn is_order_purpose(purpose: &str) -> bool {
-    matches!(DocumentPurpose::of(purpose), DocumentPurpose::Plain | DocumentPurpose::Replacement)
-}
-
-/// Returns true if a document with this purpose cancels the order.
-#[must_use]
-pub fn is_cancellation_purpose(purpose: &str) -> bool {
-    DocumentPurpose::of(purpose) == DocumentPurpose::Cancellation
-}
-
-/// Splits off the documents that repeat another one: the sender may send one file twice under two names.
-fn split_repetitions(
-    documents: Vec<&ReceivedDocument>,
-    quantities: ChangeQuantities,
-) -> (Vec<&ReceivedDocument>, Vec<Revision>) {
-    let (mut unique, mut repetitions) = (Vec::new(), Vec::new());
-    let mut by_content: HashMap<String, &ReceivedDocument> = HashMap::new();
-    for document in documents {
-        let Some(first) = by_content.get(&document.content_key()) else {
-            by_content.insert(document.content_key(), document);
-            unique.push(document);
-            continue;
-        };
-        let order = &document.order;
-        let states_difference = quantities == ChangeQuantities::Delta
-            && order.lines.iter().any(|line| matches!(line.change.as_deref(), Some("QI" | "QD")));
-        let is_anonymous = order.sequence.is_none() && order.changed_on.is_none();
-        let (outcome, message) = if states_difference && is_anonymous {
-            let reason = "it has neither a number nor a date, so that it may be a second difference";
-            (RevisionOutcome::Unclear, format!("not applied: repeats {}, but {reason}", first.name_kind()))
-        } else {
-            (RevisionOutcome::NoEffect, format!("repeats {}", first.name_kind()))
-        };
-        repetitions.push(build_revision(document, None, outcome, message));
-    }
-    (unique, repetitions)
 }
 
 /// Folds the documents on the order that counts.
@@ -281,8 +252,7 @@ fn fold_on_base(roles: &DocumentRoles<'_>, base: &OrderBase<'_>, quantities: Cha
             }
         });
     }
-    originals::apply_cancellations(&mut state, roles, base);
-    state.revisions.extend(roles.report_uncertain_statuses());
+    cancellations::apply_cancellations(&mut state, roles, base);
     copies::compare_order_copies(&mut state, roles, base, &versions);
     copies::compare_change_copies(&mut state, roles, quantities);
     state

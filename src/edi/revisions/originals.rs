@@ -4,38 +4,9 @@
 //! history: as a replacement if one replaces the other, else as a contradiction that a person must resolve.
 
 use crate::edi::codes;
-use crate::edi::revisions::change;
-use crate::edi::revisions::line_change::LineEffect;
-use crate::edi::revisions::{
-    OrderState, OrderStatus, ReceivedDocument, Revision, RevisionOutcome, build_revision, difference,
-};
+use crate::edi::document_purpose::{self, DocumentPurpose};
+use crate::edi::revisions::{ReceivedDocument, Revision, RevisionOutcome, build_revision, difference};
 use std::cmp::Ordering;
-
-/// Effect of a document by its purpose: BEG01, BCH01, the status of a grocery order (G5001) or the code of its change
-/// (G9201).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum DocumentPurpose {
-    /// 01 cancellation, 17 cancel to be reissued, F and CF cancellation.
-    Cancellation,
-    /// 05 replacement, 15 resubmission, 18 reissue, CO corrected, T resubmission.
-    Replacement,
-    /// 06 confirmation, 07 duplicate, 22 information copy, CN completion notification, A information, C and E
-    /// confirmation: these change nothing.
-    Copy,
-    /// 00 and N original, 04 change and all others.
-    Plain,
-}
-
-impl DocumentPurpose {
-    pub(super) fn of(purpose: &str) -> Self {
-        match purpose {
-            "01" | "17" | "F" | "CF" => Self::Cancellation,
-            "05" | "15" | "18" | "CO" | "T" => Self::Replacement,
-            "06" | "07" | "22" | "CN" | "A" | "C" | "E" => Self::Copy,
-            _ => Self::Plain,
-        }
-    }
-}
 
 /// Documents of one order by what they do, without repetitions.
 #[derive(Default)]
@@ -44,9 +15,11 @@ pub(super) struct DocumentRoles<'d> {
     pub(super) orders: Vec<&'d ReceivedDocument>,
     /// Orders with the purpose of a cancellation.
     pub(super) cancellations: Vec<&'d ReceivedDocument>,
+    /// Copies, and orders whose purpose is uncertain.
     pub(super) order_copies: Vec<&'d ReceivedDocument>,
     /// Changes, also those that cancel the order.
     pub(super) changes: Vec<&'d ReceivedDocument>,
+    /// Copies, and changes whose purpose is uncertain.
     pub(super) change_copies: Vec<&'d ReceivedDocument>,
 }
 
@@ -54,10 +27,10 @@ impl<'d> DocumentRoles<'d> {
     pub(super) fn new(documents: Vec<&'d ReceivedDocument>) -> Self {
         let mut roles = Self::default();
         for document in documents {
-            let list = match (document.order.is_change, DocumentPurpose::of(&document.order.purpose)) {
-                (true, DocumentPurpose::Copy) => &mut roles.change_copies,
+            let list = match (document.order.is_change, document.purpose()) {
+                (true, DocumentPurpose::Copy | DocumentPurpose::Uncertain) => &mut roles.change_copies,
                 (true, _) => &mut roles.changes,
-                (false, DocumentPurpose::Copy) => &mut roles.order_copies,
+                (false, DocumentPurpose::Copy | DocumentPurpose::Uncertain) => &mut roles.order_copies,
                 (false, DocumentPurpose::Cancellation) => &mut roles.cancellations,
                 (false, _) => &mut roles.orders,
             };
@@ -65,9 +38,10 @@ impl<'d> DocumentRoles<'d> {
         }
         for list in [&mut roles.orders, &mut roles.cancellations, &mut roles.order_copies, &mut roles.change_copies] {
             list.sort_by_cached_key(|document| {
-                let is_replacement = DocumentPurpose::of(&document.order.purpose) == DocumentPurpose::Replacement;
+                // A copy tells more of the order than a document whose purpose is uncertain.
+                let rank = matches!(document.purpose(), DocumentPurpose::Replacement | DocumentPurpose::Copy);
                 (
-                    is_replacement,
+                    rank,
                     document.effective_date().to_owned(),
                     document.sent_at().map(str::to_owned),
                     document.content_key(),
@@ -75,23 +49,6 @@ impl<'d> DocumentRoles<'d> {
             });
         }
         roles
-    }
-}
-
-impl DocumentRoles<'_> {
-    /// Reports the grocery orders whose status is not one of an order: D deletion, R change and the like. It is not
-    /// certain whether they state the whole order.
-    pub(super) fn report_uncertain_statuses(&self) -> impl Iterator<Item = Revision> {
-        // Statuses have one letter: N original, B backorder, S future date, X simulation, T resubmission.
-        let is_uncertain = |order: &&&ReceivedDocument| {
-            let purpose = order.order.purpose.as_str();
-            purpose.chars().count() == 1 && !matches!(purpose, "N" | "B" | "S" | "X" | "T")
-        };
-        self.orders.iter().filter(is_uncertain).map(|order| {
-            let status = describe_purpose(order);
-            let message = format!("its order status is {status}: it is read as a whole order, which is not certain");
-            build_revision(order, None, RevisionOutcome::Unclear, message)
-        })
     }
 }
 
@@ -129,7 +86,7 @@ impl<'d> OrderBase<'d> {
     }
 
     pub(super) fn purpose(&self) -> DocumentPurpose {
-        DocumentPurpose::of(&self.document.order.purpose)
+        self.document.purpose()
     }
 
     /// Returns true if the order took the place of an earlier one.
@@ -155,16 +112,39 @@ impl<'d> OrderBase<'d> {
 
     /// Compares a document with the order that took the place of an earlier one: by their dates, then by the times at
     /// which they were sent.
-    fn compare_issue(&self, document: &ReceivedDocument) -> Option<Ordering> {
+    pub(super) fn compare_issue(&self, document: &ReceivedDocument) -> Option<Ordering> {
         let by_date = document.effective_date().cmp(self.document.effective_date());
         if self.has_own_date() && by_date.is_ne() { Some(by_date) } else { self.compare_sent(document) }
     }
 
+    /// Returns the days of a document and of the order for a message, with the times at which they were sent, if these
+    /// differ.
+    pub(super) fn name_dates(&self, document: &ReceivedDocument) -> String {
+        let order = self.document;
+        let has_times = document.is_sent_before(order) || order.is_sent_before(document);
+        let sent = |document: &ReceivedDocument| {
+            document.sent_at().filter(|_| has_times).map_or_else(String::new, |time| format!(" (sent {time})"))
+        };
+        format!(
+            "dated {}{}, {} is dated {}{}",
+            document.effective_date(),
+            sent(document),
+            order.name_kind(),
+            order.effective_date(),
+            sent(order)
+        )
+    }
+
     /// Describes each replacement and each contradiction among the orders.
     pub(super) fn describe_orders(&self) -> Vec<Revision> {
-        if self.purpose() == DocumentPurpose::Copy {
+        let kind = match self.purpose() {
+            DocumentPurpose::Copy => Some("a copy of the order"),
+            DocumentPurpose::Uncertain => Some("a document whose purpose does not make it an order"),
+            _ => None,
+        };
+        if let Some(kind) = kind {
             let name = describe_purpose(self.document);
-            let message = format!("only a copy of the order arrived ({name}), and the order itself did not");
+            let message = format!("only {kind} arrived ({name}), and the order itself did not");
             return vec![build_revision(self.document, None, RevisionOutcome::Unclear, message)];
         }
         let chain: Vec<&ReceivedDocument> = self.earlier.iter().copied().chain([self.document]).collect();
@@ -175,7 +155,7 @@ impl<'d> OrderBase<'d> {
     pub(super) fn place_change(&self, change: &ReceivedDocument) -> ChangePlacement {
         let order = self.document;
         let (date, order_date) = (change.effective_date(), order.effective_date());
-        let names = format!("dated {date}, {} is dated {order_date}", order.name_kind());
+        let names = self.name_dates(change);
         if !self.is_reissue() {
             let is_older = change.order.changed_on.is_some() && order.order.ordered_on.is_some() && date < order_date;
             if is_older {
@@ -230,8 +210,8 @@ fn describe_succession(earlier: &ReceivedDocument, later: &ReceivedDocument) -> 
     }
     let differences = difference::join_differences(&differences);
     let (earlier_date, later_date) = (earlier.effective_date(), later.effective_date());
-    let replaces = DocumentPurpose::of(&later.order.purpose) == DocumentPurpose::Replacement;
-    let is_first_replacement = DocumentPurpose::of(&earlier.order.purpose) != DocumentPurpose::Replacement;
+    let replaces = later.purpose() == DocumentPurpose::Replacement;
+    let is_first_replacement = earlier.purpose() != DocumentPurpose::Replacement;
     let is_newer = match later_date.cmp(earlier_date) {
         Ordering::Less => false,
         Ordering::Equal => is_first_replacement || earlier.is_sent_before(later),
@@ -262,56 +242,13 @@ fn describe_succession(earlier: &ReceivedDocument, later: &ReceivedDocument) -> 
     build_revision(later, None, RevisionOutcome::Unclear, message)
 }
 
-fn describe_purpose(document: &ReceivedDocument) -> String {
-    codes::PURPOSES.describe(&document.order.purpose)
-}
-
-/// Applies the orders that have the purpose of a cancellation. They count after all changes, whose dates are newer than
-/// the date of the order that a cancellation states.
-pub(super) fn apply_cancellations(state: &mut OrderState, roles: &DocumentRoles<'_>, base: &OrderBase<'_>) {
-    let is_base = |cancellation: &&ReceivedDocument| std::ptr::eq(*cancellation, base.document);
-    // If no other order arrived, one of the cancellations is the order.
-    let (base_first, others): (Vec<_>, Vec<_>) = roles.cancellations.iter().copied().partition(is_base);
-    for cancellation in base_first.into_iter().chain(others) {
-        let (date, order_date) = (cancellation.effective_date(), base.document.effective_date());
-        let names = format!("it is dated {date}, {} is dated {order_date}", base.document.name_kind());
-        // The date of a cancellation is often that of the first order: then the times decide.
-        let order = if date < order_date { Some(Ordering::Less) } else { base.compare_issue(cancellation) };
-        if state.status == OrderStatus::Cancelled {
-            let fact = format!("the order is cancelled already{}", state.name_cancellation());
-            state.add_revision(cancellation, None, LineEffect::refuse(fact));
-        } else if is_base(&cancellation) {
-            state.cancel(cancellation, &[]);
-            let message = "only the cancellation arrived, and the order itself did not".to_owned();
-            state.revisions.push(build_revision(cancellation, None, RevisionOutcome::Unclear, message));
-        } else if order == Some(Ordering::Less) {
-            state.add_revision(cancellation, None, LineEffect::refuse(format!("{names}: the order stays open")));
-        } else {
-            let targets = change::find_targets(state, &cancellation.order.lines);
-            state.cancel(cancellation, &targets);
-            if order.is_none() && base.is_reissue() {
-                let message = format!("applied, but it is not certain that the cancellation is newer: {names}");
-                state.revisions.push(build_revision(cancellation, None, RevisionOutcome::Unclear, message));
-            }
-            report_newer_changes(state, roles, cancellation, order_date);
+/// Returns the purpose for a message, and the type if it decides what the document is.
+pub(super) fn describe_purpose(document: &ReceivedDocument) -> String {
+    let purpose = document_purpose::PURPOSES.describe(&document.order.purpose);
+    match document.order.kind.as_deref().filter(|kind| document_purpose::is_copy_kind(kind)) {
+        Some(kind) if document.purpose() == DocumentPurpose::Copy => {
+            format!("{purpose}, its type {}", codes::ORDER_TYPES.describe(kind))
         }
-    }
-}
-
-/// Reports the changes that are newer than a cancellation, if its date is not only the date of the order.
-fn report_newer_changes(
-    state: &mut OrderState,
-    roles: &DocumentRoles<'_>,
-    cancellation: &ReceivedDocument,
-    order_date: &str,
-) {
-    let date = cancellation.effective_date();
-    for change in roles.changes.iter().filter(|change| order_date < date && change.effective_date() > date) {
-        let message = format!(
-            "it is dated {}, after the cancellation of {} ({date}): the order stays cancelled",
-            change.effective_date(),
-            cancellation.name()
-        );
-        state.revisions.push(build_revision(change, None, RevisionOutcome::Unclear, message));
+        _ => purpose,
     }
 }

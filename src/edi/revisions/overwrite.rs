@@ -4,10 +4,10 @@
 
 use crate::edi::purchase_order::{EdiReference, OrderExtra, PurchaseOrder, PurchaseOrderLine};
 use crate::edi::revisions::is_document_extra;
-use std::collections::HashSet;
+use crate::edi::revisions::listed_parts::replace_parts;
 
-/// Overwrites the values of the header that the change states. Lines are not changed.
-pub(super) fn overwrite_header(order: &mut PurchaseOrder, change: &PurchaseOrder) {
+/// Overwrites the values of the header that the change states. Lines are not changed. Returns what is not certain.
+pub(super) fn overwrite_header(order: &mut PurchaseOrder, change: &PurchaseOrder) -> Vec<String> {
     // Identity, date, purpose and origin are those of the order. Counts describe the lines of the change.
     let PurchaseOrder {
         is_change: _,
@@ -42,16 +42,18 @@ pub(super) fn overwrite_header(order: &mut PurchaseOrder, change: &PurchaseOrder
         extras,
         findings,
     } = change;
-    replace_same_kind(&mut order.dates, dates, |date| (&date.qualifier, date.address.as_deref()));
-    replace_same_kind(&mut order.references, references, |part| (&part.qualifier, part.address.as_deref()));
-    replace_same_kind(&mut order.addresses, addresses, |address| (&address.kind, None));
-    replace_same_kind(&mut order.contacts, contacts, |contact| (&contact.kind, contact.address.as_deref()));
-    replace_same_kind(&mut order.allowances, allowances, |part| (part.code.as_deref().unwrap_or(""), None));
-    replace_same_kind(&mut order.amounts, amounts, |amount| (&amount.qualifier, None));
     // Control numbers and the like of each document stay beside each other.
     let (of_document, of_order): (Vec<OrderExtra>, Vec<OrderExtra>) =
         extras.iter().cloned().partition(is_document_extra);
-    replace_same_kind(&mut order.extras, &of_order, |extra| (&extra.location, extra.name.as_deref()));
+    let doubts = [
+        replace_parts(&mut order.dates, dates),
+        replace_parts(&mut order.references, references),
+        replace_parts(&mut order.addresses, addresses),
+        replace_parts(&mut order.contacts, contacts),
+        replace_parts(&mut order.allowances, allowances),
+        replace_parts(&mut order.amounts, amounts),
+        replace_parts(&mut order.extras, &of_order),
+    ];
     add_new(&mut order.extras, &of_document);
     add_new(&mut order.findings, findings);
     replace_list(&mut order.terms, terms);
@@ -71,10 +73,11 @@ pub(super) fn overwrite_header(order: &mut PurchaseOrder, change: &PurchaseOrder
     ] {
         overwrite_value(old, new);
     }
+    doubts.concat()
 }
 
-/// Overwrites each value of a line that the change states. The line keeps its number.
-pub(super) fn overwrite_line(line: &mut PurchaseOrderLine, change: &PurchaseOrderLine) {
+/// Overwrites each value of a line that the change states. The line keeps its number. Returns what is not certain.
+pub(super) fn overwrite_line(line: &mut PurchaseOrderLine, change: &PurchaseOrderLine) -> Vec<String> {
     let PurchaseOrderLine {
         number: _,
         change: _,
@@ -119,21 +122,24 @@ pub(super) fn overwrite_line(line: &mut PurchaseOrderLine, change: &PurchaseOrde
     ] {
         overwrite_value(old, new.as_ref());
     }
-    replace_same_kind(&mut line.ids, ids, |id| (&id.qualifier, None));
-    replace_same_kind(&mut line.dates, dates, |date| (&date.qualifier, date.address.as_deref()));
-    replace_same_kind(&mut line.references, references, |part| (&part.qualifier, part.address.as_deref()));
-    replace_same_kind(&mut line.addresses, addresses, |address| (&address.kind, None));
-    replace_same_kind(&mut line.allowances, allowances, |part| (part.code.as_deref().unwrap_or(""), None));
-    replace_same_kind(&mut line.contacts, contacts, |contact| (&contact.kind, contact.address.as_deref()));
-    replace_same_kind(&mut line.amounts, amounts, |amount| (&amount.qualifier, None));
-    replace_same_kind(&mut line.extras, extras, |extra| (&extra.location, extra.name.as_deref()));
+    let doubts = [
+        replace_parts(&mut line.ids, ids),
+        replace_parts(&mut line.dates, dates),
+        replace_parts(&mut line.references, references),
+        replace_parts(&mut line.addresses, addresses),
+        replace_parts(&mut line.allowances, allowances),
+        replace_parts(&mut line.contacts, contacts),
+        replace_parts(&mut line.amounts, amounts),
+        replace_parts(&mut line.extras, extras),
+        replace_parts(&mut line.components, components),
+    ];
     replace_list(&mut line.schedules, schedules);
     replace_list(&mut line.prices, prices);
     replace_list(&mut line.carriers, carriers);
     replace_list(&mut line.terms, terms);
-    replace_list(&mut line.components, components);
     add_new(&mut line.instructions, instructions);
     add_new(&mut line.notes, notes);
+    doubts.concat()
 }
 
 /// Returns the line of a change as a line of the order: without its change code and the quantities around the change.
@@ -158,19 +164,6 @@ fn overwrite_value(old: &mut Option<String>, new: Option<&String>) {
     if let Some(new) = new {
         *old = Some(new.clone());
     }
-}
-
-/// Replaces the elements that have the kind of a new one, and keeps the others.
-///
-/// Parts of two addresses are of two kinds.
-fn replace_same_kind<T: Clone>(
-    old: &mut Vec<T>,
-    new: &[T],
-    kind: impl for<'p> Fn(&'p T) -> (&'p str, Option<&'p str>),
-) {
-    let kinds: HashSet<_> = new.iter().map(&kind).collect();
-    old.retain(|old| !kinds.contains(&kind(old)));
-    old.extend_from_slice(new);
 }
 
 /// Replaces a list that the change states.

@@ -2,10 +2,11 @@
 //!
 //! Changes that no number and no date puts in a sequence are applied only if each sequence gives the same order.
 
+use crate::edi::document_purpose::DocumentPurpose;
 use crate::edi::purchase_order::PurchaseOrder;
 use crate::edi::revisions::change::{self, TargetKey};
 use crate::edi::revisions::line_change::LineEffect;
-use crate::edi::revisions::originals::{ChangePlacement, DocumentPurpose, OrderBase};
+use crate::edi::revisions::originals::{ChangePlacement, OrderBase};
 use crate::edi::revisions::{
     ChangeQuantities, OrderState, OrderStatus, ReceivedDocument, Revision, RevisionOutcome, build_revision, difference,
     overwrite,
@@ -14,6 +15,9 @@ use std::collections::{BTreeSet, HashMap};
 
 /// Most pairs of changes without a sequence that are compared by applying them; further pairs are undecided.
 const COMPARISONS_MAX: usize = 50;
+
+/// Most missing numbers between two changes that are reported: some senders count in tens, or use dates.
+const MISSING_MAX: u64 = 8;
 
 /// Change with its place in the sequence.
 #[derive(Clone)]
@@ -34,12 +38,19 @@ pub(super) fn apply_changes(
 ) {
     let placed = place_changes(changes);
     let repeated = find_repeated_numbers(&placed);
+    let gaps = find_missing_numbers(&placed);
     for group in placed.chunk_by(|one, two| one.place == two.place) {
         let undecided = find_undecided_changes(state, group, quantities);
         for (position, change) in group.iter().enumerate() {
             if let Some(other) = repeated.get(&(change.document.event_id, change.document.document_position)) {
                 let number = change.document.order.sequence.clone().unwrap_or_default();
                 let message = format!("its number {number} is also the number of {other}, which has other contents");
+                state.revisions.push(build_revision(change.document, None, RevisionOutcome::Unclear, message));
+            }
+            if let Some(missing) = gaps.get(&(change.document.event_id, change.document.document_position))
+                && !matches!(base.place_change(change.document), ChangePlacement::Contained(_))
+            {
+                let message = format!("{missing}, with a number before this change, did not arrive");
                 state.revisions.push(build_revision(change.document, None, RevisionOutcome::Unclear, message));
             }
             match &undecided[position] {
@@ -87,7 +98,7 @@ fn place_changes<'d>(changes: &[&'d ReceivedDocument]) -> Vec<PlacedChange<'d>> 
     }
     placed.sort_by_cached_key(|change| {
         let document = change.document;
-        let is_cancellation = DocumentPurpose::of(&document.order.purpose) == DocumentPurpose::Cancellation;
+        let is_cancellation = document.purpose() == DocumentPurpose::Cancellation;
         (
             change.place.clone(),
             change.number.map_or((1, 0), |number| (0, number)),
@@ -114,12 +125,37 @@ fn find_repeated_numbers(placed: &[PlacedChange<'_>]) -> HashMap<(i64, i64), Str
     let mut repeated = HashMap::new();
     for documents in by_number.values().filter(|documents| documents.len() > 1) {
         for document in documents.iter().skip(1) {
-            let others = documents.iter().filter(|other| !std::ptr::eq(**other, *document));
+            let content = document.content_key();
+            let others = documents.iter().filter(|other| other.content_key() != content);
             let names: Vec<String> = others.map(|other| other.name_kind()).collect();
+            if names.is_empty() {
+                continue;
+            }
             repeated.insert((document.event_id, document.document_position), names.join(" and "));
         }
     }
     repeated
+}
+
+/// Returns, for each change that follows a gap in the numbers of the changes, the names of the missing ones.
+fn find_missing_numbers(placed: &[PlacedChange<'_>]) -> HashMap<(i64, i64), String> {
+    let mut numbered: Vec<(u64, &ReceivedDocument)> =
+        placed.iter().filter_map(|change| Some((change.number?, change.document))).collect();
+    numbered.retain(|(number, _)| *number != u64::MAX);
+    numbered.sort_by_key(|(number, _)| *number);
+    let mut missing = HashMap::new();
+    for pair in numbered.windows(2) {
+        let ((earlier, _), (later, document)) = (pair[0], pair[1]);
+        let names = match later - earlier {
+            0 | 1 => continue,
+            2 => format!("change {}", earlier + 1),
+            // Numbers that are far apart are no count.
+            difference if difference - 1 > MISSING_MAX => continue,
+            _ => format!("changes {} to {}", earlier + 1, later - 1),
+        };
+        missing.insert((document.event_id, document.document_position), names);
+    }
+    missing
 }
 
 /// Applies a change, if it belongs to this order and is newer.
@@ -129,7 +165,7 @@ fn apply_placed_change(
     base: &OrderBase<'_>,
     quantities: ChangeQuantities,
 ) {
-    let is_cancellation = DocumentPurpose::of(&document.order.purpose) == DocumentPurpose::Cancellation;
+    let is_cancellation = document.purpose() == DocumentPurpose::Cancellation;
     match base.place_change(document) {
         ChangePlacement::Apply => change::apply_change(state, document, quantities),
         ChangePlacement::ApplyInDoubt(reason) => {
@@ -201,9 +237,7 @@ fn find_undecided_changes(
 
 /// Returns true if numbers, dates or the file of two changes of one group decide which one is first.
 fn is_decided(one: &PlacedChange<'_>, two: &PlacedChange<'_>) -> bool {
-    let has_cancellation = [one, two]
-        .iter()
-        .any(|change| DocumentPurpose::of(&change.document.order.purpose) == DocumentPurpose::Cancellation);
+    let has_cancellation = [one, two].iter().any(|change| change.document.purpose() == DocumentPurpose::Cancellation);
     let by_number = match (one.number, two.number) {
         (Some(first), Some(second)) => {
             first != second || one.document.effective_date() != two.document.effective_date()

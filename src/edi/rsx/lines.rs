@@ -1,5 +1,6 @@
 //! Reads the lines of an RSX order, and the components of sets and kits below them.
 
+use crate::edi::codes;
 use crate::edi::decimal;
 use crate::edi::purchase_order::{EdiAmount, EdiPrice, LineSchedule, ProductId, PurchaseOrderLine};
 use crate::edi::rsx::faults::RsxFaultCollector;
@@ -204,10 +205,12 @@ fn read_schedules(part: &RsxNode, at: &str, line: &mut PurchaseOrderLine, faults
     }
     let date = part.children_named(&["Dates", "Date"]).next();
     let schedule = LineSchedule {
-        kind: part.take_text(&["QuantityQualifier"]),
+        kind: part.take_code(&["QuantityQualifier"], 2),
         location_qualifier: part.take_text(&["LocationCodeQualifier"]),
         unit: part.take_text(&["TotalQtyUOM"]),
-        date_qualifier: date.and_then(|date| date.take_text(&["DateTimeQualifier", "DateTimeQualifier1"])),
+        date_qualifier: date.and_then(|date| {
+            date.take_code(&["DateTimeQualifier", "DateTimeQualifier1"], codes::DATE_QUALIFIER_LENGTH)
+        }),
         on: date.and_then(|date| faults.take_date(date, at, &["Date", "Date1"])),
         ..LineSchedule::default()
     };

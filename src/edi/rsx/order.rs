@@ -2,7 +2,9 @@
 //!
 //! The reader takes each text that it understands. What is left in the tree becomes an extra of the order or its line.
 
+use crate::edi::codes;
 use crate::edi::decimal;
+use crate::edi::document_purpose::DocumentPurpose;
 use crate::edi::fault::{EdiFault, FaultSeverity};
 use crate::edi::order_findings;
 use crate::edi::order_totals;
@@ -66,7 +68,7 @@ fn read_rsx_order(document: &RsxNode, is_change: bool) -> (Option<PurchaseOrder>
         }
         order.lines.push(line);
     }
-    if order.lines.is_empty() && !is_change && order.purpose != "01" {
+    if order.lines.is_empty() && !is_change && !DocumentPurpose::of(&order).needs_no_lines() {
         faults.add_error("LineItem", "is missing: the order has no lines");
     }
     order.findings.append(&mut faults.findings);
@@ -120,8 +122,12 @@ fn read_header(
         partner,
         number,
         release: text(&["ReleaseNumber"]).unwrap_or_default(),
-        purpose: text(&["TsetPurposeCode"]).unwrap_or_else(|| if is_change { "04" } else { "00" }.to_owned()),
-        kind: text(&["PrimaryPOTypeCode"]).or_else(|| text(&["PurchaseOrderTypeCode"])),
+        purpose: order_header
+            .take_code(&["TsetPurposeCode"], codes::PURPOSE_LENGTH)
+            .map_or_else(|| if is_change { "04" } else { "00" }.to_owned(), |purpose| purpose.to_uppercase()),
+        kind: order_header
+            .take_code(&["PrimaryPOTypeCode"], 2)
+            .or_else(|| order_header.take_code(&["PurchaseOrderTypeCode"], 2)),
         ordered_on: faults.take_date(order_header, PATH, &["PurchaseOrderDate"]),
         sequence: text(&["ChangeOrderSeqNumber"]),
         changed_on: faults.take_date(order_header, PATH, &["POChangeDate"]),

@@ -1,5 +1,6 @@
 //! Reads the parts that the header of an RSX order, its lines and their components share.
 
+use crate::edi::codes;
 use crate::edi::decimal;
 use crate::edi::order_percentages;
 use crate::edi::purchase_order::{
@@ -64,7 +65,7 @@ fn append_nested_parts(
     }
     for reference in node.children_named(&["References", "Reference"]) {
         parts.references.push(EdiReference {
-            qualifier: reference.take_text(&["ReferenceQual"]).unwrap_or_default(),
+            qualifier: reference.take_code(&["ReferenceQual"], 2).unwrap_or_default(),
             value: reference.take_text(&["ReferenceID"]),
             description: reference.take_text(&["Description"]),
             address: address.clone(),
@@ -81,7 +82,9 @@ fn read_date(date: &RsxNode, at: &str, faults: &mut RsxFaultCollector) -> EdiDat
         (Some(time), zone)
     });
     EdiDate {
-        qualifier: date.take_text(&["DateTimeQualifier", "DateTimeQualifier1"]).unwrap_or_default(),
+        qualifier: date
+            .take_code(&["DateTimeQualifier", "DateTimeQualifier1"], codes::DATE_QUALIFIER_LENGTH)
+            .unwrap_or_default(),
         on: faults.take_date(date, &format!("{at}/Dates"), &["Date", "Date1"]),
         time,
         zone,
@@ -119,7 +122,7 @@ fn read_contact(node: &RsxNode) -> EdiContact {
 fn read_address(node: &RsxNode) -> EdiAddress {
     let list_texts = |names: &[&str]| names.iter().filter_map(|name| node.take_text(&[name])).collect();
     EdiAddress {
-        kind: node.take_text(&["AddressTypeCode"]).unwrap_or_default(),
+        kind: node.take_code(&["AddressTypeCode"], 2).unwrap_or_default(),
         id_qualifier: node.take_text(&["LocationCodeQualifier"]),
         id: node.take_text(&["AddressLocationNumber"]),
         name: node.take_text(&["AddressName"]),
@@ -135,7 +138,7 @@ fn read_address(node: &RsxNode) -> EdiAddress {
 fn read_payment_terms(node: &RsxNode, at: &str, faults: &mut RsxFaultCollector) -> PaymentTerms {
     let at = format!("{at}/PaymentTerms");
     PaymentTerms {
-        kind: node.take_text(&["TermsType"]),
+        kind: node.take_code(&["TermsType"], 2),
         basis: node.take_text(&["TermsBasisDateCode"]),
         discount_on: faults.take_date(node, &at, &["TermsDiscountDate"]),
         net_on: faults.take_date(node, &at, &["TermsNetDueDate"]),
@@ -171,7 +174,7 @@ fn read_allowances(node: &RsxNode, at: &str, faults: &mut RsxFaultCollector) -> 
             rate: faults.take_number(part, &at, "AllowChrgRate"),
             quantity: faults.take_number(part, &at, "AllowChrgQty"),
             unit: part.take_text(&["AllowChrgQtyUOM"]),
-            handling: part.take_text(&["AllowChrgHandlingCode"]),
+            handling: part.take_code(&["AllowChrgHandlingCode"], 2),
             description: part.take_text(&["AllowChrgHandlingDescription"]),
         })
         .collect()

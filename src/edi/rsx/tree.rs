@@ -3,6 +3,7 @@
 //! Depth and number of elements are limited, so that a hostile file cannot use all memory. A reader takes the texts
 //! that it understands; [`RsxNode::collect_extras`] returns the others, so that no value can vanish.
 
+use crate::edi::codes;
 use crate::edi::decimal;
 use crate::edi::purchase_order::OrderExtra;
 use crate::lenient_json::{JsonValue, LenientJson, TextRepairs, parse_lenient_json};
@@ -43,6 +44,11 @@ impl RsxNode {
     /// Takes the text of the first child with one of these names and a text.
     pub fn take_text(&self, names: &[&str]) -> Option<String> {
         self.take_parsed(names, |text| Some(text.to_owned()))
+    }
+
+    /// Takes a code as [`take_text`](Self::take_text) does, with the leading zeros that a number in JSON lacks.
+    pub fn take_code(&self, names: &[&str], length: usize) -> Option<String> {
+        self.take_text(names).map(|code| codes::restore_leading_zeros(&code, length))
     }
 
     /// Takes the text of the first child with one of these names and a text, if it can be parsed. Any other text stays,

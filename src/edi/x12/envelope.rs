@@ -238,7 +238,8 @@ impl<'t> EnvelopeReader<'t> {
             receiver: (text(7), text(8)),
             version: text(12),
             control_number: text(13),
-            is_test: text(15).eq_ignore_ascii_case("T"),
+            // I is information: no production order either.
+            is_test: matches!(text(15).to_uppercase().as_str(), "T" | "I"),
             ..Interchange::default()
         });
     }

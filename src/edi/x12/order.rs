@@ -4,6 +4,7 @@
 //! belongs to that address, a segment after PO1, POC or G68 to that line, a segment after SLN to that component. A
 //! [`SegmentCursor`] marks each element that is read; every other value becomes an extra of the order or its line.
 
+use crate::edi::codes;
 use crate::edi::fault::{EdiFault, FaultSeverity, SyntaxErrorCode};
 use crate::edi::purchase_order::{EdiAddress, OrderExtra, PurchaseOrder, PurchaseOrderLine};
 use crate::edi::x12::cursor::{SegmentCursor, X12FaultCollector};
@@ -80,7 +81,8 @@ impl X12OrderReader {
             return grocery::read_begin_segment(order, cursor, faults);
         }
         let is_change = order.is_change;
-        order.purpose = faults.require_element(cursor, 1, 353, "the purpose").unwrap_or_default();
+        let purpose = faults.require_element(cursor, 1, 353, "the purpose").unwrap_or_default();
+        order.purpose = codes::restore_leading_zeros(&purpose.to_uppercase(), codes::PURPOSE_LENGTH);
         order.kind = cursor.take(2);
         order.number = faults.require_element(cursor, 3, 324, "the purchase order number").unwrap_or_default();
         faults.check_length(cursor, 3, 324, 22, "the purchase order number");

@@ -1,10 +1,10 @@
 //! Checks an order or a change after its last segment: missing segments, and what the sender states about the whole order.
 
 use crate::edi::decimal;
+use crate::edi::document_purpose::DocumentPurpose;
 use crate::edi::fault::{EdiFault, FaultSeverity, SyntaxErrorCode};
 use crate::edi::order_findings::{self, StatedSum};
 use crate::edi::purchase_order::{EdiAmount, PurchaseOrder};
-use crate::edi::revisions;
 use crate::edi::x12::TransactionSet;
 use crate::edi::x12::cursor::X12FaultCollector;
 use crate::edi::x12::order_layout::OrderSetLayout;
@@ -28,7 +28,7 @@ pub(crate) fn check_completeness(
         add_missing_segment(faults, at, 2, begin, format!("there is no {begin}: the order number is not known"));
     } else if order.lines.iter().all(|line| line.change.is_some())
         && !order.is_change
-        && !revisions::is_cancellation_purpose(&order.purpose)
+        && !DocumentPurpose::of(order).needs_no_lines()
     {
         let message = format!("there is no {line}: the order has no lines");
         add_missing_segment(faults, last, set.segments.len(), line, message);

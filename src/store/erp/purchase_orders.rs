@@ -1,6 +1,7 @@
 //! Purchase orders: stores every received document as parsed and rebuilds the order from all of them.
 
 use crate::clock::Timestamp;
+use crate::edi::document_purpose::DocumentPurpose;
 use crate::edi::fault::{EdiFault, FaultSeverity};
 use crate::edi::purchase_order::{
     AllowanceCharge, CarrierDetails, EdiAddress, EdiAmount, EdiContact, EdiDate, EdiInstruction, EdiReference,
@@ -59,12 +60,14 @@ pub fn add_document(
 /// Changes, cancellations and copies are no orders: they belong to one.
 fn list_releases(connection: &Connection, (partner, number): (&str, &str)) -> Result<Vec<(String, bool)>, StoreError> {
     let mut statement = connection.prepare_cached(
-        "SELECT DISTINCT release, is_change, document ->> '$.purpose' FROM purchase_order_documents \
+        "SELECT DISTINCT release, is_change, document ->> '$.purpose', document ->> '$.kind' FROM purchase_order_documents \
          WHERE partner = ? AND po_number = ? ORDER BY release",
     )?;
     let rows = statement.query_map(params![partner, number], |row| {
-        let purpose: Option<String> = row.get(2)?;
-        Ok((row.get(0)?, !row.get::<_, bool>(1)? && revisions::is_order_purpose(&purpose.unwrap_or_default())))
+        let (is_change, purpose, kind) =
+            (row.get(1)?, row.get::<_, Option<String>>(2)?, row.get::<_, Option<String>>(3)?);
+        let purpose = DocumentPurpose::new(is_change, &purpose.unwrap_or_default(), kind.as_deref());
+        Ok((row.get(0)?, !is_change && purpose.is_order()))
     })?;
     Ok(rows.collect::<Result<_, _>>()?)
 }
