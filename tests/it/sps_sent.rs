@@ -3,7 +3,7 @@
 use crate::support::Home;
 use crate::support::answers::{answer_file_of, receive_answer, receive_answer_file, state_of};
 use crate::support::edi_files::{interchange, order_set};
-use crate::support::outbound_documents::{home_with_order, invoice, receive_file, send_document, ship_notice};
+use crate::support::outbound_documents::{home_with_order, invoice, send_document, ship_notice};
 use serde_json::Value;
 
 /// A home with an order, an invoice that the partner rejected (group 2), and a ship notice without an answer (group 3).
