@@ -2,14 +2,14 @@
 
 use crate::support::edi_files::{interchange, order_set};
 use crate::support::grocery_documents::{grocery_file, grocery_order, read_order, receive_grocery};
-use crate::support::order_documents::{APPLIED, NO_EFFECT, Rows, UNCLEAR, describe_state};
+use crate::support::order_documents::{APPLIED, NO_EFFECT, Rows, UNCLEAR};
 use crate::support::outbound_documents::{home_with_order, receive_file};
 use novex_ingest::internals::edi::file;
-use novex_ingest::internals::edi::revisions::{ChangeQuantities, OrderStatus, fold_documents};
+use novex_ingest::internals::edi::revisions::{ChangeQuantities, OrderState, OrderStatus, fold_documents};
 use serde_json::json;
 use std::fs;
 
-/// The order as it was, as `describe_state` shows it.
+/// The order as it was, as [`describe_lines`] shows it.
 const UNCHANGED: &str = "001061414100 40 at 18.5, 001061414200 10 at 20.25";
 
 /// Returns the order with other segments in front of its first line.
@@ -19,13 +19,25 @@ fn order_with(segments: &[&'static str]) -> Vec<&'static str> {
     order
 }
 
+/// Returns the lines of an order: UPC of the case, quantity and price, or `cancelled`.
+fn describe_lines(state: &OrderState) -> String {
+    let lines = state.order.lines.iter().zip(&state.line_statuses).map(|(line, status)| {
+        let (case, text) = (line.gtin().unwrap_or("?"), |value: &Option<String>| value.clone().unwrap_or_default());
+        match status {
+            OrderStatus::Open => format!("{case} {} at {}", text(&line.quantity), text(&line.price)),
+            _ => format!("{case} cancelled"),
+        }
+    });
+    lines.collect::<Vec<_>>().join(", ")
+}
+
 /// Folds documents in each sequence of arrival, and compares the order and its history.
 fn check_documents(documents: &[(&str, Vec<&str>)], expected: &str, rows: Rows) {
     let received: Vec<_> =
         documents.iter().zip(1..).map(|((kind, segments), id)| receive_grocery(kind, segments, id)).collect();
     let state = fold_documents(&received, ChangeQuantities::Total);
     let found: Vec<_> = state.revisions.iter().map(|row| (row.outcome, row.message.as_str())).collect();
-    assert_eq!(describe_state(&state), expected, "{documents:?}\n{found:#?}");
+    assert_eq!(describe_lines(&state), expected, "{documents:?}\n{found:#?}");
     assert_eq!(found.len(), rows.len(), "{documents:?}\n{found:#?}");
     for ((outcome, message), (expected, part)) in found.iter().zip(rows) {
         assert!(outcome == expected && message.contains(part), "{outcome:?} {message:?}, expected {part:?}");
@@ -33,10 +45,10 @@ fn check_documents(documents: &[(&str, Vec<&str>)], expected: &str, rows: Rows) 
     assert_eq!(state.attention().is_some(), rows.iter().any(|(outcome, _)| *outcome == UNCLEAR), "{found:#?}");
     let mut reversed: Vec<_> = received.into_iter().rev().collect();
     let again = fold_documents(&reversed, ChangeQuantities::Total);
-    assert_eq!(describe_state(&again), expected, "in the reverse sequence of arrival");
+    assert_eq!(describe_lines(&again), expected, "in the reverse sequence of arrival");
     reversed.rotate_left(1);
     assert_eq!(
-        describe_state(&fold_documents(&reversed, ChangeQuantities::Total)),
+        describe_lines(&fold_documents(&reversed, ChangeQuantities::Total)),
         expected,
         "in another sequence of arrival"
     );
