@@ -12,6 +12,7 @@ pub mod fake_erp;
 pub mod fake_sps_api;
 pub mod home;
 pub mod libraries;
+pub mod odd_events;
 pub mod order_documents;
 pub mod outbound_documents;
 pub mod pebble;
