@@ -15,9 +15,8 @@ use std::borrow::Cow;
 /// Tables with the column `extras`, each with the fields that other tables or columns have.
 ///
 /// `name` is a field that is elsewhere whatever it is. The others are elsewhere only in the shape that the other table
-/// reads: `name{}` is an object, `name[]` an array of objects. With `id` in the brackets,
-/// each object has a number there; with `text:id`, a text. What has
-/// another shape, such as an element without the id that its row needs, stays in `extras`.
+/// reads: `name{}` is an object, `name[]` an array of objects. With `id` in the brackets, each object has a number
+/// there; with `text:id`, a text. What has another shape, such as an element without an id, stays in `extras`.
 const ELSEWHERE: &[(&str, &str)] = &[
     (
         "sales_orders",

@@ -203,7 +203,8 @@ fn read_fulfillment_order_columns(
 fn add_event_fields(object: &JsonValue, body: &JsonValue, is_read: &dyn Fn(&str, &JsonValue) -> bool) -> JsonValue {
     let (Some(own), Some(all)) = (object.as_object(), body.as_object()) else { return object.clone() };
     let copy = |(name, value): (&str, &JsonValue)| (Rc::from(name), value.clone());
-    let others: JsonObject = all.iter().filter(|(name, value)| !value.is_null() && !is_read(name, value)).map(copy).collect();
+    let others: JsonObject =
+        all.iter().filter(|(name, value)| !value.is_null() && !is_read(name, value)).map(copy).collect();
     JsonValue::Object(own.iter().map(copy).chain([("event".into(), JsonValue::Object(others))]).collect())
 }
 
