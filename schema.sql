@@ -722,6 +722,7 @@ CREATE TABLE sales_order_taxes (
   title       TEXT,             -- name of the tax
   rate        TEXT,             -- 0.08 is 8 %
   price       TEXT,             -- amount of the tax
+  extras      TEXT,             -- JSON: fields of the body that no column takes
   PRIMARY KEY (shop_domain, order_id, scope, position)
 ) STRICT;
 
@@ -742,6 +743,7 @@ CREATE TABLE sales_order_discounts (
   target_selection  TEXT,       -- all, entitled or explicit
   allocation_method TEXT,       -- across, each or one
   amount      TEXT,             -- amount of the discount
+  extras      TEXT,             -- JSON: fields of the body that no column takes
   PRIMARY KEY (shop_domain, order_id, scope, position)
 ) STRICT;
 
@@ -786,6 +788,7 @@ CREATE TABLE sales_order_edit_lines (
   line_id     INTEGER NOT NULL, -- as in sales_order_lines
   change      TEXT NOT NULL,    -- added or removed
   quantity    INTEGER,          -- units
+  extras      TEXT,             -- JSON: fields of the body that no column takes
   PRIMARY KEY (shop_domain, edit_id, line_id, change)
 ) STRICT;
 
@@ -881,6 +884,7 @@ CREATE TABLE refund_parts (
   tax_amount             TEXT,             -- tax of the amount
   presentment_amount     TEXT,             -- amount, in the currency that the customer paid in
   presentment_tax_amount TEXT,             -- tax_amount, in the currency that the customer paid in
+  extras                 TEXT,             -- JSON: fields of the body that no column takes
   PRIMARY KEY (shop_domain, refund_id, scope, position)
 ) STRICT;
 
@@ -920,7 +924,8 @@ CREATE TABLE fulfillment_tracking_numbers (
   shop_domain    TEXT NOT NULL,    -- shop
   fulfillment_id INTEGER NOT NULL, -- as in fulfillments
   position       INTEGER NOT NULL, -- 1, 2, 3 …
-  number         TEXT NOT NULL,    -- tracking code of the carrier, as a person wrote it
+  number         TEXT NOT NULL,    -- tracking code of the carrier, as a person wrote it; '': Shopify stated an address
+                                   -- that belongs to no code
   number_key     TEXT GENERATED ALWAYS AS -- number, as tracking codes are compared
                          (nullif(upper(replace(replace(number, ' ', ''), '-', '')), '')),
   url            TEXT,             -- tracking page for the customer
@@ -968,6 +973,8 @@ CREATE TABLE fulfillment_orders (
   split_from           INTEGER,          -- fulfillment order that this one was split or moved from
   last_topic           TEXT,             -- topic of the newest event
   changed_at           TEXT,             -- time of the newest event
+  extras               TEXT,             -- JSON: fields of the newest event that has any; `event`: those beside the
+                                         -- fulfillment order, such as the split lines
   row_version          TEXT NOT NULL,    -- version of the newest event
   column_versions      TEXT,             -- versions of the columns that it left out
   event_id             INTEGER NOT NULL, -- the newest event
@@ -984,6 +991,7 @@ CREATE TABLE fulfillment_holds (
   handle               TEXT,             -- the app's own name of the hold
   held_at              TEXT,             -- time of the event that placed the hold
   released_at          TEXT,             -- time of the event fulfillment_holds/released
+  extras               TEXT,             -- JSON: fields of the body that no column takes; `event`: those beside the hold
   row_version          TEXT NOT NULL,    -- version of the newest event
   column_versions      TEXT,             -- versions of the columns that it left out
   event_id             INTEGER NOT NULL, -- the newest event
@@ -1150,6 +1158,7 @@ CREATE TABLE inventory_levels (
   available         INTEGER,          -- units; NULL: not tracked
   connected         INTEGER,          -- 0: the location no longer stocks it
   updated_at        TEXT,             -- last change at the provider
+  extras            TEXT,             -- JSON: fields of the body that no column takes
   row_version       TEXT NOT NULL,    -- version of the newest event
   column_versions   TEXT,             -- versions of the columns that it left out
   event_id          INTEGER NOT NULL, -- the newest event
@@ -1255,6 +1264,7 @@ CREATE TABLE tracking_events (
   country        TEXT NOT NULL,    -- place; '' if absent
   source         TEXT NOT NULL,    -- sender of the scan; '' if absent
   carrier_code   TEXT NOT NULL DEFAULT '', -- the carrier's own code of the scan; '' if absent
+  extras         TEXT,             -- JSON: fields of the scan that no column takes
   event_id       INTEGER NOT NULL, -- first event with the scan
   PRIMARY KEY (mode, tracker_id, at, unread_time, status, status_detail, message, description, city, state, zip,
                country, source, carrier_code)

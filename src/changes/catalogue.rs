@@ -5,7 +5,7 @@
 
 use crate::changes::privacy::PersonalColumn::{Customer, Order, TrackingCode};
 use crate::changes::privacy::PersonalRows;
-use crate::changes::privacy::RedactionAction::{ClearColumns, DeleteRows, Keep};
+use crate::changes::privacy::RedactionAction::{ClearColumns, DeleteRows};
 use crate::changes::rows::TableSpec;
 
 /// Generated columns: codes in the form in which they are compared. The store and the triggers use them, nobody else.
@@ -57,16 +57,16 @@ define_tables! {
     SALES_ORDER_ADDRESSES = "sales_order_addresses" ("shop_domain", "order_id", "kind") lists []
         deleted_with_shop true personal [Order => DeleteRows];
     SALES_ORDER_TAXES = "sales_order_taxes" ("shop_domain", "order_id", "scope", "position") lists []
-        deleted_with_shop true personal [Order => Keep];
+        deleted_with_shop true personal [Order => ClearColumns(&["extras"])];
     /// A code or title may be made for one person.
     SALES_ORDER_DISCOUNTS = "sales_order_discounts" ("shop_domain", "order_id", "scope", "position") lists []
-        deleted_with_shop true personal [Order => ClearColumns(&["code", "title"])];
+        deleted_with_shop true personal [Order => ClearColumns(&["code", "title", "extras"])];
     SALES_ORDER_SHIPPING_LINES = "sales_order_shipping_lines" ("shop_domain", "order_id", "position") lists []
         deleted_with_shop true personal [Order => ClearColumns(&["extras"])];
     SALES_ORDER_EDITS = "sales_order_edits" ("shop_domain", "edit_id") lists ["sales_order_edit_lines"]
         deleted_with_shop true personal [Order => ClearColumns(&["staff_note", "extras"])];
     SALES_ORDER_EDIT_LINES = "sales_order_edit_lines" ("shop_domain", "edit_id", "line_id", "change") lists []
-        deleted_with_shop true personal [Order via SALES_ORDER_EDITS => Keep];
+        deleted_with_shop true personal [Order via SALES_ORDER_EDITS => ClearColumns(&["extras"])];
     ORDER_TRANSACTIONS = "order_transactions" ("shop_domain", "transaction_id") lists []
         deleted_with_shop true personal [Order => ClearColumns(&["extras"])];
     REFUNDS = "refunds" ("shop_domain", "refund_id") lists [
@@ -77,7 +77,7 @@ define_tables! {
         deleted_with_shop true personal [Order via REFUNDS => ClearColumns(&["extras"])];
     /// A reason or title may be made for one person.
     REFUND_PARTS = "refund_parts" ("shop_domain", "refund_id", "scope", "position") lists []
-        deleted_with_shop true personal [Order via REFUNDS => ClearColumns(&["reason", "title"])];
+        deleted_with_shop true personal [Order via REFUNDS => ClearColumns(&["reason", "title", "extras"])];
     FULFILLMENTS = "fulfillments" ("shop_domain", "fulfillment_id") lists [
         "fulfillment_lines", "fulfillment_tracking_numbers"
     ] deleted_with_shop true personal [Order => ClearColumns(&["extras"])];
@@ -89,9 +89,9 @@ define_tables! {
     FULFILLMENT_EVENTS = "fulfillment_events" ("shop_domain", "fulfillment_event_id") lists []
         deleted_with_shop true personal [Order => ClearColumns(&["message", "city", "zip", "extras"])];
     FULFILLMENT_ORDERS = "fulfillment_orders" ("shop_domain", "fulfillment_order_id") lists []
-        deleted_with_shop true personal [Order => ClearColumns(&["message"])];
+        deleted_with_shop true personal [Order => ClearColumns(&["message", "extras"])];
     FULFILLMENT_HOLDS = "fulfillment_holds" ("shop_domain", "hold_id") lists []
-        deleted_with_shop true personal [Order via FULFILLMENT_ORDERS => ClearColumns(&["reason_notes"])];
+        deleted_with_shop true personal [Order via FULFILLMENT_ORDERS => ClearColumns(&["reason_notes", "extras"])];
     RETURNS = "returns" ("shop_domain", "return_id") lists ["return_lines"]
         deleted_with_shop true personal [Order => ClearColumns(&["decline_note", "extras"])];
     RETURN_LINES = "return_lines" ("shop_domain", "return_id", "return_line_id") lists []

@@ -49,8 +49,6 @@ pub enum RedactionAction {
     DeleteRows,
     /// Set the columns that identify the person to NULL; amounts stay.
     ClearColumns(&'static [&'static str]),
-    /// Keep the rows: numbers, amounts and times that name no person.
-    Keep,
 }
 
 /// Rows of one table that are personal data.

@@ -1,46 +1,63 @@
 //! Fields of a body that no column takes: the JSON column `extras` keeps them, so that no fact of an object is lost.
 //!
-//! A field that repeats another one is left out: the id as `gid://…`, and the set of an amount in one currency. So is a
-//! field that another table has ([`ELSEWHERE`]). A field without a value states nothing.
+//! A field that repeats another one is left out: the id as `gid://…`, the set of an amount in one currency, and another
+//! path of the same column with the same value. So is a field that another table has ([`ELSEWHERE`]). A field without a
+//! value states nothing.
 
 use crate::changes::rows::{CellValue, TableSpec};
 use crate::handlers::HandlerError;
-use crate::handlers::fields::{JsonField, is_field_read, parse_entity_id};
+use crate::handlers::fields::{FieldKind, JsonField, parse_entity_id, read_path};
+use crate::handlers::json::read_id_text;
 use crate::lenient_json::{JsonObject, JsonValue};
+use rust_decimal::Decimal;
+use std::borrow::Cow;
 
 /// Tables with the column `extras`, each with the fields that other tables or columns have.
+///
+/// `name` is a field that is elsewhere whatever it is. The others are elsewhere only in the shape that the other table
+/// reads: `name{}` is an object, `name[]` an array of objects. With `id` in the brackets, each object has a number
+/// there; with `text:id`, a text. What has another shape, such as an element without an id, stays in `extras`.
 const ELSEWHERE: &[(&str, &str)] = &[
     (
         "sales_orders",
-        "id line_items shipping_lines shipping_address billing_address tax_lines discount_codes discount_applications \
-         fulfillments refunds",
+        "id line_items[id] shipping_lines[] shipping_address{} billing_address{} tax_lines[] discount_codes[] \
+         discount_applications[] fulfillments[id] refunds[id]",
     ),
-    ("sales_order_lines", "tax_lines discount_allocations"),
-    ("sales_order_shipping_lines", "tax_lines discount_allocations"),
+    ("sales_order_lines", "tax_lines[] discount_allocations[]"),
+    ("sales_order_shipping_lines", "tax_lines[] discount_allocations[]"),
+    ("sales_order_taxes", ""),
+    ("sales_order_discounts", ""),
     ("order_transactions", "id"),
     (
         "refunds",
-        "id refund_line_items transactions order_adjustments refund_shipping_lines duties additional_fees \
-         total_duties_set total_additional_fees_set",
+        "id refund_line_items[] transactions[id] order_adjustments[] refund_shipping_lines[] duties[] \
+         additional_fees[]",
     ),
     // The line of the order, which sales_order_lines has.
     ("refund_lines", "line_item"),
-    ("fulfillments", "id line_items tracking_number tracking_numbers tracking_url tracking_urls"),
+    // The shipping line of the order, and the keys of the refund and its order.
+    ("refund_parts", "shipping_line refund_id order_id"),
+    ("fulfillments", "id line_items[id] tracking_number tracking_numbers tracking_url tracking_urls"),
     ("fulfillment_lines", "admin_graphql_api_id"),
     ("fulfillment_events", "id"),
-    ("returns", "id admin_graphql_api_id order_id order return_line_items"),
+    ("fulfillment_orders", "id fulfillment_holds[id]"),
+    ("fulfillment_holds", "id event.fulfillment_order.id"),
+    ("returns", "id admin_graphql_api_id order_id order.id return_line_items[id|admin_graphql_api_id]"),
     ("return_lines", "admin_graphql_api_id"),
-    ("sales_order_addresses", "name"),
-    ("sales_order_edits", "id line_items"),
+    ("sales_order_addresses", ""),
+    ("sales_order_edits", "id line_items.additions[id] line_items.removals[id]"),
+    ("sales_order_edit_lines", ""),
     ("shops", "myshopify_domain"),
-    ("customers", "id addresses default_address"),
+    ("customers", "id addresses[id] default_address{id}"),
     ("customer_addresses", "customer_id"),
-    ("products", "id variants"),
+    ("products", "id variants[id]"),
     ("product_variants", "product_id"),
     ("inventory_items", "id"),
+    ("inventory_levels", "inventory_item_id location_id admin_graphql_api_id"),
     ("locations", "id"),
-    ("shipments", "id object mode tracking_details"),
-    ("easypost_objects", "id mode shipments"),
+    ("shipments", "id object mode tracking_details[]"),
+    ("tracking_events", "object tracking_location.object"),
+    ("easypost_objects", "id mode shipments[text:id]"),
 ];
 
 /// Returns true if the table has the column `extras`.
@@ -55,16 +72,47 @@ pub fn has_extras(table: &str) -> bool {
 pub fn collect_extras(table: &str, object: &JsonValue, columns: &[JsonField]) -> Result<CellValue, HandlerError> {
     let elsewhere = ELSEWHERE.iter().find(|(name, _)| *name == table).map_or("", |(_, fields)| fields);
     let mut read_paths = Vec::new();
-    for JsonField(_, kind, paths) in columns {
-        for path in paths.split('|') {
-            if is_field_read(object, *kind, path)? {
+    for column in columns {
+        add_read_paths(object, column, &mut read_paths)?;
+    }
+    let elsewhere: Vec<&str> = elsewhere.split_whitespace().collect();
+    let mut text = String::new();
+    write_unread_fields(object, &elsewhere, &read_paths, &mut text);
+    Ok((!text.is_empty()).then_some(text).into())
+}
+
+/// Adds the paths of a column whose values the column has: the first with a value, and those that repeat it.
+fn add_read_paths(
+    object: &JsonValue,
+    JsonField(_, kind, paths): &JsonField,
+    read_paths: &mut Vec<&'static str>,
+) -> Result<(), HandlerError> {
+    let mut taken: Option<CellValue> = None;
+    for path in paths.split('|') {
+        match (read_path(object, *kind, path)?, &taken) {
+            (None, _) => {}
+            (Some(CellValue::Null), _) => read_paths.push(path),
+            (Some(cell), None) => {
                 read_paths.push(path);
+                taken = Some(cell);
+            }
+            (Some(cell), Some(taken)) => {
+                if is_same_value(*kind, &cell, taken) {
+                    read_paths.push(path);
+                }
             }
         }
     }
-    let mut text = String::new();
-    write_unread_fields(object, elsewhere, &read_paths, &mut text);
-    Ok((!text.is_empty()).then_some(text).into())
+    Ok(())
+}
+
+/// Returns true for the same value, as text or as an amount of money.
+fn is_same_value(kind: FieldKind, one: &CellValue, other: &CellValue) -> bool {
+    let parse = |cell: &CellValue| match cell {
+        CellValue::Text(text) if kind == FieldKind::Money => Decimal::from_str_exact(text).ok(),
+        _ => None,
+    };
+    one == other || parse(one).is_some_and(|amount| parse(other) == Some(amount))
 }
 
 /// Adds the column `extras` to the columns that `object` states, if the table has it and there are any.
@@ -87,26 +135,24 @@ pub fn add_extras(
 }
 
 /// Writes the object with the fields that are not read; nothing if there are none.
-fn write_unread_fields(object: &JsonValue, elsewhere: &str, read_paths: &[&str], text: &mut String) {
+fn write_unread_fields(object: &JsonValue, elsewhere: &[&str], read_paths: &[&str], text: &mut String) {
     let start = text.len();
     for (name, value) in object.as_object().into_iter().flat_map(JsonObject::iter) {
-        let is_elsewhere = elsewhere.split_whitespace().any(|other| other == name);
-        let is_read = read_paths.contains(&name);
-        if is_elsewhere || is_read || is_empty(value) || is_repeated(object, name, value, read_paths) {
+        if read_paths.contains(&name) || is_empty(value) || is_repeated(object, name, value, read_paths) {
             continue;
         }
-        let inner: Vec<&str> =
-            read_paths.iter().filter_map(|path| path.strip_prefix(name)?.strip_prefix('.')).collect();
+        let Some(value) = remove_elsewhere(name, value, elsewhere) else { continue };
+        let (inner_elsewhere, inner) = (list_inner_paths(name, elsewhere), list_inner_paths(name, read_paths));
         let written = text.len();
         text.push(if written == start { '{' } else { ',' });
         text.push_str(&JsonValue::Text(name.into()).to_string());
         text.push(':');
-        if inner.is_empty() {
+        if !value.is_object() || (inner.is_empty() && inner_elsewhere.is_empty()) {
             text.push_str(&value.to_string());
             continue;
         }
         let before = text.len();
-        write_unread_fields(value, "", &inner, text);
+        write_unread_fields(&value, &inner_elsewhere, &inner, text);
         if text.len() == before {
             text.truncate(written);
         }
@@ -114,6 +160,39 @@ fn write_unread_fields(object: &JsonValue, elsewhere: &str, read_paths: &[&str],
     if text.len() > start {
         text.push('}');
     }
+}
+
+/// Returns the paths that begin with a field, without it.
+fn list_inner_paths<'p>(name: &str, paths: &[&'p str]) -> Vec<&'p str> {
+    paths.iter().filter_map(|path| path.strip_prefix(name)?.strip_prefix('.')).collect()
+}
+
+/// Returns the value without what another table has of it; `None` if that is all. [`ELSEWHERE`] explains the shapes.
+fn remove_elsewhere<'v>(name: &str, value: &'v JsonValue, elsewhere: &[&str]) -> Option<Cow<'v, JsonValue>> {
+    let shapes = elsewhere.iter().filter_map(|field| field.strip_prefix(name));
+    let Some(shape) = shapes.into_iter().find(|shape| shape.is_empty() || shape.starts_with(['[', '{'])) else {
+        return Some(Cow::Borrowed(value));
+    };
+    let ids = shape.trim_matches(['[', ']', '{', '}']);
+    let is_taken = |object: &JsonValue| object.is_object() && (ids.is_empty() || has_id(object, ids));
+    match value {
+        _ if shape.is_empty() => None,
+        JsonValue::Object(_) if shape.starts_with('{') && is_taken(value) => None,
+        JsonValue::Array(elements) if shape.starts_with('[') => {
+            let left = elements.iter().filter(|element| !is_taken(element) && !is_empty(element));
+            let left: Box<[JsonValue]> = left.cloned().collect();
+            (!left.is_empty()).then_some(Cow::Owned(JsonValue::Array(left)))
+        }
+        _ => Some(Cow::Borrowed(value)),
+    }
+}
+
+/// Returns true if one of the fields, separated by `|`, is an id.
+fn has_id(element: &JsonValue, fields: &str) -> bool {
+    fields.split('|').any(|field| match field.strip_prefix("text:") {
+        Some(field) => read_id_text(element, field).is_some(),
+        None => element.get(field).and_then(parse_entity_id).is_some(),
+    })
 }
 
 /// Returns true for a value that states nothing.
@@ -132,6 +211,11 @@ fn is_repeated(object: &JsonValue, name: &str, value: &JsonValue, read_paths: &[
     if name == "admin_graphql_api_id" {
         return parse_entity_id(value).is_some()
             && parse_entity_id(value) == object.get("id").and_then(parse_entity_id);
+    }
+    if name == "name" {
+        let part = |field: &str| object.get(field).and_then(JsonValue::as_str).unwrap_or_default().trim().to_owned();
+        let whole = format!("{} {}", part("first_name"), part("last_name"));
+        return value.as_str().is_some_and(|name| name.trim() == whole.trim());
     }
     let Some(plain) = name.strip_suffix("_set") else { return false };
     let is_amount_kept =
@@ -169,7 +253,8 @@ mod tests {
         let two = r#"{"shop_money": {"amount": "1.0"}, "presentment_money": {"amount": "2.0"}}"#;
         for (body, expected) in [
             (
-                r#"{"name": "a", "customer": {"id": 7}, "line_items": [1], "x": null, "y": [], "z": ""}"#.to_owned(),
+                r#"{"name": "a", "customer": {"id": 7}, "line_items": [{"id": 1}], "x": null, "y": [], "z": ""}"#
+                    .to_owned(),
                 None,
             ),
             (r#"{"name": ["a"], "created_at": "soon"}"#.to_owned(), Some(r#"{"created_at":"soon","name":["a"]}"#)),
@@ -185,6 +270,24 @@ mod tests {
             (format!(r#"{{"total_set": {one}}}"#), None),
             (format!(r#"{{"total_set": {two}}}"#), Some(r#"{"total_set":{"presentment_money":{"amount":"2.0"}}}"#)),
             (format!(r#"{{"tax": "1.0", "tax_set": {one}}}"#), Some(r#"{"tax":"1.0"}"#)),
+            // What another table cannot read stays.
+            (
+                r#"{"line_items": [{"id": 1}, {"sku": "A"}, {"id": "gid://shopify/LineItem/2"}], "refunds": {}}"#
+                    .to_owned(),
+                Some(r#"{"line_items":[{"sku":"A"}]}"#),
+            ),
+            (
+                r#"{"line_items": {"added": [1]}, "shipping_address": "Main St 1", "tax_lines": [5, {"rate": 1}]}"#
+                    .to_owned(),
+                Some(r#"{"line_items":{"added":[1]},"shipping_address":"Main St 1","tax_lines":[5]}"#),
+            ),
+            // The first path counts; another one is kept if it says something else.
+            (format!(r#"{{"total": "1.00", "total_set": {one}}}"#), None),
+            (format!(r#"{{"total": "1.01", "total_set": {one}}}"#), Some(r#"{"total":"1.01"}"#)),
+            (
+                r#"{"first_name": "A", "last_name": "B", "name": "A B"}"#.to_owned(),
+                Some(r#"{"first_name":"A","last_name":"B"}"#),
+            ),
         ] {
             let cell = collect_extras("sales_orders", &body.parse().unwrap(), COLUMNS).unwrap();
             assert_eq!(cell, expected.map(str::to_owned).into(), "{body}");

@@ -95,15 +95,11 @@ fn read_field(object: &JsonValue, JsonField(_, kind, paths): &JsonField) -> Resu
     Ok(stated)
 }
 
-/// Returns true if the field has a value that its kind accepts, so that its column has all of it.
+/// Reads one path of a [`JsonField`]; `None` if it has no value that the kind accepts.
 ///
 /// # Errors
 /// The same as [`read_stated_columns`].
-pub fn is_field_read(object: &JsonValue, kind: FieldKind, path: &str) -> Result<bool, HandlerError> {
-    Ok(read_path(object, kind, path)?.is_some())
-}
-
-fn read_path(object: &JsonValue, kind: FieldKind, path: &str) -> Result<Option<CellValue>, HandlerError> {
+pub fn read_path(object: &JsonValue, kind: FieldKind, path: &str) -> Result<Option<CellValue>, HandlerError> {
     let mut value = object;
     for step in path.split('.') {
         match value.get(step) {

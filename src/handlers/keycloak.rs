@@ -20,7 +20,8 @@ use crate::event::Subject;
 use crate::handlers::json::read_text;
 use crate::handlers::{Event, Handler, HandlerError, Plan, json};
 use crate::keycloak_event::{TIME_FIELDS, parse_event_time, parse_keycloak_event};
-use crate::lenient_json::JsonValue;
+use crate::lenient_json::{JsonObject, JsonValue};
+use std::rc::Rc;
 use std::time::Duration;
 
 /// Handles each event of Keycloak. Topics: all topics of the source `keycloak`. Writes `system_log`.
@@ -82,11 +83,58 @@ fn build_audit_entry(body: &JsonValue, event: &Event<'_>) -> AuditEntry {
         resource: resource.map(truncate_text),
         resource_path: read_text(body, "resourcePath").map(truncate_text),
         error: error.map(truncate_text),
-        details: details.map(JsonValue::to_string).map(|text| match text.len() {
+        details: collect_details(body).map(|details| details.to_string()).map(|text| match text.len() {
             0..=DETAILS_BYTES_MAX => text,
             bytes => format!(r#"{{"left_out":"{bytes} bytes, see the event's body"}}"#),
         }),
     }
+}
+
+/// Fields that columns have, that identify the event, or that only its body keeps: what an admin wrote may be secret.
+const READ_FIELDS: [&str; 26] = [
+    "type",
+    "id",
+    "uid",
+    "eventId",
+    "source",
+    "@class",
+    "time",
+    "timestamp",
+    "realmId",
+    "realmName",
+    "clientId",
+    "userId",
+    "username",
+    "ipAddress",
+    "sessionId",
+    "operationType",
+    "resourceType",
+    "resourceTypeAsString",
+    "resourceId",
+    "resourcePath",
+    "error",
+    "details",
+    "authDetails",
+    "auth",
+    "representation",
+    "representationIncluded",
+];
+
+/// Returns the details of an event, with the fields that no column takes in `other_fields`. Listeners add their own.
+fn collect_details(body: &JsonValue) -> Option<JsonValue> {
+    let details = body.get("details").filter(|details| !details.is_null());
+    let own = details.and_then(JsonValue::as_object);
+    let is_unread = |(name, value): &(&str, &JsonValue)| {
+        !value.is_null() && (!READ_FIELDS.contains(name) || (*name == "details" && own.is_none()))
+    };
+    let copy = |(name, value): (&str, &JsonValue)| (Rc::from(name), value.clone());
+    let others: JsonObject =
+        body.as_object().into_iter().flat_map(JsonObject::iter).filter(is_unread).map(copy).collect();
+    if others.is_empty() {
+        return own.and(details).cloned();
+    }
+    let own = own.into_iter().flat_map(JsonObject::iter).map(copy);
+    Some(JsonValue::Object(own.chain([("other_fields".into(), JsonValue::Object(others))]).collect()))
 }
 
 /// Longest text in a column of the trail, in characters. Anybody can type megabytes as a user name.
@@ -200,6 +248,22 @@ mod tests {
             ] {
                 assert_eq!(read_kind(&body), (operation.to_owned(), Some(operation.to_owned()), None), "{body}");
             }
+        }
+    }
+
+    #[test]
+    fn fields_of_a_listeners_own_are_details() {
+        for (body, expected) in [
+            (r#"{"type": "LOGIN", "details": {"username": "a"}}"#, Some(r#"{"username":"a"}"#)),
+            (r#"{"type": "LOGIN", "details": null, "representation": "secret"}"#, None),
+            (
+                r#"{"type": "LOGIN", "details": {"username": "a"}, "organizationId": "o", "country": null}"#,
+                Some(r#"{"other_fields":{"organizationId":"o"},"username":"a"}"#),
+            ),
+            (r#"{"type": "LOGIN", "details": "text"}"#, Some(r#"{"other_fields":{"details":"text"}}"#)),
+        ] {
+            let details = collect_details(&body.parse().unwrap()).map(|details| details.to_string());
+            assert_eq!(details.as_deref(), expected, "{body}");
         }
     }
 

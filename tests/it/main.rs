@@ -52,6 +52,7 @@ mod lost_database;
 mod manual_pages;
 mod mappings_csv;
 mod memory;
+mod odd_payloads;
 mod operator_commands;
 mod order_edits;
 mod poison;

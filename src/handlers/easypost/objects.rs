@@ -56,15 +56,14 @@ impl Handler for EasyPostObjectHandler {
         for shipment in iter_array(object, "shipments") {
             // A batch states for each of its shipments whether it could be bought.
             if let Some(shipment_id) = read_id_text(shipment, "id") {
-                let columns = vec![("object", "Shipment".into()), ("batch_id", id.as_str().into())];
+                let mut columns = vec![("object", "Shipment".into()), ("batch_id", id.as_str().into())];
+                columns.extend(fields::read_stated_columns(shipment, BATCH_SHIPMENT_FIELDS)?);
+                add_extras(&mut columns, EASYPOST_OBJECTS, shipment, BATCH_SHIPMENT_FIELDS)?;
                 let row = RowChange {
                     table: EASYPOST_OBJECTS,
                     key: key(&shipment_id),
                     row_version: row_version.clone(),
-                    columns: columns
-                        .into_iter()
-                        .chain(fields::read_stated_columns(shipment, BATCH_SHIPMENT_FIELDS)?)
-                        .collect(),
+                    columns,
                     lists: Vec::new(),
                 };
                 plan.changes.push(Change::Row(row));

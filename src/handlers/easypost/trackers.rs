@@ -5,7 +5,7 @@ use crate::changes::catalogue::{SHIPMENTS, TRACKING_EVENTS};
 use crate::changes::rows::{CellValue, FactChange, RowChange};
 use crate::event::Subject;
 use crate::handlers::easypost::{find_event_object, read_mode};
-use crate::handlers::extras::add_extras;
+use crate::handlers::extras::{add_extras, collect_extras};
 use crate::handlers::fields::{FieldKind, JsonField};
 use crate::handlers::json::{is_exact_time, iter_array, parse_body, parse_time, read_id_text, read_text, read_time};
 use crate::handlers::{Event, Handler, HandlerError, Plan, build_tracking_subject, fields};
@@ -38,18 +38,18 @@ const TRACKER_FIELDS: &[JsonField] = &[
     JsonField("updated_at", FieldKind::Time, "updated_at"),
 ];
 
-/// Column, field and enclosing object in a scan. A missing field is '', because these columns are the table's key.
-const SCAN_COLUMNS: &[(&str, &str, Option<&str>)] = &[
-    ("status", "status", None),
-    ("status_detail", "status_detail", None),
-    ("message", "message", None),
-    ("description", "description", None),
-    ("city", "city", Some("tracking_location")),
-    ("state", "state", Some("tracking_location")),
-    ("zip", "zip", Some("tracking_location")),
-    ("country", "country", Some("tracking_location")),
-    ("source", "source", None),
-    ("carrier_code", "carrier_code", None),
+/// Columns of a scan. A missing field is '', because these columns are the table's key.
+const SCAN_FIELDS: &[JsonField] = &[
+    JsonField("status", FieldKind::Text, "status"),
+    JsonField("status_detail", FieldKind::Text, "status_detail"),
+    JsonField("message", FieldKind::Text, "message"),
+    JsonField("description", FieldKind::Text, "description"),
+    JsonField("city", FieldKind::Text, "tracking_location.city"),
+    JsonField("state", FieldKind::Text, "tracking_location.state"),
+    JsonField("zip", FieldKind::Text, "tracking_location.zip"),
+    JsonField("country", FieldKind::Text, "tracking_location.country"),
+    JsonField("source", FieldKind::Text, "source"),
+    JsonField("carrier_code", FieldKind::Text, "carrier_code"),
 ];
 
 /// Handles each event about a tracker. Topics: `tracker.*`, such as `tracker.created` and `tracker.updated`.
@@ -82,14 +82,16 @@ impl Handler for TrackerHandler {
         plan.subjects.push(Subject::new("tracker", id.as_str()));
         plan.subjects.extend(read_text(tracker, "tracking_code").map(|code| build_tracking_subject(&code)));
         let scans = iter_array(tracker, "tracking_details").filter(|scan| scan.is_object());
-        plan.changes.extend(scans.map(|scan| build_tracking_event(&mode, &id, scan)));
+        for scan in scans {
+            plan.changes.push(build_tracking_event(&mode, &id, scan)?);
+        }
         Ok(plan)
     }
 }
 
 /// Builds the row of a scan. Carriers leave out the zone of a time, and sometimes the time (sailrish/shipit#17). Such a
 /// scan is kept, and `time_certainty` says what its time is worth.
-fn build_tracking_event(mode: &str, tracker_id: &str, scan: &JsonValue) -> Change {
+fn build_tracking_event(mode: &str, tracker_id: &str, scan: &JsonValue) -> Result<Change, HandlerError> {
     let stated = read_text(scan, "datetime").unwrap_or_default();
     let at = parse_time(&stated);
     let time_certainty = match &at {
@@ -107,9 +109,12 @@ fn build_tracking_event(mode: &str, tracker_id: &str, scan: &JsonValue) -> Chang
         ("time_certainty", time_certainty.into()),
         ("unread_time", unread_time.into()),
     ];
-    for (column, field, parent) in SCAN_COLUMNS {
-        let object = parent.map_or(Some(scan), |parent| scan.get(parent));
-        columns.push((column, object.and_then(|object| read_text(object, field)).unwrap_or_default().into()));
+    for (JsonField(column, ..), cell) in SCAN_FIELDS.iter().zip(fields::read_all_columns(scan, SCAN_FIELDS)?) {
+        columns.push((column, if cell == CellValue::Null { "".into() } else { cell }));
     }
-    Change::Fact(FactChange { table: TRACKING_EVENTS, columns })
+    // The time is in `at` or `unread_time`, whatever its text is.
+    let read: Vec<JsonField> =
+        SCAN_FIELDS.iter().copied().chain([JsonField("at", FieldKind::Text, "datetime")]).collect();
+    columns.push(("extras", collect_extras(TRACKING_EVENTS.name, scan, &read)?));
+    Ok(Change::Fact(FactChange { table: TRACKING_EVENTS, columns }))
 }

@@ -8,6 +8,7 @@ use crate::handlers::json::read_text;
 use crate::handlers::shopify::body_shapes::read_body;
 use crate::handlers::shopify::{ADDRESS_FIELDS, build_list, build_resource_row, build_row, require_entity_id};
 use crate::handlers::{Event, Handler, HandlerError, Plan, fields};
+use crate::lenient_json::JsonValue;
 
 const CUSTOMER_FIELDS: &[JsonField] = &[
     JsonField("email", FieldKind::Text, "email"),
@@ -44,8 +45,10 @@ impl Handler for CustomerHandler {
             .chain([JsonField("is_default", FieldKind::Boolean, "default")])
             .collect();
         let mut plan = Plan { subjects: vec![Subject::new("customer", id)], ..Plan::default() };
-        if let Some(mut list) = build_list("customer_addresses", body.get("addresses"), &columns, true)? {
-            list.is_partial = list.rows.len() >= ADDRESSES_MAX;
+        if let Some(mut list) = build_list("customer_addresses", list_addresses(&body).as_ref(), &columns, true)? {
+            // Newer API versions state the default address alone.
+            list.is_partial =
+                list.rows.len() >= ADDRESSES_MAX || body.get("addresses").and_then(JsonValue::as_array).is_none();
             if list.is_partial {
                 plan.add_note("the body may leave out addresses: those that it does not state are unchanged");
             }
@@ -54,6 +57,20 @@ impl Handler for CustomerHandler {
         plan.changes.push(Change::Row(row));
         Ok(plan)
     }
+}
+
+/// Returns the addresses with the default one, which a body may state beside the list only.
+fn list_addresses(body: &JsonValue) -> Option<JsonValue> {
+    let list = body.get("addresses").and_then(JsonValue::as_array);
+    let read_id = |address: &JsonValue| address.get("id").and_then(fields::parse_entity_id);
+    let default = body.get("default_address").filter(|default| read_id(default).is_some());
+    let is_listed =
+        default.is_some_and(|default| list.into_iter().flatten().any(|address| read_id(address) == read_id(default)));
+    if list.is_none() && default.is_none() {
+        return None;
+    }
+    let added = default.filter(|_| !is_listed);
+    Some(JsonValue::Array(list.into_iter().flatten().chain(added).cloned().collect()))
 }
 
 /// Handles the merge of two customers. Topic: `customers/merge`.

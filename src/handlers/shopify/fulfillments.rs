@@ -70,14 +70,11 @@ pub(crate) fn add_fulfillment(
     let mut row = build_resource_row(event, FULFILLMENTS, body, FULFILLMENT_FIELDS)?;
     add_order_id(&mut row.columns, order_id);
     row.lists.extend(build_list("fulfillment_lines", body.get("line_items"), LINE_FIELDS, false)?);
-    let (numbers, urls) = (read_tracking_numbers(body), read_text_array(body, "tracking_urls"));
-    if let Some(numbers) = numbers {
-        plan.subjects.extend(numbers.iter().map(|number| build_tracking_subject(number)));
-        let rows = numbers.into_iter().enumerate().map(|(index, number)| {
-            let url =
-                urls.as_ref().and_then(|urls| urls.get(index)).cloned().or_else(|| read_text(body, "tracking_url"));
-            vec![to_position(index), number.into(), url.into()]
-        });
+    if let Some(numbers) = read_tracking_numbers(body) {
+        let stated = numbers.iter().filter(|(number, _)| !number.is_empty());
+        plan.subjects.extend(stated.map(|(number, _)| build_tracking_subject(number)));
+        let rows = numbers.into_iter().enumerate();
+        let rows = rows.map(|(index, (number, url))| vec![to_position(index), number.into(), url.into()]);
         let columns = vec!["position", "number", "url"];
         row.lists.push(ListChange {
             table: "fulfillment_tracking_numbers",
@@ -93,24 +90,44 @@ pub(crate) fn add_fulfillment(
     Ok(())
 }
 
-/// Reads `tracking_numbers`, or the single `tracking_number` of older bodies; `None` if the body has neither.
-fn read_tracking_numbers(body: &JsonValue) -> Option<Vec<String>> {
-    let numbers = read_text_array(body, "tracking_numbers").or_else(|| {
-        body.get("tracking_number")?;
-        Some(read_text(body, "tracking_number").into_iter().collect())
-    })?;
-    Some(numbers.iter().map(|number| clean_code(number)).filter(|number| !number.is_empty()).collect())
+/// Reads `tracking_numbers` and the single `tracking_number` of older bodies, each with its address; `None` if the body
+/// has neither.
+fn read_tracking_numbers(body: &JsonValue) -> Option<Vec<(String, Option<String>)>> {
+    let list = body.get("tracking_numbers").and_then(JsonValue::as_array);
+    if list.is_none()
+        && ["tracking_number", "tracking_url", "tracking_urls"].iter().all(|name| body.get(name).is_none())
+    {
+        return None;
+    }
+    let first_url = read_text(body, "tracking_url");
+    let urls: Vec<Option<String>> = iter_array(body, "tracking_urls").map(to_text).collect();
+    let url = |index: usize| urls.get(index).cloned().flatten().or_else(|| first_url.clone());
+    let mut numbers = Vec::new();
+    for (index, number) in list.into_iter().flatten().enumerate() {
+        numbers.extend(to_text(number).map(|number| (number, url(index))));
+    }
+    let single = read_text(body, "tracking_number").map(|number| clean_code(&number)).unwrap_or_default();
+    if !single.is_empty() && !numbers.iter().any(|(number, _)| *number == single) {
+        numbers.push((single, url(urls.len())));
+    }
+    // An address that belongs to no number is kept without one.
+    let others = urls.into_iter().flatten().chain(first_url);
+    for url in others {
+        if !numbers.iter().any(|(_, known)| known.as_ref() == Some(&url)) {
+            numbers.push((String::new(), Some(url)));
+        }
+    }
+    Some(numbers)
 }
 
-fn read_text_array(body: &JsonValue, field: &str) -> Option<Vec<String>> {
-    body.get(field)?.as_array()?;
-    Some(
-        iter_array(body, field)
-            .filter_map(JsonValue::as_str)
-            .filter(|text| !text.is_empty())
-            .map(str::to_owned)
-            .collect(),
-    )
+/// Returns a text that is not empty, or the digits of a number.
+fn to_text(value: &JsonValue) -> Option<String> {
+    let text = match value {
+        JsonValue::Text(text) => clean_code(text),
+        JsonValue::Number(number) => number.to_string(),
+        _ => String::new(),
+    };
+    Some(text).filter(|text| !text.is_empty())
 }
 
 /// Handles an event of a fulfillment. Topics: `fulfillment_events/*`, such as `create` and `delete`.

@@ -123,6 +123,11 @@ const DISCOUNT_APPLICATION_FIELDS: &[JsonField] = &[
     JsonField("allocation_method", FieldKind::Text, "allocation_method"),
 ];
 
+const ALLOCATION_FIELDS: &[JsonField] = &[
+    JsonField("amount", FieldKind::Money, "amount"),
+    JsonField("discount_application", FieldKind::Integer, "discount_application_index"),
+];
+
 /// Handles a whole order. Topics: `orders/create`, `orders/updated`, `orders/paid`, `orders/cancelled`,
 /// `orders/fulfilled`, `orders/partially_fulfilled`.
 ///
@@ -234,16 +239,17 @@ fn read_taxes(body: &JsonValue) -> Result<Vec<ListChange>, HandlerError> {
         |scope: &'static str, holders: Vec<(&JsonValue, Option<&JsonValue>)>| -> Result<(), HandlerError> {
             let mut rows = ListRows::default();
             for (holder, line) in holders {
-                for tax in iter_array(holder, "tax_lines") {
+                for tax in iter_array(holder, "tax_lines").filter(|tax| tax.is_object()) {
                     let place = build_position_and_line(&rows, line);
-                    rows.push(place.into_iter().chain(fields::read_all_columns(tax, TAX_FIELDS)?));
+                    let extras = collect_extras("sales_order_taxes", tax, TAX_FIELDS)?;
+                    rows.push(place.into_iter().chain(fields::read_all_columns(tax, TAX_FIELDS)?).chain([extras]));
                 }
             }
-            let columns = ["position", "line_id"].into_iter().chain(fields::list_column_names(TAX_FIELDS)).collect();
+            let columns = ["position", "line_id"].into_iter().chain(fields::list_column_names(TAX_FIELDS));
             lists.push(ListChange {
                 table: "sales_order_taxes",
                 partition: Some(("scope", scope)),
-                columns,
+                columns: columns.chain(["extras"]).collect(),
                 rows,
                 is_partial: false,
             });
@@ -264,7 +270,7 @@ fn read_discounts(body: &JsonValue) -> Result<Vec<ListChange>, HandlerError> {
     let list = |scope: &'static str, columns: Vec<&'static str>, rows| ListChange {
         table: "sales_order_discounts",
         partition: Some(("scope", scope)),
-        columns: ["position", "line_id"].into_iter().chain(columns).collect(),
+        columns: ["position", "line_id"].into_iter().chain(columns).chain(["extras"]).collect(),
         rows,
         is_partial: false,
     };
@@ -275,9 +281,10 @@ fn read_discounts(body: &JsonValue) -> Result<Vec<ListChange>, HandlerError> {
     ] {
         if body.get(field).is_some() {
             let mut rows = ListRows::default();
-            for item in iter_array(body, field) {
+            for item in iter_array(body, field).filter(|item| item.is_object()) {
                 let place = build_position_and_line(&rows, None);
-                rows.push(place.into_iter().chain(fields::read_all_columns(item, columns)?));
+                let extras = collect_extras("sales_order_discounts", item, columns)?;
+                rows.push(place.into_iter().chain(fields::read_all_columns(item, columns)?).chain([extras]));
             }
             lists.push(list(scope, fields::list_column_names(columns).collect(), rows));
         }
@@ -289,16 +296,19 @@ fn read_discounts(body: &JsonValue) -> Result<Vec<ListChange>, HandlerError> {
         }
         let mut rows = ListRows::default();
         for line in iter_array(body, field) {
-            for allocation in iter_array(line, "discount_allocations") {
+            for allocation in iter_array(line, "discount_allocations").filter(|item| item.is_object()) {
                 let index = allocation.get("discount_application_index").and_then(fields::parse_entity_id);
                 let application = index.and_then(|index| applications.get(usize::try_from(index).ok()?));
+                // The index says nothing more than the discount that it names.
+                let read = if application.is_some() { ALLOCATION_FIELDS } else { &ALLOCATION_FIELDS[..1] };
+                let extras = collect_extras("sales_order_discounts", allocation, read)?;
                 let application = application
                     .map_or(Ok(vec![CellValue::Null; DISCOUNT_APPLICATION_FIELDS.len()]), |found| {
                         fields::read_all_columns(found, DISCOUNT_APPLICATION_FIELDS)
                     })?;
-                let amount = fields::read_all_columns(allocation, &[JsonField("amount", FieldKind::Money, "amount")])?;
+                let amount = fields::read_all_columns(allocation, &ALLOCATION_FIELDS[..1])?;
                 let place = build_position_and_line(&rows, Some(line));
-                rows.push(place.into_iter().chain(application).chain(amount));
+                rows.push(place.into_iter().chain(application).chain(amount).chain([extras]));
             }
         }
         lists.push(list(
@@ -345,16 +355,17 @@ impl Handler for OrderEditHandler {
             for line in lines.into_iter().flat_map(|lines| iter_array(lines, field)) {
                 let cells = fields::read_all_columns(line, EDIT_LINE_FIELDS)?;
                 if cells[0] != CellValue::Null {
-                    rows.push(std::iter::once(change.into()).chain(cells));
+                    let extras = collect_extras("sales_order_edit_lines", line, EDIT_LINE_FIELDS)?;
+                    rows.push(std::iter::once(change.into()).chain(cells).chain([extras]));
                 }
             }
         }
         if lines.is_some() {
-            let columns = std::iter::once("change").chain(fields::list_column_names(EDIT_LINE_FIELDS)).collect();
+            let columns = std::iter::once("change").chain(fields::list_column_names(EDIT_LINE_FIELDS));
             row.lists.push(ListChange {
                 table: "sales_order_edit_lines",
                 partition: None,
-                columns,
+                columns: columns.chain(["extras"]).collect(),
                 rows,
                 is_partial: false,
             });

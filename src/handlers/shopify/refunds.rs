@@ -4,6 +4,7 @@ use crate::changes::Change;
 use crate::changes::catalogue::REFUNDS;
 use crate::changes::rows::{CellValue, ListChange, ListRows};
 use crate::event::Subject;
+use crate::handlers::extras::collect_extras;
 use crate::handlers::fields::{FieldKind, JsonField};
 use crate::handlers::json::{iter_array, read_text};
 use crate::handlers::shopify::body_shapes::read_body;
@@ -219,9 +220,10 @@ fn build_part_list(
         let cells = PART_COLUMNS.iter().map(|column| {
             stated.iter().find(|(name, _)| name == column).map_or(CellValue::Null, |(_, cell)| cell.clone())
         });
+        let extras = collect_extras("refund_parts", item, part_fields)?;
         let position = to_position(rows.len());
-        rows.push(std::iter::once(position).chain(cells));
+        rows.push(std::iter::once(position).chain(cells).chain([extras]));
     }
-    let columns = std::iter::once("position").chain(PART_COLUMNS).collect();
+    let columns = std::iter::once("position").chain(PART_COLUMNS).chain(["extras"]).collect();
     Ok(Some(ListChange { table: "refund_parts", partition: Some(("scope", scope)), columns, rows, is_partial: false }))
 }

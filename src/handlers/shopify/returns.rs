@@ -24,7 +24,7 @@ const RETURN_FIELDS: &[JsonField] = &[
 ];
 
 const LINE_FIELDS: &[JsonField] = &[
-    JsonField("return_line_id", FieldKind::Id, "id"),
+    JsonField("return_line_id", FieldKind::Id, "id|admin_graphql_api_id"),
     JsonField("line_id", FieldKind::Id, "fulfillment_line_item.line_item.id"),
     JsonField("quantity", FieldKind::Integer, "quantity"),
     JsonField("reason", FieldKind::Text, "return_reason"),

@@ -48,7 +48,6 @@ pub fn redact_person_rows(
     for (table, rows) in list_personal_rows(column) {
         let condition = build_row_condition(rows);
         let sql = match rows.action {
-            RedactionAction::Keep => continue,
             RedactionAction::DeleteRows => format!("DELETE FROM {table} WHERE {condition}"),
             RedactionAction::ClearColumns(columns) => {
                 let assignments: Vec<String> = columns.iter().map(|column| format!("{column} = NULL")).collect();
@@ -205,7 +204,6 @@ mod tests {
             for parent in rows.parent.into_iter().flat_map(|parent| parent.personal_rows) {
                 let column = ["customer_id", "order_id", "tracking_code"];
                 match parent.action {
-                    RedactionAction::Keep => {}
                     RedactionAction::ClearColumns(columns) => {
                         assert!(columns.iter().all(|name| !column.contains(name)));
                     }
