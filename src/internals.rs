@@ -74,7 +74,7 @@ pub mod edi {
     }
     pub mod rsx {
         pub mod order {
-            pub use crate::edi::rsx::{detect_rsx_kind, read_rsx_orders};
+            pub use crate::edi::rsx::{list_rsx_kinds, read_rsx_documents};
         }
         pub mod tree {
             pub use crate::edi::rsx::tree::{parse_rsx_json, parse_rsx_xml};

@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 /// Most findings that `attention` names; `sps show` lists all.
 const FINDINGS_NAMED_MAX: usize = 5;
 /// Most findings of one document; bounds memory.
-const FINDINGS_MAX: usize = 200;
+pub(crate) const FINDINGS_MAX: usize = 200;
 /// Kinds of an allowance or charge: allowance, charge.
 const ALLOWANCE: &str = "A";
 const CHARGE: &str = "C";

@@ -8,7 +8,7 @@
 use crate::edi::fault::{EdiFault, SyntaxErrorCode};
 use crate::edi::file::{EdiDocument, EdiFile};
 use crate::edi::outbound_document::{OutboundContent, OutboundDocument, build_file_name};
-use crate::edi::x12::order::is_order_set;
+use crate::edi::x12::envelope::is_order_set;
 use crate::edi::x12::write::{X12Draft, build_segment};
 use std::collections::BTreeSet;
 

@@ -22,4 +22,4 @@ pub mod text;
 pub mod tokenizer;
 pub mod write;
 
-pub use envelope::{Interchange, TransactionSet};
+pub use envelope::{Interchange, TransactionSet, is_order_set};

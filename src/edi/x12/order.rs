@@ -12,18 +12,12 @@ use crate::edi::x12::order_parts::{self, PartLists};
 use crate::edi::x12::tokenizer::X12Segment;
 use crate::edi::x12::{Interchange, TransactionSet, order_checks, segments};
 
-/// Returns true for the transaction sets that are read here.
-#[must_use]
-pub fn is_order_set(kind: &str) -> bool {
-    matches!(kind, "850" | "860")
-}
-
-/// Reads a set. The order is `None` if a fault rejects it.
+/// Reads a set: the order, which is `None` if a fault rejects it, its partner and number, and its faults.
 #[must_use]
 pub fn read_x12_order(
     interchange: &Interchange<'_>,
     set: &TransactionSet<'_>,
-) -> (Option<PurchaseOrder>, Vec<EdiFault>) {
+) -> (Option<PurchaseOrder>, (String, String), Vec<EdiFault>) {
     let mut reader = X12OrderReader {
         order: PurchaseOrder {
             is_change: set.kind == "860",
@@ -42,7 +36,8 @@ pub fn read_x12_order(
     let X12OrderReader { mut order, mut faults, has_begin_segment, .. } = reader;
     order_checks::check_completeness(&mut order, &mut faults, set, has_begin_segment);
     let is_rejected = faults.faults.iter().chain(&set.faults).any(|fault| fault.severity == FaultSeverity::Error);
-    ((!is_rejected).then_some(order), faults.faults)
+    let key = (order.partner.clone(), order.number.clone());
+    ((!is_rejected).then_some(order), key, faults.faults)
 }
 
 /// Most lines of one order; bounds the time to store it.

@@ -48,7 +48,7 @@ pub(crate) fn check_completeness(
     }
     // A set with another number of segments may lack some of them.
     let counts = set.faults.iter().filter(|fault| fault.location.eq_ignore_ascii_case("SE01"));
-    order.findings.extend(counts.map(|fault| fault.message.clone()));
+    order.findings.extend(counts.map(|fault| fault.message.clone()).chain(set.findings.iter().cloned()));
 }
 
 fn add_missing_segment(
