@@ -47,7 +47,7 @@ pub mod edi {
         pub use crate::edi::fault::FaultSeverity;
     }
     pub mod file {
-        pub use crate::edi::file::{EdiFormat, read_edi_file};
+        pub use crate::edi::file::{EdiFile, EdiFormat, read_edi_file};
     }
     pub mod outbound {
         pub use crate::edi::outbound::ErpDocument;
