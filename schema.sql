@@ -1688,8 +1688,12 @@ CREATE TABLE edi_faults (
   position          INTEGER NOT NULL, -- position of the segment in its transaction set, ST is 1; 0: unknown
   location          TEXT NOT NULL,    -- BEG03, Header/OrderHeader …
   message           TEXT NOT NULL,    -- text of the fault
+  partner           TEXT,             -- partner of the order in the document, also of one that was not imported
+  po_number         TEXT,             -- its purchase order number
   PRIMARY KEY (event_id, ordinal)
 ) STRICT;
+
+CREATE INDEX edi_faults_rejected ON edi_faults (partner, po_number) WHERE severity = 'error';
 
 -- Outbound documents --------------------------------------------------------------------------------------------------
 
@@ -2013,7 +2017,7 @@ CREATE TABLE sps_polls (
                                                   -- grow
   failed       INTEGER NOT NULL DEFAULT 0,        -- files that could not be fetched, moved or deleted
   orders       INTEGER NOT NULL DEFAULT 0,        -- orders and changes in the new files
-  unreadable   INTEGER NOT NULL DEFAULT 0,        -- new files in which nothing can be used; the event of each fails
+  unreadable   INTEGER NOT NULL DEFAULT 0,        -- new files of which a part cannot be read; the event of each fails
   error        TEXT                               -- why the source could not be reached
 ) STRICT;
 CREATE INDEX sps_polls_by_source ON sps_polls (source);

@@ -53,7 +53,7 @@ pub mod edi {
         pub use crate::edi::fault::FaultSeverity;
     }
     pub mod file {
-        pub use crate::edi::file::{EdiFormat, read_edi_file};
+        pub use crate::edi::file::{EdiFile, EdiFormat, read_edi_file};
     }
     pub mod outbound {
         pub use crate::edi::outbound::ErpDocument;
@@ -83,7 +83,7 @@ pub mod edi {
     }
     pub mod rsx {
         pub mod order {
-            pub use crate::edi::rsx::{detect_rsx_kind, read_rsx_orders};
+            pub use crate::edi::rsx::{list_rsx_kinds, read_rsx_documents};
         }
         pub mod tree {
             pub use crate::edi::rsx::tree::{parse_rsx_json, parse_rsx_xml};

@@ -67,7 +67,8 @@ pub fn parse_event_time(text: &str) -> Option<Timestamp> {
 }
 
 /// Decodes the field `json` of application/x-www-form-urlencoded, in which + and %20 are a space.
-fn decode_form_field(body: &[u8]) -> Option<Vec<u8>> {
+#[must_use]
+pub fn decode_form_field(body: &[u8]) -> Option<Vec<u8>> {
     let body = body.strip_prefix("\u{feff}".as_bytes()).unwrap_or(body);
     let field = body.split(|byte| *byte == b'&').find_map(|pair| pair.strip_prefix(b"json="))?;
     let with_spaces: Vec<u8> = field.iter().map(|byte| if *byte == b'+' { b' ' } else { *byte }).collect();

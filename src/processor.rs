@@ -2,6 +2,7 @@
 //!
 //! This module connects the queue, the handlers and the destinations; none of them knows the others.
 
+use crate::changes::Change;
 use crate::changes::privacy::RequestHold;
 use crate::clock;
 use crate::delivery::destinations::{Destination, Destinations};
@@ -115,9 +116,14 @@ impl EventProcessor {
         {
             return Ok(outcome);
         }
-        let ordering_key = plan.ordering_key(&key.shop_domain);
-        let deliveries = dispatcher::deliveries_for(&self.destinations, key.source, &key.topic, &ordering_key);
+        let deliveries = self.list_deliveries(claim, &plan);
         Ok(to_completed(plan, deliveries))
+    }
+
+    fn list_deliveries(&self, claim: &EventClaim, plan: &Plan) -> Vec<NewDelivery> {
+        let key = &claim.event.key;
+        let ordering_key = plan.ordering_key(&key.shop_domain);
+        dispatcher::deliveries_for(&self.destinations, key.source, &key.topic, &ordering_key)
     }
 
     /// Decides whether an event of Shopify may be completed now. Returns the outcome if it may not: its body arrived
@@ -175,6 +181,7 @@ impl EventProcessor {
         Outcome::Failed {
             error,
             changes: Vec::new(),
+            deliveries: Vec::new(),
             subjects: find_subjects(claim.event.key.source.as_str(), &claim.event.key.topic, &body),
         }
     }
@@ -187,8 +194,14 @@ impl ProcessEvent for EventProcessor {
             Ok(outcome) => Ok(outcome),
             Err(HandlerError::Permanent(error)) => Ok(self.fail_permanently(claim, error)),
             Err(HandlerError::PermanentWithPlan { error, plan }) => {
-                let changes = if claim.is_test { Vec::new() } else { plan.changes };
-                Ok(Outcome::Failed { error, changes, subjects: plan.subjects })
+                if claim.is_test {
+                    let (changes, deliveries) = (Vec::new(), Vec::new());
+                    return Ok(Outcome::Failed { error, changes, subjects: plan.subjects, deliveries });
+                }
+                // The destinations of a file receive the orders that could be read.
+                let has_orders = plan.changes.iter().any(|change| matches!(change, Change::PurchaseOrder(..)));
+                let deliveries = if has_orders { self.list_deliveries(claim, &plan) } else { Vec::new() };
+                Ok(Outcome::Failed { error, changes: plan.changes, subjects: plan.subjects, deliveries })
             }
             Err(HandlerError::RetryAt(error, at)) => Err(RetryAttempt { error, retry_at: Some(at) }),
             Err(HandlerError::Retry(error)) => Err(RetryAttempt { error, retry_at: None }),

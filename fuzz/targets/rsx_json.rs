@@ -6,6 +6,6 @@ use novex_ingest::internals::edi::rsx::{order, tree};
 
 fuzz_target!(|input: &[u8]| {
     if let Ok((root, _)) = tree::parse_rsx_json(input) {
-        let _ = (order::detect_rsx_kind(&root), order::read_rsx_orders(&root));
+        let _ = (order::list_rsx_kinds(&root).count(), order::read_rsx_documents(&root));
     }
 });

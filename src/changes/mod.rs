@@ -27,12 +27,22 @@ pub enum Change {
     PurchaseOrder(i64, Box<PurchaseOrder>),
     /// A document to send to a trading partner.
     SendDocument(OutboundDocument),
-    /// Faults of an EDI file, each with the position of its document; 0 is the file itself.
-    EdiFaults(Vec<(i64, EdiFault)>),
+    /// Faults of an EDI file.
+    EdiFaults(Vec<LocatedFault>),
     /// Answers of a partner to documents that were sent, in the order of the file.
     EdiAnswers(Vec<EdiAnswer>),
     /// A document for a person, and its position in the file.
     EdiMessage(i64, Box<EdiMessage>),
     /// A request for the data of a customer.
     DataRequest(NewDataRequest),
+}
+
+/// Fault of an EDI file, and the document that it is in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LocatedFault {
+    /// Position of the document in the file; 0 is the file itself.
+    pub document_position: i64,
+    /// Partner and number of the order in the document; empty if they are not known.
+    pub key: (String, String),
+    pub fault: EdiFault,
 }

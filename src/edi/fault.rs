@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 /// Whether a fault rejects its document.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum FaultSeverity {
     /// The document is read in spite of it.

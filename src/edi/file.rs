@@ -10,6 +10,7 @@ use crate::edi::message::EdiMessage;
 use crate::edi::purchase_order::{DocumentOrigin, PurchaseOrder};
 use crate::edi::x12::text::X12Text;
 use crate::edi::{rsx, x12};
+use crate::lenient_json::{describe_repeated_names, find_repeated_names};
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 
@@ -66,6 +67,8 @@ pub struct EdiDocument {
     pub control_number: String,
     /// Purchase order; `None` for another kind of document, or if the order is rejected.
     pub order: Option<PurchaseOrder>,
+    /// Partner and number of the order, also of a rejected one, as far as it states them.
+    pub key: (String, String),
     pub faults: Vec<EdiFault>,
     /// Index of its group in [`EdiFile::groups`].
     pub group: Option<usize>,
@@ -99,14 +102,13 @@ impl EdiFile {
         self.documents.iter().filter(|document| document.order.is_some()).count()
     }
 
-    /// Returns true if nothing in the file can be used: it is no EDI file, or each of its orders is rejected.
+    /// Returns true if a part of the file is lost: it is no EDI file, one of its orders is rejected, or it is cut off.
     #[must_use]
-    pub fn is_unreadable(&self) -> bool {
+    pub fn has_unread_part(&self) -> bool {
         let has_error = |faults: &[EdiFault]| faults.iter().any(|fault| fault.severity == FaultSeverity::Error);
         // A set that is no order has an error if the file ends inside it.
         let is_cut = |document: &EdiDocument| self.answers.is_empty() && has_error(&document.faults);
-        let is_useless = |document: &EdiDocument| document.is_rejected() || is_cut(document);
-        self.count_orders() == 0 && (has_error(&self.faults) || self.documents.iter().any(is_useless))
+        has_error(&self.faults) || self.documents.iter().any(|document| document.is_rejected() || is_cut(document))
     }
 
     /// Returns all faults: of the file, of its groups and of its documents.
@@ -143,8 +145,9 @@ fn read_edi_text(bytes: &[u8], text: &str) -> EdiFile {
         Some('{' | '[') => match rsx::tree::parse_rsx_json(text.as_bytes()) {
             Ok((tree, repairs)) => {
                 let mut file = read_rsx_file(EdiFormat::RsxJson, text, Ok(tree));
-                file.faults
-                    .extend(repairs.map(|repairs| build_file_fault(FaultSeverity::Warning, repairs.to_string())));
+                let repeated = describe_repeated_names(&find_repeated_names(text.as_bytes()), "each value is read");
+                let notes = repairs.map(|repairs| repairs.to_string()).into_iter().chain(repeated);
+                file.faults.extend(notes.map(|note| build_file_fault(FaultSeverity::Warning, note)));
                 file
             }
             Err(error) => read_rsx_file(EdiFormat::RsxJson, text, Err(error)),
@@ -158,7 +161,7 @@ fn read_edi_text(bytes: &[u8], text: &str) -> EdiFile {
 pub fn detect_file_kind(bytes: &[u8]) -> String {
     let text = decode_text(bytes);
     let kind_of_tree = |tree: Result<rsx::RsxNode, String>| {
-        tree.map_or("unknown", |tree| rsx::detect_rsx_kind(&tree).transaction_set_id()).to_owned()
+        tree.map_or_else(|_| "unknown".to_owned(), |tree| merge_rsx_kinds(rsx::list_rsx_kinds(&tree)))
     };
     match text.trim_start().chars().next() {
         Some('<') => kind_of_tree(rsx::tree::parse_rsx_xml(text.trim_start())),
@@ -218,55 +221,43 @@ fn build_unreadable_file(format: EdiFormat, message: String) -> EdiFile {
 }
 
 fn read_rsx_file(format: EdiFormat, text: &str, tree: Result<rsx::RsxNode, String>) -> EdiFile {
+    let syntax = if format == EdiFormat::RsxXml { "XML" } else { "JSON" };
     let tree = match tree {
         Ok(tree) => tree,
         Err(error) => {
-            let syntax = if format == EdiFormat::RsxXml { "XML" } else { "JSON" };
             return build_unreadable_file(format, format!("it is not valid {syntax}: {error}"));
         }
     };
-    let kind = rsx::detect_rsx_kind(&tree);
-    let is_order = matches!(kind, rsx::RsxDocumentKind::Orders | rsx::RsxDocumentKind::OrderChanges);
-    let mut documents = Vec::new();
-    if is_order {
-        for (mut order, faults) in rsx::read_rsx_orders(&tree) {
-            if let Some(order) = &mut order {
-                format.as_str().clone_into(&mut order.origin.format);
-            }
-            let kind =
-                order.as_ref().map_or(kind.transaction_set_id(), |order| if order.is_change { "860" } else { "850" });
-            documents.push(EdiDocument {
-                kind: kind.to_owned(),
-                control_number: String::new(),
-                order,
-                faults,
-                group: None,
-            });
-        }
-        if documents.is_empty() {
-            return build_unreadable_file(format, "it contains no order".to_owned());
-        }
-    } else if kind == rsx::RsxDocumentKind::Other {
+    let read = rsx::read_rsx_documents(&tree);
+    if read.is_empty() && rsx::list_rsx_kinds(&tree).next().is_some() {
+        return build_unreadable_file(format, "it contains no order".to_owned());
+    }
+    if read.iter().all(|document| document.kind == rsx::RsxDocumentKind::Other) {
         if !is_rsx(&tree, text) {
-            let syntax = if format == EdiFormat::RsxXml { "XML" } else { "JSON" };
             return build_unreadable_file(format, format!("it is {syntax}, but no RSX document"));
         }
-        let mut file = build_unreadable_file(format, "novex-ingest does not read this kind of RSX document".to_owned());
+        let mut file = build_unreadable_file(format, rsx::UNKNOWN_KIND.to_owned());
         file.faults[0].severity = FaultSeverity::Warning;
         return file;
-    } else {
-        documents.push(EdiDocument {
-            kind: kind.transaction_set_id().to_owned(),
-            control_number: String::new(),
-            order: None,
-            faults: Vec::new(),
-            group: None,
-        });
     }
+    let kind = merge_rsx_kinds(read.iter().map(|document| document.kind));
+    let to_document = |mut document: rsx::RsxDocument| {
+        if let Some(order) = &mut document.order {
+            format.as_str().clone_into(&mut order.origin.format);
+        }
+        EdiDocument {
+            kind: document.kind.transaction_set_id().to_owned(),
+            control_number: String::new(),
+            order: document.order,
+            key: document.key,
+            faults: document.faults,
+            group: None,
+        }
+    };
     EdiFile {
         format,
-        kind: kind.transaction_set_id().to_owned(),
-        documents,
+        kind,
+        documents: read.into_iter().map(to_document).collect(),
         faults: Vec::new(),
         groups: Vec::new(),
         answers: Vec::new(),
@@ -274,15 +265,13 @@ fn read_rsx_file(format: EdiFormat, text: &str, tree: Result<rsx::RsxNode, Strin
     }
 }
 
-/// Returns true for a document of RSX, also of a kind that is not read: it has RSX's namespace, or a `Header` that
-/// holds the header of its kind, such as `InventoryHeader`. SOAP and error messages have a `Header` too.
+fn merge_rsx_kinds(kinds: impl Iterator<Item = rsx::RsxDocumentKind>) -> String {
+    merge_kinds(kinds.map(rsx::RsxDocumentKind::transaction_set_id), false)
+}
+
+/// Returns true for a document of RSX, also of a kind that is not read: it has RSX's namespace, or the header of a kind.
 fn is_rsx(tree: &rsx::RsxNode, text: &str) -> bool {
-    let has_header = |node: &rsx::RsxNode| {
-        node.first_child(&["Header"]).is_some_and(|header| {
-            header.children.iter().any(|child| child.name.ends_with("Header") && !child.children.is_empty())
-        })
-    };
-    text.contains(RSX_NAMESPACE) || has_header(tree) || tree.children.iter().any(has_header)
+    text.contains(RSX_NAMESPACE) || rsx::has_foreign_header(tree) || tree.children.iter().any(rsx::has_foreign_header)
 }
 
 fn read_x12_file(text: &str) -> EdiFile {
@@ -316,7 +305,7 @@ fn read_x12_file(text: &str) -> EdiFile {
                 answers.extend(x12::answers::read_answer_set(interchange, set));
                 let message = x12::messages::read_message_set(interchange, set);
                 messages.extend(message.map(|message| (documents.len(), message)));
-                let (mut order, order_faults) = x12::order::read_x12_order(interchange, set);
+                let (mut order, key, order_faults) = x12::order::read_x12_order(interchange, set);
                 if let Some(order) = &mut order {
                     order.origin = DocumentOrigin { transaction_set: set.kind.clone(), ..origin.clone() };
                 }
@@ -324,6 +313,7 @@ fn read_x12_file(text: &str) -> EdiFile {
                     kind: set.kind.clone(),
                     control_number: set.control_number.clone(),
                     order,
+                    key,
                     faults: set.faults.iter().cloned().chain(order_faults).collect(),
                     group: Some(groups.len()),
                 });

@@ -15,7 +15,7 @@ use rust_decimal::Decimal;
 /// Most findings that `attention` names; `sps show` lists all.
 const FINDINGS_NAMED_MAX: usize = 5;
 /// Most findings of one document; bounds memory.
-const FINDINGS_MAX: usize = 200;
+pub(crate) const FINDINGS_MAX: usize = 200;
 /// Kinds of a part's quantity that add up to the ordered quantity: none stated, discrete, ordered.
 const ORDERED_QUANTITIES: [&str; 2] = ["01", "21"];
 

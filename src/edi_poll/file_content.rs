@@ -7,7 +7,7 @@ use crate::edi::file;
 pub(crate) struct FileContent {
     /// Number of orders and changes.
     pub orders: u64,
-    /// True if nothing in the file can be used.
+    /// True if the file, or a part of it, cannot be read.
     pub is_unreadable: bool,
 }
 
@@ -15,6 +15,6 @@ impl FileContent {
     /// Reads the file, which takes long for a large one.
     pub fn read(bytes: &[u8]) -> Self {
         let file = file::read_edi_file(bytes);
-        Self { orders: file.count_orders() as u64, is_unreadable: file.is_unreadable() }
+        Self { orders: file.count_orders() as u64, is_unreadable: file.has_unread_part() }
     }
 }

@@ -418,7 +418,7 @@ fn log_poll(poll: &PollRecord) {
         warn!(
             source,
             unreadable,
-            "{files} of source `{source}` could not be read; each is stored as a failed event: \
+            "{files} of source `{source}` could not be read in whole; each is stored as a failed event: \
              `novex-ingest sps list --attention`"
         );
     }

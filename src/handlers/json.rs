@@ -8,7 +8,9 @@
 
 use crate::clock;
 use crate::handlers::HandlerError;
-use crate::lenient_json::{JsonValue, REPLACEMENT, parse_lenient_json, repair_json};
+use crate::lenient_json::{
+    JsonValue, REPLACEMENT, describe_repeated_names, find_repeated_names, parse_lenient_json, repair_json,
+};
 use crate::text::format_count;
 
 /// Parses a body, with repairs where a text cannot be read.
@@ -33,6 +35,12 @@ pub fn parse_body(body: &[u8]) -> Result<JsonValue, HandlerError> {
         };
         HandlerError::Permanent(format!("the body cannot be read: {problem} at {place} of {text}"))
     })
+}
+
+/// Returns the note about keys that the body states twice with different values. It quotes no value.
+#[must_use]
+pub fn describe_repeated_fields(body: &[u8]) -> Option<String> {
+    describe_repeated_names(&find_repeated_names(body), "the last value counts")
 }
 
 /// Returns a text that is not empty, or the digits of a number.

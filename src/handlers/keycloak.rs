@@ -19,7 +19,7 @@ use crate::clock::Timestamp;
 use crate::event::Subject;
 use crate::handlers::json::read_text;
 use crate::handlers::{Event, Handler, HandlerError, Plan, json};
-use crate::keycloak_event::{TIME_FIELDS, parse_event_time, parse_keycloak_event};
+use crate::keycloak_event::{TIME_FIELDS, decode_form_field, parse_event_time, parse_keycloak_event};
 use crate::lenient_json::{JsonObject, JsonValue};
 use std::rc::Rc;
 use std::time::Duration;
@@ -36,8 +36,14 @@ impl Handler for KeycloakEventHandler {
         };
         let entry = build_audit_entry(&body, event);
         let subjects = entry.user_id.iter().map(|user| Subject::new("keycloak_user", user.as_str())).collect();
-        let note = repairs.map(|repairs| repairs.to_string());
-        Ok(Plan { changes: vec![Change::AuditEntry(Box::new(entry))], subjects, note, ..Plan::default() })
+        let mut plan = Plan { changes: vec![Change::AuditEntry(Box::new(entry))], subjects, ..Plan::default() };
+        let repairs = repairs.map(|repairs| repairs.to_string());
+        let repeated = json::describe_repeated_fields(event.body)
+            .or_else(|| json::describe_repeated_fields(&decode_form_field(event.body)?));
+        for note in repairs.into_iter().chain(repeated) {
+            plan.add_note(&note);
+        }
+        Ok(plan)
     }
 }
 

@@ -6,6 +6,7 @@ use crate::handlers::easypost::objects::EasyPostObjectHandler;
 use crate::handlers::easypost::trackers::TrackerHandler;
 use crate::handlers::edi::{EdiFileHandler, OutboundDocumentHandler};
 use crate::handlers::fallback::FallbackHandler;
+use crate::handlers::json::describe_repeated_fields;
 use crate::handlers::keycloak::KeycloakEventHandler;
 use crate::handlers::shopify::DeletionHandler;
 use crate::handlers::shopify::customers::{CustomerHandler, CustomerMergeHandler};
@@ -86,17 +87,19 @@ impl Routes {
         Self(vec![("", "", handler)])
     }
 
-    /// Runs the handler of an event. The note names the parts of the body that could not be read.
+    /// Runs the handler of an event. The note names the parts of the body that could not be read, and its
+    /// repeated keys.
     ///
     /// # Errors
     /// The handler's own.
     pub fn plan(&self, event: &Event<'_>) -> Result<Plan, HandlerError> {
         let mut plan = self.find_handler(event.source(), event.topic()).plan(event)?;
         // The handlers of the other sources add this note themselves, because their bodies can be other than JSON.
-        if matches!(event.identity.key.source, Source::Shopify | Source::EasyPost)
-            && let (_, Some(repairs)) = repair_json(event.body)
-        {
-            plan.add_note(&repairs.to_string());
+        if matches!(event.identity.key.source, Source::Shopify | Source::EasyPost) {
+            let repairs = repair_json(event.body).1.map(|repairs| repairs.to_string());
+            for note in repairs.into_iter().chain(describe_repeated_fields(event.body)) {
+                plan.add_note(&note);
+            }
         }
         Ok(plan)
     }

@@ -3,15 +3,18 @@
 //! A byte order mark, invalid UTF-8, half of a surrogate pair, an invalid escape or a NUL in one text must not fail an
 //! event for good. The reader replaces what it cannot read by U+FFFD and reports it as [`TextRepairs`]. The stored
 //! bytes stay as they are. Everything else must be JSON: text after the JSON, for example, is an error, because nobody
-//! knows which of the two counts. If an object repeats a key, the last value counts, here and in every other reader.
+//! knows which of the two counts. If an object repeats a key, the last value counts, here and in every other reader but
+//! that of RSX, which reads all of them. [`find_repeated_names`] finds such keys.
 //!
 //! A NUL is valid JSON. It is replaced because `sqlite3` prints a text only up to its first NUL, and other databases
 //! refuse such a text.
 
 mod fields;
+mod repeats;
 mod value;
 
 pub use fields::{read_scalar_fields, read_text_fields};
+pub use repeats::{describe_repeated_names, find_repeated_names};
 pub use value::{JsonObject, JsonValue};
 
 use crate::text::format_count;
@@ -72,6 +75,12 @@ pub struct LenientJson {
 pub fn parse_lenient_json(body: &[u8]) -> Result<LenientJson, serde_json::Error> {
     let (text, repairs) = repair_json(body);
     Ok(LenientJson { value: value::parse_json(&text)?, repairs })
+}
+
+/// Parses JSON as [`parse_lenient_json`] does, and keeps each value of a repeated key that differs from the one before.
+pub fn parse_repeated_lenient_json(body: &[u8]) -> Result<LenientJson, serde_json::Error> {
+    let (text, repairs) = repair_json(body);
+    Ok(LenientJson { value: value::parse_repeated_json(&text)?, repairs })
 }
 
 /// Replaces what makes JSON unreadable inside of its texts. Borrows the body if there is nothing to repair.

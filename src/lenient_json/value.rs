@@ -29,7 +29,8 @@ pub enum JsonNumber {
     Digits(Box<str>),
 }
 
-/// The fields of an object, sorted by name. If an object repeats a name, the last value counts.
+/// The fields of an object, sorted by name. If an object repeats a name, the last value counts; [`JsonObject::iter`]
+/// returns the others only of an object that [`parse_repeated_json`] read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct JsonObject(Box<[(Rc<str>, JsonValue)]>);
 
@@ -101,8 +102,10 @@ impl JsonNumber {
 impl JsonObject {
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&JsonValue> {
-        let place = self.0.binary_search_by(|(other, _)| (**other).cmp(name)).ok()?;
-        Some(&self.0[place].1)
+        // The last one of equal names.
+        let place = self.0.partition_point(|(other, _)| **other <= *name).checked_sub(1)?;
+        let (found, value) = &self.0[place];
+        (**found == *name).then_some(value)
     }
 
     #[must_use]
@@ -127,15 +130,29 @@ impl JsonObject {
 
 impl FromIterator<(Rc<str>, JsonValue)> for JsonObject {
     fn from_iter<I: IntoIterator<Item = (Rc<str>, JsonValue)>>(fields: I) -> Self {
-        let mut fields: Vec<_> = fields.into_iter().collect();
+        Self::from_fields(fields.into_iter().collect(), RepeatedFields::LastOnly)
+    }
+}
+
+/// Which values of a repeated name an object has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum RepeatedFields {
+    #[default]
+    LastOnly,
+    /// Each that differs from the one before it.
+    Different,
+}
+
+impl JsonObject {
+    fn from_fields(mut fields: Vec<(Rc<str>, JsonValue)>, repeated: RepeatedFields) -> Self {
         // Stable: equal names stay in their order.
         fields.sort_by(|(one, _), (other, _)| one.cmp(other));
         fields.dedup_by(|later, earlier| {
-            let is_repeated = later.0 == earlier.0;
-            if is_repeated {
+            let is_dropped = later.0 == earlier.0 && (repeated == RepeatedFields::LastOnly || later.1 == earlier.1);
+            if is_dropped {
                 std::mem::swap(later, earlier);
             }
-            is_repeated
+            is_dropped
         });
         Self(fields.into_boxed_slice())
     }
@@ -151,10 +168,12 @@ impl FromStr for JsonValue {
 
 /// Parses JSON.
 pub(crate) fn parse_json(text: &[u8]) -> Result<JsonValue, serde_json::Error> {
-    let mut reader = serde_json::Deserializer::from_slice(text);
-    let value = ValueSeed { parser: &mut JsonParser::default() }.deserialize(&mut reader)?;
-    reader.end()?;
-    Ok(value)
+    JsonParser::default().parse(text)
+}
+
+/// Parses JSON, and keeps each value of a repeated name that differs from the one before it.
+pub(crate) fn parse_repeated_json(text: &[u8]) -> Result<JsonValue, serde_json::Error> {
+    JsonParser { repeated: RepeatedFields::Different, ..JsonParser::default() }.parse(text)
 }
 
 impl fmt::Display for JsonValue {
@@ -260,6 +279,16 @@ struct JsonParser {
     names: FieldNames,
     arrays: ListBuffers<JsonValue>,
     objects: ListBuffers<(Rc<str>, JsonValue)>,
+    repeated: RepeatedFields,
+}
+
+impl JsonParser {
+    fn parse(mut self, text: &[u8]) -> Result<JsonValue, serde_json::Error> {
+        let mut reader = serde_json::Deserializer::from_slice(text);
+        let value = ValueSeed { parser: &mut self }.deserialize(&mut reader)?;
+        reader.end()?;
+        Ok(value)
+    }
 }
 
 struct ValueSeed<'p> {
@@ -321,7 +350,8 @@ impl<'de> Visitor<'de> for ValueSeed<'_> {
             }
             fields.push((name, map.next_value_seed(ValueSeed { parser: &mut *self.parser })?));
         }
-        Ok(JsonValue::Object(self.parser.objects.finish(fields).into_iter().collect()))
+        let fields = self.parser.objects.finish(fields);
+        Ok(JsonValue::Object(JsonObject::from_fields(fields, self.parser.repeated)))
     }
 }
 

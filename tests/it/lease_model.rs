@@ -306,9 +306,12 @@ impl Model {
         let outcome = match end {
             End::Completed => completed_order(self.next_order),
             End::Retry => Arc::new(Outcome::Retry { error: "again".into(), retry_at: later }),
-            End::Failed => {
-                Arc::new(Outcome::Failed { error: "never".into(), changes: Vec::new(), subjects: Vec::new() })
-            }
+            End::Failed => Arc::new(Outcome::Failed {
+                error: "never".into(),
+                changes: Vec::new(),
+                subjects: Vec::new(),
+                deliveries: Vec::new(),
+            }),
             End::Released => Arc::new(Outcome::Released),
         };
         let result = fixture.store.record_outcome(claim, &outcome, Duration::ZERO).await;

@@ -461,7 +461,10 @@ fn unreadable_files_are_reported() {
         "ISA*00*          *00*          *ZZ*ACMERETAIL     *ZZ*NOVEX          *261124*1200*U*00401*000000001*0*P*>~\nTA1*000000001*261124*1200*A*000~\nIEA*0*000000001~\n",
     );
     let printed = home.run_ok(&["sps", "poll"]);
-    assert!(printed.contains("acme: 18 files: 1 order, 15 could not be read (`novex-ingest --config "), "{printed}");
+    assert!(
+        printed.contains("acme: 18 files: 1 order, 15 could not be read in whole (`novex-ingest --config "),
+        "{printed}"
+    );
     home.run_ok(&["work", "--once"]);
     let listed = home.run_ok(&["sps", "list", "--attention"]);
     for (name, bytes, reason) in unreadable {

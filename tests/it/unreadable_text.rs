@@ -164,6 +164,36 @@ fn expect_of_file(
     }
 }
 
+/// One of two values of a key counts. The note names the key, and not the values, which may be personal data.
+#[test]
+fn repeated_keys_are_in_the_note() {
+    let home = Home::new("");
+    let daemon = home.serve();
+    let note = "the body states 1 key twice with different values: \"id\"; the last value counts";
+    let receive = |request: &Request| {
+        let event = daemon.request(request).json()["event_id"].as_i64().unwrap();
+        home.wait_until_processed();
+        home.sql(&format!("SELECT status, coalesce(note, '') FROM webhook_events WHERE id = {event}"))
+    };
+    let twice = r##"{"id":1,"name":"#A","line_items":[{"id":1,"id":2,"sku":"JAM-6","quantity":2,"price":"5.10"}]}"##;
+    let keycloak = r#"{"type":"LOGIN","id":"1","id":"2"}"#;
+    let form = format!("json={}", percent_encode(keycloak.as_bytes()));
+    for (index, request) in [
+        shopify_request("twice", twice.as_bytes()),
+        keycloak_request(keycloak.as_bytes()),
+        keycloak_request(form.as_bytes()),
+    ]
+    .iter()
+    .enumerate()
+    {
+        let state = receive(request);
+        assert!(state.starts_with("completed|") && state.contains(note), "{index}: {state}");
+    }
+    let same = twice.replace(r#""id":1,"id":2"#, r#""id":2,"id":2"#);
+    assert!(!receive(&shopify_request("same", same.as_bytes())).contains("twice"));
+    daemon.stop();
+}
+
 #[test]
 fn unreadable_text_in_an_rsx_file_is_a_warning() {
     let home = Home::new("");

@@ -220,7 +220,9 @@ fn print_files_at_source(files: &[FileAtSource], times: &TimeFormat) -> anyhow::
 
 fn print_unreadable_files(files: &[UnreadableFile], newest: i64, times: &TimeFormat) -> anyhow::Result<()> {
     let count = format_count(files.len(), "file", "files");
-    print_line(&format!("{count} could not be read; `novex-ingest events show {newest} --body` prints the newest:"))?;
+    print_line(&format!(
+        "{count} could not be read in whole; `novex-ingest events show {newest} --body` prints the newest:"
+    ))?;
     print_table(
         &["EVENT", "FILE", "RECEIVED", "REASON"],
         files.iter().map(|file| {

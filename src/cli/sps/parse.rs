@@ -30,8 +30,12 @@ pub fn parse_edi_file(args: &SpsParseArgs) -> anyhow::Result<()> {
         print_file(&file)?;
     }
     let rejected = file.documents.iter().filter(|document| document.is_rejected()).count();
-    if file.is_unreadable() && rejected == 0 {
-        bail!("{} cannot be read as EDI: novex-ingest reads X12, and RSX in XML or JSON", args.file.display());
+    if file.has_unread_part() && rejected == 0 {
+        let name = args.file.display();
+        if file.count_orders() > 0 {
+            bail!("a part of {name} cannot be read; the faults above give the reasons");
+        }
+        bail!("{name} cannot be read as EDI: novex-ingest reads X12, and RSX in XML or JSON");
     }
     if rejected > 0 {
         bail!("{} rejected; the faults above give the reasons", format_count(rejected, "document is", "documents are"));

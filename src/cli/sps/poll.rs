@@ -92,14 +92,14 @@ async fn poll_source(poller: &Poller, source: &SourceSettings, as_json: bool) ->
     Ok(poll)
 }
 
-/// Returns a line such as `acme: 10 files: 7 orders, 3 could not be read`, and one line for each file that failed.
+/// Returns a line such as `acme: 10 files: 7 orders, 3 could not be read in whole`, and one line for each file that failed.
 fn describe_poll(poll: &PollRecord) -> String {
     let mut parts = Vec::new();
     if poll.orders > 0 {
         parts.push(format_count(poll.orders, "order", "orders"));
     }
     if poll.unreadable > 0 {
-        parts.push(format!("{} could not be read (`novex-ingest sps list --attention`)", poll.unreadable));
+        parts.push(format!("{} could not be read in whole (`novex-ingest sps list --attention`)", poll.unreadable));
     }
     if poll.stored > 0 && parts.is_empty() {
         parts.push(format!("{} stored", poll.stored));
@@ -144,7 +144,7 @@ mod tests {
         };
         assert_eq!(
             describe_poll(&poll(10, 10, 7, 3, 0)),
-            "acme: 10 files: 7 orders, 3 could not be read (`novex-ingest sps list --attention`)"
+            "acme: 10 files: 7 orders, 3 could not be read in whole (`novex-ingest sps list --attention`)"
         );
         assert_eq!(describe_poll(&poll(0, 0, 0, 0, 0)), "acme: 0 files: nothing new");
         assert_eq!(describe_poll(&poll(3, 2, 0, 0, 1)), "acme: 3 files: 2 stored, 1 duplicate");

@@ -41,6 +41,25 @@ impl RsxFaultCollector {
         self.add_warning(at, finding);
     }
 
+    /// Adds a finding about the order, and the warning of the same text at its place.
+    pub fn add_order_finding(&mut self, at: &str, finding: String) {
+        self.findings.push(format!("{at} {finding}"));
+        self.add_warning(at, finding);
+    }
+
+    /// Returns the only child with this name. Of several, the first one is read; if another one differs from it, that is
+    /// a finding. `at` is the path of the parent.
+    pub fn find_single<'n>(&mut self, node: &'n RsxNode, name: &str, at: &str) -> Option<&'n RsxNode> {
+        let mut children = node.children.iter().filter(|child| child.name == name && child.has_text());
+        let Some(first) = children.next() else { return node.first_child(&[name]) };
+        let more = children.filter(|other| *other != first).count();
+        if more > 0 {
+            let path = if at.is_empty() { name.to_owned() } else { format!("{at}/{name}") };
+            self.add_order_finding(&path, format!("is stated {} times: only the first one is read", more + 1));
+        }
+        Some(first)
+    }
+
     /// Takes a number; a text that is none stays an extra, with a warning.
     pub fn take_number(&mut self, node: &RsxNode, at: &str, name: &str) -> Option<String> {
         self.read_number(node, at, name, FaultSeverity::Warning)

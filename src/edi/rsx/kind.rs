@@ -2,6 +2,9 @@
 
 use crate::edi::rsx::tree::RsxNode;
 
+/// Message for a kind of document that is only stored.
+pub(crate) const UNKNOWN_KIND: &str = "novex-ingest does not read this kind of RSX document";
+
 /// Kind of an RSX document.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RsxDocumentKind {
@@ -53,42 +56,61 @@ pub(crate) fn find_documents(root: &RsxNode) -> Vec<&RsxNode> {
         .collect()
 }
 
-/// Returns the kind of document by its content, because the root has no name in JSON.
-#[must_use]
-pub fn detect_rsx_kind(root: &RsxNode) -> RsxDocumentKind {
-    let root_name = root.name.as_str();
-    let Some(document) = find_documents(root).into_iter().next() else {
-        return match root_name {
-            "Shipments" | "Shipment" => RsxDocumentKind::Shipments,
-            "Invoices" | "Invoice" => RsxDocumentKind::Invoices,
-            "Orders" => RsxDocumentKind::Orders,
-            "OrderChanges" => RsxDocumentKind::OrderChanges,
-            _ => RsxDocumentKind::Other,
-        };
+/// Returns each document of a tree with its kind. A root without any document counts as one, if its name states a kind.
+pub(crate) fn find_document_kinds(root: &RsxNode) -> Vec<(&RsxNode, RsxDocumentKind)> {
+    let documents = find_documents(root);
+    if !documents.is_empty() {
+        return documents.into_iter().map(|document| (document, detect_kind(document, &root.name))).collect();
+    }
+    let kind = match root.name.as_str() {
+        "Shipments" | "Shipment" => RsxDocumentKind::Shipments,
+        "Invoices" | "Invoice" => RsxDocumentKind::Invoices,
+        "Orders" => RsxDocumentKind::Orders,
+        "OrderChanges" => RsxDocumentKind::OrderChanges,
+        _ => return Vec::new(),
     };
+    vec![(root, kind)]
+}
+
+/// Returns the kind of each document in a tree.
+pub fn list_rsx_kinds(root: &RsxNode) -> impl Iterator<Item = RsxDocumentKind> {
+    find_document_kinds(root).into_iter().map(|(_, kind)| kind)
+}
+
+/// Returns true for a document whose header is that of a kind which is not read, such as `InventoryHeader`. SOAP and
+/// error messages have a `Header` too.
+pub(crate) fn has_foreign_header(document: &RsxNode) -> bool {
+    let headers = document.children_named(&["Header"]);
+    headers.flat_map(|header| &header.children).any(|child| child.name.ends_with("Header") && child.has_text())
+}
+
+/// Returns the kind of a document by its content, because it has no name in JSON. An element without a text states
+/// nothing: senders write each field that they do not use as an empty one.
+fn detect_kind(document: &RsxNode, root_name: &str) -> RsxDocumentKind {
     let Some(header) = document.first_child(&["Header"]) else { return RsxDocumentKind::Other };
-    if header.first_child(&["InvoiceHeader"]).is_some() {
+    let find_stated = |name| header.children.iter().find(|child| child.name == name && child.has_text());
+    if find_stated("InvoiceHeader").is_some() {
         return RsxDocumentKind::Invoices;
     }
-    if header.first_child(&["ShipmentHeader"]).is_some() {
+    if find_stated("ShipmentHeader").is_some() {
         return RsxDocumentKind::Shipments;
     }
-    let Some(order) = header.first_child(&["OrderHeader"]) else { return RsxDocumentKind::Other };
+    let Some(order) = find_stated("OrderHeader") else { return RsxDocumentKind::Other };
     let lines = find_line_items(document);
-    let has = |name: &str| {
-        lines
-            .iter()
-            .any(|line| line.first_child(&["OrderLine"]).is_some_and(|line| line.first_child(&[name]).is_some()))
-    };
-    let is_acknowledged = order.first_child(&["AcknowledgementDate", "AcknowledgementNumber"]).is_some()
-        || lines.iter().any(|line| line.first_child(&["LineItemAcknowledgement"]).is_some());
+    let line_states = |name: &str| lines.iter().any(|line| line.children_named(&[name]).any(RsxNode::has_text));
+    let has_change_code = lines
+        .iter()
+        .flat_map(|line| line.children_named(&["OrderLine"]))
+        .any(|details| details.child_text(&["LineChangeCode"]).is_some());
+    let is_acknowledged = order.child_text(&["AcknowledgementDate", "AcknowledgementNumber"]).is_some()
+        || line_states("LineItemAcknowledgement");
     if is_acknowledged || ["OrderAcks", "OrderAck"].contains(&root_name) || document.name == "OrderAck" {
         RsxDocumentKind::OrderAcks
     } else if document.name == "OrderChange"
         || root_name == "OrderChanges"
-        || order.first_child(&["POChangeDate", "ChangeOrderSeqNumber"]).is_some()
+        || order.child_text(&["POChangeDate", "ChangeOrderSeqNumber"]).is_some()
         || order.child_text(&["TsetPurposeCode"]).as_deref() == Some("04")
-        || has("LineChangeCode")
+        || has_change_code
     {
         RsxDocumentKind::OrderChanges
     } else {
@@ -96,7 +118,15 @@ pub fn detect_rsx_kind(root: &RsxNode) -> RsxDocumentKind {
     }
 }
 
+/// Returns all lines of a document: those inside of each `LineItems`, and those beside it.
 pub(crate) fn find_line_items(document: &RsxNode) -> Vec<&RsxNode> {
-    let parent = document.first_child(&["LineItems"]).unwrap_or(document);
-    parent.children_named(&["LineItem"]).collect()
+    document
+        .children
+        .iter()
+        .flat_map(|child| match child.name.as_str() {
+            "LineItems" => child.children.as_slice(),
+            _ => std::slice::from_ref(child),
+        })
+        .filter(|child| child.name == "LineItem")
+        .collect()
 }

@@ -23,7 +23,7 @@ const PRODUCT_ID_NAMES: [(&str, &str); 8] = [
 /// Reads a `LineItem`. `at` is its path for faults.
 pub(crate) fn read_line_item(item: &RsxNode, at: &str, faults: &mut RsxFaultCollector) -> PurchaseOrderLine {
     let empty = RsxNode::default();
-    let details = item.first_child(&["OrderLine"]).unwrap_or(&empty);
+    let details = faults.find_single(item, "OrderLine", at).unwrap_or(&empty);
     let mut line = read_item(item, details, ("OrderQty", "OrderQtyUOM"), at, faults);
     if let Some(amount) = faults.take_number(details, at, "ExtendedItemTotal") {
         // Quantity times price; X12 writes it as AMT*1.
@@ -38,16 +38,25 @@ pub(crate) fn read_line_item(item: &RsxNode, at: &str, faults: &mut RsxFaultColl
     let wrapped = item.children_named(&["Sublines"]).flat_map(|wrapper| wrapper.children_named(&["Subline"]));
     for (index, subline) in item.children_named(&["Subline"]).chain(wrapped).enumerate() {
         let at = format!("{at}/Subline {}", index + 1);
-        let details = subline.first_child(&["SublineItemDetail"]).unwrap_or(&empty);
+        let details = faults.find_single(subline, "SublineItemDetail", &at).unwrap_or(&empty);
         let mut component = read_item(subline, details, ("QtyPer", "QtyPerUOM"), &at, faults);
         for part in subline.children_named(&["QuantitiesSchedulesLocations"]) {
             read_schedules(part, &at, &mut component, faults);
         }
+        add_contradictions(subline, &at, &component, faults);
         component.extras = subline.collect_extras("");
         line.components.push(component);
     }
+    add_contradictions(item, at, &line, faults);
     line.extras = item.collect_extras("");
     line
+}
+
+/// Adds a finding for each value of a line or component that is stated twice, with different values.
+fn add_contradictions(item: &RsxNode, at: &str, line: &PurchaseOrderLine, faults: &mut RsxFaultCollector) {
+    for (path, finding) in item.find_contradictions("") {
+        faults.add_finding(at, line, format!("{path} {finding}"));
+    }
 }
 
 /// Reads what a line and a component share. `details` has the quantity under these names, the price and the ids.
@@ -84,7 +93,7 @@ fn read_item(
         .filter_map(|part| part.take_text(&["ProductDescription"]))
         .collect();
     line.description = (!described.is_empty()).then(|| described.join(", "));
-    if let Some(finding) = read_packs(item, &mut line) {
+    if let Some(finding) = read_packs(item, details, &mut line) {
         faults.add_finding(at, &line, finding);
     }
     line
@@ -124,7 +133,7 @@ fn read_prices(item: &RsxNode, at: &str, faults: &mut RsxFaultCollector) -> Vec<
 
 /// Reads the packs: the outer one (OU), else the one without a qualifier, has the units of the ordered unit. The inner
 /// one (IN) is separate. Another packing level, such as a pallet, stays an extra.
-fn read_packs(item: &RsxNode, line: &mut PurchaseOrderLine) -> Option<String> {
+fn read_packs(item: &RsxNode, details: &RsxNode, line: &mut PurchaseOrderLine) -> Option<String> {
     let find_levels = |wanted: Option<&str>| -> Vec<&RsxNode> {
         let packs = item.children_named(&["PhysicalDetails"]);
         packs.filter(|pack| pack.child_text(&["PackQualifier"]).as_deref() == wanted).collect()
@@ -151,7 +160,7 @@ fn read_packs(item: &RsxNode, line: &mut PurchaseOrderLine) -> Option<String> {
             level.take_text(&["PackValue"]);
         }
     }
-    let inner_pack = details_text(item, "InnerPack");
+    let inner_pack = details.take_parsed(&["InnerPack"], decimal::normalize_decimal);
     if line.inner_pack.is_none() {
         line.inner_pack = inner_pack;
     }
@@ -161,11 +170,6 @@ fn read_packs(item: &RsxNode, line: &mut PurchaseOrderLine) -> Option<String> {
 
 fn read_pack_value(level: &RsxNode) -> Option<String> {
     decimal::normalize_decimal(&level.child_text(&["PackValue"])?)
-}
-
-/// Takes a number of `OrderLine`.
-fn details_text(item: &RsxNode, name: &str) -> Option<String> {
-    item.first_child(&["OrderLine"])?.take_parsed(&[name], decimal::normalize_decimal)
 }
 
 /// Reads the size of an inner unit: `340 GR`.

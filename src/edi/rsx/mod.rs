@@ -10,6 +10,7 @@ pub mod order;
 mod parts;
 pub mod tree;
 
-pub use kind::{RsxDocumentKind, detect_rsx_kind};
-pub use order::read_rsx_orders;
+pub use kind::{RsxDocumentKind, list_rsx_kinds};
+pub(crate) use kind::{UNKNOWN_KIND, has_foreign_header};
+pub use order::{RsxDocument, read_rsx_documents};
 pub use tree::RsxNode;

@@ -20,39 +20,73 @@ const EXTRAS_MAX: usize = 20_000;
 const HEADER_REFERENCES: [(&str, &str); 3] =
     [("CustomerOrderNumber", "CO"), ("Division", "19"), ("CustomerAccountNumber", "11")];
 
-/// Reads each order of a tree. A rejected order is `None`, with the faults that reject it.
+/// One document of a tree.
+#[derive(Debug)]
+pub struct RsxDocument {
+    pub kind: RsxDocumentKind,
+    /// `None` for a document that is no order, and for an order that is rejected.
+    pub order: Option<PurchaseOrder>,
+    /// Partner and number of the order, also of a rejected one, as far as it states them.
+    pub key: (String, String),
+    pub faults: Vec<EdiFault>,
+}
+
+/// Reads each document of a tree by its own kind. A rejected order has the faults that reject it.
+///
+/// Only orders and changes are read. Among them, what is no document at all counts as an order that cannot be read.
 #[must_use]
-pub fn read_rsx_orders(root: &RsxNode) -> Vec<(Option<PurchaseOrder>, Vec<EdiFault>)> {
-    let is_change = root.name == "OrderChanges";
-    let documents = kind::find_documents(root);
-    let mut orders: Vec<_> = documents
-        .into_iter()
-        .map(|document| {
-            read_rsx_order(document, is_change || kind::detect_rsx_kind(document) == RsxDocumentKind::OrderChanges)
-        })
-        .collect();
-    if let Some((_, faults)) = orders.first_mut() {
+pub fn read_rsx_documents(root: &RsxNode) -> Vec<RsxDocument> {
+    let found = kind::find_document_kinds(root);
+    let is_order = |kind| matches!(kind, RsxDocumentKind::Orders | RsxDocumentKind::OrderChanges);
+    let has_orders = found.iter().any(|(_, kind)| is_order(*kind));
+    let mut documents: Vec<RsxDocument> = Vec::new();
+    for (node, document_kind) in found {
+        // The root itself stands for its documents, and there are none.
+        if is_order(document_kind) && std::ptr::eq(node, root) && node.children.is_empty() {
+            continue;
+        }
+        let is_unknown = document_kind == RsxDocumentKind::Other && !kind::has_foreign_header(node);
+        if is_order(document_kind) || has_orders && is_unknown {
+            documents.push(read_rsx_order(node, document_kind == RsxDocumentKind::OrderChanges));
+            continue;
+        }
+        let mut collector = RsxFaultCollector::default();
+        if document_kind == RsxDocumentKind::Other {
+            collector.add_warning("Header", kind::UNKNOWN_KIND);
+        }
+        // Its values are not those of an order.
+        node.collect_extras("");
+        documents.push(RsxDocument {
+            kind: document_kind,
+            order: None,
+            key: <(String, String)>::default(),
+            faults: collector.faults,
+        });
+    }
+    if let Some(document) = documents.iter_mut().find(|document| is_order(document.kind)) {
         // Values around the documents belong to no order.
-        let mut collector = RsxFaultCollector { faults: std::mem::take(faults), ..RsxFaultCollector::default() };
+        let mut collector =
+            RsxFaultCollector { faults: std::mem::take(&mut document.faults), ..RsxFaultCollector::default() };
         for extra in root.collect_extras("").into_iter().take(STRAY_VALUES_MAX) {
             collector.add_warning(&extra.location, format!("{:?} belongs to no order: it is not stored", extra.value));
         }
-        *faults = collector.faults;
+        document.faults = collector.faults;
     }
-    orders
+    documents
 }
 
 /// Most values outside of all orders that are reported.
 const STRAY_VALUES_MAX: usize = 100;
 
-fn read_rsx_order(document: &RsxNode, is_change: bool) -> (Option<PurchaseOrder>, Vec<EdiFault>) {
+fn read_rsx_order(document: &RsxNode, is_change: bool) -> RsxDocument {
+    let kind = if is_change { RsxDocumentKind::OrderChanges } else { RsxDocumentKind::Orders };
     let mut faults = RsxFaultCollector::default();
-    let Some(header) = document.first_child(&["Header"]) else {
+    let Some(header) = faults.find_single(document, "Header", "") else {
         faults.add_error("Header", "is missing: this is not an order");
-        return (None, faults.faults);
+        return RsxDocument { kind, order: None, key: <(String, String)>::default(), faults: faults.faults };
     };
     let empty = RsxNode::default();
-    let order_header = header.first_child(&["OrderHeader"]).unwrap_or(&empty);
+    let order_header = faults.find_single(header, "OrderHeader", "Header").unwrap_or(&empty);
     let mut order = read_header(header, order_header, is_change, &mut faults);
     for (index, item) in kind::find_line_items(document).into_iter().enumerate() {
         let at = format!("LineItem {}", index + 1);
@@ -71,9 +105,13 @@ fn read_rsx_order(document: &RsxNode, is_change: bool) -> (Option<PurchaseOrder>
     if order.lines.is_empty() && !is_change && !DocumentPurpose::of(&order).needs_no_lines() {
         faults.add_error("LineItem", "is missing: the order has no lines");
     }
-    order.findings.append(&mut faults.findings);
     read_summary(document, &mut order, &mut faults);
     order.fill_numbers_from_references();
+    for (at, finding) in document.find_contradictions("") {
+        faults.add_order_finding(&at, finding);
+    }
+    order.findings.splice(..0, std::mem::take(&mut faults.findings));
+    order.findings.truncate(order_findings::FINDINGS_MAX);
     order.extras = document.collect_extras("");
     if limit_extras(&mut order) {
         let message =
@@ -82,7 +120,8 @@ fn read_rsx_order(document: &RsxNode, is_change: bool) -> (Option<PurchaseOrder>
         order.findings.push(message);
     }
     let is_rejected = faults.faults.iter().any(|fault| fault.severity == FaultSeverity::Error);
-    ((!is_rejected).then_some(order), faults.faults)
+    let key = (order.partner.clone(), order.number.clone());
+    RsxDocument { kind, order: (!is_rejected).then_some(order), key, faults: faults.faults }
 }
 
 /// Removes the extras above the limit. Returns true if there are any.

@@ -6,7 +6,7 @@
 use crate::edi::codes;
 use crate::edi::decimal;
 use crate::edi::purchase_order::OrderExtra;
-use crate::lenient_json::{JsonValue, LenientJson, TextRepairs, parse_lenient_json};
+use crate::lenient_json::{JsonValue, LenientJson, TextRepairs, parse_repeated_lenient_json};
 use quick_xml::events::{BytesStart, Event};
 use quick_xml::{Reader, XmlVersion};
 use std::cell::Cell;
@@ -87,11 +87,49 @@ impl RsxNode {
         }
     }
 
+    /// Returns true if the element or anything inside of it has a text.
+    #[must_use]
+    pub fn has_text(&self) -> bool {
+        !self.text.is_empty() || self.children.iter().any(Self::has_text)
+    }
+
+    /// Returns the elements that state another value than the one of the same name that a reader took: the path below
+    /// `path`, and a finding with both values.
+    pub fn find_contradictions(&self, path: &str) -> Vec<(String, String)> {
+        let mut found = Vec::new();
+        self.append_contradictions(path, &mut found);
+        found
+    }
+
+    fn append_contradictions(&self, path: &str, found: &mut Vec<(String, String)>) {
+        let mut taken: HashMap<&str, &str> = HashMap::new();
+        for child in self.children.iter().filter(|child| child.is_taken.get()) {
+            taken.entry(&child.name).or_insert(&child.text);
+        }
+        for child in &self.children {
+            let location = if path.is_empty() { child.name.clone() } else { format!("{path}/{}", child.name) };
+            let is_open = !child.text.is_empty() && !child.is_taken.get();
+            if let Some(value) = taken.get(child.name.as_str()).filter(|_| is_open)
+                && !is_same_value(value, &child.text)
+            {
+                let message = format!("states {:?} and {:?}: the first one is taken", *value, child.text);
+                found.push((location.clone(), message));
+            }
+            child.append_contradictions(&location, found);
+        }
+    }
+
     /// Returns the text of the first child with one of these names and a text.
     #[must_use]
     pub fn child_text(&self, names: &[&str]) -> Option<String> {
         self.children_named(names).map(|child| child.text.as_str()).find(|text| !text.is_empty()).map(str::to_owned)
     }
+}
+
+/// Returns true for equal texts, and for texts of one number.
+fn is_same_value(one: &str, other: &str) -> bool {
+    let number = decimal::parse_decimal(one);
+    one == other || number.is_some() && number == decimal::parse_decimal(other)
 }
 
 /// Reads XML. A document type and entities other than XML's own five are errors; an error names its line.
@@ -196,7 +234,7 @@ pub fn parse_rsx_json(body: &[u8]) -> Result<(RsxNode, Option<TextRepairs>), Str
     if body.iter().filter(|byte| matches!(byte, b',' | b'[' | b'{')).count() > NODES_MAX {
         return Err(format!("more than {NODES_MAX} elements"));
     }
-    let LenientJson { value, repairs } = parse_lenient_json(body).map_err(|error| error.to_string())?;
+    let LenientJson { value, repairs } = parse_repeated_lenient_json(body).map_err(|error| error.to_string())?;
     let mut root = RsxNode::default();
     let mut remaining = NODES_MAX;
     append_json_value(&mut root, "", &value, &mut remaining)?;

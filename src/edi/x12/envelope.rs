@@ -4,6 +4,7 @@ use crate::edi::fault::{EdiFault, FaultSeverity, SyntaxErrorCode, WHOLE_FILE};
 use crate::edi::x12::segments;
 use crate::edi::x12::text::X12Text;
 use crate::edi::x12::tokenizer::{SEGMENTS_MAX, X12Segment, X12Tokenizer, trim_fillers};
+use crate::text::format_count;
 use std::collections::HashSet;
 
 /// Interchange: ISA to IEA.
@@ -54,6 +55,8 @@ pub struct TransactionSet<'t> {
     /// Segments from ST to SE, both included.
     pub segments: Vec<X12Segment<'t>>,
     pub faults: Vec<EdiFault>,
+    /// What a person must look at in the file around the set.
+    pub findings: Vec<String>,
 }
 
 /// All interchanges of a file.
@@ -66,6 +69,10 @@ pub struct X12File<'t> {
 
 /// Most interchanges, groups and sets of one file together; bounds memory.
 const ENVELOPES_MAX: usize = 5_000;
+/// Most segments outside of a set that are findings.
+const STRAY_SEGMENTS_MAX: usize = 20;
+/// Most characters of a segment that a finding shows.
+const SHOWN_SEGMENT_CHARS_MAX: usize = 80;
 /// Most faults that are stored for one interchange or group.
 const FAULTS_MAX: usize = 1_000;
 
@@ -83,6 +90,12 @@ const FUNCTIONAL_IDS: [(&str, &str); 10] = [
     ("997", "FA"),
 ];
 
+/// Returns true for the transaction sets of orders and changes.
+#[must_use]
+pub fn is_order_set(kind: &str) -> bool {
+    matches!(kind, "850" | "860")
+}
+
 fn build_fault(
     severity: FaultSeverity,
     segment: &X12Segment<'_>,
@@ -92,6 +105,13 @@ fn build_fault(
 ) -> EdiFault {
     let location = if element == 0 { segment.id.to_owned() } else { format!("{}{element:02}", segment.id) };
     EdiFault { severity, line: segment.line, location, position: 0, element, code, message: message.into() }
+}
+
+/// Returns the beginning of a segment as it is written in most files.
+fn show_segment(segment: &X12Segment<'_>) -> String {
+    let elements = (1..=segment.len()).map(|element| segment.element(element));
+    let text: Vec<&str> = std::iter::once(segment.id).chain(elements).collect();
+    text.join("*").chars().take(SHOWN_SEGMENT_CHARS_MAX).collect()
 }
 
 /// Parses a number of an envelope: digits, with or without leading zeros.
@@ -185,6 +205,12 @@ struct EnvelopeReader<'t> {
     group_control_numbers: HashSet<String>,
     /// Control numbers of the sets of this group so far.
     set_control_numbers: HashSet<String>,
+    /// True after the end of a set, group or interchange was missing: the file is cut off, and that is reported.
+    is_cut: bool,
+    /// Number of segments of this interchange that are outside of a set.
+    stray_count: usize,
+    /// Findings before the first order of the interchange, which become those of that order.
+    early_findings: Vec<String>,
 }
 
 impl<'t> EnvelopeReader<'t> {
@@ -215,6 +241,10 @@ impl<'t> EnvelopeReader<'t> {
         } else {
             let message = format!("{} is outside a transaction set: it is ignored", segment.id);
             self.add_fault(build_fault(FaultSeverity::Warning, &segment, 0, SyntaxErrorCode::None, message));
+            self.stray_count += 1;
+            if self.stray_count <= STRAY_SEGMENTS_MAX {
+                self.add_finding(format!("{} is outside a transaction set: it is not read", show_segment(&segment)));
+            }
         }
     }
 
@@ -230,7 +260,24 @@ impl<'t> EnvelopeReader<'t> {
         }
     }
 
+    /// Adds a finding to the last order of the interchange that is being read. Without one, the next order has it.
+    fn add_finding(&mut self, finding: String) {
+        let of_interchange = self.interchange.iter_mut().flat_map(|interchange| &mut interchange.groups);
+        let groups = of_interchange.chain(&mut self.group);
+        let last = groups.rev().flat_map(|group| group.sets.iter_mut().rev()).find(|set| is_order_set(&set.kind));
+        last.map_or(&mut self.early_findings, |set| &mut set.findings).push(finding);
+    }
+
+    /// Adds a finding if nothing reported yet that the file is cut off.
+    fn add_cut_finding(&mut self, fact: &str) {
+        if !std::mem::replace(&mut self.is_cut, true) {
+            self.add_finding(format!("{fact}: the file may be cut off"));
+        }
+    }
+
     fn open_interchange(&mut self, isa: &X12Segment<'t>) {
+        (self.is_cut, self.stray_count) = (false, 0);
+        self.early_findings.clear();
         let text = |position| trim_fillers(isa.element(position)).to_owned();
         self.group_control_numbers.clear();
         self.interchange = Some(Interchange {
@@ -302,6 +349,9 @@ impl<'t> EnvelopeReader<'t> {
             }
         }
         set.segments.push(segment);
+        if is_order_set(&set.kind) {
+            set.findings.append(&mut self.early_findings);
+        }
         self.set = Some(set);
     }
 
@@ -341,12 +391,29 @@ impl<'t> EnvelopeReader<'t> {
             let code = SyntaxErrorCode::TransactionSet(2);
             let fault = set_position(build_fault(FaultSeverity::Error, last, 0, code, message));
             set.faults.push(fault);
+            self.is_cut = true;
         }
         self.group.get_or_insert_with(FunctionalGroup::default).sets.push(set);
     }
 
+    /// Adds a finding if the group has no end, or states more or fewer sets than it has.
+    fn find_missing_sets(&mut self, ge: Option<&X12Segment<'t>>) {
+        let Some(group) = &self.group else { return };
+        let set_count = group.sets.len() as u64;
+        match ge {
+            Some(ge) if parse_number(ge.element(1)) != Some(set_count) => {
+                let documents = format_count(set_count, "document", "documents");
+                let stated = ge.element(1);
+                self.add_finding(format!("the group has {documents}, GE01 states {stated:?}: one may be missing"));
+            }
+            None => self.add_cut_finding("the group has no GE"),
+            Some(_) => {}
+        }
+    }
+
     fn close_group(&mut self, ge: Option<&X12Segment<'t>>) {
         self.close_set(None);
+        self.find_missing_sets(ge);
         let Some(mut group) = self.group.take() else { return };
         let set_count = group.sets.len() as u64;
         if let Some(ge) = ge {
@@ -383,8 +450,24 @@ impl<'t> EnvelopeReader<'t> {
         self.interchange.get_or_insert_with(Interchange::default).groups.push(group);
     }
 
+    /// Adds a finding if the interchange has no end, or states more or fewer groups than it has.
+    fn find_missing_groups(&mut self, iea: Option<&X12Segment<'t>>) {
+        let Some(interchange) = &self.interchange else { return };
+        let group_count = interchange.groups.len() as u64;
+        match iea {
+            Some(iea) if parse_number(iea.element(1)) != Some(group_count) => {
+                let groups = format_count(group_count, "group", "groups");
+                let stated = iea.element(1);
+                self.add_finding(format!("the interchange has {groups}, IEA01 states {stated:?}: one may be missing"));
+            }
+            None => self.add_cut_finding("the interchange has no IEA"),
+            Some(_) => {}
+        }
+    }
+
     fn close_interchange(&mut self, iea: Option<&X12Segment<'t>>) {
         self.close_group(None);
+        self.find_missing_groups(iea);
         let Some(mut interchange) = self.interchange.take() else { return };
         let group_count = interchange.groups.len() as u64;
         let has_ta1 = !interchange.ta1_segments.is_empty();

@@ -13,13 +13,14 @@ use crate::edi::x12::order_parts::{self, PartLists};
 use crate::edi::x12::tokenizer::X12Segment;
 use crate::edi::x12::{Interchange, TransactionSet, grocery, order_checks, order_lines, segments};
 
-/// Reads a set. The order is `None` if a fault rejects it, or if the set is no order.
+/// Reads a set: the order, which is `None` if a fault rejects it or if the set is no order, its partner and number, and
+/// its faults.
 #[must_use]
 pub fn read_x12_order(
     interchange: &Interchange<'_>,
     set: &TransactionSet<'_>,
-) -> (Option<PurchaseOrder>, Vec<EdiFault>) {
-    let Some(layout) = OrderSetLayout::find(&set.kind) else { return (None, Vec::new()) };
+) -> (Option<PurchaseOrder>, (String, String), Vec<EdiFault>) {
+    let Some(layout) = OrderSetLayout::find(&set.kind) else { return (None, Default::default(), Vec::new()) };
     let mut reader = X12OrderReader {
         layout,
         order: PurchaseOrder {
@@ -39,7 +40,8 @@ pub fn read_x12_order(
     let X12OrderReader { mut order, mut faults, has_begin_segment, .. } = reader;
     order_checks::check_completeness(&mut order, &mut faults, (set, layout), has_begin_segment);
     let is_rejected = faults.faults.iter().chain(&set.faults).any(|fault| fault.severity == FaultSeverity::Error);
-    ((!is_rejected).then_some(order), faults.faults)
+    let key = (order.partner.clone(), order.number.clone());
+    ((!is_rejected).then_some(order), key, faults.faults)
 }
 
 /// Most lines of one order; bounds the time to store it.

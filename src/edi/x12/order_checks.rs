@@ -61,7 +61,7 @@ pub(crate) fn check_completeness(
     }
     // A set with another number of segments may lack some of them.
     let counts = set.faults.iter().filter(|fault| fault.location.eq_ignore_ascii_case("SE01"));
-    order.findings.extend(counts.map(|fault| fault.message.clone()));
+    order.findings.extend(counts.map(|fault| fault.message.clone()).chain(set.findings.iter().cloned()));
 }
 
 /// Takes the AMT*TT behind the last line of a change without a CTT as the total of the document, if it is not the amount

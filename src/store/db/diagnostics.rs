@@ -95,7 +95,7 @@ pub struct StoreDiagnostics {
     pub waiting_deliveries: Vec<(String, u64)>,
     /// Destinations that an operator paused.
     pub paused_destinations: Vec<String>,
-    /// Number of EDI files that could not be read.
+    /// Number of EDI files that could not be read in whole.
     pub unreadable_files: u64,
     /// Files that stay at their EDI source, because they cannot be fetched, moved or deleted.
     pub files_at_source: Vec<FileAtSource>,

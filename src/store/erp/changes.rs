@@ -7,7 +7,7 @@ use crate::event::{EventIdentity, Subject};
 use crate::store::StoreError;
 use crate::store::audit::alerts::LoginErrorThreshold;
 use crate::store::audit::system_log;
-use crate::store::erp::{answers, mappings, messages, outbound_documents, projection, purchase_orders};
+use crate::store::erp::{answers, edi_faults, mappings, messages, outbound_documents, projection, purchase_orders};
 use crate::store::privacy::data_requests;
 use rusqlite::{Connection, params};
 
@@ -42,7 +42,10 @@ pub fn apply_changes(
                 purchase_orders::add_document(connection, event, *position, order)?;
             }
             Change::SendDocument(document) => outbound_documents::enqueue_acknowledgement(connection, event, document)?,
-            Change::EdiFaults(faults) => purchase_orders::replace_edi_faults(connection, event.identity.id, faults)?,
+            Change::EdiFaults(faults) => {
+                edi_faults::replace_edi_faults(connection, event.identity.id, faults)?;
+                purchase_orders::refresh_orders_of_rejected(connection, event.identity.id)?;
+            }
             Change::EdiAnswers(received) => answers::apply_answers(connection, event, received)?,
             Change::EdiMessage(position, message) => messages::insert_message(connection, event, *position, message)?,
             Change::Fact(fact) => projection::insert_fact(connection, event.identity.id, fact)?,

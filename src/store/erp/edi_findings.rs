@@ -1,7 +1,7 @@
 //! Dismissing what partners answered or sent for a person: an operator has looked at it.
 
 use crate::store::StoreError;
-use crate::store::erp::answers;
+use crate::store::erp::{answers, purchase_orders};
 use rusqlite::{Connection, params};
 
 /// Dismisses the findings of an event: the state of the document that it sent, its answers that fit nothing, and its
@@ -26,6 +26,8 @@ pub fn dismiss_edi_findings(
     let is_document_dismissed = connection.prepare_cached(&document)?.execute(values)? > 0;
     let mut dismissed_count = connection.prepare_cached(&messages)?.execute(values)?;
     dismissed_count += connection.prepare_cached(&format!("{answers} AND sent_event_id IS NULL"))?.execute(values)?;
+    // The dismissal of the event itself ends what its rejected documents mean for their orders.
+    purchase_orders::refresh_orders_of_rejected(connection, event_id)?;
     if is_document_dismissed {
         answers::refresh_orders(connection, event_id)?;
     }

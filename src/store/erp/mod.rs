@@ -3,6 +3,7 @@
 mod answer_matching;
 pub mod answers;
 pub mod changes;
+pub mod edi_faults;
 pub mod edi_findings;
 pub mod event_rows;
 pub mod event_subjects;

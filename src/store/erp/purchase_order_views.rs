@@ -79,7 +79,7 @@ pub struct PurchaseOrderView {
     pub document: PurchaseOrder,
 }
 
-/// A file that was received and could not be read.
+/// A file that was received and could not be read in whole.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct UnreadableFile {
     pub event_id: i64,
@@ -90,7 +90,7 @@ pub struct UnreadableFile {
     pub error: Option<String>,
 }
 
-/// Returns the newest files that could not be read: the failed events of EDI files.
+/// Returns the newest files that could not be read in whole: the failed events of EDI files.
 pub fn list_unreadable_files(connection: &Connection, limit: u32) -> Result<Vec<UnreadableFile>, StoreError> {
     let mut statement = connection.prepare_cached(concat!(
         "SELECT id, webhook_id, shop_domain, received_at, last_error FROM ",

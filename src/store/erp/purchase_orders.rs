@@ -2,7 +2,6 @@
 
 use crate::clock::Timestamp;
 use crate::edi::document_purpose::DocumentPurpose;
-use crate::edi::fault::{EdiFault, FaultSeverity};
 use crate::edi::purchase_order::{
     AllowanceCharge, CarrierDetails, EdiAddress, EdiAmount, EdiContact, EdiDate, EdiInstruction, EdiReference,
     OrderExtra, PaymentTerms, PurchaseOrder, PurchaseOrderLine,
@@ -10,7 +9,7 @@ use crate::edi::purchase_order::{
 use crate::edi::revisions;
 use crate::edi::revisions::{ChangeQuantities, OrderState, ReceivedDocument};
 use crate::store::StoreError;
-use crate::store::erp::transmissions;
+use crate::store::erp::{edi_faults, transmissions};
 use rusqlite::types::Type;
 use rusqlite::{Connection, OptionalExtension, params};
 use serde::Serialize;
@@ -230,6 +229,7 @@ fn describe_attention(
     state: &OrderState,
 ) -> Result<Option<String>, StoreError> {
     let mut reasons: Vec<String> = state.attention().into_iter().collect();
+    reasons.extend(edi_faults::describe_rejected_documents(connection, (key.0, key.1), state.last_event_id)?);
     reasons.extend(transmissions::describe_refused_documents(connection, key)?);
     Ok((!reasons.is_empty()).then(|| reasons.join("; ")))
 }
@@ -240,6 +240,21 @@ pub(crate) fn refresh_attention(connection: &Connection, key: (&str, &str, &str)
     connection
         .prepare_cached("UPDATE purchase_orders SET attention = ? WHERE partner = ? AND po_number = ? AND release = ?")?
         .execute(params![attention, key.0, key.1, key.2])?;
+    Ok(())
+}
+
+/// Updates the attention of the orders to which the rejected documents of an event belong.
+pub(crate) fn refresh_orders_of_rejected(connection: &Connection, event_id: i64) -> Result<(), StoreError> {
+    let orders: Vec<(String, String, String)> = connection
+        .prepare_cached(
+            "SELECT DISTINCT o.partner, o.po_number, o.release FROM edi_faults f JOIN purchase_orders o \
+             USING (partner, po_number) WHERE f.event_id = ? AND f.severity = 'error'",
+        )?
+        .query_map([event_id], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
+        .collect::<Result<_, _>>()?;
+    for (partner, number, release) in &orders {
+        refresh_attention(connection, (partner, number, release))?;
+    }
     Ok(())
 }
 
@@ -407,34 +422,4 @@ impl OrderPartWriter<'_> {
         }
         Ok(())
     }
-}
-
-/// Most faults that are stored of one file.
-const FAULTS_MAX: usize = 1_000;
-
-/// Stores the faults of a file, in place of earlier ones. Each has the position of its document; 0 is the file itself.
-pub fn replace_edi_faults(
-    connection: &Connection,
-    event_id: i64,
-    faults: &[(i64, EdiFault)],
-) -> Result<(), StoreError> {
-    connection.prepare_cached("DELETE FROM edi_faults WHERE event_id = ?")?.execute([event_id])?;
-    let mut statement = connection.prepare_cached(
-        "INSERT INTO edi_faults (event_id, ordinal, severity, document_position, line, position, location, message) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-    )?;
-    for (index, (document_position, fault)) in faults.iter().take(FAULTS_MAX).enumerate() {
-        let severity = if fault.severity == FaultSeverity::Error { "error" } else { "warning" };
-        let to_i64 = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
-        statement.execute(params![
-            event_id,
-            to_ordinal(index),
-            severity,
-            document_position,
-            to_i64(fault.line),
-            to_i64(fault.position),
-            fault.location,
-            fault.message
-        ])?;
-    }
-    Ok(())
 }

@@ -33,8 +33,8 @@ pub enum Outcome {
     /// The event is due again at `retry_at`, unless this was the last attempt.
     Retry { error: String, retry_at: Timestamp },
     /// No further attempt can help. `changes` are written all the same, such as the place of an EDI fault; `subjects`
-    /// make the event findable and redactable.
-    Failed { error: String, changes: Vec<Change>, subjects: Vec<Subject> },
+    /// make the event findable and redactable. `deliveries` are those of a file of which a part could be read.
+    Failed { error: String, changes: Vec<Change>, subjects: Vec<Subject>, deliveries: Vec<NewDelivery> },
     /// A redaction that waits, or an event whose body arrived before and that was refused. `deadline` is the end of the
     /// provider's time limit. The attempt of a waiting one does not count.
     Held { hold: RequestHold, deadline: Option<Timestamp>, subjects: Vec<Subject> },
@@ -227,9 +227,10 @@ fn apply_outcome(
             };
             if is_redacted { Ok(()) } else { deliveries::enqueue_deliveries(connection, id, deliveries, at) }
         }
-        Outcome::Failed { changes, subjects, .. } => {
+        Outcome::Failed { changes, subjects, deliveries, .. } => {
             changes::apply_changes(connection, &changed, changes, subjects, logins)?;
-            redaction::redact_if_subject_redacted(connection, id, shop, subjects, at).map(drop)
+            let is_redacted = redaction::redact_if_subject_redacted(connection, id, shop, subjects, at)?;
+            if is_redacted { Ok(()) } else { deliveries::enqueue_deliveries(connection, id, deliveries, at) }
         }
         Outcome::Held { hold, deadline, subjects } => {
             changes::apply_changes(connection, &changed, &[], subjects, logins)?;
