@@ -4,19 +4,20 @@
 //! line are computed from the order after all changes, so that a later change can settle them.
 
 use crate::edi::decimal;
+use crate::edi::order_totals::{self, format_number};
+use crate::edi::prices::SINGLE_UNITS;
 use crate::edi::purchase_order::{LineSchedule, PurchaseOrder, PurchaseOrderLine};
 use crate::edi::revisions::{OrderState, OrderStatus};
 use crate::text::format_count;
-use rust_decimal::{Decimal, RoundingStrategy};
+use rust_decimal::Decimal;
 use std::collections::BTreeMap;
 
 /// Most findings that `attention` names; `sps show` lists all.
 const FINDINGS_NAMED_MAX: usize = 5;
 /// Most findings of one document; bounds memory.
 const FINDINGS_MAX: usize = 200;
-/// Kinds of an allowance or charge: allowance, charge.
-const ALLOWANCE: &str = "A";
-const CHARGE: &str = "C";
+/// Amount that is the total of the order.
+const ORDER_TOTAL: &str = "TT";
 /// Kinds of a part's quantity that add up to the ordered quantity: none stated, discrete, ordered.
 const ORDERED_QUANTITIES: [&str; 2] = ["01", "21"];
 
@@ -35,6 +36,8 @@ pub(crate) enum StatedSum {
     Total,
     /// Total of one line, or of all lines before allowances.
     LineTotal,
+    /// Total of the order, at a line.
+    TotalAtLine,
 }
 
 /// Fills the prices that are stated apart from the lines, adds what contradicts itself to the findings of the document,
@@ -54,11 +57,30 @@ pub(crate) fn add_document_findings(
             findings.extend(of_component.collect::<Vec<_>>());
         }
     }
+    take_total_of_last_line(order);
     let contradictions = find_sum_contradictions(order, name_sum);
     findings.extend(contradictions.iter().map(|contradiction| contradiction.message.clone()));
     order.findings.extend(findings);
     order.findings.truncate(FINDINGS_MAX);
     contradictions
+}
+
+/// Takes the total of an order from its last line, if it is none of the line: without a CTT before it, AMT belongs to
+/// the last line.
+fn take_total_of_last_line(order: &mut PurchaseOrder) {
+    if order.is_change || order.stated_total.is_some() {
+        return;
+    }
+    let Some(last) = order.lines.last() else { return };
+    let lines: Vec<&PurchaseOrderLine> = order.lines.iter().filter(|line| line.change.is_none()).collect();
+    let is_of_order = |amount: &str| {
+        order_totals::contradict_line_total(last, amount).is_some()
+            && order_totals::contradict_total(order, &lines, amount).is_none()
+    };
+    let found = last.amounts.iter().position(|amount| amount.qualifier == ORDER_TOTAL && is_of_order(&amount.amount));
+    if let (Some(position), Some(last)) = (found, order.lines.last_mut()) {
+        order.stated_total = Some(last.amounts.remove(position).amount);
+    }
 }
 
 fn find_sum_contradictions(
@@ -79,14 +101,14 @@ fn find_sum_contradictions(
         add(StatedSum::Lines, format!("the document has {lines}"), stated);
     }
     for (index, line) in counted.iter().enumerate() {
-        for amount in line.amounts.iter().filter(|amount| amount.qualifier == "1") {
-            let (stated, exact) = (decimal::parse_decimal(&amount.amount), line.exact_amount());
-            if let (Some(stated), Some(exact)) = (stated, exact.map(round_to_cents))
-                && stated != exact
-            {
-                let name = line.describe_position(index + 1);
-                let computed = format!("{name}: quantity times price is {}", format_number(exact));
-                add(StatedSum::LineTotal, computed, &amount.amount);
+        for amount in &line.amounts {
+            let sum = match amount.qualifier.as_str() {
+                "1" => StatedSum::LineTotal,
+                ORDER_TOTAL => StatedSum::TotalAtLine,
+                _ => continue,
+            };
+            if let Some(computed) = order_totals::contradict_line_total(line, &amount.amount) {
+                add(sum, format!("{}: {computed}", line.describe_position(index + 1)), &amount.amount);
             }
         }
     }
@@ -108,7 +130,7 @@ fn find_sum_contradictions(
         .filter(|amount| amount.qualifier == "1")
         .map(|amount| (StatedSum::LineTotal, &amount.amount));
     for (sum, stated) in totals.chain(of_lines) {
-        if let Some(computed) = contradict_total(order, &counted, stated) {
+        if let Some(computed) = order_totals::contradict_total(order, &counted, stated) {
             add(sum, computed, stated);
         }
     }
@@ -131,76 +153,41 @@ fn sum_quantities(lines: &[&PurchaseOrderLine]) -> Option<Decimal> {
     quantities.try_fold(Decimal::ZERO, Decimal::checked_add)
 }
 
-/// Returns what the lines add up to, if a stated total is neither the sum of the lines nor that sum with allowances and
-/// charges.
-///
-/// Returns None also if the lines give no certain sum.
-fn contradict_total(order: &PurchaseOrder, lines: &[&PurchaseOrderLine], stated: &str) -> Option<String> {
-    let stated = decimal::parse_decimal(stated)?;
-    let amounts: Vec<Decimal> = lines.iter().map(|line| line.exact_amount()).collect::<Option<_>>()?;
-    let exact = amounts.iter().try_fold(Decimal::ZERO, |sum, amount| sum.checked_add(*amount))?;
-    let rounded = amounts.iter().try_fold(Decimal::ZERO, |sum, amount| sum.checked_add(round_to_cents(*amount)))?;
-    let (mut of_header, mut of_all) = (Some(Decimal::ZERO), Some(Decimal::ZERO));
-    for allowance in &order.allowances {
-        let amount = signed_amount(allowance, exact);
-        of_header = of_header.zip(amount).and_then(|(sum, amount)| sum.checked_add(amount));
-    }
-    for (line, amount) in lines.iter().zip(&amounts) {
-        for allowance in &line.allowances {
-            let amount = signed_amount(allowance, *amount);
-            of_all = of_all.zip(amount).and_then(|(sum, amount)| sum.checked_add(amount));
-        }
-    }
-    let of_lines = of_all;
-    of_all = of_all.zip(of_header).and_then(|(lines, header)| lines.checked_add(header));
-    let fits = |adjustment: Option<Decimal>| {
-        adjustment.is_some_and(|adjustment| {
-            [exact, rounded].into_iter().any(|sum| round_to_cents(sum + adjustment) == round_to_cents(stated))
-        })
-    };
-    if [Some(Decimal::ZERO), of_header, of_lines, of_all].into_iter().any(fits) {
-        return None;
-    }
-    let sum = format_number(rounded);
-    let all = of_all.filter(|all| !all.is_zero()).map(|all| format_number(rounded + all));
-    let with = all.map_or_else(String::new, |all| format!(" ({all} with allowances and charges)"));
-    Some(format!("the lines add up to {sum}{with}"))
-}
-
-/// Returns what an allowance subtracts or a charge adds. None if its amount is not certain.
-fn signed_amount(allowance: &crate::edi::purchase_order::AllowanceCharge, base: Decimal) -> Option<Decimal> {
-    let amount = match (&allowance.amount, &allowance.percent) {
-        (Some(amount), _) => decimal::parse_decimal(amount)?,
-        (None, Some(percent)) => {
-            base.checked_mul(decimal::parse_decimal(percent)?)?.checked_div(Decimal::ONE_HUNDRED)?
-        }
-        (None, None) => return None,
-    };
-    match allowance.kind.as_str() {
-        ALLOWANCE => Some(-amount),
-        CHARGE => Some(amount),
-        _ => Some(Decimal::ZERO),
-    }
-}
-
-fn round_to_cents(amount: Decimal) -> Decimal {
-    amount.round_dp_with_strategy(2, RoundingStrategy::MidpointAwayFromZero)
-}
-
-fn format_number(number: Decimal) -> String {
-    number.normalize().to_string()
-}
-
 impl OrderState {
     /// Returns what a person must look at in the order as it is now: the findings of its documents, and those of its
     /// open lines.
     #[must_use]
     pub fn findings(&self) -> Vec<String> {
-        let open = self.order.lines.iter().zip(&self.line_statuses).enumerate();
-        let open = open.filter(|(_, (_, status))| **status == OrderStatus::Open);
-        let of_lines = open.flat_map(|(index, (line, _))| find_line_findings(line, index + 1));
-        self.order.findings.iter().cloned().chain(of_lines).collect()
+        let open: Vec<(usize, &PurchaseOrderLine)> = (self.order.lines.iter().zip(&self.line_statuses).enumerate())
+            .filter(|(_, (_, status))| **status == OrderStatus::Open)
+            .map(|(index, (line, _))| (index + 1, line))
+            .collect();
+        let of_lines = open.iter().flat_map(|(position, line)| find_line_findings(line, *position));
+        let lines: Vec<&PurchaseOrderLine> = open.iter().map(|(_, line)| *line).collect();
+        let of_currency = self.order.currency_obstacle(&lines).map(|obstacle| format!("there is no total: {obstacle}"));
+        let of_order = self.order.findings.iter().cloned().chain(of_currency);
+        of_order.chain(of_lines).chain(find_repeated_lines(&lines)).collect()
     }
+}
+
+/// Returns the numbers that several lines have, and lines without a number that are equal.
+fn find_repeated_lines(lines: &[&PurchaseOrderLine]) -> Vec<String> {
+    let mut by_number: BTreeMap<&str, Vec<&PurchaseOrderLine>> = BTreeMap::new();
+    for line in lines {
+        by_number.entry(line.number.as_deref().unwrap_or_default()).or_default().push(line);
+    }
+    let describe = |(number, lines): (&str, Vec<&PurchaseOrderLine>)| {
+        let first = *lines.first()?;
+        let count = lines.len();
+        let equal = lines.iter().filter(|line| **line == first).count();
+        match (number, count, equal) {
+            (_, 0 | 1, _) | ("", _, 0 | 1) => None,
+            ("", ..) => Some(format!("{equal} lines without a number are equal")),
+            (_, _, 0 | 1) => Some(format!("{count} lines have the number {number}")),
+            _ => Some(format!("line {number} is stated {equal} times with the same values")),
+        }
+    };
+    by_number.into_iter().filter_map(describe).collect()
 }
 
 /// Joins findings to one text, or returns None if there is none.
@@ -217,9 +204,21 @@ pub(crate) fn summarize_findings(mut findings: Vec<String>) -> Option<String> {
 fn find_line_findings(line: &PurchaseOrderLine, position: usize) -> Vec<String> {
     let name = line.describe_position(position);
     let mut findings = Vec::new();
-    if line.quantity.is_none() {
-        findings.push(format!("{name} has no quantity"));
+    let number = |text: Option<&str>| text.and_then(decimal::parse_decimal);
+    match &line.quantity {
+        None => findings.push(format!("{name} has no quantity")),
+        Some(text) if number(Some(text)).is_some_and(|quantity| quantity <= Decimal::ZERO) => {
+            findings.push(format!("{name} has the quantity {text}"));
+        }
+        Some(_) => {}
     }
+    if line.unit.is_none() {
+        findings.push(format!("{name} has no unit"));
+    }
+    if let Some(price) = line.price.as_deref().filter(|price| number(Some(price)) < Some(Decimal::ZERO)) {
+        findings.push(format!("{name} has the price {price}"));
+    }
+    findings.extend(line.contradict_price_by_quantity().map(|finding| format!("{name} {finding}")));
     findings.extend(find_schedule_findings(line).into_iter().map(|finding| format!("{name}: {finding}")));
     findings
 }
@@ -237,9 +236,18 @@ fn find_schedule_findings(line: &PurchaseOrderLine) -> Vec<String> {
         let mut units: Vec<&str> = parts.iter().filter_map(|part| part.unit.as_deref()).collect();
         units.sort_unstable();
         units.dedup();
-        let sum =
-            parts.iter().try_fold(Decimal::ZERO, |sum, part| sum.checked_add(decimal::parse_decimal(&part.quantity)?));
+        let numbers: Option<Vec<Decimal>> = parts.iter().map(|part| decimal::parse_decimal(&part.quantity)).collect();
+        let negative = numbers.iter().flatten().find(|number| number.is_sign_negative() && !number.is_zero());
+        if let Some(negative) = negative {
+            findings.push(format!("a quantity of the {noun} is {}", format_number(*negative)));
+        }
+        let sum = numbers.and_then(|numbers| numbers.into_iter().try_fold(Decimal::ZERO, Decimal::checked_add));
         if units.iter().any(|unit| *unit != of_line) {
+            if let ([unit], Some(sum)) = (units.as_slice(), sum)
+                && is_same_by_pack(line, quantity, sum, unit)
+            {
+                continue;
+            }
             let units = units.join(" and ");
             let of_line = if of_line.is_empty() { "no unit" } else { of_line };
             findings.push(format!("the quantities of the {noun} are in {units}, the line's is in {of_line}"));
@@ -253,4 +261,17 @@ fn find_schedule_findings(line: &PurchaseOrderLine) -> Vec<String> {
         }
     }
     findings
+}
+
+/// Returns true if a quantity in another unit is the line's: cases and the single units in them, by the pack.
+fn is_same_by_pack(line: &PurchaseOrderLine, quantity: Decimal, sum: Decimal, unit: &str) -> bool {
+    let of_line = line.unit.as_deref().unwrap_or_default();
+    let pack = line.pack.as_deref().and_then(decimal::parse_decimal).filter(|pack| *pack > Decimal::ZERO);
+    let times_pack = |count: Decimal| pack.and_then(|pack| count.checked_mul(pack));
+    match (SINGLE_UNITS.contains(&of_line), SINGLE_UNITS.contains(&unit)) {
+        (false, true) => times_pack(quantity) == Some(sum),
+        (true, false) => times_pack(sum) == Some(quantity),
+        (true, true) => sum == quantity,
+        (false, false) => false,
+    }
 }

@@ -12,7 +12,7 @@ use std::fs;
 const BEGIN: &str = "BEG*00*SA*PO1**20261124";
 
 /// Reads an 850 with these segments after BEG.
-fn read_x12(segments: &[&str]) -> PurchaseOrder {
+pub fn read_x12(segments: &[&str]) -> PurchaseOrder {
     let set: Vec<String> = std::iter::once(&BEGIN).chain(segments).map(|text| (*text).to_owned()).collect();
     let text = interchange("850", &[set]);
     let document = file::read_edi_file(text.as_bytes());
@@ -32,7 +32,7 @@ fn write_xml(name: &str, value: &Value, text: &mut String) {
 }
 
 /// Reads an RSX order from XML and from JSON, which give the same order.
-fn read_rsx(header: &Value, line: &Value, summary: &Value) -> PurchaseOrder {
+pub fn read_rsx(header: &Value, line: &Value, summary: &Value) -> PurchaseOrder {
     let mut header = header.clone();
     header["OrderHeader"]["TradingPartnerId"] = "ACMERETAIL".into();
     header["OrderHeader"]["PurchaseOrderNumber"] = "PO1".into();
@@ -54,13 +54,13 @@ fn read_rsx(header: &Value, line: &Value, summary: &Value) -> PurchaseOrder {
     from_json
 }
 
-fn plain_line() -> Value {
+pub fn plain_line() -> Value {
     json!({"OrderLine": {"LineSequenceNumber": "1", "VendorPartNumber": "A1", "OrderQty": "10", "OrderQtyUOM": "CA",
         "PurchasePrice": "5"}})
 }
 
 /// Adds fields to `OrderLine` of a line; null removes a field.
-fn with_line_fields(mut line: Value, fields: &Value) -> Value {
+pub fn with_line_fields(mut line: Value, fields: &Value) -> Value {
     for (name, value) in fields.as_object().unwrap() {
         line["OrderLine"][name] = value.clone();
         if value.is_null() {
@@ -70,12 +70,12 @@ fn with_line_fields(mut line: Value, fields: &Value) -> Value {
     line
 }
 
-fn fold(order: &PurchaseOrder) -> OrderState {
+pub fn fold(order: &PurchaseOrder) -> OrderState {
     let received_on = "2026-11-24".to_owned();
     fold_documents(&[ReceivedDocument { order: order.clone(), event_id: 1, document_position: 1, received_on }], false)
 }
 
-fn attention(order: &PurchaseOrder) -> String {
+pub fn attention(order: &PurchaseOrder) -> String {
     fold(order).attention().unwrap_or_default()
 }
 

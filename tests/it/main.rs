@@ -25,6 +25,7 @@ mod edi_arrival;
 mod edi_envelopes;
 mod edi_examples;
 mod edi_faults;
+mod edi_lines;
 mod edi_originals;
 mod edi_parts;
 mod edi_revisions;

@@ -59,7 +59,6 @@ fn read_rsx_order(document: &RsxNode, is_change: bool) -> (Option<PurchaseOrder>
     order.findings.append(&mut faults.findings);
     read_summary(document, &mut order, &mut faults);
     order.fill_numbers_from_references();
-    order.extras = document.collect_extras("");
     if limit_extras(&mut order) {
         let message =
             format!("the order has more than {EXTRAS_MAX} values without a column: only its file has the others");
@@ -143,11 +142,12 @@ fn read_summary(document: &RsxNode, order: &mut PurchaseOrder, faults: &mut RsxF
         order.stated_quantity = summary.take_text(&["TotalQuantity"]);
         order.stated_total = faults.take_number(summary, "Summary", "TotalAmount");
     }
+    order.extras = document.collect_extras("");
     let place = |sum| match sum {
         StatedSum::Lines => "Summary/TotalLineItemNumber",
         StatedSum::Quantity => "Summary/TotalQuantity",
         StatedSum::Total => "Summary/TotalAmount",
-        StatedSum::LineTotal => "MonetaryAmounts",
+        StatedSum::LineTotal | StatedSum::TotalAtLine => "MonetaryAmounts",
     };
     for contradiction in order_findings::add_document_findings(order, place) {
         faults.add_warning(place(contradiction.sum), contradiction.message);

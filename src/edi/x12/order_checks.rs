@@ -37,6 +37,7 @@ pub(crate) fn check_completeness(
         StatedSum::Quantity => ("CTT", 2, "CTT02"),
         StatedSum::Total => ("AMT", 2, "AMT*TT"),
         StatedSum::LineTotal => ("AMT", 2, "AMT*1"),
+        StatedSum::TotalAtLine => ("AMT", 2, "AMT*TT"),
     };
     for contradiction in order_findings::add_document_findings(order, |sum| place(sum).2) {
         let (id, element, _) = place(contradiction.sum);

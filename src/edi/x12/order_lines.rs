@@ -29,37 +29,64 @@ fn read_number(
     value
 }
 
-/// Reads the product ids, whose first qualifier is at `first`, and the basis of the price before it.
+/// Elements of a line or component: unit, price, basis of the price, and the first product id.
+struct LineLayout {
+    unit: usize,
+    price: usize,
+    basis: usize,
+    first_id: usize,
+}
+
+const PO1_LAYOUT: LineLayout = LineLayout { unit: 3, price: 4, basis: 5, first_id: 6 };
+const POC_LAYOUT: LineLayout = LineLayout { unit: 5, price: 6, basis: 7, first_id: 8 };
+const SLN_LAYOUT: LineLayout = LineLayout { unit: 5, price: 6, basis: 7, first_id: 9 };
+/// LIN has only ids.
+const LIN_FIRST_ID: usize = 2;
+
+fn is_qualifier(text: &str) -> bool {
+    text.chars().count() == 2 && text.chars().all(char::is_alphanumeric)
+}
+
+/// Finds the element of the first qualifier of the product ids, which belongs at `first`.
 ///
-/// Some senders leave the basis out without its separator, or write a separator too many. Then the qualifiers are one
-/// element early or late, and are read from where they are. What cannot be aligned gives a finding.
-fn read_ids_and_basis(
-    line: &mut PurchaseOrderLine,
-    cursor: &mut SegmentCursor<'_, '_>,
-    faults: &mut X12FaultCollector,
-    first: usize,
-) -> Option<String> {
+/// Some senders leave an element out without its separator, or write a separator too many. Then the qualifiers are one
+/// element early or late, and are read from where they are.
+fn align_ids(cursor: &SegmentCursor<'_, '_>, faults: &mut X12FaultCollector, first: usize) -> usize {
     let elements = |start: usize| (start..=cursor.segment.len()).step_by(2).map(|element| cursor.peek(element));
-    let is_qualifier = |text: &str| text.chars().count() == 2 && text.chars().all(char::is_alphanumeric);
+    let is_known = |text: &str| codes::PRODUCT_IDS.find(text).is_some();
     let fits = |start: usize| {
         let mut qualifiers = elements(start).filter(|text| !text.is_empty()).peekable();
-        qualifiers.peek().is_some_and(|text| codes::PRODUCT_IDS.find(text).is_some()) && qualifiers.all(is_qualifier)
+        qualifiers.peek().is_some_and(|text| is_known(text)) && qualifiers.all(is_qualifier)
     };
-    let is_regular = elements(first).all(|text| text.is_empty() || is_qualifier(text));
-    let shifted = [first - 1, first + 1].into_iter().find(|start| !is_regular && fits(*start));
+    // A short value looks like a qualifier: then every qualifier must be known, and have its value.
+    let is_certain = |start: usize| {
+        let mut pairs = elements(start).zip(elements(start + 1).chain(std::iter::repeat("")));
+        fits(start)
+            && pairs.all(|(qualifier, value)| {
+                qualifier.is_empty() == value.is_empty() && (qualifier.is_empty() || is_known(qualifier))
+            })
+    };
+    let is_regular = elements(first).all(|text| text.is_empty() || is_known(text));
+    let looks_regular = elements(first).all(|text| text.is_empty() || is_qualifier(text));
+    let is_shifted = |start: &usize| if looks_regular { is_certain(*start) } else { fits(*start) };
+    let shifted = [first - 1, first + 1].into_iter().find(|start| !is_regular && is_shifted(start));
     if let Some(start) = shifted {
         let id = cursor.id.clone();
         let message =
             format!("the product ids begin at {id}{start:02} instead of {id}{first:02}: they are read from there");
         faults.add_warning(cursor, start, SyntaxErrorCode::None, message);
     }
-    if shifted != Some(first - 1) {
-        line.price_basis = cursor.take(first - 1);
-    }
-    line.ids = segments::read_product_ids(cursor, shifted.unwrap_or(first));
-    let strange: Vec<&ProductId> =
-        line.ids.iter().filter(|id| !id.qualifier.is_empty() && !is_qualifier(&id.qualifier)).collect();
-    let strange = strange.first()?;
+    shifted.unwrap_or(first)
+}
+
+/// Returns the finding about ids that cannot be aligned by their qualifiers, and warns of it.
+fn find_strange_id(
+    ids: &[ProductId],
+    cursor: &SegmentCursor<'_, '_>,
+    faults: &mut X12FaultCollector,
+    first: usize,
+) -> Option<String> {
+    let strange = ids.iter().find(|id| !id.qualifier.is_empty() && !is_qualifier(&id.qualifier))?;
     let message = format!(
         "the product id {:?} has the qualifier {:?}, which is none: an element of the line is missing",
         strange.value, strange.qualifier
@@ -68,45 +95,87 @@ fn read_ids_and_basis(
     Some(message)
 }
 
+/// Reads the unit. It is composite in every segment but PO1.
+fn read_unit(cursor: &mut SegmentCursor<'_, '_>, faults: &mut X12FaultCollector, element: usize) -> Option<String> {
+    if cursor.id == "PO1" {
+        faults.check_length(cursor, element, 355, 2, "the unit");
+        return cursor.take(element);
+    }
+    cursor.take_parsed(element, segments::parse_unit)
+}
+
+/// Reads unit, price, basis of the price and product ids, where the qualifiers of the ids show that they are. Returns
+/// the finding about ids that cannot be aligned.
+fn read_priced_ids(
+    line: &mut PurchaseOrderLine,
+    cursor: &mut SegmentCursor<'_, '_>,
+    faults: &mut X12FaultCollector,
+    layout: &LineLayout,
+) -> Option<String> {
+    let first = align_ids(cursor, faults, layout.first_id);
+    let is_early = first < layout.first_id;
+    let is_number = |element: usize| decimal::parse_decimal(cursor.peek(element)).is_some();
+    // A unit is no number: the price is in its place, and what follows is one element early too.
+    let lacks_unit = is_early && is_number(layout.unit) && !is_number(layout.price);
+    let shift = usize::from(lacks_unit);
+    if lacks_unit {
+        let code = SyntaxErrorCode::Element(355, 1, String::new());
+        faults.add_warning(cursor, layout.unit, code, "the unit is missing: the price is in its place");
+    } else {
+        line.unit = read_unit(cursor, faults, layout.unit);
+    }
+    line.price = read_number(cursor, faults, layout.price - shift, 212, "the price");
+    if layout.basis - shift < first {
+        line.price_basis = cursor.take(layout.basis - shift);
+    }
+    line.ids = segments::read_product_ids(cursor, first);
+    find_strange_id(&line.ids, cursor, faults, first)
+}
+
 /// Reads a PO1 or POC. Returns the line with its findings.
 pub(crate) fn read_line(
     cursor: &mut SegmentCursor<'_, '_>,
     faults: &mut X12FaultCollector,
 ) -> (PurchaseOrderLine, Option<String>) {
     let mut line = PurchaseOrderLine { number: cursor.take(1), ..PurchaseOrderLine::default() };
+    let layout = if cursor.id == "POC" { POC_LAYOUT } else { PO1_LAYOUT };
     if cursor.id == "POC" {
         line.change = faults.require_element(cursor, 2, 670, "the change code");
         line.quantity = read_number(cursor, faults, 3, 380, "the quantity");
         line.quantity_left = read_number(cursor, faults, 4, 380, "the quantity left to receive");
-        line.unit = cursor.take_parsed(5, segments::parse_unit);
-        line.price = read_number(cursor, faults, 6, 212, "the price");
     } else {
         line.quantity = read_number(cursor, faults, 2, 330, "the quantity");
-        faults.check_length(cursor, 3, 355, 2, "the unit");
-        line.unit = cursor.take(3);
-        line.price = read_number(cursor, faults, 4, 212, "the price");
         if cursor.peek(2).is_empty() {
             let code = SyntaxErrorCode::Element(330, 1, String::new());
             faults.add_warning(cursor, 2, code, "the line has no quantity");
         }
     }
-    let first_id = if cursor.id == "POC" { 8 } else { 6 };
-    let finding = read_ids_and_basis(&mut line, cursor, faults, first_id);
+    let finding = read_priced_ids(&mut line, cursor, faults, &layout);
     (line, finding)
 }
 
 /// Reads an SLN.
 pub(crate) fn read_component(cursor: &mut SegmentCursor<'_, '_>, faults: &mut X12FaultCollector) -> PurchaseOrderLine {
-    PurchaseOrderLine {
+    let mut component = PurchaseOrderLine {
         number: cursor.take(1),
         relationship: cursor.take(3),
         quantity: read_number(cursor, faults, 4, 380, "the quantity"),
-        unit: cursor.take_parsed(5, segments::parse_unit),
-        price: read_number(cursor, faults, 6, 212, "the price"),
-        price_basis: cursor.take(7),
-        ids: segments::read_product_ids(cursor, 9),
         ..PurchaseOrderLine::default()
+    };
+    let finding = read_priced_ids(&mut component, cursor, faults, &SLN_LAYOUT);
+    let number = component.number.as_deref().unwrap_or("without a number");
+    faults.findings.extend(finding.map(|finding| format!("component {number}: {finding}")));
+    component
+}
+
+/// Reads a LIN: further ids of the line.
+fn read_further_ids(line: &mut PurchaseOrderLine, cursor: &mut SegmentCursor<'_, '_>, faults: &mut X12FaultCollector) {
+    let first = align_ids(cursor, faults, LIN_FIRST_ID);
+    let ids = segments::read_product_ids(cursor, first);
+    if let Some(finding) = find_strange_id(&ids, cursor, faults, first) {
+        faults.findings.push(format!("{}: {finding}", line.describe_position(1)));
     }
+    line.ids.extend(ids);
 }
 
 /// Reads a PO4. A second one is of another packing level and stays an extra; if its pack differs, no pack is taken.
@@ -152,7 +221,11 @@ pub(crate) fn read_line_segment(
     match cursor.id.as_str() {
         "PID" => read_description(&mut line.description, cursor),
         "PO4" => read_pack(line, cursor, faults),
-        "LIN" => line.ids.extend(segments::read_product_ids(cursor, 2)),
+        "LIN" => read_further_ids(line, cursor, faults),
+        "CUR" if line.currency.is_none() => {
+            line.currency = cursor.take(2);
+            cursor.take_implied(1, &["BY"]);
+        }
         "CTP" => line.prices.extend(segments::read_ctp(cursor)),
         "SDQ" => {
             let schedules = segments::read_sdq(cursor);
