@@ -104,7 +104,7 @@ fn find_sum_contradictions(
         for amount in &line.amounts {
             let sum = match amount.qualifier.as_str() {
                 "1" => StatedSum::LineTotal,
-                ORDER_TOTAL => StatedSum::TotalAtLine,
+                ORDER_TOTAL if !order.is_change => StatedSum::TotalAtLine,
                 _ => continue,
             };
             if let Some(computed) = order_totals::contradict_line_total(line, &amount.amount) {

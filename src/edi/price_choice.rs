@@ -91,7 +91,10 @@ impl PurchaseOrderLine {
         if has_breaks(rows) {
             return final_price(self.find_break(rows)?);
         }
-        let start = start_of(first).filter(|start| *start > Decimal::ONE && first.basis.is_none());
+        // Some senders repeat the ordered quantity beside the price of one unit.
+        let ordered = self.quantity.as_deref().and_then(decimal::parse_decimal);
+        let is_unclear = |start: &Decimal| *start > Decimal::ONE && first.basis.is_none() && ordered != Some(*start);
+        let start = start_of(first).filter(is_unclear);
         if let Some(start) = start {
             let unit = first.unit.as_deref().unwrap_or("units");
             let price = describe_price_kind(first);
@@ -246,6 +249,7 @@ mod tests {
             (&["9 200 CA -", "8 300 CA -"], None, "has the quantity 150, and its prices begin at 200"),
             (&["0.5 1 CA -", "50 100 CA -"], None, "states the price 0.5 for 1 and the higher price 50 for 100"),
             (&["50 100 CA -"], None, "states the price 50 (unit cost price (UCP)) for 100 CA, and not whether"),
+            (&["10 150 CA -"], Some("10"), ""),
             (&["10 1 CA 0.9"], Some("9"), ""),
             (&["10 1 CA 1"], Some("10"), ""),
             (&["10 1 CA 90"], None, "with the multiplier 90 (DIS)"),

@@ -220,6 +220,7 @@ impl Paper {
             self.add_wrapped(&" ".repeat(LINE_INDENT), &description);
         }
         let mut details = Vec::new();
+        details.extend(line.currency.as_ref().map(|currency| format!("in {currency}")));
         if let Some(basis) = line.price_basis.as_deref() {
             details.push(format!("price {}", codes::PRICE_BASES.describe(basis)));
         }
