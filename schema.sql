@@ -1573,8 +1573,8 @@ CREATE TABLE purchase_orders (
   is_test       INTEGER NOT NULL, -- 1: the sender marks the order as a test; do not ship it
   stated_lines  TEXT,             -- number of lines that the order states
   stated_total  TEXT,             -- total that the order states
-  lines_total   TEXT,             -- sum of quantity × price of the open lines; NULL if a line lacks one, or if the
-                                  -- basis of its price does not make the amount certain
+  lines_total   TEXT,             -- sum of quantity × price of the open lines, in cents; NULL if a line lacks one, if
+                                  -- the basis of its price does not make it certain, or if currencies differ
   changes       INTEGER NOT NULL, -- number of changes received
   event_id      INTEGER,          -- event with the order; NULL while the order is missing
   last_event_id INTEGER NOT NULL, -- event of the last change
@@ -1595,14 +1595,15 @@ CREATE TABLE purchase_order_lines (
   unit          TEXT,             -- EA, CA, LB …
   price         TEXT,             -- price, for one unit or as price_basis states
   price_basis   TEXT,             -- basis of the price: PE each, HP per hundred …
+  currency      TEXT,             -- ISO 4217, if the line states its own
   buyer_item    TEXT,             -- the retailer's item number
   vendor_item   TEXT,             -- our item number, as the retailer writes it
   upc           TEXT,             -- UPC or EAN of the consumer unit
   gtin          TEXT,             -- GTIN or UPC of the case
   description   TEXT,             -- text
-  pack          TEXT,             -- inner units in one ordered unit
+  pack          TEXT,             -- inner units in one ordered unit; of a line in EA, the pieces in its case
+  pack_size     TEXT,             -- size of one inner unit: 340 GR
   inner_pack    TEXT,             -- units in one inner pack
-  pack_size     TEXT,             -- size of an inner unit with its unit of measure: 340 GR
   item          TEXT,             -- the ERP's item by sps_item_mappings; NULL: not mapped, see unmapped_purchase_lines
   item_unit     TEXT,             -- the ERP's unit
   item_quantity TEXT,             -- quantity in the ERP's unit; exact decimal text

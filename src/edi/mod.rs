@@ -21,6 +21,7 @@ mod order_values;
 pub mod outbound;
 pub mod outbound_document;
 pub mod parties;
+mod price_choice;
 mod prices;
 pub mod purchase_order;
 pub mod revisions;

@@ -36,6 +36,16 @@ pub(crate) fn list_order_conflicts(order: &PurchaseOrder, line_statuses: &[Order
     for (number, goods) in goods_by_number.into_iter().filter(|(_, goods)| goods.len() > 1) {
         conflicts.push(format!("several lines have the number {number}: {}", join_values(&goods)));
     }
+    let mut counted: BTreeSet<usize> = BTreeSet::new();
+    for (position, (index, line)) in open.iter().enumerate() {
+        let equal: Vec<usize> =
+            open[position..].iter().filter(|(_, other)| other == line).map(|(index, _)| *index).collect();
+        if equal.len() > 1 && !counted.contains(index) {
+            let name = line.describe_position(index + 1);
+            conflicts.push(format!("{name} is stated {} times with the same values", equal.len()));
+        }
+        counted.extend(equal);
+    }
     for (index, line) in open {
         let name = line.describe_position(index + 1);
         conflicts.extend(list_date_conflicts(&line.dates).into_iter().map(|conflict| format!("{name} {conflict}")));

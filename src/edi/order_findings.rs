@@ -7,6 +7,7 @@ use crate::edi::decimal;
 use crate::edi::order_conflicts;
 use crate::edi::order_percentages;
 use crate::edi::order_totals::{self, LineTotals, format_number, round_to_cents};
+use crate::edi::prices::SINGLE_UNITS;
 use crate::edi::purchase_order::{LineSchedule, PurchaseOrder, PurchaseOrderLine};
 use crate::edi::revisions::{OrderState, OrderStatus};
 use crate::text::format_count;
@@ -188,9 +189,13 @@ fn find_line_findings(line: &PurchaseOrderLine, position: usize) -> Vec<String> 
         }
         Some(_) => {}
     }
+    if line.unit.is_none() {
+        findings.push(format!("{name} has no unit"));
+    }
     if let Some(price) = line.price.as_deref().filter(|price| price.starts_with('-')) {
         findings.push(format!("{name} has the price {price}"));
     }
+    findings.extend(line.contradict_price_by_quantity().map(|finding| format!("{name} {finding}")));
     let quantity = line.quantity.as_deref().and_then(decimal::parse_decimal);
     let of_schedules = find_schedule_findings(line, &[Decimal::ONE], "line");
     findings.extend(of_schedules.into_iter().map(|finding| format!("{name}: {finding}")));
@@ -228,7 +233,16 @@ fn find_schedule_findings(line: &PurchaseOrderLine, factors: &[Decimal], owner: 
         let mut units: Vec<&str> = parts.iter().filter_map(|part| part.unit.as_deref()).collect();
         units.sort_unstable();
         units.dedup();
+        if let Some(negative) = parts.iter().filter_map(parse).find(|number| *number < Decimal::ZERO) {
+            findings.push(format!("a quantity of the {noun} is {}", format_number(negative)));
+        }
         let sum = add_up(&parts);
+        if let ([unit], Some(sum)) = (units.as_slice(), sum)
+            && *unit != of_line
+            && is_same_by_pack(line, quantity, sum, unit)
+        {
+            continue;
+        }
         // Each schedule without a place and a date may state the whole quantity.
         let is_settled = if noun == "schedules" { parts.iter().all(|part| fits(parse(part))) } else { is_mixed };
         if units.iter().any(|unit| *unit != of_line) {
@@ -245,4 +259,17 @@ fn find_schedule_findings(line: &PurchaseOrderLine, factors: &[Decimal], owner: 
         }
     }
     findings
+}
+
+/// Returns true if a quantity in another unit is the line's: cases and the single units in them, by the pack.
+fn is_same_by_pack(line: &PurchaseOrderLine, quantity: Decimal, sum: Decimal, unit: &str) -> bool {
+    let of_line = line.unit.as_deref().unwrap_or_default();
+    let pack = line.pack.as_deref().and_then(decimal::parse_decimal).filter(|pack| *pack > Decimal::ZERO);
+    let times_pack = |count: Decimal| pack.and_then(|pack| count.checked_mul(pack));
+    match (SINGLE_UNITS.contains(&of_line), SINGLE_UNITS.contains(&unit)) {
+        (false, true) => times_pack(quantity) == Some(sum),
+        (true, false) => times_pack(sum) == Some(quantity),
+        (true, true) => sum == quantity,
+        (false, false) => false,
+    }
 }

@@ -2,7 +2,7 @@
 //! the ids of a line.
 
 use crate::edi::purchase_order::{
-    AllowanceCharge, ContactNumber, EdiContact, OrderExtra, ProductId, PurchaseOrder, PurchaseOrderLine,
+    AllowanceCharge, ContactNumber, EdiContact, EdiReference, OrderExtra, ProductId, PurchaseOrder, PurchaseOrderLine,
 };
 
 impl PurchaseOrder {
@@ -11,12 +11,35 @@ impl PurchaseOrder {
     /// A reference of the order itself takes precedence over one of an address. Different ones of addresses give no
     /// number, and a finding.
     pub fn fill_numbers_from_references(&mut self) {
+        for (name, stated, qualifier) in
+            [("department", self.department.clone(), "DP"), ("vendor", self.vendor.clone(), "IA")]
+        {
+            let of_order = |part: &&EdiReference| part.qualifier == qualifier && part.address.is_none();
+            let other =
+                self.references.iter().filter(of_order).find(|part| part.value.is_some() && part.value != stated);
+            if let (Some(stated), Some(other)) = (stated.as_ref(), other.and_then(|other| other.value.as_ref())) {
+                self.findings.push(format!("the {name} is {stated}, and the reference {qualifier} states {other}"));
+            }
+        }
         if self.department.is_none() {
             self.department = self.find_reference(&["DP"]);
         }
         if self.vendor.is_none() {
             self.vendor = self.find_reference(&["IA", "VR"]);
         }
+    }
+
+    /// Returns why the amounts of these lines cannot be added up, if they are in several currencies.
+    #[must_use]
+    pub fn currency_obstacle(&self, lines: &[&PurchaseOrderLine]) -> Option<String> {
+        let mut of_lines =
+            lines.iter().enumerate().filter_map(|(index, line)| Some((index, line, line.currency.as_deref()?)));
+        let of_order = self.currency.as_deref();
+        let base = of_order.or_else(|| of_lines.clone().next().map(|(_, _, currency)| currency))?;
+        let (index, line, currency) = of_lines.find(|(_, _, currency)| *currency != base)?;
+        let name = line.describe_position(index + 1);
+        let noun = if of_order.is_some() { "the order" } else { "another line" };
+        Some(format!("{name} is in {currency}, {noun} in {base}"))
     }
 
     /// Returns the value of the first of these kinds of reference that the order states; a contradiction is a finding.

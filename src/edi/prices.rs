@@ -1,19 +1,14 @@
-//! Prices of a line: the one that counts where several are stated, and the amount that a price and its basis give.
+//! Amount that a price, its basis and the quantity of a line give.
 //!
-//! Bases are X12's element 639, kinds of a price its element 236, both of 004010 (code lists as stedi.com/edi prints
-//! them).
+//! Bases are X12's element 639 of 004010 (code list as stedi.com/edi prints it).
 
 use crate::edi::codes;
 use crate::edi::decimal;
-use crate::edi::purchase_order::{EdiPrice, PurchaseOrderLine};
+use crate::edi::purchase_order::PurchaseOrderLine;
 use rust_decimal::Decimal;
 
-/// Kinds of a price that the buyer pays, the surest first: unit cost, confirmed, contract, net, invoice price.
-const BUYING_PRICES: [&str; 5] = ["UCP", "CUP", "CON", "NET", "INV"];
-/// Classes of trade whose price is for the consumer.
-const RESALE_CLASSES: [&str; 2] = ["RS", "RT"];
 /// Units that are one single item.
-const SINGLE_UNITS: [&str; 3] = ["EA", "PC", "UN"];
+pub(crate) const SINGLE_UNITS: [&str; 3] = ["EA", "PC", "UN"];
 /// Bases that name a kind of price, not its unit: the price is for the unit of the line, as the standard states.
 const BASES_OF_UNIT: [&str; 9] = ["UM", "CP", "CT", "FX", "NT", "PQ", "PR", "QT", "ST"];
 /// Bases that count single items, each with their number.
@@ -108,100 +103,11 @@ impl PurchaseOrderLine {
             }
         })
     }
-
-    /// Takes the price from the prices that are stated apart from the line, if the line states none. Returns the
-    /// contradictions between the prices.
-    pub fn fill_price(&mut self) -> Vec<String> {
-        let candidates = self.list_buying_prices();
-        let applicable: Vec<&EdiPrice> =
-            candidates.iter().filter(|price| self.is_in_quantity(price)).copied().collect();
-        // The tier with the greatest quantity counts, among the prices of the surest kind.
-        let first = applicable.first().map(|first| {
-            let same_kind = applicable.iter().copied().filter(|price| price.kind == first.kind);
-            let quantity = |price: &EdiPrice| price.quantity.as_deref().and_then(decimal::parse_decimal);
-            same_kind.fold(*first, |best, price| if quantity(price) > quantity(best) { price } else { best }).clone()
-        });
-        let Some(first) = first else {
-            let tier = candidates.first().filter(|_| self.price.is_none()).and_then(|price| price.quantity.clone());
-            return tier.map(|tier| format!("has a price only from {tier} on: it is not taken")).into_iter().collect();
-        };
-        if let (Some(multiplier), None) = (&first.multiplier, &self.price) {
-            let price = describe_price_kind(&first);
-            return vec![format!("has the price {price} with the multiplier {multiplier}: it is not taken")];
-        }
-        let mut findings = Vec::new();
-        for other in applicable.iter().filter(|other| other.price != first.price && is_comparable(other, &first)) {
-            findings.push(format!(
-                "states the prices {} and {}",
-                describe_price_kind(&first),
-                describe_price_kind(other)
-            ));
-        }
-        if first.multiplier.is_some() {
-            return findings;
-        }
-        let is_same_basis = first.basis.is_none() || self.price_basis.is_none() || first.basis == self.price_basis;
-        match &self.price {
-            Some(price) if *price != first.price && is_same_basis && is_of_unit(&first, self.unit.as_deref()) => {
-                findings.push(format!("states the prices {price} and {}", describe_price_kind(&first)));
-            }
-            Some(_) => {}
-            None if is_of_unit(&first, self.unit.as_deref()) || first.basis.is_some() => {
-                self.price = Some(first.price);
-                self.price_basis = self.price_basis.take().or(first.basis);
-            }
-            None => {
-                let (unit, of_line) = (first.unit.as_deref().unwrap_or_default(), self.unit.as_deref());
-                let of_line = of_line.unwrap_or("no unit");
-                findings.push(format!("has a price for {unit} and a quantity in {of_line}: the price is not taken"));
-            }
-        }
-        findings
-    }
-
-    /// Returns the prices that the buyer pays: those of the surest kinds first, else those without a kind.
-    fn list_buying_prices(&self) -> Vec<&EdiPrice> {
-        let candidates: Vec<&EdiPrice> = BUYING_PRICES
-            .iter()
-            .flat_map(|kind| self.prices.iter().filter(move |price| price.kind.as_deref() == Some(kind)))
-            .collect();
-        let is_plain = |price: &&EdiPrice| {
-            price.kind.is_none() && !price.class.as_deref().is_some_and(|class| RESALE_CLASSES.contains(&class))
-        };
-        if candidates.is_empty() { self.prices.iter().filter(is_plain).collect() } else { candidates }
-    }
-
-    /// Returns false for a price that is valid only from a quantity on which the line does not reach.
-    fn is_in_quantity(&self, price: &EdiPrice) -> bool {
-        let parse = |text: &Option<String>| text.as_deref().and_then(decimal::parse_decimal);
-        match (parse(&price.quantity), parse(&self.quantity)) {
-            (Some(from), Some(quantity)) => !is_of_unit(price, self.unit.as_deref()) || from <= quantity,
-            _ => true,
-        }
-    }
 }
 
 /// Returns true for a code that is a unit, and as a basis of a price has another meaning: per pound is not `PP`.
 fn is_other_basis(basis: &str) -> bool {
     codes::PRICE_BASES.find(basis).is_some()
-}
-
-/// Returns true if two prices are for the same quantity and unit.
-fn is_comparable(one: &EdiPrice, other: &EdiPrice) -> bool {
-    one.quantity == other.quantity
-        && one.unit == other.unit
-        && one.basis == other.basis
-        && one.multiplier == other.multiplier
-}
-
-/// Returns true if the price is for the unit of the line, or states none.
-fn is_of_unit(price: &EdiPrice, unit: Option<&str>) -> bool {
-    price.unit.is_none() || price.unit.as_deref() == unit
-}
-
-fn describe_price_kind(price: &EdiPrice) -> String {
-    let kind = price.kind.as_deref().map(|kind| codes::PRICES.describe(kind));
-    kind.map_or_else(|| price.price.clone(), |kind| format!("{} ({kind})", price.price))
 }
 
 #[cfg(test)]
@@ -244,41 +150,5 @@ mod tests {
         ] {
             assert_eq!(amount(unit, basis).as_deref(), wanted, "{unit} {basis}");
         }
-    }
-
-    fn line_with(price: Option<&str>, prices: &[(&str, &str, &str)]) -> PurchaseOrderLine {
-        let to_price = |(class, kind, price): &(&str, &str, &str)| EdiPrice {
-            class: Some((*class).to_owned()).filter(|text| !text.is_empty()),
-            kind: Some((*kind).to_owned()).filter(|text| !text.is_empty()),
-            price: (*price).to_owned(),
-            ..EdiPrice::default()
-        };
-        PurchaseOrderLine {
-            price: price.map(str::to_owned),
-            unit: Some("CA".into()),
-            prices: prices.iter().map(to_price).collect(),
-            ..PurchaseOrderLine::default()
-        }
-    }
-
-    #[test]
-    fn price_of_the_buyer_is_taken_and_contradictions_are_named() {
-        for (price, prices, wanted, finding_count) in [
-            (None, &[("RS", "RES", "39.99"), ("", "UCP", "27.5")][..], Some("27.5"), 0),
-            (None, &[("RS", "RES", "39.99")], None, 0),
-            (None, &[("", "", "5")], Some("5"), 0),
-            (None, &[("RS", "", "5")], None, 0),
-            (None, &[("", "NET", "26"), ("", "UCP", "27.5")], Some("27.5"), 1),
-            (Some("27.5"), &[("", "UCP", "27.5"), ("RS", "RES", "39.99")], Some("27.5"), 0),
-            (Some("28"), &[("", "UCP", "27.5")], Some("28"), 1),
-        ] {
-            let mut line = line_with(price, prices);
-            let findings = line.fill_price();
-            assert_eq!((line.price.as_deref(), findings.len()), (wanted, finding_count), "{prices:?} {findings:?}");
-        }
-        let mut each = line_with(None, &[("", "UCP", "2.5")]);
-        each.prices[0].unit = Some("EA".into());
-        assert_eq!(each.fill_price(), ["has a price for EA and a quantity in CA: the price is not taken"]);
-        assert_eq!(each.price, None);
     }
 }

@@ -134,6 +134,8 @@ pub struct PurchaseOrderLine {
     pub price: Option<String>,
     /// Basis of the price (PO105): PE each, HP per hundred …
     pub price_basis: Option<String>,
+    /// Currency of the line, if the line states it (CUR, `BuyersCurrency`).
+    pub currency: Option<String>,
     /// Other prices of the line, and the price where it is stated apart from the line (CTP, `PriceInformation`).
     pub prices: Vec<EdiPrice>,
     /// Relationship of a component to its line (SLN03): I included, A added, D deleted …
@@ -360,10 +362,11 @@ pub struct EdiPrice {
     /// Quantity from which it is valid, with its unit (CTP04, CTP05).
     pub quantity: Option<String>,
     pub unit: Option<String>,
+    /// Factor that gives the final price (CTP07), and its kind (CTP06): DIS discount …
+    pub multiplier: Option<String>,
+    pub multiplier_kind: Option<String>,
     /// Basis of the price (CTP09): PE each, HP per hundred …
     pub basis: Option<String>,
-    /// Factor by which the price must be multiplied (CTP07, `PriceMultiplier`).
-    pub multiplier: Option<String>,
 }
 
 impl EdiAddress {

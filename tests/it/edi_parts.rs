@@ -381,6 +381,8 @@ fn parts_without_a_column_are_stored_shown_and_mapped() {
         "MEA*PD*G*5*LB",
         "SLN*1**I*2*EA****VN*JAM",
         "PO1*2*10*EA*2**VN*A2",
+        "CUR*BY*USD",
+        "PO4*24*340*GR",
         "SDQ*EA*92*0002*4*0004*5",
     ];
     let set = set.iter().map(|text| (*text).to_owned()).collect();
@@ -396,6 +398,7 @@ fn parts_without_a_column_are_stored_shown_and_mapped() {
         "5 %,0.25 per unit"
     );
     assert_eq!(home.sql("SELECT code, value FROM purchase_order_parts WHERE kind = 'component'"), "JAM|2");
+    assert_eq!(home.sql("SELECT pack_size, currency FROM purchase_order_lines WHERE position = 2"), "340 GR|USD");
     let paper = home.run_ok(&["sps", "show", "PO1"]);
     for printed in [
         "delivery (DC): Ada, 555-0100, mobile phone (CP) 555-0101 [ST 0012]",

@@ -28,6 +28,7 @@ mod edi_envelopes;
 mod edi_examples;
 mod edi_faults;
 mod edi_grocery;
+mod edi_lines;
 mod edi_lost_parts;
 mod edi_originals;
 mod edi_parts;

@@ -219,6 +219,7 @@ impl Paper {
             self.add_wrapped(&" ".repeat(LINE_INDENT), &description);
         }
         let mut details = Vec::new();
+        details.extend(line.currency.as_ref().map(|currency| format!("in {currency}")));
         if let Some(basis) = line.price_basis.as_deref() {
             details.push(format!("price {}", codes::PRICE_BASES.describe(basis)));
         }
@@ -325,7 +326,12 @@ impl Paper {
 fn describe_missing_total(view: &PurchaseOrderView) -> String {
     let lines = view.document.lines.iter().enumerate();
     let open = lines.filter(|(index, _)| view.lines.get(*index).is_none_or(|shown| shown.status != "cancelled"));
-    let mut obstacles = open.filter_map(|(index, line)| Some((index, line, line.amount_obstacle()?)));
+    let open: Vec<(usize, &PurchaseOrderLine)> = open.collect();
+    let lines: Vec<&PurchaseOrderLine> = open.iter().map(|(_, line)| *line).collect();
+    if let Some(obstacle) = view.document.currency_obstacle(&lines) {
+        return format!("none: {obstacle}");
+    }
+    let mut obstacles = open.into_iter().filter_map(|(index, line)| Some((index, line, line.amount_obstacle()?)));
     match obstacles.next() {
         Some((index, line, obstacle)) => {
             let number = line.number.clone().unwrap_or_else(|| format!("#{}", index + 1));

@@ -51,7 +51,12 @@ pub(crate) fn describe_price(price: &EdiPrice) -> String {
     let quantity = join_words([price.quantity.as_deref(), price.unit.as_deref()], " ");
     let quantity = (!quantity.is_empty()).then(|| format!("for {quantity}"));
     let class = price.class.as_ref().map(|class| format!("class of trade {class}"));
-    let parts = [Some(price.price.as_str()), basis.as_deref(), quantity.as_deref(), class.as_deref()];
+    let multiplier = price.multiplier.as_ref().map(|multiplier| {
+        let kind = price.multiplier_kind.as_ref().map_or_else(String::new, |kind| format!(" ({kind})"));
+        format!("multiplier {multiplier}{kind}")
+    });
+    let parts =
+        [Some(price.price.as_str()), basis.as_deref(), quantity.as_deref(), multiplier.as_deref(), class.as_deref()];
     format!("{}: {}", kind.as_deref().unwrap_or("price"), join_words(parts, ", "))
 }
 

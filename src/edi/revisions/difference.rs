@@ -138,6 +138,7 @@ pub(super) fn list_line_differences(before: &PurchaseOrderLine, after: &Purchase
         unit,
         price,
         price_basis,
+        currency,
         prices,
         relationship,
         ids,
@@ -165,6 +166,7 @@ pub(super) fn list_line_differences(before: &PurchaseOrderLine, after: &Purchase
     list.compare_values("unit", unit.as_ref(), after.unit.as_ref());
     list.compare_values("price", price.as_ref(), after.price.as_ref());
     list.compare_values("price basis", price_basis.as_ref(), after.price_basis.as_ref());
+    list.compare_values("currency", currency.as_ref(), after.currency.as_ref());
     list.compare_values("description", description.as_ref(), after.description.as_ref());
     list.compare_values("pack", pack.as_ref(), after.pack.as_ref());
     list.compare_values("inner pack", inner_pack.as_ref(), after.inner_pack.as_ref());

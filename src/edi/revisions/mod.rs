@@ -21,6 +21,7 @@ mod totals;
 
 use crate::edi::document_purpose::DocumentPurpose;
 use crate::edi::order_findings::summarize_findings;
+use crate::edi::order_totals;
 use crate::edi::purchase_order::{DocumentOrigin, OrderExtra, PurchaseOrder, PurchaseOrderLine};
 use originals::{DocumentRoles, OrderBase};
 pub use quantity::ChangeQuantities;
@@ -185,17 +186,22 @@ impl OrderState {
         })
     }
 
-    /// Returns the sum of quantity times price over the open lines.
+    /// Returns the sum of quantity times price over the open lines, rounded to cents.
     ///
-    /// Returns `None` if a line lacks one of them, or if the basis of its price does not make the amount certain.
+    /// Returns `None` if a line lacks one of them, if the basis of its price does not make the amount certain, or if
+    /// the lines are in several currencies.
     #[must_use]
     pub fn open_lines_total(&self) -> Option<String> {
         let open = self.order.lines.iter().zip(&self.line_statuses).filter(|(_, status)| **status == OrderStatus::Open);
+        let lines: Vec<&PurchaseOrderLine> = open.map(|(line, _)| line).collect();
+        if self.order.currency_obstacle(&lines).is_some() {
+            return None;
+        }
         let mut total = Decimal::ZERO;
-        for (line, _) in open {
+        for line in lines {
             total = total.checked_add(line.exact_amount()?)?;
         }
-        Some(total.normalize().to_string())
+        Some(order_totals::format_number(order_totals::round_to_cents(total)))
     }
 }
 

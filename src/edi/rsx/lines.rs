@@ -74,6 +74,7 @@ fn read_item(
         unit: details.take_text(&[unit_name]),
         price: faults.take_exact_number(details, at, "PurchasePrice"),
         price_basis: details.take_text(&["PurchasePriceBasis"]),
+        currency: details.take_text(&["BuyersCurrency"]).or_else(|| details.take_text(&["SellersCurrency"])),
         prices: read_prices(item, at, faults),
         dates: shared.dates,
         references: shared.references,
@@ -118,14 +119,17 @@ fn read_prices(item: &RsxNode, at: &str, faults: &mut RsxFaultCollector) -> Vec<
     let at = format!("{at}/PriceInformation");
     item.children_named(&["PriceInformation"])
         .filter_map(|part| {
+            let price = faults.take_number(part, &at, "UnitPrice")?;
+            let multiplier = faults.take_number(part, &at, "PriceMultiplier");
             Some(EdiPrice {
-                price: faults.take_number(part, &at, "UnitPrice")?,
+                price,
+                multiplier_kind: multiplier.as_ref().and_then(|_| part.take_text(&["PriceMultiplierQual"])),
+                multiplier,
                 kind: part.take_text(&["PriceTypeIDCode"]),
                 class: part.take_text(&["ClassOfTradeCode"]),
                 quantity: faults.take_number(part, &at, "Quantity"),
                 unit: part.take_text(&["QuantityUOM"]),
                 basis: part.take_text(&["UnitPriceBasis"]),
-                multiplier: faults.take_number(part, &at, "PriceMultiplier"),
             })
         })
         .collect()

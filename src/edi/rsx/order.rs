@@ -91,9 +91,8 @@ fn read_rsx_order(document: &RsxNode, is_change: bool) -> RsxDocument {
     for (index, item) in kind::find_line_items(document).into_iter().enumerate() {
         let at = format!("LineItem {}", index + 1);
         let line = lines::read_line_item(item, &at, &mut faults);
-        let currency = item.first_child(&["OrderLine"]).and_then(|line| line.child_text(&["BuyersCurrency"]));
-        if let (Some(own), Some(of_order)) = (currency, &order.currency)
-            && own != *of_order
+        if let (Some(own), Some(of_order)) = (&line.currency, &order.currency)
+            && own != of_order
         {
             let name = line.describe_position(index + 1);
             let finding = format!("{name}: its currency is {own}, that of the order is {of_order}");

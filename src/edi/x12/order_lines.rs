@@ -32,6 +32,10 @@ pub(crate) fn read_number(
     value
 }
 
+/// First product id of an SLN, and of a LIN, which has only ids.
+const COMPONENT_FIRST_ID: usize = 9;
+const LIN_FIRST_ID: usize = 2;
+
 /// Where the parts of a PO1 or POC begin, after the unit.
 struct PriceLayout {
     /// Element of the price; None if it is left out.
@@ -71,6 +75,54 @@ fn is_qualifier(text: &str) -> bool {
     text.chars().count() == 2 && text.chars().all(char::is_alphanumeric)
 }
 
+/// Finds the element of the first qualifier of the product ids, which belongs at `first`.
+///
+/// Some senders leave an element out without its separator, or write a separator too many. Then the qualifiers are one
+/// element early or late, and are read from where they are.
+fn align_ids(cursor: &SegmentCursor<'_, '_>, faults: &mut X12FaultCollector, first: usize) -> usize {
+    let elements = |start: usize| (start..=cursor.segment.len()).step_by(2).map(|element| cursor.peek(element));
+    let is_known = |text: &str| codes::PRODUCT_IDS.find(text).is_some();
+    let fits = |start: usize| {
+        let mut qualifiers = elements(start).filter(|text| !text.is_empty()).peekable();
+        qualifiers.peek().is_some_and(|text| is_known(text)) && qualifiers.all(is_qualifier)
+    };
+    // A short value looks like a qualifier: then every qualifier must be known, and have its value.
+    let is_certain = |start: usize| {
+        let mut pairs = elements(start).zip(elements(start + 1).chain(std::iter::repeat("")));
+        fits(start)
+            && pairs.all(|(qualifier, value)| {
+                qualifier.is_empty() == value.is_empty() && (qualifier.is_empty() || is_known(qualifier))
+            })
+    };
+    let is_regular = elements(first).all(|text| text.is_empty() || is_known(text));
+    let looks_regular = elements(first).all(|text| text.is_empty() || is_qualifier(text));
+    let is_shifted = |start: &usize| if looks_regular { is_certain(*start) } else { fits(*start) };
+    let shifted = [first - 1, first + 1].into_iter().find(|start| !is_regular && is_shifted(start));
+    if let Some(start) = shifted {
+        let id = cursor.id.clone();
+        let message =
+            format!("the product ids begin at {id}{start:02} instead of {id}{first:02}: they are read from there");
+        faults.add_warning(cursor, start, SyntaxErrorCode::None, message);
+    }
+    shifted.unwrap_or(first)
+}
+
+/// Returns the finding about ids that cannot be aligned by their qualifiers, and warns of it.
+fn find_strange_id(
+    ids: &[ProductId],
+    cursor: &SegmentCursor<'_, '_>,
+    faults: &mut X12FaultCollector,
+    first: usize,
+) -> Option<String> {
+    let strange = ids.iter().find(|id| !id.qualifier.is_empty() && !is_qualifier(&id.qualifier))?;
+    let message = format!(
+        "the product id {:?} has the qualifier {:?}, which is none: an element of the line is missing",
+        strange.value, strange.qualifier
+    );
+    faults.add_warning(cursor, first, SyntaxErrorCode::None, message.as_str());
+    Some(message)
+}
+
 /// Reads the price, which is regularly at `regular`, its basis and the product ids. What cannot be aligned gives a
 /// finding.
 fn read_price_and_ids(
@@ -100,16 +152,7 @@ fn read_price_and_ids(
     }
     line.price_basis = layout.basis.and_then(|basis| cursor.take(basis));
     line.ids = segments::read_product_ids(cursor, start);
-    let is_strange = |id: &&ProductId| !id.qualifier.is_empty() && !is_qualifier(&id.qualifier);
-    if let (None, Some(strange)) = (&finding, line.ids.iter().find(is_strange)) {
-        let fact = format!(
-            "the product id {:?} has the qualifier {:?}, which is none: an element of the line is missing",
-            strange.value, strange.qualifier
-        );
-        faults.add_warning(cursor, first, SyntaxErrorCode::None, fact.as_str());
-        finding = Some(fact);
-    }
-    finding
+    finding.or_else(|| find_strange_id(&line.ids, cursor, faults, first))
 }
 
 /// Reads a PO1 or POC. Returns the line with its findings.
@@ -118,6 +161,7 @@ pub(crate) fn read_line(
     faults: &mut X12FaultCollector,
 ) -> (PurchaseOrderLine, Option<String>) {
     let mut line = PurchaseOrderLine { number: cursor.take(1), ..PurchaseOrderLine::default() };
+    let mut price = if cursor.id == "POC" { 6 } else { 4 };
     if cursor.id == "POC" {
         line.change = faults.require_element(cursor, 2, 670, "the change code");
         line.quantity = read_number(cursor, faults, 3, 380, "the quantity");
@@ -125,30 +169,52 @@ pub(crate) fn read_line(
         line.unit = cursor.take_parsed(5, segments::parse_unit);
     } else {
         line.quantity = read_number(cursor, faults, 2, 330, "the quantity");
-        faults.check_length(cursor, 3, 355, 2, "the unit");
-        line.unit = cursor.take(3);
+        // A unit is no number: the price is in its place, and what follows is one element early too.
+        let is_number = |element: usize| decimal::parse_decimal(cursor.peek(element)).is_some();
+        if is_number(3) && !is_number(4) {
+            price = 3;
+            let code = SyntaxErrorCode::Element(355, 1, String::new());
+            faults.add_warning(cursor, 3, code, "the unit is missing: the price is in its place");
+        } else {
+            faults.check_length(cursor, 3, 355, 2, "the unit");
+            line.unit = cursor.take(3);
+        }
         if cursor.peek(2).is_empty() {
             let code = SyntaxErrorCode::Element(330, 1, String::new());
             faults.add_warning(cursor, 2, code, "the line has no quantity");
         }
     }
-    let price = if cursor.id == "POC" { 6 } else { 4 };
     let finding = read_price_and_ids(&mut line, cursor, faults, price);
     (line, finding)
 }
 
 /// Reads an SLN.
 pub(crate) fn read_component(cursor: &mut SegmentCursor<'_, '_>, faults: &mut X12FaultCollector) -> PurchaseOrderLine {
-    PurchaseOrderLine {
+    let first = align_ids(cursor, faults, COMPONENT_FIRST_ID);
+    let component = PurchaseOrderLine {
         number: cursor.take(1),
         relationship: cursor.take(3),
         quantity: read_number(cursor, faults, 4, 380, "the quantity"),
         unit: cursor.take_parsed(5, segments::parse_unit),
         price: read_number(cursor, faults, 6, 212, "the price"),
         price_basis: cursor.take(7),
-        ids: segments::read_product_ids(cursor, 9),
+        ids: segments::read_product_ids(cursor, first),
         ..PurchaseOrderLine::default()
+    };
+    let finding = find_strange_id(&component.ids, cursor, faults, first);
+    let number = component.number.as_deref().unwrap_or("without a number");
+    faults.findings.extend(finding.map(|finding| format!("component {number}: {finding}")));
+    component
+}
+
+/// Reads a LIN: further ids of the line.
+fn read_further_ids(line: &mut PurchaseOrderLine, cursor: &mut SegmentCursor<'_, '_>, faults: &mut X12FaultCollector) {
+    let first = align_ids(cursor, faults, LIN_FIRST_ID);
+    let ids = segments::read_product_ids(cursor, first);
+    if let Some(finding) = find_strange_id(&ids, cursor, faults, first) {
+        faults.findings.push(format!("{}: {finding}", line.describe_position(1)));
     }
+    line.ids.extend(ids);
 }
 
 /// Places of the values in a segment that states a pack. The pack itself is the first element, and the unit of the size
@@ -212,7 +278,11 @@ pub(crate) fn read_line_segment(
     match cursor.id.as_str() {
         "PID" => extend_description(&mut line.description, cursor, 5),
         "PO4" => read_pack(line, cursor, faults, PackElements { size: 2, inner: 14 }),
-        "LIN" => line.ids.extend(segments::read_product_ids(cursor, 2)),
+        "LIN" => read_further_ids(line, cursor, faults),
+        "CUR" if line.currency.is_none() => {
+            line.currency = cursor.take(2);
+            cursor.take_implied(1, &["BY"]);
+        }
         "CTP" => line.prices.extend(segments::read_ctp(cursor)),
         "SDQ" => {
             let schedules = segments::read_sdq(cursor);

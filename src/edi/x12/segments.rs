@@ -225,14 +225,16 @@ pub(crate) fn read_amt(cursor: &mut SegmentCursor<'_, '_>) -> Option<EdiAmount> 
 /// Reads a CTP. Returns None without a readable price.
 pub(crate) fn read_ctp(cursor: &mut SegmentCursor<'_, '_>) -> Option<EdiPrice> {
     let price = cursor.take_parsed(3, decimal::normalize_decimal)?;
+    let multiplier = cursor.take_parsed(7, decimal::normalize_decimal);
     Some(EdiPrice {
+        multiplier_kind: multiplier.as_ref().and_then(|_| cursor.take(6)),
+        multiplier,
         class: cursor.take(1),
         kind: cursor.take(2),
         price,
         quantity: cursor.take_parsed(4, decimal::normalize_decimal),
         unit: cursor.take_parsed(5, parse_unit),
         basis: cursor.take(9),
-        multiplier: cursor.take_parsed(7, decimal::normalize_decimal),
     })
 }
 

@@ -168,7 +168,8 @@ fn rebuild_order(connection: &Connection, key: (&str, &str, &str)) -> Result<(),
         connection
             .prepare_cached(
                 "INSERT INTO purchase_order_lines (partner, po_number, release, position, line_number, status, quantity, unit, price, \
-                 price_basis, buyer_item, vendor_item, upc, gtin, description, pack, inner_pack, pack_size) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                 price_basis, currency, buyer_item, vendor_item, upc, gtin, description, pack, pack_size, inner_pack) \
+                 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             )?
             .execute(params![
                 partner,
@@ -181,14 +182,15 @@ fn rebuild_order(connection: &Connection, key: (&str, &str, &str)) -> Result<(),
                 line.unit,
                 line.price,
                 line.price_basis,
+                line.currency,
                 line.buyer_item(),
                 line.vendor_item(),
                 line.upc(),
                 line.gtin(),
                 line.description,
                 line.pack,
-                line.inner_pack,
-                line.pack_size
+                line.pack_size,
+                line.inner_pack
             ])?;
         insert_line_parts(connection, key, position, line)?;
     }
