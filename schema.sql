@@ -519,8 +519,8 @@ CREATE TABLE system_log (
                                          -- events/17/destinations/erp
   result        TEXT NOT NULL CHECK (result IN ('ok', 'error')), -- ok or error
   error         TEXT,                    -- reason of the error: invalid_user_credentials …
-  details       TEXT,                    -- JSON: details of the event; the event's body has the values that an admin
-                                         -- wrote
+  details       TEXT,                    -- JSON: details of the event, and `other_fields` that no column takes; the
+                                         -- body has the values that an admin wrote
   prev_hash     TEXT NOT NULL,           -- hash of the row before; 64 zeros for the first
   hash          TEXT NOT NULL            -- SHA-256 over prev_hash and the columns above, see
                                          -- src/store/audit/system_log.rs

@@ -17,7 +17,7 @@ fn order_events() -> Vec<(&'static str, Value)> {
             "presentment_currency": "EUR", "total_price": "119.00", "subtotal_price": "100.00", "total_tax": "12.00",
             "total_price_set": set("119.00", "107.10"), "total_line_items_price": "105.00", "total_discounts": "5.00",
             "total_shipping_price_set": set("7.00", "6.30"), "total_tip_received": 0, "note": 5, "test": "no",
-            "created_at": "2026-11-24T10:00:00", "updated_at": 1764000000000_i64, "buyer_accepts_marketing": false,
+            "created_at": "2026-11-24T10:00:00", "updated_at": 1_764_000_000_000_i64, "buyer_accepts_marketing": false,
             "tax_lines": [{"title": "VAT", "rate": "0.12", "price": "12.00", "price_set": set("12.00", "10.80"),
                 "channel_liable": false}],
             "discount_codes": [{"code": "SPRING", "amount": "5.00", "type": "fixed_amount", "campaign": "c"}],
@@ -126,7 +126,8 @@ fn fulfillment_events() -> Vec<(&'static str, Value)> {
             [{"admin_graphql_api_id": "gid://shopify/ReturnLineItem/7", "quantity": 1, "restocking_fee":
                 {"percentage": 10.0}}, {"quantity": 2, "return_reason": "unwanted"}],
             "return_shipping_fees": [{"id": 1, "price": set("5.00", "4.50")}],
-            "exchange_line_items": [{"id": 8, "quantity": -1, "line_item": {"id": 9}}], "total_exchange_line_items": 1}),
+            "exchange_line_items": [{"id": 8, "quantity": -1, "line_item": {"id": 9}}],
+            "total_exchange_line_items": 1}),
         ),
         (
             "returns/update",
@@ -172,7 +173,11 @@ fn catalogue_events() -> Vec<(&'static str, Value)> {
 
 /// Returns EasyPost's odd events.
 fn easypost_events() -> Vec<Value> {
-    let event = |topic: &str, result: Value| json!({"id": "evt_1", "object": "Event", "mode": "production", "description": topic, "result": result});
+    let event = |topic: &str, result: Value| {
+        let topic = json!({"id": "evt_1", "object": "Event", "mode": "production", "description": topic});
+        let Value::Object(fields) = topic else { unreachable!("an object") };
+        Value::Object(fields.into_iter().chain([("result".to_owned(), result)]).collect())
+    };
     vec![
         event(
             "tracker.updated",
