@@ -113,6 +113,13 @@ fn cancellation_whose_lines_contradict_it_is_not_applied() {
     for code in ["CA", "NC", "DI"] {
         check(&[order(), change("01", lines(code))], UNCHANGED, &[(UNCLEAR, OTHER)]);
     }
+    // A cancellation that repeats the order as it was first sent is certain, and the difference is reported.
+    let raised = change("04", vec![line("QI", "1", "A1", "15")]);
+    let rows: Rows = &[
+        (APPLIED, "10 → 15"),
+        (UNCLEAR, "applied, the order is cancelled; line 1 states 10 CA, and the order has 15 CA"),
+    ];
+    check(&[order(), raised, DocumentSpec { purpose: "01", ..order() }], ALL_CANCELLED, rows);
     let price = change("01", vec![with_price(line("PC", "1", "A1", "10"), "7"), line("NC", "2", "B2", "20")]);
     check(&[order(), price], UNCHANGED, &[(UNCLEAR, "one of its lines states PC 10 CA at 7")]);
     let left = vec![crate::support::order_documents::LineSpec { left: "6", ..line("CA", "1", "A1", "10") }];

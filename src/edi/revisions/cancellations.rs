@@ -40,16 +40,7 @@ fn find_contradiction(state: &OrderState, lines: &[PurchaseOrderLine], targets: 
     if let Some(line) = lines.iter().find(|line| keeps_goods(line)) {
         return Some(format!("one of its lines states {}", describe_claim(line)));
     }
-    let contradictions: Vec<String> = lines
-        .iter()
-        .zip(targets)
-        .filter_map(|(line, target)| {
-            let index = target.index().filter(is_open)?;
-            let own = &state.order.lines[index];
-            let (stated, has) = find_other_amount(own, line)?;
-            Some(format!("{} states {stated}, and the order has {has}", name_line(own, index)))
-        })
-        .collect();
+    let contradictions = list_other_amounts(state, lines, targets, false);
     if !contradictions.is_empty() {
         return Some(join_names(&contradictions));
     }
@@ -66,6 +57,28 @@ fn find_contradiction(state: &OrderState, lines: &[PurchaseOrderLine], targets: 
         .collect();
     let is_part = lines.iter().any(is_deletion) && !kept.is_empty();
     is_part.then(|| format!("its lines delete only a part of the order: {} would stay", join_names(&kept)))
+}
+
+/// Returns the open lines for which a cancellation states another amount than the order has: that of the order before
+/// all changes, or any other.
+fn list_other_amounts(
+    state: &OrderState,
+    lines: &[PurchaseOrderLine],
+    targets: &[LineTarget],
+    is_original: bool,
+) -> Vec<String> {
+    let describe = |(line, target): (&PurchaseOrderLine, &LineTarget)| {
+        let index = target.index().filter(|index| state.line_statuses[*index] == OrderStatus::Open)?;
+        let own = &state.order.lines[index];
+        let (stated, has) = find_other_amount(own, line)?;
+        let was_stated = state.original_amounts.get(index).is_some_and(|(quantity, unit)| {
+            let original = PurchaseOrderLine { quantity: quantity.clone(), unit: unit.clone(), ..own.clone() };
+            find_other_amount(&original, line).is_none()
+        });
+        (was_stated == is_original)
+            .then(|| format!("{} states {stated}, and the order has {has}", name_line(own, index)))
+    };
+    lines.iter().zip(targets).filter_map(describe).collect()
 }
 
 /// Returns true if the code of a line says that goods of the line stay ordered.
@@ -174,6 +187,11 @@ impl OrderState {
             LineMatch::Missing(reason) => Some(reason.clone()),
             LineMatch::Found { .. } => None,
         });
+        let originals = if targets.is_empty() {
+            Vec::new()
+        } else {
+            list_other_amounts(self, &document.order.lines, targets, true)
+        };
         self.cancel_all_lines();
         overwrite::add_new(&mut self.order.findings, &document.order.findings);
         self.cancelled_by = Some(document.name());
@@ -183,6 +201,10 @@ impl OrderState {
             (None, false) => {
                 let missing = join_names(&unnamed);
                 (RevisionOutcome::Unclear, format!("applied, {fact}; the cancellation does not state {missing}"))
+            }
+            (None, true) if !originals.is_empty() => {
+                let originals = join_names(&originals);
+                (RevisionOutcome::Unclear, format!("applied, {fact}; {originals}"))
             }
             (None, true) => (RevisionOutcome::Applied, fact.to_owned()),
         };

@@ -161,6 +161,8 @@ pub struct OrderState {
     pub last_event_id: i64,
     /// Document that cancelled the order, for messages.
     cancelled_by: Option<String>,
+    /// Quantity and unit of each line before all changes. A cancellation often repeats the order as it was first sent.
+    original_amounts: Vec<(Option<String>, Option<String>)>,
 }
 
 impl OrderState {
@@ -313,6 +315,7 @@ impl OrderState {
         Self {
             status: OrderStatus::Open,
             line_statuses: vec![OrderStatus::Open; order.lines.len()],
+            original_amounts: order.lines.iter().map(|line| (line.quantity.clone(), line.unit.clone())).collect(),
             order,
             revisions: misplaced.iter().map(refuse).collect(),
             change_count: 0,
@@ -335,6 +338,7 @@ impl OrderState {
             order,
             status: OrderStatus::Waiting,
             line_statuses: Vec::new(),
+            original_amounts: Vec::new(),
             revisions: changes.iter().map(|change| build_waiting_revision(change)).collect(),
             change_count: 0,
             event_id: None,
