@@ -55,6 +55,7 @@ pub const PURPOSES: CodeList = CodeList::new(&[
     ("B", "original of a backorder"),
     ("C", "confirmation"),
     ("CA", "change of lines"),
+    ("CD", "change of dates"),
     ("CF", "cancellation"),
     ("CN", "completion notice"),
     ("CO", "correction"),
@@ -104,7 +105,7 @@ impl DocumentPurpose {
             // A change repeats the type of the order that it changes.
             "" | "00" | "04" | "49" if !is_change && kind.is_some_and(is_copy_kind) => Self::Copy,
             "" | "00" | "04" | "49" | "N" | "B" | "S" | "X" => Self::Plain,
-            "AI" | "CA" | "DI" | "G" | "L" | "PC" | "QD" | "QI" | "R" if is_change => Self::Plain,
+            "AI" | "CA" | "CD" | "DI" | "G" | "L" | "PC" | "QD" | "QI" | "R" if is_change => Self::Plain,
             _ => Self::Uncertain,
         }
     }

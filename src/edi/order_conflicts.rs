@@ -36,15 +36,15 @@ pub(crate) fn list_order_conflicts(order: &PurchaseOrder, line_statuses: &[Order
     for (number, goods) in goods_by_number.into_iter().filter(|(_, goods)| goods.len() > 1) {
         conflicts.push(format!("several lines have the number {number}: {}", join_values(&goods)));
     }
-    let mut counted: BTreeSet<usize> = BTreeSet::new();
-    for (position, (index, line)) in open.iter().enumerate() {
-        let equal: Vec<usize> =
-            open[position..].iter().filter(|(_, other)| other == line).map(|(index, _)| *index).collect();
-        if equal.len() > 1 && !counted.contains(index) {
-            let name = line.describe_position(index + 1);
-            conflicts.push(format!("{name} is stated {} times with the same values", equal.len()));
-        }
-        counted.extend(equal);
+    // Each line is compared with the first one of its number and goods, so that the time does not grow with the square.
+    let mut firsts: BTreeMap<(Option<&str>, Option<String>), (usize, &PurchaseOrderLine, usize)> = BTreeMap::new();
+    for (index, line) in &open {
+        let (_, first, count) = firsts.entry((line.number.as_deref(), line.item_key())).or_insert((*index, *line, 0));
+        *count += usize::from(*first == *line);
+    }
+    for (index, line, count) in firsts.into_values().filter(|(.., count)| *count > 1) {
+        let name = line.describe_position(index + 1);
+        conflicts.push(format!("{name} is stated {count} times with the same values"));
     }
     for (index, line) in open {
         let name = line.describe_position(index + 1);

@@ -34,6 +34,10 @@ impl PurchaseOrderLine {
                 let is_same_basis =
                     first.basis.is_none() || self.price_basis.is_none() || first.basis == self.price_basis;
                 let is_possible = rows.iter().any(|row| list_meanings(row).contains(&Some(stated)));
+                // A price that begins at a larger quantity is not the line's.
+                let ordered = self.quantity.as_deref().and_then(decimal::parse_decimal);
+                let is_reached = |row: &&EdiPrice| start_of(row) <= ordered;
+                let is_possible = is_possible || (ordered.is_some() && !rows.iter().any(is_reached));
                 if is_same_basis && is_of_unit(first, self.unit.as_deref()) && !is_possible {
                     findings.push(format!("states the prices {stated} and {}", describe_price_kind(first)));
                 }

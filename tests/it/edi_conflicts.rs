@@ -65,9 +65,15 @@ fn price_of_another_quantity_is_not_the_lines() {
     assert_eq!(price(&["PO1*1*10*CA***VN*A1", low, high]), found("5", ""));
     assert_eq!(price(&["PO1*1*100*CA***VN*A1", high, low]), found("4.5", ""));
     assert_eq!(price(&["PO1*1*10*CA*5**VN*A1", low]), found("5", ""));
-    assert_eq!(price(&["PO1*1*10*CA***VN*A1", low]), found("", "line 1 has a price only from 100 on: it is not taken"));
-    let multiplied = "line 1 has the price 5 (unit cost price (UCP)) with the multiplier 0.9: it is not taken";
-    assert_eq!(price(&["PO1*1*10*CA***VN*A1", "CTP**UCP*5***DIS*.9"]), found("", multiplied));
+    assert_eq!(
+        price(&["PO1*1*10*CA***VN*A1", low]),
+        found(
+            "",
+            "line 1 states the price 4.5 (unit cost price (UCP)) for 100 CA, and not whether it is for each of them: the price is not taken"
+        )
+    );
+    assert_eq!(price(&["PO1*1*10*CA***VN*A1", "CTP**UCP*5***DIS*.9"]), found("4.5", ""));
+    let multiplied = "line 1 states the price 5 (unit cost price (UCP)) with the multiplier 0.9: the price is not taken";
     let mut line = with_line_fields(plain_line(), &json!({"PurchasePrice": null}));
     line["PriceInformation"] = json!({"PriceTypeIDCode": "UCP", "UnitPrice": "5", "PriceMultiplier": "0.9"});
     assert_eq!(attention(&read_rsx(&json!({}), &line, &Value::Null)), multiplied);

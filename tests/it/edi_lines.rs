@@ -70,7 +70,7 @@ fn lines_that_no_order_means_need_attention() {
         (&["PO1*1*5*CA*0**VN*A1"], ""),
         (&["PO1*1*5**10**VN*A1"], "line 1 has no unit"),
         (&[LINE, LINE], "line 1 is stated 2 times with the same values"),
-        (&[LINE, "PO1*1*20*CA*5**VN*B2"], "2 lines have the number 1"),
+        (&[LINE, "PO1*1*20*CA*5**VN*B2"], "several lines have the number 1: vendor A1 and vendor B2"),
         (&["PO1**5*CA*10**VN*A1", "PO1**5*CA*10**VN*A1"], "2 lines without a number are equal"),
         (&["PO1**5*CA*10**VN*A1", "PO1**6*CA*10**VN*A1"], ""),
         (&[LINE, "SDQ*CA*92*1*60*2*-10"], "line 1: a quantity of the locations is -10"),
@@ -88,7 +88,7 @@ fn lines_that_no_order_means_need_attention() {
         (&[LINE, "SAC*A*C310******0.25*CA*50", second, "CTT*2", "AMT*TT*587.50"], ""),
         (&[LINE, "TXI*GS*25", "CTT*1", "AMT*TT*525"], ""),
         (&[LINE, "CUR*BY*USD"], ""),
-        (&["CUR*BY*USD", LINE, "CUR*BY*CAD", second], "there is no total: line 1 is in CAD, the order in USD"),
+        (&["CUR*BY*USD", LINE, "CUR*BY*CAD", second], "line 1: its currency is CAD, that of the order is USD"),
     ] {
         assert_eq!(attention(&read_x12(segments)), wanted, "{segments:?}");
     }
@@ -100,7 +100,7 @@ fn totals_are_in_one_currency_and_in_cents() {
     let read = |fields: &Value| read_rsx(&header, &with_line_fields(plain_line(), fields), &Value::Null);
     let own = read(&json!({"BuyersCurrency": "CAD"}));
     assert_eq!(fold(&own).open_lines_total(), None);
-    assert_eq!(attention(&own), "there is no total: line 1 is in CAD, the order in USD");
+    assert_eq!(attention(&own), "line 1: its currency is CAD, that of the order is USD");
     let same = read(&json!({"BuyersCurrency": "USD"}));
     assert_eq!((fold(&same).open_lines_total().as_deref(), attention(&same)), (Some("50"), String::new()));
     let dozens = read_x12(&["PO1*1*50*EA*10*DZ*VN*A1"]);

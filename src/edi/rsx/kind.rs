@@ -109,7 +109,7 @@ fn detect_kind(document: &RsxNode, root_name: &str) -> RsxDocumentKind {
     } else if document.name == "OrderChange"
         || root_name == "OrderChanges"
         || order.child_text(&["POChangeDate", "ChangeOrderSeqNumber"]).is_some()
-        || order.child_text(&["TsetPurposeCode"]).as_deref() == Some("04")
+        || order.child_text(&["TsetPurposeCode"]).is_some_and(|code| matches!(code.as_str(), "04" | "4"))
         || has_change_code
     {
         RsxDocumentKind::OrderChanges

@@ -88,6 +88,7 @@ fn read_rsx_order(document: &RsxNode, is_change: bool) -> RsxDocument {
     let empty = RsxNode::default();
     let order_header = faults.find_single(header, "OrderHeader", "Header").unwrap_or(&empty);
     let mut order = read_header(header, order_header, is_change, &mut faults);
+    "rsx".clone_into(&mut order.origin.format);
     for (index, item) in kind::find_line_items(document).into_iter().enumerate() {
         let at = format!("LineItem {}", index + 1);
         let line = lines::read_line_item(item, &at, &mut faults);

@@ -6,7 +6,7 @@
 
 use crate::edi::codes;
 use crate::edi::fault::{EdiFault, FaultSeverity, SyntaxErrorCode};
-use crate::edi::purchase_order::{EdiAddress, OrderExtra, PurchaseOrder, PurchaseOrderLine};
+use crate::edi::purchase_order::{DocumentOrigin, EdiAddress, OrderExtra, PurchaseOrder, PurchaseOrderLine};
 use crate::edi::x12::cursor::{SegmentCursor, X12FaultCollector};
 use crate::edi::x12::order_layout::OrderSetLayout;
 use crate::edi::x12::order_parts::{self, PartLists};
@@ -25,6 +25,7 @@ pub fn read_x12_order(
         layout,
         order: PurchaseOrder {
             is_change: layout.is_change,
+            origin: DocumentOrigin { transaction_set: set.kind.clone(), ..DocumentOrigin::default() },
             partner: interchange.sender.1.clone(),
             is_test: interchange.is_test,
             ..PurchaseOrder::default()

@@ -64,8 +64,7 @@ fn find_layout(cursor: &SegmentCursor<'_, '_>, price: usize) -> PriceLayout {
     if !has_price && codes::PRICE_BASES.find(cursor.peek(price)).is_some() && fits(price + 1) {
         return PriceLayout { price: None, basis: Some(price), ids: price + 1 };
     }
-    let is_regular = elements(first).all(|text| text.is_empty() || is_qualifier(text));
-    match [first - 1, first + 1].into_iter().find(|start| !is_regular && fits(*start)) {
+    match find_shifted_ids(cursor, first) {
         Some(start) => PriceLayout { price: Some(price), basis: (start > first).then_some(price + 1), ids: start },
         None => PriceLayout { price: Some(price), basis: Some(price + 1), ids: first },
     }
@@ -75,11 +74,8 @@ fn is_qualifier(text: &str) -> bool {
     text.chars().count() == 2 && text.chars().all(char::is_alphanumeric)
 }
 
-/// Finds the element of the first qualifier of the product ids, which belongs at `first`.
-///
-/// Some senders leave an element out without its separator, or write a separator too many. Then the qualifiers are one
-/// element early or late, and are read from where they are.
-fn align_ids(cursor: &SegmentCursor<'_, '_>, faults: &mut X12FaultCollector, first: usize) -> usize {
+/// Returns the element of the first qualifier of the product ids, if it is one early or late.
+fn find_shifted_ids(cursor: &SegmentCursor<'_, '_>, first: usize) -> Option<usize> {
     let elements = |start: usize| (start..=cursor.segment.len()).step_by(2).map(|element| cursor.peek(element));
     let is_known = |text: &str| codes::PRODUCT_IDS.find(text).is_some();
     let fits = |start: usize| {
@@ -97,14 +93,20 @@ fn align_ids(cursor: &SegmentCursor<'_, '_>, faults: &mut X12FaultCollector, fir
     let is_regular = elements(first).all(|text| text.is_empty() || is_known(text));
     let looks_regular = elements(first).all(|text| text.is_empty() || is_qualifier(text));
     let is_shifted = |start: &usize| if looks_regular { is_certain(*start) } else { fits(*start) };
-    let shifted = [first - 1, first + 1].into_iter().find(|start| !is_regular && is_shifted(start));
-    if let Some(start) = shifted {
-        let id = cursor.id.clone();
-        let message =
-            format!("the product ids begin at {id}{start:02} instead of {id}{first:02}: they are read from there");
-        faults.add_warning(cursor, start, SyntaxErrorCode::None, message);
-    }
-    shifted.unwrap_or(first)
+    [first - 1, first + 1].into_iter().find(|start| !is_regular && is_shifted(start))
+}
+
+/// Returns the element of the first qualifier of the product ids, which belongs at `first`.
+///
+/// Some senders leave an element out without its separator, or write a separator too many. Then the qualifiers are one
+/// element early or late, and are read from where they are.
+fn align_ids(cursor: &SegmentCursor<'_, '_>, faults: &mut X12FaultCollector, first: usize) -> usize {
+    let Some(start) = find_shifted_ids(cursor, first) else { return first };
+    let id = cursor.id.clone();
+    let message =
+        format!("the product ids begin at {id}{start:02} instead of {id}{first:02}: they are read from there");
+    faults.add_warning(cursor, start, SyntaxErrorCode::None, message);
+    start
 }
 
 /// Returns the finding about ids that cannot be aligned by their qualifiers, and warns of it.
