@@ -73,7 +73,8 @@ fn price_of_another_quantity_is_not_the_lines() {
         )
     );
     assert_eq!(price(&["PO1*1*10*CA***VN*A1", "CTP**UCP*5***DIS*.9"]), found("4.5", ""));
-    let multiplied = "line 1 states the price 5 (unit cost price (UCP)) with the multiplier 0.9: the price is not taken";
+    let multiplied =
+        "line 1 states the price 5 (unit cost price (UCP)) with the multiplier 0.9: the price is not taken";
     let mut line = with_line_fields(plain_line(), &json!({"PurchasePrice": null}));
     line["PriceInformation"] = json!({"PriceTypeIDCode": "UCP", "UnitPrice": "5", "PriceMultiplier": "0.9"});
     assert_eq!(attention(&read_rsx(&json!({}), &line, &Value::Null)), multiplied);

@@ -1,6 +1,7 @@
 //! Reads interchanges, functional groups and transaction sets, and checks their counts and control numbers.
 
 use crate::edi::fault::{EdiFault, FaultSeverity, SyntaxErrorCode, WHOLE_FILE};
+use crate::edi::x12::order_layout::is_order_set;
 use crate::edi::x12::segments;
 use crate::edi::x12::text::X12Text;
 use crate::edi::x12::tokenizer::{SEGMENTS_MAX, X12Segment, X12Tokenizer, trim_fillers};
@@ -89,12 +90,6 @@ const FUNCTIONAL_IDS: [(&str, &str); 10] = [
     ("856", "SH"),
     ("997", "FA"),
 ];
-
-/// Returns true for the transaction sets of orders and changes.
-#[must_use]
-pub fn is_order_set(kind: &str) -> bool {
-    matches!(kind, "850" | "860")
-}
 
 fn build_fault(
     severity: FaultSeverity,
