@@ -1,7 +1,7 @@
 //! Values of an order that contradict each other: a number of two lines, two places to ship to, two days of one kind.
 
 use crate::edi::codes;
-use crate::edi::purchase_order::{EdiDate, PurchaseOrder, PurchaseOrderLine};
+use crate::edi::purchase_order::{EdiAddress, EdiDate, PurchaseOrder, PurchaseOrderLine};
 use crate::edi::revisions::OrderStatus;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -22,7 +22,7 @@ pub(crate) fn list_order_conflicts(order: &PurchaseOrder, line_statuses: &[Order
         .collect();
     let mut conflicts = Vec::new();
     let places: BTreeSet<String> =
-        order.addresses.iter().filter(|address| address.kind == "ST").map(|address| address.label()).collect();
+        order.addresses.iter().filter(|address| address.kind == "ST").map(EdiAddress::label).collect();
     if places.len() > 1 {
         conflicts.push(format!("the order has several places to ship to: {}", join_values(&places)));
     }
@@ -37,7 +37,7 @@ pub(crate) fn list_order_conflicts(order: &PurchaseOrder, line_statuses: &[Order
         conflicts.push(format!("several lines have the number {number}: {}", join_values(&goods)));
     }
     // Each line is compared with the first one of its number and goods, so that the time does not grow with the square.
-    let mut firsts: BTreeMap<(Option<&str>, Option<String>), (usize, &PurchaseOrderLine, usize)> = BTreeMap::new();
+    let mut firsts = BTreeMap::new();
     for (index, line) in &open {
         let (_, first, count) = firsts.entry((line.number.as_deref(), line.item_key())).or_insert((*index, *line, 0));
         *count += usize::from(*first == *line);

@@ -211,7 +211,9 @@ fn missing_parts_of_an_interchange_are_findings_of_the_order_before_them() {
 
 fn home_with_destination() -> Home {
     let home = Home::new("");
-    ["in", "copy"].iter().for_each(|name| fs::create_dir(home.path(name)).unwrap());
+    for name in ["in", "copy"] {
+        fs::create_dir(home.path(name)).unwrap();
+    }
     home.configure(&format!(
         "[sps]\ninterval = \"0s\"\n[[sps.sources]]\nname = \"acme\"\nurl = \"file://{}\"\nsettle = \"0s\"\n{}",
         home.path("in").display(),

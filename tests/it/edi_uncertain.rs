@@ -39,7 +39,8 @@ fn fold_change(order: &[&str], change: &[&str]) -> OrderState {
 }
 
 fn describe_rows(state: &OrderState) -> String {
-    state.revisions.iter().map(|row| format!("{}: {}\n", row.outcome.as_str(), row.message)).collect()
+    let rows = state.revisions.iter().map(|row| format!("{}: {}", row.outcome.as_str(), row.message));
+    rows.collect::<Vec<_>>().join("\n")
 }
 
 /// A purpose whose effect is not certain changes nothing, and is never silent.

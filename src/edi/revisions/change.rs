@@ -137,11 +137,11 @@ fn cancel_unnamed_lines(
     let is_open = |index: &usize| state.line_statuses[*index] == OrderStatus::Open;
     let left_out: Vec<usize> = (0..line_count).filter(|index| !named.contains(index)).filter(is_open).collect();
     if !unmatched.is_empty() && !left_out.is_empty() {
-        let names: Vec<String> = left_out.iter().map(|index| name_line(&state.order.lines[*index], *index)).collect();
+        let missing: Vec<String> = left_out.iter().map(|index| name_line(&state.order.lines[*index], *index)).collect();
         let effect = LineEffect::refuse(format!(
             "the replacement of the order leaves out {}, but it states {}, which the order does not have: no line is \
              deleted",
-            join_names(&names),
+            join_names(&missing),
             join_names(unmatched)
         ));
         return state.add_revision(document, None, effect);

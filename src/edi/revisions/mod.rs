@@ -227,7 +227,7 @@ pub fn fold_documents(documents: &[ReceivedDocument], quantities: ChangeQuantiti
     let (documents, tests): (Vec<_>, Vec<_>) =
         sorted.into_iter().partition(|document| !(has_real && document.order.is_test));
     let change_count = documents.iter().filter(|document| document.order.is_change).count();
-    let (documents, repetitions) = repetitions::split_repetitions(documents);
+    let (documents, repetitions) = repetitions::split_repetitions(&documents);
     let roles = DocumentRoles::new(documents);
     let mut state = match OrderBase::choose(&roles) {
         Some(base) => fold_on_base(&roles, &base, quantities),

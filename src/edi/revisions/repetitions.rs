@@ -18,21 +18,23 @@ pub(super) struct Repetition<'d> {
 }
 
 /// Splits sorted documents into those that count and those that repeat one of these.
-pub(super) fn split_repetitions(documents: Vec<&ReceivedDocument>) -> (Vec<&ReceivedDocument>, Vec<Repetition<'_>>) {
+pub(super) fn split_repetitions<'d>(
+    documents: &[&'d ReceivedDocument],
+) -> (Vec<&'d ReceivedDocument>, Vec<Repetition<'d>>) {
     let (mut unique, mut repetitions) = (Vec::new(), Vec::new());
     let mut by_content: HashMap<String, &ReceivedDocument> = HashMap::new();
-    for document in &documents {
+    for document in documents.iter().copied() {
         let content = document.content_key();
         let first = by_content.get(&content).copied();
         match first {
-            Some(first) if !is_sent_again(&documents, first, document) => {
+            Some(first) if !is_sent_again(documents, first, document) => {
                 let is_later = |other: &&&ReceivedDocument| is_cancellation(other) && document.is_sent_before(other);
                 let is_cancelled_later = documents.iter().any(|other| is_later(&other));
                 repetitions.push(Repetition { document, first, is_cancelled_later });
             }
             _ => {
                 by_content.insert(content, document);
-                unique.push(*document);
+                unique.push(document);
             }
         }
     }
