@@ -161,7 +161,8 @@ fn check_clock_against_events(diagnostics: &StoreDiagnostics, findings: &mut Fin
     }
 }
 
-/// Reports the files that could not be read in whole. `newest` has at most [`UNREADABLE_FILES_MAX`] of the `count` files.
+/// Reports the files that could not be read in whole. `newest` has at most [`UNREADABLE_FILES_MAX`] of the `count`
+/// files.
 fn check_unreadable_files(count: u64, newest: &[UnreadableFile], findings: &mut Findings) {
     let Some(UnreadableFile { event_id, file, error, .. }) = newest.first() else { return };
     let summary = format!("{} could not be read in whole", format_count(count, "EDI file", "EDI files"));

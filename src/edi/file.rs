@@ -269,7 +269,8 @@ fn merge_rsx_kinds(kinds: impl Iterator<Item = rsx::RsxDocumentKind>) -> String 
     merge_kinds(kinds.map(rsx::RsxDocumentKind::transaction_set_id), false)
 }
 
-/// Returns true for a document of RSX, also of a kind that is not read: it has RSX's namespace, or the header of a kind.
+/// Returns true for a document of RSX, also of a kind that is not read: it has RSX's namespace, or the header of a
+/// kind.
 fn is_rsx(tree: &rsx::RsxNode, text: &str) -> bool {
     text.contains(RSX_NAMESPACE) || rsx::has_foreign_header(tree) || tree.children.iter().any(rsx::has_foreign_header)
 }

@@ -8,7 +8,7 @@ use crate::edi::order_conflicts;
 use crate::edi::order_percentages;
 use crate::edi::order_totals::{self, LineTotals, format_number, round_to_cents};
 use crate::edi::prices::SINGLE_UNITS;
-use crate::edi::purchase_order::{LineSchedule, PurchaseOrder, PurchaseOrderLine};
+use crate::edi::purchase_order::{LineSchedule, OrderExtra, PurchaseOrder, PurchaseOrderLine};
 use crate::edi::revisions::{OrderState, OrderStatus};
 use crate::text::format_count;
 use rust_decimal::Decimal;
@@ -106,8 +106,10 @@ fn find_sum_contradictions(order: &PurchaseOrder) -> Vec<SumContradiction> {
                 let is_last = amount.qualifier == "TT" && index + 1 == counted.len();
                 is_last && LineTotals::of(&order.allowances, &counted).is_some_and(|totals| totals.fits(stated))
             };
+            // A line's total may be the one after its own allowances and charges.
+            let fits = |stated| LineTotals::of(&[], &[line]).is_some_and(|totals| totals.fits(stated));
             if let (Some(stated), Some(exact)) = (stated, exact.map(round_to_cents))
-                && stated != exact
+                && !fits(stated)
                 && !is_total(stated)
             {
                 let name = line.describe_position(index + 1);
@@ -148,7 +150,15 @@ fn find_sum_contradictions(order: &PurchaseOrder) -> Vec<SumContradiction> {
 fn contradict_total(order: &PurchaseOrder, lines: &[&PurchaseOrderLine], stated: &str) -> Option<String> {
     let stated = decimal::parse_decimal(stated)?;
     let totals = LineTotals::of(&order.allowances, lines)?;
-    (!totals.fits(stated)).then(|| format!("the lines add up to {}", totals.describe()))
+    let extras = order.extras.iter().chain(lines.iter().flat_map(|line| &line.extras));
+    // The tax itself is not read: it can only raise the total.
+    let may_be_taxed = stated > totals.plain && extras.into_iter().any(is_tax);
+    (!totals.fits(stated) && !may_be_taxed).then(|| format!("the lines add up to {}", totals.describe()))
+}
+
+/// Returns true for a stated tax (TXI, `Taxes`), which no field has.
+fn is_tax(extra: &OrderExtra) -> bool {
+    extra.location.starts_with("TXI") || extra.location.split('/').any(|name| name == "Taxes" || name == "Tax")
 }
 
 impl OrderState {

@@ -71,6 +71,9 @@ pub fn has_extras(table: &str) -> bool {
 /// [`HandlerError::Permanent`] for money that is not a decimal number.
 pub fn collect_extras(table: &str, object: &JsonValue, columns: &[JsonField]) -> Result<CellValue, HandlerError> {
     let elsewhere = ELSEWHERE.iter().find(|(name, _)| *name == table).map_or("", |(_, fields)| fields);
+    if has_only_plain_fields(object, elsewhere, columns)? {
+        return Ok(CellValue::Null);
+    }
     let mut read_paths = Vec::new();
     for column in columns {
         add_read_paths(object, column, &mut read_paths)?;
@@ -79,6 +82,28 @@ pub fn collect_extras(table: &str, object: &JsonValue, columns: &[JsonField]) ->
     let mut text = String::new();
     write_unread_fields(object, &elsewhere, &read_paths, &mut text);
     Ok((!text.is_empty()).then_some(text).into())
+}
+
+/// Returns true if each field of the object is the first source of a column, or is in another table whatever it is.
+///
+/// An order can have half a million lines with a few plain fields: looking at each path of each column would take most
+/// of the time of the handler.
+fn has_only_plain_fields(object: &JsonValue, elsewhere: &str, columns: &[JsonField]) -> Result<bool, HandlerError> {
+    let Some(fields) = object.as_object() else { return Ok(false) };
+    for (name, value) in fields.iter() {
+        if is_empty(value) || elsewhere.split_whitespace().any(|field| field == name) {
+            continue;
+        }
+        let is_first =
+            |paths: &str| paths.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('|'));
+        let Some(JsonField(_, kind, _)) = columns.iter().find(|JsonField(_, _, paths)| is_first(paths)) else {
+            return Ok(false);
+        };
+        if read_path(object, *kind, name)?.is_none() {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// Adds the paths of a column whose values the column has: the first with a value, and those that repeat it.

@@ -37,9 +37,16 @@ pub fn parse_body(body: &[u8]) -> Result<JsonValue, HandlerError> {
     })
 }
 
+/// Largest body in which repeated keys are looked for. The search reads a body once more, which takes long for a large
+/// one.
+const REPEATS_BODY_BYTES_MAX: usize = 1 << 20;
+
 /// Returns the note about keys that the body states twice with different values. It quotes no value.
 #[must_use]
 pub fn describe_repeated_fields(body: &[u8]) -> Option<String> {
+    if body.len() > REPEATS_BODY_BYTES_MAX {
+        return None;
+    }
     describe_repeated_names(&find_repeated_names(body), "the last value counts")
 }
 

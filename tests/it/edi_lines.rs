@@ -71,7 +71,7 @@ fn lines_that_no_order_means_need_attention() {
         (&["PO1*1*5**10**VN*A1"], "line 1 has no unit"),
         (&[LINE, LINE], "line 1 is stated 2 times with the same values"),
         (&[LINE, "PO1*1*20*CA*5**VN*B2"], "several lines have the number 1: vendor A1 and vendor B2"),
-        (&["PO1**5*CA*10**VN*A1", "PO1**5*CA*10**VN*A1"], "2 lines without a number are equal"),
+        (&["PO1**5*CA*10**VN*A1", "PO1**5*CA*10**VN*A1"], "line #1 is stated 2 times with the same values"),
         (&["PO1**5*CA*10**VN*A1", "PO1**6*CA*10**VN*A1"], ""),
         (&[LINE, "SDQ*CA*92*1*60*2*-10"], "line 1: a quantity of the locations is -10"),
         (&[LINE, "PO4*12", "SDQ*EA*92*1*240*2*360"], ""),

@@ -1,4 +1,4 @@
-//! Files of which a part would be lost without a trace: a person is told of each.
+//! Files of which a part would be lost without a trace: a person can see each.
 
 use crate::support::Home;
 use crate::support::destinations::directory_destination;
@@ -122,12 +122,12 @@ fn repeated_keys_of_json_lose_no_value() {
     ] {
         let text = whole.replacen(from, to, 1);
         let file = read_edi_file(text.as_bytes());
-        let told = file.documents[0].order.as_ref().map(|order| order.findings.clone());
+        let reported = file.documents[0].order.as_ref().map(|order| order.findings.clone());
         if to.starts_with(r#"{"Header""#) {
             // Without its partner, the first header rejects the order.
             assert!(file.has_unread_part(), "{text}");
         } else {
-            assert_eq!(told, Some(vec![expected.to_owned()]), "{text}");
+            assert_eq!(reported, Some(vec![expected.to_owned()]), "{text}");
         }
         assert!(file.faults.iter().any(|fault| fault.message.contains("twice with different values")), "{file:?}");
     }
@@ -231,7 +231,7 @@ fn receive(home: &Home, name: &str, text: &str) {
 /// The good order of a file is stored and delivered. The rejected one is named where a person looks, until a person
 /// dismisses the file.
 #[test]
-fn rejected_order_beside_a_good_one_is_told() {
+fn rejected_order_beside_a_good_one_is_reported() {
     let home = home_with_destination();
     let daemon = home.serve();
     let mut broken = order_set("PO2", 1);
@@ -253,7 +253,7 @@ fn rejected_order_beside_a_good_one_is_told() {
 
 /// A rejected change is not in its order. The order says so until the next document or a dismissal.
 #[test]
-fn rejected_change_is_told_at_its_order() {
+fn rejected_change_is_reported_at_its_order() {
     let home = home_with_destination();
     let daemon = home.serve();
     let attention = || home.sql("SELECT attention FROM purchase_orders WHERE po_number = 'PO1'");
@@ -261,8 +261,8 @@ fn rejected_change_is_told_at_its_order() {
     receive(&home, "order.edi", &interchange("850", &[order_set("PO1", 1)]));
     assert_eq!(attention(), "");
     receive(&home, "change.edi", &broken("1"));
-    let told = attention();
-    assert!(told.starts_with("a document with this number was rejected (event 2): POC03: "), "{told}");
+    let reported = attention();
+    assert!(reported.starts_with("a document with this number was rejected (event 2): POC03: "), "{reported}");
     let change = change_set("PO1", "1", &["POC*1*PC*10**CA*18.95**BP*B1"]);
     receive(&home, "corrected.edi", &interchange("860", &[change]));
     assert!(!attention().contains("rejected"), "{}", attention());

@@ -92,7 +92,8 @@ async fn poll_source(poller: &Poller, source: &SourceSettings, as_json: bool) ->
     Ok(poll)
 }
 
-/// Returns a line such as `acme: 10 files: 7 orders, 3 could not be read in whole`, and one line for each file that failed.
+/// Returns a line such as `acme: 10 files: 7 orders, 3 could not be read in whole`, and one line for each file that
+/// failed.
 fn describe_poll(poll: &PollRecord) -> String {
     let mut parts = Vec::new();
     if poll.orders > 0 {

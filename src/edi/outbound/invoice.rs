@@ -1,5 +1,5 @@
-//! Invoices. An invoice is for one purchase order, and is sent only if its amounts add up. For a grocery order (875) it is
-//! an 880, else an 810.
+//! Invoices. An invoice is for one purchase order, and is sent only if its amounts add up. For a grocery order (875) it
+//! is an 880, else an 810.
 
 use crate::edi::codes;
 use crate::edi::outbound::checks::DocumentChecker;

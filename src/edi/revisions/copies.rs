@@ -1,5 +1,5 @@
-//! Compares copies (confirmation, duplicate, information copy) with the order. A copy never changes it, and neither does
-//! a document whose purpose is uncertain, which a person must look at.
+//! Compares copies (confirmation, duplicate, information copy) with the order. A copy never changes it, and neither
+//! does a document whose purpose is uncertain, which a person must look at.
 
 use crate::edi::document_purpose::{DocumentPurpose, is_copy_kind};
 use crate::edi::purchase_order::PurchaseOrder;

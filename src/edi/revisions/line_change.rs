@@ -260,8 +260,8 @@ fn has_effect(before: &PurchaseOrderLine, after: &PurchaseOrderLine) -> bool {
     !difference::list_line_differences(before, &compared).is_empty()
 }
 
-/// Returns the problem if the line states a quantity, price, unit or pack that its code does not change, or lacks the price
-/// that its code changes.
+/// Returns the problem if the line states a quantity, price, unit or pack that its code does not change, or lacks the
+/// price that its code changes.
 fn find_forbidden_value(
     own: &PurchaseOrderLine,
     line: &PurchaseOrderLine,

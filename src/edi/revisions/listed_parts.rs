@@ -12,7 +12,7 @@ use std::collections::HashMap;
 /// Most comparisons of parts of one kind; of more parts no two are the same.
 const COMPARISONS_MAX: usize = 250_000;
 
-/// Part of an order or a line that stands in a list.
+/// Part of an order or a line of which there are several.
 pub(super) trait ListedPart: Clone + PartialEq {
     /// Returns the kind of the part: its code, and what else keeps it apart from another one with this code.
     fn kind(&self) -> (&str, Option<&str>);

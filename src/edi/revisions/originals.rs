@@ -38,7 +38,7 @@ impl<'d> DocumentRoles<'d> {
         }
         for list in [&mut roles.orders, &mut roles.cancellations, &mut roles.order_copies, &mut roles.change_copies] {
             list.sort_by_cached_key(|document| {
-                // A copy tells more of the order than a document whose purpose is uncertain.
+                // A copy states more of the order than a document whose purpose is uncertain.
                 let rank = matches!(document.purpose(), DocumentPurpose::Replacement | DocumentPurpose::Copy);
                 (
                     rank,

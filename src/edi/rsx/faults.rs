@@ -47,8 +47,8 @@ impl RsxFaultCollector {
         self.add_warning(at, finding);
     }
 
-    /// Returns the only child with this name. Of several, the first one is read; if another one differs from it, that is
-    /// a finding. `at` is the path of the parent.
+    /// Returns the only child with this name. Of several, the first one is read; if another one differs from it, that
+    /// is a finding. `at` is the path of the parent.
     pub fn find_single<'n>(&mut self, node: &'n RsxNode, name: &str, at: &str) -> Option<&'n RsxNode> {
         let mut children = node.children.iter().filter(|child| child.name == name && child.has_text());
         let Some(first) = children.next() else { return node.first_child(&[name]) };

@@ -1,4 +1,5 @@
-//! Checks an order or a change after its last segment: missing segments, and what the sender states about the whole order.
+//! Checks an order or a change after its last segment: missing segments, and what the sender states about the whole
+//! order.
 
 use crate::edi::decimal;
 use crate::edi::document_purpose::DocumentPurpose;
@@ -64,8 +65,8 @@ pub(crate) fn check_completeness(
     order.findings.extend(counts.map(|fault| fault.message.clone()).chain(set.findings.iter().cloned()));
 }
 
-/// Takes the AMT*TT behind the last line of a change without a CTT as the total of the document, if it is not the amount
-/// of that line.
+/// Takes the AMT*TT behind the last line of a change without a CTT as the total of the document, if it is not the
+/// amount of that line.
 fn take_total_of_last_line(order: &mut PurchaseOrder) {
     let Some(line) = order.lines.last_mut() else { return };
     let exact = line.exact_amount();
