@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// Longest wait of a test. Reaching it is a failure, so it can be long.
-pub const WAIT_MAX: Duration = Duration::from_mins(1);
+pub const WAIT_MAX: Duration = Duration::from_mins(3);
 
 /// Waits until `condition` holds; after [`WAIT_MAX`] panics with `report`, such as a log.
 pub fn wait_until(mut condition: impl FnMut() -> bool, report: impl Fn() -> String) {
