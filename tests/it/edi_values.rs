@@ -2,13 +2,13 @@
 //! generated documents are read, value by value.
 
 use crate::support::edi_files::interchange;
+use crate::support::order_parts::write_xml;
 use crate::support::seed::seeded_config;
 use novex_ingest::internals::edi::decimal;
 use novex_ingest::internals::edi::file;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
-use std::fmt::Write;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -215,18 +215,6 @@ fn rsx_tree() -> impl Strategy<Value = Value> {
             Value::Object(map)
         })
     })
-}
-
-fn write_xml(name: &str, value: &Value, text: &mut String) {
-    match value {
-        Value::Array(items) => items.iter().for_each(|item| write_xml(name, item, text)),
-        Value::Object(map) => {
-            write!(text, "<{name}>").unwrap();
-            map.iter().for_each(|(name, value)| write_xml(name, value, text));
-            write!(text, "</{name}>").unwrap();
-        }
-        other => write!(text, "<{name}>{}</{name}>", other.as_str().unwrap_or_default()).unwrap(),
-    }
 }
 
 proptest! {

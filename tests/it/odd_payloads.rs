@@ -1,8 +1,8 @@
 //! Bodies that are rare and right: deleted products, large ids, other currencies, exchanges, equal times, late events.
 
+use crate::support::StoreFixture;
 use crate::support::odd_events::odd_events;
-use crate::support::provider_events::{ProviderEvent, apply_plans, dump_erp_tables};
-use crate::support::{SHOP, StoreFixture};
+use crate::support::provider_events::{ProviderEvent, dump_erp_tables, fixture_with};
 use serde_json::{Value, json};
 
 fn shopify_event(topic: &str, body: &Value) -> ProviderEvent {
@@ -12,17 +12,6 @@ fn shopify_event(topic: &str, body: &Value) -> ProviderEvent {
         body: serde_json::to_vec(body).unwrap(),
         triggered_at: "2026-11-24T22:00:00Z".into(),
     }
-}
-
-async fn fixture_with(events: &[ProviderEvent]) -> StoreFixture {
-    let fixture = StoreFixture::new();
-    fixture.sql(
-        "INSERT INTO webhook_events (id, source, shop_domain, topic, webhook_id, next_attempt_at, received_at) \
-         VALUES (1, 'shopify', '', '', '', '', '')",
-    );
-    let plans = events.iter().map(|event| event.plan(SHOP).unwrap()).collect();
-    apply_plans(&fixture, SHOP, plans).await;
-    fixture
 }
 
 /// Checks that the events give equal rows in every order of two halves and backwards.

@@ -1,6 +1,6 @@
 //! The money of orders and refunds: the parts add up to the total, or `attention` has both figures.
 
-use crate::support::provider_events::{ProviderEvent, apply_plans, golden_events};
+use crate::support::provider_events::{ProviderEvent, fixture_with, golden_events};
 use crate::support::seed::seeded_rng;
 use crate::support::{Home, SHOP, StoreFixture, send_webhook};
 use rust_decimal::Decimal;
@@ -29,17 +29,6 @@ fn read_rows(fixture: &StoreFixture, table: &str) -> Vec<BTreeMap<String, String
 
 fn amount(row: &BTreeMap<String, String>, column: &str) -> Decimal {
     row.get(column).map_or(Decimal::ZERO, |text| text.parse().unwrap())
-}
-
-async fn fixture_with(events: &[ProviderEvent]) -> StoreFixture {
-    let fixture = StoreFixture::new();
-    fixture.sql(
-        "INSERT INTO webhook_events (id, source, shop_domain, topic, webhook_id, next_attempt_at, received_at) \
-         VALUES (1, 'shopify', '', '', '', '', '')",
-    );
-    let plans = events.iter().map(|event| event.plan(SHOP).unwrap()).collect();
-    apply_plans(&fixture, SHOP, plans).await;
-    fixture
 }
 
 fn shopify_event(topic: &str, body: &Value) -> ProviderEvent {

@@ -6,6 +6,10 @@ pub mod sessions;
 pub mod tokens;
 pub mod users;
 
+use crate::store::StoreError;
+use crate::store::audit::system_log::{OperatorAction, append_operator_action};
+use rusqlite::Connection;
+
 /// Who changes something, for the audit trail.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Actor {
@@ -20,5 +24,17 @@ impl Actor {
     #[must_use]
     pub fn from_operator(name: String) -> Self {
         Self { name, address: None }
+    }
+
+    /// Appends what this person did to the audit trail. `error` is the reason why it was refused.
+    pub(crate) fn log_action(
+        &self,
+        connection: &Connection,
+        at: &str,
+        (resource, operation, path): (&'static str, &str, &str),
+        error: Option<&str>,
+    ) -> Result<(), StoreError> {
+        let (by, address) = (self.name.as_str(), self.address.as_deref());
+        append_operator_action(connection, at, OperatorAction { by, resource, operation, path, address, error })
     }
 }

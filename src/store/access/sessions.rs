@@ -4,7 +4,6 @@ use crate::access::Role;
 use crate::access::token::TokenDigest;
 use crate::clock::{self, Timestamp};
 use crate::store::access::Actor;
-use crate::store::audit::system_log::{OperatorAction, append_operator_action};
 use crate::store::db::writer::WriteClass;
 use crate::store::{Store, StoreError};
 use rusqlite::{Connection, OptionalExtension, params};
@@ -135,14 +134,5 @@ fn log_access(
     operation: &str,
     error: Option<&str>,
 ) -> Result<(), StoreError> {
-    let path = format!("users/{}", actor.name);
-    let action = OperatorAction {
-        by: &actor.name,
-        resource: "CONSOLE",
-        operation,
-        path: &path,
-        address: actor.address.as_deref(),
-        error,
-    };
-    append_operator_action(connection, at, action)
+    actor.log_action(connection, at, ("CONSOLE", operation, &format!("users/{}", actor.name)), error)
 }

@@ -4,7 +4,6 @@ use crate::access::TokenScope;
 use crate::access::token::TokenDigest;
 use crate::clock::{self, Timestamp};
 use crate::store::access::Actor;
-use crate::store::audit::system_log::{OperatorAction, append_operator_action};
 use crate::store::db::writer::WriteClass;
 use crate::store::{Store, StoreError};
 use rusqlite::{Connection, OptionalExtension, Row, params};
@@ -114,14 +113,5 @@ fn log_token_change(
     operation: &str,
     id: i64,
 ) -> Result<(), StoreError> {
-    let path = format!("tokens/{id}");
-    let action = OperatorAction {
-        by: &actor.name,
-        resource: "API-TOKEN",
-        operation,
-        path: &path,
-        address: actor.address.as_deref(),
-        error: None,
-    };
-    append_operator_action(connection, at, action)
+    actor.log_action(connection, at, ("API-TOKEN", operation, &format!("tokens/{id}")), None)
 }

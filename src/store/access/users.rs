@@ -3,7 +3,6 @@
 use crate::access::Role;
 use crate::clock;
 use crate::store::access::Actor;
-use crate::store::audit::system_log::{OperatorAction, append_operator_action};
 use crate::store::db::writer::WriteClass;
 use crate::store::{Store, StoreError};
 use rusqlite::{Connection, OptionalExtension, Row, params};
@@ -76,16 +75,7 @@ fn log_user_change(
     operation: &str,
     name: &str,
 ) -> Result<(), StoreError> {
-    let path = format!("users/{name}");
-    let action = OperatorAction {
-        by: &actor.name,
-        resource: "CONSOLE-USER",
-        operation,
-        path: &path,
-        address: actor.address.as_deref(),
-        error: None,
-    };
-    append_operator_action(connection, at, action)
+    actor.log_action(connection, at, ("CONSOLE-USER", operation, &format!("users/{name}")), None)
 }
 
 impl Store {

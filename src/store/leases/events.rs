@@ -12,7 +12,6 @@
 use crate::clock::{self, Timestamp};
 use crate::event::{EventIdentity, EventKey};
 use crate::store::access::Actor;
-use crate::store::audit::system_log::{OperatorAction, append_operator_action};
 use crate::store::db::writer::WriteClass;
 use crate::store::leases::event_outcomes::{EventLogRow, append_event_log_row, write_recovered_event};
 use crate::store::leases::{Lease, LeaseOwner, Leased, LeasedTable, deliveries, lease_sql};
@@ -195,15 +194,7 @@ fn log_retry(connection: &Connection, at: &str, actor: &Actor, retried: &[Retrie
         1 => format!("events/{}", first.event_id),
         count => format!("{count} events, from events/{} to events/{}", first.event_id, last.event_id),
     };
-    let action = OperatorAction {
-        by: &actor.name,
-        resource: "EVENT",
-        operation: "RETRY",
-        path: &path,
-        address: actor.address.as_deref(),
-        error: None,
-    };
-    append_operator_action(connection, at, action)
+    actor.log_action(connection, at, ("EVENT", "RETRY", &path), None)
 }
 
 fn claim_due_events(

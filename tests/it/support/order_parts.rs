@@ -18,7 +18,8 @@ pub fn read_x12(segments: &[&str]) -> PurchaseOrder {
     document.documents[0].order.clone().unwrap_or_else(|| panic!("{:?}", document.all_faults().collect::<Vec<_>>()))
 }
 
-fn write_xml(name: &str, value: &Value, text: &mut String) {
+/// Writes a value of JSON as the element of XML with the same content.
+pub fn write_xml(name: &str, value: &Value, text: &mut String) {
     match value {
         Value::Array(items) => items.iter().for_each(|item| write_xml(name, item, text)),
         Value::Object(map) => {

@@ -1,6 +1,6 @@
 //! The golden bodies as events, and the rows that they write.
 
-use super::StoreFixture;
+use super::{SHOP, StoreFixture};
 use novex_ingest::internals::changes::catalogue::ALL_TABLES;
 use novex_ingest::internals::clock::Timestamp;
 use novex_ingest::internals::event::{EventIdentity, EventKey, Source};
@@ -43,6 +43,18 @@ impl ProviderEvent {
             is_events_preview: false,
         })
     }
+}
+
+/// Returns a store with what these events of [`SHOP`] write.
+pub async fn fixture_with(events: &[ProviderEvent]) -> StoreFixture {
+    let fixture = StoreFixture::new();
+    fixture.sql(
+        "INSERT INTO webhook_events (id, source, shop_domain, topic, webhook_id, next_attempt_at, received_at) \
+         VALUES (1, 'shopify', '', '', '', '', '')",
+    );
+    let plans = events.iter().map(|event| event.plan(SHOP).unwrap()).collect();
+    apply_plans(&fixture, SHOP, plans).await;
+    fixture
 }
 
 /// Applies the changes of plans one after the other, each as event 1 of `shop`.
