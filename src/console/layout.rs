@@ -5,8 +5,13 @@ use crate::console::assets::{SCRIPT_PATH, STYLE_PATH};
 use crate::console::guard::{CSRF_FIELD, CurrentUser};
 use maud::{DOCTYPE, Markup, html};
 
+// One entry a line, so that a new page is a new line.
+#[rustfmt::skip]
 /// The pages of the navigation: path and name.
-const NAVIGATION: [(&str, &str); 2] = [("/", "Overview"), ("/events", "Events")];
+const NAVIGATION: &[(&str, &str)] = &[
+    ("/", "Overview"),
+    ("/events", "Events"),
+];
 
 /// Returns a page with the navigation. `path` is the page's own entry in it.
 #[must_use]
@@ -17,7 +22,7 @@ pub fn build_page(title: &str, path: &str, user: &CurrentUser, content: &Markup)
             nav aria-label="Pages" {
                 strong { "novex-ingest" }
                 ul {
-                    @for (target, name) in NAVIGATION {
+                    @for (target, name) in NAVIGATION.iter().copied() {
                         li { a href=(target) aria-current=[(target == path).then_some("page")] { (name) } }
                     }
                 }

@@ -5,7 +5,9 @@
 //! - [`router`] has the table of all routes with the right that each needs.
 //! - [`guard`] finds the user of a request and refuses foreign forms; [`login`] signs people in and out;
 //!   [`login_limits`] slows down guesses.
-//! - [`layout`] is the frame of each page; [`pages`] has the pages; [`assets`] the style sheet and the script.
+//! - [`layout`] is the frame of each page; [`components`] has parts that several pages share; [`pages`] has the pages;
+//!   [`assets`] the style sheet and the script.
+//! - [`reveals`] masks personal data until a person asks to see it.
 //! - [`api`] is JSON for programs.
 //! - [`checks`] runs the checks of `doctor` from time to time.
 //!
@@ -14,17 +16,20 @@
 pub mod api;
 pub mod assets;
 pub mod checks;
+pub mod components;
 pub mod guard;
 pub mod layout;
 pub mod listener;
 pub mod login;
 pub mod login_limits;
 pub mod pages;
+pub mod reveals;
 pub mod router;
 
 use crate::config::Config;
 use crate::console::checks::MachineChecks;
 use crate::console::login_limits::LoginLimits;
+use crate::console::reveals::Reveals;
 use crate::store::db::reader::Reader;
 use crate::store::{Store, StoreError};
 use rusqlite::Connection;
@@ -47,6 +52,7 @@ pub struct ConsoleState {
     pub login_limits: LoginLimits,
     pub verifications: Semaphore,
     pub checks: MachineChecks,
+    pub reveals: Reveals,
 }
 
 impl ConsoleState {
@@ -60,6 +66,7 @@ impl ConsoleState {
             login_limits: LoginLimits::default(),
             verifications: Semaphore::new(VERIFICATIONS_MAX),
             checks: MachineChecks::default(),
+            reveals: Reveals::default(),
             config,
             store,
         })

@@ -1,7 +1,7 @@
 //! The table of all routes of the console, with the right that each one needs.
 
 use crate::access::{Role, TokenScope};
-use crate::console::{ConsoleState, api, assets, guard, login, pages};
+use crate::console::{ConsoleState, api, assets, guard, login, pages, reveals};
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::Method;
@@ -56,6 +56,7 @@ pub fn list_routes() -> Vec<ConsoleRoute> {
         ConsoleRoute::page("/events", User(Role::Viewer), get(pages::events::show_events)),
         ConsoleRoute::page("/events/{id}", User(Role::Viewer), get(pages::event::show_event)),
         ConsoleRoute::action("/events/{id}/retry", User(Role::Operator), post(pages::event::retry_event)),
+        ConsoleRoute::action("/reveal", User(Role::Operator), post(reveals::reveal_page)),
         ConsoleRoute::page("/api/v1/stats", Program(TokenScope::Read), get(api::stats::send_stats)),
         ConsoleRoute::page("/api/v1/events", Program(TokenScope::Read), get(api::events::send_events)),
         ConsoleRoute::page("/api/v1/events/{id}", Program(TokenScope::Read), get(api::events::send_event)),

@@ -2,17 +2,18 @@
 
 use crate::access::Role;
 use crate::console::ConsoleState;
+use crate::console::components::build_action;
 use crate::console::guard::CurrentUser;
-use crate::console::layout::{build_csrf_field, build_page, build_status, build_time};
-use crate::console::pages::{show_refusal, show_store_error};
+use crate::console::layout::{build_page, build_status, build_time};
+use crate::console::pages::{redirect_to, show_refusal, show_store_error};
+use crate::console::reveals::PersonalView;
 use crate::queue::process;
 use crate::store::events::destinations::{DeliveryRecord, list_event_deliveries};
 use crate::store::events::history::{HistoryEntry, list_history};
-use crate::store::events::records::{EventRecord, find_event};
+use crate::store::events::records::{EventRecord, Payload, find_event, read_payload};
 use axum::Extension;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
-use axum::http::header::LOCATION;
 use axum::response::{IntoResponse, Response};
 use maud::{Markup, html};
 use std::sync::Arc;
@@ -25,24 +26,24 @@ pub async fn show_event(
 ) -> Response {
     let read = state.read(move |connection| {
         let Some(event) = find_event(connection, id)? else { return Ok(None) };
-        Ok(Some((event, list_history(connection, id)?, list_event_deliveries(connection, id)?)))
+        let payload = read_payload(connection, id)?;
+        Ok(Some((event, payload, list_history(connection, id)?, list_event_deliveries(connection, id)?)))
     });
-    let (event, history, deliveries) = match read.await {
+    let (event, payload, history, deliveries) = match read.await {
         Ok(Some(found)) => found,
         Ok(None) => return show_refusal(StatusCode::NOT_FOUND, "There is no event with this id."),
         Err(error) => return show_store_error(&error),
     };
+    let personal = PersonalView::of(&state, &user, &format!("/events/{id}"));
     let content = html! {
         h1 { "Event " (id) " " (build_status(&event.status_text())) }
         (build_fields(&event))
         @if user.has_role(Role::Operator) && event.status != "processing" {
-            form method="post" action={ "/events/" (id) "/retry" } {
-                (build_csrf_field(&user))
-                button type="submit" { "Retry now" }
-            }
+            (build_action(&user, &format!("/events/{id}/retry"), "Retry now", &[]))
         }
         (build_history(&history))
         (build_deliveries(&deliveries))
+        @if let Some(payload) = &payload { (build_body(payload, &personal, &user)) }
     };
     build_page(&format!("Event {id}"), "/events", &user, &content).into_response()
 }
@@ -60,8 +61,21 @@ pub async fn retry_event(
             "The event was not retried: it is in processing, has no body any more, or needs a decision on the page of \
              privacy requests.",
         ),
-        Ok(_) => (StatusCode::SEE_OTHER, [(LOCATION, format!("/events/{id}"))]).into_response(),
+        Ok(_) => redirect_to(&format!("/events/{id}")),
         Err(error) => show_store_error(&error),
+    }
+}
+
+fn build_body(payload: &Payload, personal: &PersonalView, user: &CurrentUser) -> Markup {
+    html! {
+        section {
+            h2 { "Body" }
+            @if personal.is_revealed() {
+                pre class="scroll" { (String::from_utf8_lossy(&payload.body)) }
+            } @else {
+                p { (personal.show("masked")) " " (personal.build_button(user)) }
+            }
+        }
     }
 }
 

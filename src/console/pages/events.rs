@@ -1,6 +1,7 @@
 //! `/events`: the list of events with its filter, and the search.
 
 use crate::console::ConsoleState;
+use crate::console::components::{build_next_link, build_select};
 use crate::console::guard::CurrentUser;
 use crate::console::layout::{build_page, build_status, build_time};
 use crate::console::pages::show_store_error;
@@ -44,15 +45,9 @@ impl EventsQuery {
         }
     }
 
-    /// Returns the address of the next page, whose first row follows `last`.
-    fn next_page(&self, last: i64) -> String {
-        let mut query = form_urlencoded::Serializer::new(String::new());
-        for (name, value) in [("status", &self.status), ("source", &self.source), ("topic", &self.topic)] {
-            if !value.is_empty() {
-                query.append_pair(name, value);
-            }
-        }
-        format!("/events?{}", query.append_pair("before", &last.to_string()).finish())
+    /// Returns the fields that the links of the page keep.
+    fn list_fields(&self) -> [(&'static str, &str); 3] {
+        [("status", &self.status), ("source", &self.source), ("topic", &self.topic)]
     }
 }
 
@@ -81,31 +76,21 @@ pub async fn show_events(
         (build_event_table(&events))
         @if events.is_empty() { p { "No events match." } }
         @if let Some(last) = events.last().filter(|_| is_full) {
-            p { a rel="next" href=(query.next_page(last.identity.id)) { "Older events" } }
+            (build_next_link("Older events", "/events", &query.list_fields(), &last.identity.id.to_string()))
         }
     };
     build_page("Events", "/events", &user, &content).into_response()
 }
 
 fn build_filter(query: &EventsQuery) -> Markup {
-    let select = |name: &str, label: &str, chosen: &str, values: Vec<String>| {
-        html! {
-            label { (label) " "
-                select name=(name) {
-                    option value="" { "all" }
-                    @for value in values { option selected[value == chosen] { (value) } }
-                }
-            }
-        }
-    };
     let status_values = EventStatus::value_variants().iter().filter_map(ValueEnum::to_possible_value);
-    let statuses = status_values.map(|value| value.get_name().to_owned()).collect();
-    let sources = Source::ALL.iter().map(ToString::to_string).collect();
+    let statuses: Vec<String> = status_values.map(|value| value.get_name().to_owned()).collect();
+    let sources: Vec<String> = Source::ALL.iter().map(ToString::to_string).collect();
     html! {
         form method="get" action="/events" class="filter" role="search" {
             label { "Search " input type="search" name="q" value=(query.q) placeholder="order, customer, tracking code, SKU, PO"; }
-            (select("status", "Status", &query.status, statuses))
-            (select("source", "Source", &query.source, sources))
+            (build_select("status", "Status", &query.status, &statuses))
+            (build_select("source", "Source", &query.source, &sources))
             label { "Topic " input name="topic" value=(query.topic) placeholder="orders/*"; }
             button type="submit" { "Show" }
         }

@@ -8,6 +8,7 @@ use crate::console::layout::build_bare_page;
 use crate::presentation::program::complete_commands;
 use crate::store::StoreError;
 use axum::http::StatusCode;
+use axum::http::header::LOCATION;
 use axum::response::{IntoResponse, Response};
 use maud::html;
 
@@ -26,6 +27,12 @@ pub fn show_refusal(status: StatusCode, text: &str) -> Response {
 #[must_use]
 pub fn show_store_error(error: &StoreError) -> Response {
     show_refusal(StatusCode::SERVICE_UNAVAILABLE, &complete_commands(&error.to_string()))
+}
+
+/// Sends the browser to a page after an action.
+#[must_use]
+pub fn redirect_to(path: &str) -> Response {
+    (StatusCode::SEE_OTHER, [(LOCATION, path)]).into_response()
 }
 
 /// Returns the page for an unknown path.

@@ -108,6 +108,14 @@ impl Store {
         self.writer.submit(WriteClass::Insert, job).await
     }
 
+    /// Records that a person asked to see the personal data of a page of the console.
+    pub async fn record_personal_view(&self, actor: Actor, page: String) -> Result<(), StoreError> {
+        let at = clock::format_timestamp(self.clock.now());
+        let job =
+            move |connection: &Connection| actor.log_action(connection, &at, ("PERSONAL-DATA", "VIEW", &page), None);
+        self.writer.submit(WriteClass::Insert, job).await
+    }
+
     /// Moves the end of the idle time of a session, at most once a minute. Does not wait for the commit.
     pub fn touch_session(&self, digest: TokenDigest, session: &ConsoleSession) {
         let now = self.clock.now();
