@@ -109,3 +109,38 @@ pub fn is_secure_url(url: &str) -> bool {
         _ => false,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Config, SecretLoading};
+    use std::path::Path;
+
+    fn collect_errors(section: &str) -> String {
+        let text = format!("[easypost]\nsecrets = [\"env:X\"]\n[console.oidc]\n{section}");
+        let (_, errors) = Config::parse_recoverable(Path::new("c.toml"), &text, SecretLoading::Skip);
+        errors.to_string()
+    }
+
+    #[test]
+    fn section_needs_the_addresses_of_the_provider_and_of_the_console() {
+        let whole = "issuer = \"https://id.example.com/realms/acme\"\nclient_id = \"novex\"\nsecrets = [\"env:X\"]\n\
+                     redirect_uri = \"https://box.example.com:8444/login/oidc/callback\"\n";
+        let text = format!("[easypost]\nsecrets = [\"env:X\"]\n[console.oidc]\n{whole}viewer_role = \"v\"\n");
+        let config = Config::parse(Path::new("c.toml"), &text, SecretLoading::Skip).unwrap();
+        let oidc = config.console.oidc.unwrap();
+        assert_eq!((oidc.name.as_str(), oidc.role_claim.as_str()), ("Keycloak", "realm_access.roles"));
+        assert_eq!(oidc.find_role(&["v", "novex-operator"]), Some(Role::Operator), "the highest role counts");
+        assert_eq!(oidc.find_role(&["novex-viewer"]), None);
+        let missing = collect_errors("");
+        for part in ["has no issuer", "has no redirect_uri", "has no client_id", "has no secrets"] {
+            assert!(missing.contains(part), "{part} in {missing}");
+        }
+        let http = collect_errors(&whole.replace("https://id", "http://id"));
+        assert!(http.contains("console.oidc.issuer") && http.contains("is no https:// URL"), "{http}");
+        let path = collect_errors(&whole.replace("/login/oidc/callback", "/"));
+        assert!(path.contains("does not end in /login/oidc/callback"), "{path}");
+        let unknown = collect_errors(&format!("{whole}issuer_url = \"x\"\n"));
+        assert!(unknown.contains("is not a known key"), "{unknown}");
+    }
+}

@@ -444,3 +444,39 @@ fn format_duration(duration: Duration) -> String {
         () => format!("{ms}ms"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_have_no_secret() {
+        let text = "[a]\nurl = \"https://user:pw@erp.example.com:8443/path?k=v\"\nsecrets = [\"file:x\", \"hunter2\"]\n\
+                    command = [\"/bin/x\", \"--token\", \"hunter2\"]\nplain = \"https://erp.example.com/\"\n";
+        let mut document = ConfigDocument::parse(Path::new("c.toml"), text);
+        let mut table = document.root().read_table("a");
+        for key in ["url", "plain"] {
+            table.read_text(key);
+        }
+        for key in ["secrets", "command"] {
+            table.read_texts(key);
+        }
+        table.read_number("count", 7, 1..=9);
+        table.read_duration("time", Duration::from_secs(90), Duration::ZERO..=Duration::MAX);
+        table.finish();
+        let shown: Vec<String> = document
+            .take_settings()
+            .into_iter()
+            .map(|setting| format!("{} {} {}", setting.key, setting.value, setting.is_default))
+            .collect();
+        let expected = [
+            "a.url https://erp.example.com:8443/… false",
+            "a.plain https://erp.example.com false",
+            "a.secrets file:x, … false",
+            "a.command /bin/x, … false",
+            "a.count 7 true",
+            "a.time 90s true",
+        ];
+        assert_eq!(shown, expected);
+    }
+}

@@ -21,6 +21,8 @@ use tokio::time::Instant;
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 /// Age at which the addresses are asked for again.
 const ADDRESSES_AGE_MAX: Duration = Duration::from_hours(1);
+/// Age at which a provider that did not answer is asked again: strangers must not make the daemon wait each time.
+const FAILURE_AGE_MAX: Duration = Duration::from_secs(5);
 /// Most bytes of an answer.
 const ANSWER_BYTES_MAX: usize = 256 << 10;
 /// Longest time that a person spends at the provider.
@@ -42,7 +44,8 @@ pub struct OidcProvider {
     pub settings: OidcSettings,
     pub sign_ins: PendingSteps<BegunSignIn>,
     client: Client,
-    addresses: Mutex<Option<(Instant, ProviderAddresses)>>,
+    /// Time and result of the last question for the addresses.
+    addresses: Mutex<Option<(Instant, Result<ProviderAddresses, String>)>>,
     keys: Mutex<KeySet>,
 }
 
@@ -79,11 +82,19 @@ impl OidcProvider {
     /// Returns the addresses of the provider, which change rarely.
     pub async fn find_addresses(&self) -> anyhow::Result<ProviderAddresses> {
         let mut known = self.addresses.lock().await;
-        if let Some((at, addresses)) = known.as_ref()
-            && at.elapsed() < ADDRESSES_AGE_MAX
-        {
-            return Ok(addresses.clone());
+        let is_fresh = |(at, result): &&(Instant, Result<_, String>)| {
+            at.elapsed() < if result.is_ok() { ADDRESSES_AGE_MAX } else { FAILURE_AGE_MAX }
+        };
+        if let Some((_, result)) = known.as_ref().filter(is_fresh) {
+            return result.clone().map_err(anyhow::Error::msg);
         }
+        let result = self.ask_for_addresses().await;
+        let kept = result.as_ref().map(Clone::clone).map_err(|error| format!("{error:#}"));
+        *known = Some((Instant::now(), kept));
+        result
+    }
+
+    async fn ask_for_addresses(&self) -> anyhow::Result<ProviderAddresses> {
         let url = format!("{}/.well-known/openid-configuration", self.settings.issuer.trim_end_matches('/'));
         let addresses: ProviderAddresses = self.fetch_json(self.client.get(&url)).await.context(url)?;
         if addresses.issuer != self.settings.issuer {
@@ -97,7 +108,6 @@ impl OidcProvider {
         if let Some(url) = urls.into_iter().find(|url| !is_secure_url(url)) {
             bail!("the provider names the address {url:?}, which is not https://");
         }
-        *known = Some((Instant::now(), addresses.clone()));
         Ok(addresses)
     }
 

@@ -38,13 +38,22 @@ pub fn list_audit_page(
     before: Option<i64>,
     limit: u32,
 ) -> Result<AuditPage, StoreError> {
+    scan_audit_page(connection, filter, before, (limit, PAGE_SCAN_ROWS))
+}
+
+fn scan_audit_page(
+    connection: &Connection,
+    filter: &AuditFilter,
+    before: Option<i64>,
+    (limit, scan_rows): (u32, i64),
+) -> Result<AuditPage, StoreError> {
     let (first, last): (Option<i64>, Option<i64>) = (
         connection.query_row("SELECT min(id) FROM system_log", [], |row| row.get(0))?,
         connection.query_row("SELECT max(id) FROM system_log", [], |row| row.get(0))?,
     );
     let (Some(first), Some(last)) = (first, last) else { return Ok(AuditPage { records: Vec::new(), next: None }) };
     let before = before.unwrap_or(i64::MAX).min(last.saturating_add(1));
-    let from = before.saturating_sub(PAGE_SCAN_ROWS);
+    let from = before.saturating_sub(scan_rows);
     let records = list_audit_range(connection, filter, from..before, limit)?;
     let is_full = records.len() == limit as usize;
     let next = if is_full { records.last().map(|record| record.id) } else { Some(from) };
@@ -88,4 +97,35 @@ fn list_audit_range(
         read_audit_row,
     )?;
     Ok(rows.collect::<Result<_, _>>()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::db::migrate::SCHEMA;
+
+    #[test]
+    fn rare_rows_are_found_in_bounded_steps() {
+        let connection = Connection::open_in_memory().unwrap();
+        connection.execute_batch(SCHEMA).unwrap();
+        for id in 1..=100 {
+            let kind = if id % 40 == 0 { "RARE" } else { "LOGIN" };
+            let sql =
+                "INSERT INTO system_log (id, at, type, result, prev_hash, hash) VALUES (?, '2026', ?, 'ok', '', '')";
+            connection.execute(sql, rusqlite::params![id, kind]).unwrap();
+        }
+        let filter = AuditFilter { kind: Some("RARE".to_owned()), ..AuditFilter::default() };
+        let (mut before, mut pages) = (None, Vec::new());
+        loop {
+            let page = scan_audit_page(&connection, &filter, before, (1, 30)).unwrap();
+            pages.push((page.records.iter().map(|record| record.id).collect::<Vec<_>>(), page.next));
+            let Some(next) = page.next else { break };
+            before = Some(next);
+        }
+        let expected =
+            [(vec![80], Some(80)), (vec![], Some(50)), (vec![40], Some(40)), (vec![], Some(10)), (vec![], None)];
+        assert_eq!(pages, expected);
+        let all = scan_audit_page(&connection, &AuditFilter::default(), None, (200, 200)).unwrap();
+        assert_eq!((all.records.len(), all.next), (100, None));
+    }
 }
