@@ -92,13 +92,13 @@ mod tests {
 
     #[test]
     fn step_ends_with_its_use_and_with_its_time() {
-        let (steps, now) = (PendingSteps::new(Duration::from_secs(60)), Timestamp::UNIX_EPOCH);
+        let (steps, now) = (PendingSteps::new(Duration::from_mins(1)), Timestamp::UNIX_EPOCH);
         let (token, from) = (digest_token("a"), Ipv4Addr::LOCALHOST.into());
         steps.begin(token, 7, from, now);
         assert_eq!(steps.find(&token, now), Some(7));
         let step = steps.take(&token, now).unwrap();
         assert!(steps.take(&token, now).is_none(), "it is used once");
-        let late = add_duration(now, Duration::from_secs(60));
+        let late = add_duration(now, Duration::from_mins(1));
         steps.put(token, step, add_duration(now, Duration::from_secs(30)));
         assert_eq!(steps.find(&token, late), None, "its end stays");
         assert!(steps.take(&token, late).is_none());
@@ -106,7 +106,7 @@ mod tests {
 
     #[test]
     fn number_of_steps_is_bounded_for_each_network() {
-        let (steps, now) = (PendingSteps::new(Duration::from_secs(60)), Timestamp::UNIX_EPOCH);
+        let (steps, now) = (PendingSteps::new(Duration::from_mins(1)), Timestamp::UNIX_EPOCH);
         let (own, flood) = (Ipv4Addr::new(192, 0, 2, 1).into(), Ipv4Addr::new(198, 51, 100, 1).into());
         steps.begin(digest_token("own"), 0, own, now);
         for number in 0..ENTRIES_PER_NETWORK_MAX + 10 {
