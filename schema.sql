@@ -464,20 +464,30 @@ CREATE TABLE console_users (
   id            INTEGER PRIMARY KEY, -- in the order of creation
   name          TEXT NOT NULL UNIQUE COLLATE NOCASE, -- as the person enters it
   role          TEXT NOT NULL CHECK (role IN ('viewer', 'operator', 'admin')), -- rights; each role has those before it
-  password_hash TEXT,          -- Argon2id as a PHC string; NULL: signs in through Keycloak only
+  password_hash TEXT,          -- Argon2id as a PHC string; NULL: nobody can sign in with this name
   created_at    TEXT NOT NULL, -- when the user was added
   changed_at    TEXT NOT NULL, -- last change of the role or the password
-  last_login_at TEXT           -- last successful sign-in; NULL: none yet
+  last_login_at TEXT,          -- last successful sign-in; NULL: none yet
+  totp_secret   BLOB,          -- key of the one-time codes (RFC 6238), as sensitive as a password; NULL: the user enters
+                               -- no codes
+  totp_confirmed_at TEXT,      -- when the user proved the key with a first code
+  totp_last_step INTEGER       -- time step of the last used code; this code and earlier ones are refused
 ) STRICT;
 
 CREATE TABLE console_sessions (
   -- Sign-ins to the console. A row ends at expires_at, or when its user has been idle too long.
   token_hash   BLOB PRIMARY KEY,                     -- SHA-256 of the token in the browser's cookie
-  user_id      INTEGER NOT NULL REFERENCES console_users ON DELETE CASCADE, -- whose session it is
+  user_id      INTEGER REFERENCES console_users ON DELETE CASCADE, -- whose session it is; NULL: of a person whom the
+                                                     -- OIDC provider named
   csrf_token   TEXT NOT NULL,                        -- random; each form of the session has it
   created_at   TEXT NOT NULL,                        -- sign-in
   last_seen_at TEXT NOT NULL,                        -- last request, to the minute
-  expires_at   TEXT NOT NULL                         -- end, whatever the user does
+  expires_at   TEXT NOT NULL,                        -- end, whatever the user does
+  address      TEXT,                                 -- address of the browser at the sign-in
+  oidc_subject TEXT,                                 -- id of the person at the OIDC provider; NULL: a user of console_users
+  oidc_name    TEXT,                                 -- name of that person
+  oidc_role    TEXT CHECK (oidc_role IN ('viewer', 'operator', 'admin')), -- rights of that person
+  CHECK ((user_id IS NULL) = (oidc_subject IS NOT NULL AND oidc_name IS NOT NULL AND oidc_role IS NOT NULL))
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE api_tokens (

@@ -19,6 +19,7 @@
 mod access;
 mod app;
 mod backoff;
+mod backup_files;
 mod backup_target;
 mod byte_budget;
 mod changes;

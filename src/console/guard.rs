@@ -20,6 +20,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use std::sync::Arc;
+use std::time::Duration;
 use subtle::ConstantTimeEq;
 
 /// Name of the cookie. A browser accepts `__Host-` only with Secure, with Path=/ and without Domain.
@@ -123,15 +124,38 @@ async fn find_user(
     let digest = digest_token(token);
     let (limits, now) = (state.config.console.session_limits, state.store.clock.now());
     let session = state.read(move |connection| find_session(connection, &digest, limits, now)).await?;
+    // Without the provider in the configuration, its people have no rights.
+    let session = session.filter(|session| session.oidc_subject.is_none() || state.oidc.is_some());
     Ok(session.map(|session| CurrentUser { session, digest, address }))
 }
 
 /// Returns the token in the cookie of the session.
 #[must_use]
 pub fn read_session_cookie(headers: &HeaderMap) -> Option<&str> {
+    read_cookie(headers, SESSION_COOKIE)
+}
+
+/// Requests with which a browser sends a cookie.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CookieSite {
+    /// Those that a page of the console causes.
+    Strict,
+    /// Also a link or redirect of another site, such as the one that the OIDC provider sends.
+    Lax,
+}
+
+/// Returns a cookie for `Set-Cookie`. `lifetime` zero deletes it.
+#[must_use]
+pub fn build_cookie(name: &str, value: &str, site: CookieSite, lifetime: Duration) -> String {
+    format!("{name}={value}; Path=/; Secure; HttpOnly; SameSite={site:?}; Max-Age={}", lifetime.as_secs())
+}
+
+/// Returns the value of a cookie.
+#[must_use]
+pub fn read_cookie<'h>(headers: &'h HeaderMap, cookie: &str) -> Option<&'h str> {
     let cookies = headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok());
     let mut pairs = cookies.flat_map(|cookies| cookies.split(';')).filter_map(|pair| pair.trim().split_once('='));
-    pairs.find(|(name, _)| *name == SESSION_COOKIE).map(|(_, token)| token)
+    pairs.find(|(name, _)| *name == cookie).map(|(_, value)| value)
 }
 
 /// Returns whether a request comes from a page of this console. Every browser of the last years sends one of the two

@@ -11,6 +11,10 @@ use maud::{DOCTYPE, Markup, html};
 const NAVIGATION: &[(&str, &str)] = &[
     ("/", "Overview"),
     ("/events", "Events"),
+    ("/destinations", "Destinations"),
+    ("/privacy", "Privacy"),
+    ("/audit", "Audit"),
+    ("/settings", "Settings"),
 ];
 
 /// Returns a page with the navigation. `path` is the page's own entry in it.
@@ -29,7 +33,7 @@ pub fn build_page(title: &str, path: &str, user: &CurrentUser, content: &Markup)
             }
             form method="post" action="/logout" {
                 (build_csrf_field(user))
-                span { (user.session.user) " (" (user.session.role.as_str()) ")" }
+                a href="/settings/account" { (user.session.user) " (" (user.session.role.as_str()) ")" }
                 button type="submit" class="plain" { "Sign out" }
             }
         }
@@ -44,7 +48,19 @@ pub fn build_bare_page(title: &str, content: &Markup) -> Markup {
     build_document(title, &html! { main id="content" { (content) } })
 }
 
+/// Returns a page that leads to `target`, a path of the console.
+#[must_use]
+pub fn build_forward_page(target: &str) -> Markup {
+    let content = html! { main id="content" { h1 { "Signed in" } p { a href=(target) { "Continue" } } } };
+    let refresh = html! { meta http-equiv="refresh" content={ "0; url=" (target) }; };
+    build_document_with_head("Signed in", &refresh, &content)
+}
+
 fn build_document(title: &str, body: &Markup) -> Markup {
+    build_document_with_head(title, &Markup::default(), body)
+}
+
+fn build_document_with_head(title: &str, head: &Markup, body: &Markup) -> Markup {
     html! {
         (DOCTYPE)
         html lang="en" {
@@ -53,6 +69,7 @@ fn build_document(title: &str, body: &Markup) -> Markup {
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 meta name="color-scheme" content="light dark";
                 title { (title) " · novex-ingest" }
+                (head)
                 link rel="stylesheet" href=(STYLE_PATH);
                 script src=(SCRIPT_PATH) defer {}
             }

@@ -4,17 +4,19 @@
 //!   provider.
 //! - [`router`] has the table of all routes with the right that each needs.
 //! - [`guard`] finds the user of a request and refuses foreign forms; [`login`] signs people in and out;
-//!   [`login_limits`] slows down guesses.
+//!   [`login_limits`] slows down guesses. [`second_step`] asks for one-time codes, and [`oidc`] signs people in through
+//!   Keycloak; [`pending`] has the steps between.
 //! - [`layout`] is the frame of each page; [`components`] has parts that several pages share; [`pages`] has the pages;
 //!   [`assets`] the style sheet and the script.
 //! - [`reveals`] masks personal data until a person asks to see it.
 //! - [`api`] is JSON for programs.
-//! - [`checks`] runs the checks of `doctor` from time to time.
+//! - [`checks`] runs the checks of `doctor` from time to time; [`background`] has other work that takes minutes.
 //!
 //! Pages are complete without the script. Text of others is escaped by the templates.
 
 pub mod api;
 pub mod assets;
+pub mod background;
 pub mod checks;
 pub mod components;
 pub mod guard;
@@ -22,14 +24,23 @@ pub mod layout;
 pub mod listener;
 pub mod login;
 pub mod login_limits;
+pub mod oidc;
 pub mod pages;
+pub mod pending;
 pub mod reveals;
 pub mod router;
+pub mod second_step;
 
+use crate::access::totp::TotpKey;
 use crate::config::Config;
+use crate::console::background::{AuditCheck, BackupRun};
 use crate::console::checks::MachineChecks;
 use crate::console::login_limits::LoginLimits;
+use crate::console::oidc::provider::OidcProvider;
+use crate::console::pages::settings::totp::NEW_KEY_LIFETIME;
+use crate::console::pending::PendingSteps;
 use crate::console::reveals::Reveals;
+use crate::console::second_step::{PasswordProof, STEP_LIFETIME};
 use crate::store::db::reader::Reader;
 use crate::store::{Store, StoreError};
 use rusqlite::Connection;
@@ -48,11 +59,20 @@ const VERIFICATIONS_MAX: usize = 1;
 pub struct ConsoleState {
     pub config: Config,
     pub store: Store,
-    reader: Reader,
+    /// The console's own connections.
+    pub reader: Reader,
     pub login_limits: LoginLimits,
     pub verifications: Semaphore,
     pub checks: MachineChecks,
     pub reveals: Reveals,
+    /// People whose password was right and who must enter a code.
+    pub second_steps: PendingSteps<PasswordProof>,
+    /// Keys of one-time codes that their users have not proved yet, by session.
+    pub new_totp_keys: PendingSteps<TotpKey>,
+    /// The OpenID provider; None: the users of the database sign in, nobody else.
+    pub oidc: Option<OidcProvider>,
+    pub audit_check: AuditCheck,
+    pub backup_run: BackupRun,
 }
 
 impl ConsoleState {
@@ -61,12 +81,22 @@ impl ConsoleState {
     /// # Errors
     /// If the database cannot be opened.
     pub fn new(config: Config, store: Store) -> Result<Self, StoreError> {
+        let oidc = config.console.oidc.clone().and_then(|settings| {
+            OidcProvider::new(settings)
+                .inspect_err(|error| tracing::error!("nobody can sign in through [console.oidc]: {error:#}"))
+                .ok()
+        });
         Ok(Self {
             reader: Reader::open(store.path(), READERS_MAX)?,
             login_limits: LoginLimits::default(),
             verifications: Semaphore::new(VERIFICATIONS_MAX),
             checks: MachineChecks::default(),
             reveals: Reveals::default(),
+            second_steps: PendingSteps::new(STEP_LIFETIME),
+            new_totp_keys: PendingSteps::new(NEW_KEY_LIFETIME),
+            oidc,
+            audit_check: AuditCheck::default(),
+            backup_run: BackupRun::default(),
             config,
             store,
         })

@@ -57,7 +57,12 @@ impl ConsoleClient {
     pub fn sign_in(&mut self, name: &str, password: &str) -> Response {
         let encode = |text: &str| text.replace('%', "%25").replace('&', "%26").replace('+', "%2B").replace(' ', "+");
         let body = format!("name={}&password={}", encode(name), encode(password));
-        let response = self.send(form_request("/login", &body));
+        self.send_and_keep_cookie(form_request("/login", &body))
+    }
+
+    /// Sends a request and keeps the cookie of the answer, in place of the one before.
+    pub fn send_and_keep_cookie(&mut self, request: Request) -> Response {
+        let response = self.send(request);
         if let Some(cookie) = response.header("set-cookie") {
             cookie.split(';').next().unwrap().clone_into(&mut self.cookie);
         }
