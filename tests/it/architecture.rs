@@ -51,7 +51,7 @@ const LAYERS: [&[&str]; 16] = [
     &["event"],
     &["changes", "transfer", "tls", "logging"],
     &["store", "providers", "handlers"],
-    &["queue"],
+    &["queue", "spreadsheet"],
     &["delivery", "edi_poll"],
     &["processor", "server"],
     &["config"],
