@@ -11,6 +11,10 @@ use maud::{DOCTYPE, Markup, html};
 const NAVIGATION: &[(&str, &str)] = &[
     ("/", "Overview"),
     ("/events", "Events"),
+    ("/orders", "Orders"),
+    ("/purchase-orders", "Purchase orders"),
+    ("/shipments", "Shipments"),
+    ("/mappings", "Mappings"),
 ];
 
 /// Returns a page with the navigation. `path` is the page's own entry in it.

@@ -7,6 +7,7 @@
 //!   [`login_limits`] slows down guesses.
 //! - [`layout`] is the frame of each page; [`components`] has parts that several pages share; [`pages`] has the pages;
 //!   [`assets`] the style sheet and the script.
+//! - [`paths`] builds the addresses of pages; [`form_parts`] reads forms with a file.
 //! - [`reveals`] masks personal data until a person asks to see it.
 //! - [`api`] is JSON for programs.
 //! - [`checks`] runs the checks of `doctor` from time to time.
@@ -17,12 +18,14 @@ pub mod api;
 pub mod assets;
 pub mod checks;
 pub mod components;
+pub mod form_parts;
 pub mod guard;
 pub mod layout;
 pub mod listener;
 pub mod login;
 pub mod login_limits;
 pub mod pages;
+pub mod paths;
 pub mod reveals;
 pub mod router;
 

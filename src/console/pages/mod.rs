@@ -2,7 +2,17 @@
 
 pub mod event;
 pub mod events;
+pub mod mapping_actions;
+pub mod mapping_forms;
+pub mod mapping_import;
+pub mod mappings;
+pub mod order;
+pub mod orders;
 pub mod overview;
+pub mod purchase_order;
+pub mod purchase_order_paper;
+pub mod purchase_orders;
+pub mod shipments;
 
 use crate::console::layout::build_bare_page;
 use crate::presentation::program::complete_commands;
