@@ -8,6 +8,7 @@ use crate::console::pages::mapping_forms::{build_item_suggestions, build_partner
 use crate::console::pages::purchase_order_paper::{LineForms, Paper};
 use crate::console::pages::{show_refusal, show_store_error};
 use crate::console::reveals::PersonalView;
+use crate::edi::document_purpose;
 use crate::store::erp::mapping_views::list_known_items;
 use crate::store::erp::purchase_order_key::PurchaseOrderKey;
 use crate::store::erp::purchase_order_lists::{
@@ -109,6 +110,7 @@ pub async fn print_purchase_order(
         p class="screen" { a href=(path) { "Back to the order" } " Print this page with the browser. It fits A4 and Letter." }
         article class="paper" {
             h1 { (view.describe_title()) }
+            @if let Some(attention) = &view.attention { p class="notice failed" { (attention) } }
             (paper.build_header())
             (paper.build_addresses())
             (paper.build_groups())
@@ -135,7 +137,7 @@ fn build_documents(documents: &[OrderDocumentView]) -> Markup {
                 @for document in documents {
                     li {
                         (document.received_on) " " @if document.is_change { "change" } @else { "order" }
-                        @if !document.purpose.is_empty() { ", purpose " (document.purpose) }
+                        @if !document.purpose.is_empty() { ", purpose " (document_purpose::PURPOSES.describe(&document.purpose)) }
                         ", " (build_event_link(document.event_id))
                     }
                 }

@@ -41,12 +41,12 @@ impl Paper<'_> {
         }
     }
 
-    /// Returns the fields of the header.
+    /// Returns the fields of the header. The attention has a place of its own.
     pub fn build_header(&self) -> Markup {
         html! {
             dl class="fields" {
                 @for (label, value) in self.view.list_header_fields() {
-                    @if !value.trim().is_empty() { dt { (label) } dd { (value) } }
+                    @if !value.trim().is_empty() && label != "attention" { dt { (label) } dd { (value) } }
                 }
             }
         }

@@ -234,8 +234,9 @@ pub struct OrderFaultView {
 /// Returns the faults of the documents of an order, those of rejected documents too.
 pub fn list_order_faults(connection: &Connection, key: &PurchaseOrderKey) -> Result<Vec<OrderFaultView>, StoreError> {
     let mut statement = connection.prepare_cached(
-        "SELECT event_id, severity = 'error', location, line, message, ordinal FROM edi_faults \
-         WHERE partner = ?1 AND po_number = ?2 AND severity = 'error' \
+        "SELECT f.event_id, f.severity = 'error', f.location, f.line, f.message, f.ordinal FROM (SELECT DISTINCT event_id, \
+           document_position FROM edi_faults WHERE partner = ?1 AND po_number = ?2 AND severity = 'error') rejected \
+           JOIN edi_faults f USING (event_id, document_position) \
          UNION SELECT f.event_id, f.severity = 'error', f.location, f.line, f.message, f.ordinal \
            FROM purchase_order_documents d JOIN edi_faults f ON f.event_id = d.event_id \
             AND f.document_position IN (0, d.document_position) \
