@@ -28,7 +28,7 @@ impl PartGroup {
 /// Returns the parts of an order beside its addresses and lines, without those that it does not have.
 #[must_use]
 pub fn list_order_groups(order: &PurchaseOrder, findings: &[String]) -> Vec<PartGroup> {
-    // Department and vendor number stand in the header.
+    // The header has department and vendor number.
     let is_shown = |part: &&EdiReference| {
         [&order.department, &order.vendor].into_iter().flatten().any(|shown| Some(shown) == part.value.as_ref())
             && ["DP", "IA", "VR"].contains(&part.qualifier.as_str())

@@ -82,7 +82,7 @@ pub async fn preview_import(
     let encoded = form_urlencoded::byte_serialize(text.as_bytes()).map(str::len).sum::<usize>();
     if encoded + FORM_RESERVE > FORM_BYTES_MAX {
         let text = "The file is too large for a form. Nothing was saved. Import it in parts, or with the command \
-                    `novex-ingest mappings import`.";
+                    `novex-ingest mappings import FILE`.";
         return show_refusal(StatusCode::PAYLOAD_TOO_LARGE, text);
     }
     let read = state.read(move |connection| {

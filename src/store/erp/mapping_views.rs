@@ -6,7 +6,7 @@ use crate::store::erp::sps_mappings::{ItemMapping, PartnerMapping, UnmappedPurch
 use rusqlite::{Connection, OptionalExtension, params};
 
 /// Most lines without an item that are looked at for the list of goods without a mapping.
-const LINES_MAX: u32 = 20_000;
+const LINES_MAX: u32 = 5_000;
 /// Most goods or partners without a mapping in a list.
 const UNMAPPED_MAX: u32 = 25;
 /// Newest mappings of each kind whose items a form suggests.

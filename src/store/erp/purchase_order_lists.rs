@@ -124,11 +124,16 @@ fn list_attention(
     limit: usize,
 ) -> Result<PlacedKeys, StoreError> {
     let after = PurchaseOrderKey::parse_id(after).unwrap_or_default();
-    let partner = if filter.partner.is_empty() { "?5 = ''" } else { "partner = ?5" };
+    // Each form of the condition is a range of the three indexes.
+    let place = if filter.partner.is_empty() {
+        "?5 = '' AND (partner, po_number, release) > (?1, ?2, ?3)"
+    } else {
+        "partner = ?5 AND ?1 IN ('', ?5) AND (po_number, release) > (?2, ?3)"
+    };
     let select = |distinct: &str, table: &str, condition: &str| {
         format!(
-            "SELECT * FROM (SELECT {distinct} partner, po_number, release FROM {table} WHERE {condition} AND {partner} \
-             AND (partner, po_number, release) > (?1, ?2, ?3) ORDER BY partner, po_number, release LIMIT ?4)"
+            "SELECT * FROM (SELECT {distinct} partner, po_number, release FROM {table} WHERE {condition} AND {place} \
+             ORDER BY partner, po_number, release LIMIT ?4)"
         )
     };
     let sql = [
