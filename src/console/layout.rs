@@ -15,6 +15,10 @@ const NAVIGATION: &[(&str, &str)] = &[
     ("/privacy", "Privacy"),
     ("/audit", "Audit"),
     ("/settings", "Settings"),
+    ("/orders", "Orders"),
+    ("/purchase-orders", "Purchase orders"),
+    ("/shipments", "Shipments"),
+    ("/mappings", "Mappings"),
 ];
 
 /// Returns a page with the navigation. `path` is the page's own entry in it.

@@ -8,6 +8,7 @@
 //!   Keycloak; [`pending`] has the steps between.
 //! - [`layout`] is the frame of each page; [`components`] has parts that several pages share; [`pages`] has the pages;
 //!   [`assets`] the style sheet and the script.
+//! - [`paths`] builds the addresses of pages; [`form_parts`] reads forms with a file.
 //! - [`reveals`] masks personal data until a person asks to see it.
 //! - [`api`] is JSON for programs.
 //! - [`checks`] runs the checks of `doctor` from time to time; [`background`] has other work that takes minutes.
@@ -19,6 +20,7 @@ pub mod assets;
 pub mod background;
 pub mod checks;
 pub mod components;
+pub mod form_parts;
 pub mod guard;
 pub mod layout;
 pub mod listener;
@@ -26,6 +28,7 @@ pub mod login;
 pub mod login_limits;
 pub mod oidc;
 pub mod pages;
+pub mod paths;
 pub mod pending;
 pub mod reveals;
 pub mod router;

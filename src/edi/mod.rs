@@ -20,6 +20,7 @@ mod order_totals;
 mod order_values;
 pub mod outbound;
 pub mod outbound_document;
+pub mod part_descriptions;
 pub mod parties;
 mod price_choice;
 mod prices;

@@ -230,17 +230,23 @@ fn find_sales_order(
     order_id: &str,
 ) -> Result<Option<EventOrder>, StoreError> {
     let sql = format!(
-        "SELECT o.name, coalesce((SELECT {PERSON} FROM customers p WHERE p.shop_domain = o.shop_domain AND \
-           p.customer_id = o.customer_id), \
-           (SELECT coalesce({PERSON}, p.company) AS person FROM sales_order_addresses p WHERE p.shop_domain = o.shop_domain \
-           AND p.order_id = o.order_id AND coalesce({PERSON}, p.company) IS NOT NULL ORDER BY p.kind LIMIT 1), o.email), \
-           o.total, o.currency FROM {} o WHERE o.shop_domain = ?1 AND o.order_id = ?2",
+        "SELECT o.name, {}, o.total, o.currency FROM {} o WHERE o.shop_domain = ?1 AND o.order_id = ?2",
+        build_customer_expression(),
         SALES_ORDERS.name
     );
     let order = connection.prepare_cached(&sql)?.query_row(params![shop_domain, order_id], |row| {
         Ok(EventOrder { number: row.get(0)?, customer: row.get(1)?, total: row.get(2)?, currency: row.get(3)? })
     });
     Ok(order.optional()?)
+}
+
+/// Returns the SQL expression for the customer of the sales order `o`: the name, or else the email address.
+pub(crate) fn build_customer_expression() -> String {
+    format!(
+        "coalesce((SELECT {PERSON} FROM customers p WHERE p.shop_domain = o.shop_domain AND p.customer_id = o.customer_id), \
+         (SELECT coalesce({PERSON}, p.company) AS person FROM sales_order_addresses p WHERE p.shop_domain = o.shop_domain \
+         AND p.order_id = o.order_id AND coalesce({PERSON}, p.company) IS NOT NULL ORDER BY p.kind LIMIT 1), o.email)"
+    )
 }
 
 /// The name of a person in the row `p`, NULL if it has none.

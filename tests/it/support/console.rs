@@ -100,3 +100,34 @@ pub fn form_request(path: &str, body: &str) -> Request {
         .with_header("content-type", "application/x-www-form-urlencoded")
         .with_header("sec-fetch-site", "same-origin")
 }
+
+/// Returns fields as the body of a form.
+pub fn encode_form(fields: &[(&str, &str)]) -> String {
+    form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish()
+}
+
+/// Text that a browser would run if a page did not escape it.
+pub const ATTACK: &str = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>";
+
+/// Checks that a page has [`ATTACK`] as text, and nothing of it as markup.
+pub fn assert_escaped(path: &str, page: &Response) {
+    assert_eq!(page.status, 200, "{path}: {page:?}");
+    assert!(!page.body.contains("<script>alert") && !page.body.contains("<img"), "{path}: {}", page.body);
+    assert!(page.body.contains("&lt;script&gt;alert(1)"), "{path} shows the text: {}", page.body);
+}
+
+/// Follows the links to the next page, and returns each page.
+pub fn follow_pages(client: &ConsoleClient, first: &str) -> Vec<String> {
+    let (mut pages, mut path) = (Vec::new(), first.to_owned());
+    loop {
+        let page = client.get(&path);
+        assert_eq!(page.status, 200, "{path}: {page:?}");
+        let next = page.body.find("<a rel=\"next\" href=\"").map(|start| start + "<a rel=\"next\" href=\"".len());
+        let next =
+            next.map(|start| page.body[start..start + page.body[start..].find('"').unwrap()].replace("&amp;", "&"));
+        pages.push(page.body);
+        let Some(next) = next else { return pages };
+        assert!(pages.len() < 100, "the pages of {first} have an end");
+        path = next;
+    }
+}
