@@ -1,8 +1,12 @@
 //! The pages, each in its own file, and the pages of errors.
 
 pub mod event;
+pub mod event_actions;
 pub mod events;
+pub mod failure_groups;
 pub mod overview;
+pub mod rejections;
+pub mod retries;
 
 use crate::console::layout::build_bare_page;
 use crate::presentation::program::complete_commands;
