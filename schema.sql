@@ -5,8 +5,8 @@
 --
 -- Contents
 --   Events              webhook_events, webhook_payloads, webhook_event_log, webhook_conflicts, event_subjects,
---                       rejected_requests, secret_uses, event_counts, event_counts_by_hour, database_lineage,
---                       write_probe
+--                       rejected_requests, secret_uses, bulk_retries, event_counts, event_counts_by_hour,
+--                       database_lineage, write_probe
 --   Deliveries          destination_deliveries, destination_delivery_log, destinations
 --   Privacy             redacted_subjects, redactions, destructive_requests, data_requests
 --   Views for operators queue, failures, destination_queue, destination_failures, event_history, throughput_by_hour,
@@ -200,6 +200,27 @@ CREATE TABLE secret_uses (
   last_used_at TEXT NOT NULL, -- arrival of the event
   PRIMARY KEY (source, shop_domain, secret)
 ) STRICT, WITHOUT ROWID;
+
+CREATE TABLE bulk_retries (
+  -- The last 1,000 retries of all events that match a filter, which a person starts in the console.
+  id             INTEGER PRIMARY KEY AUTOINCREMENT, -- in the order of their starts
+  started_at     TEXT NOT NULL,                     -- time of the start
+  started_by     TEXT NOT NULL,                     -- name of the console user
+  address        TEXT,                              -- address of the browser
+  filter         TEXT NOT NULL,                     -- filter as in the address of the page:
+                                                    -- status=failed&source=shopify
+  state          TEXT NOT NULL DEFAULT 'running'    -- running → completed; stopped by a person; interrupted by the end
+                 CHECK (state IN ('running', 'completed', 'stopped', 'interrupted', 'failed')), -- of the daemon; failed
+  position       INTEGER NOT NULL,                  -- events with this id or a higher one are done or came later
+  retried        INTEGER NOT NULL DEFAULT 0,        -- number of retried events
+  skipped        INTEGER NOT NULL DEFAULT 0,        -- number of events that cannot be retried, such as those without
+                                                    -- a body
+  worker         TEXT NOT NULL,                     -- hostname:pid of the process that retries
+  worker_process TEXT NOT NULL,                     -- identity of that process
+  finished_at    TEXT,                              -- time of the end; NULL: it runs
+  error          TEXT                               -- why it failed or was interrupted
+) STRICT;
+CREATE INDEX bulk_retries_running ON bulk_retries (id) WHERE state = 'running';
 
 CREATE TABLE event_counts (
   -- Number of events by source and status, without test events. Triggers maintain it, so that a count costs the same

@@ -9,7 +9,7 @@ pub mod answers;
 pub mod codes;
 pub mod decimal;
 pub mod document_purpose;
-mod encoding;
+pub mod encoding;
 pub mod fault;
 pub mod file;
 pub mod message;

@@ -3,6 +3,7 @@
 pub mod audit;
 pub mod destinations;
 pub mod event;
+pub mod event_actions;
 pub mod events;
 pub mod mapping_actions;
 pub mod mapping_forms;
@@ -17,6 +18,10 @@ pub mod purchase_order;
 pub mod purchase_order_paper;
 pub mod purchase_orders;
 pub mod shipments;
+pub mod failure_groups;
+pub mod overview;
+pub mod rejections;
+pub mod retries;
 
 use crate::console::components::build_notice;
 use crate::console::guard::CurrentUser;

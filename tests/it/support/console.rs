@@ -1,6 +1,6 @@
 //! A browser without a window: it signs in to the console of a daemon, keeps the cookie, and sends forms as pages do.
 
-use super::{Connection, Daemon, Home, Request, Response};
+use super::{Connection, Daemon, Home, Request, Response, SHOP};
 use std::io::Write;
 use std::net::SocketAddr;
 use std::process::Stdio;
@@ -130,4 +130,18 @@ pub fn follow_pages(client: &ConsoleClient, first: &str) -> Vec<String> {
         assert!(pages.len() < 100, "the pages of {first} have an end");
         path = next;
     }
+}
+
+/// Inserts failed events with a body and the errors `order N has no line N`, as if they had arrived now.
+pub fn insert_failed_events(home: &Home, count: u32) {
+    home.sql(&format!(
+        "PRAGMA foreign_keys = ON; BEGIN; \
+         CREATE TEMP TABLE numbers AS WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {count}) \
+         SELECT i + (SELECT coalesce(max(id), 0) FROM webhook_events) AS id FROM n; \
+         INSERT INTO webhook_events (id, source, shop_domain, topic, webhook_id, status, attempts, received_at, \
+         completed_at, last_error) SELECT id, 'shopify', '{SHOP}', 'orders/create', 'inserted-' || id, 'failed', 8, \
+         strftime('%Y-%m-%dT%H:%M:%fZ', 'now'), strftime('%Y-%m-%dT%H:%M:%fZ', 'now'), \
+         'order ' || id || ' has no line ' || id FROM numbers; \
+         INSERT INTO webhook_payloads SELECT id, '{{}}', CAST('{{\"id\":' || id || '}}' AS BLOB) FROM numbers; COMMIT;"
+    ));
 }
