@@ -50,6 +50,7 @@ mod queue;
 mod runtime;
 mod secret;
 mod server;
+mod spreadsheet;
 mod store;
 mod text;
 mod tls;

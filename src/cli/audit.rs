@@ -1,6 +1,5 @@
 //! `audit`: lists, verifies and truncates the audit trail of Keycloak, and lists alerts.
 
-use crate::cli::events::dismiss::parse_reason;
 use crate::cli::filters::parse_number;
 use crate::cli::output::print_line;
 use crate::cli::rows::RowFormatArgs;
@@ -12,7 +11,7 @@ use crate::presentation::times::{TimeArg, TimeFormat, parse_time_arg};
 use crate::store::audit::audit_lists::{AuditFilter, list_audit_records};
 use crate::store::audit::{alerts, system_log};
 use crate::store::db::reader::Reader;
-use crate::text::format_count;
+use crate::text::{format_count, parse_reason};
 use anyhow::bail;
 use clap::Args;
 use std::collections::BTreeSet;

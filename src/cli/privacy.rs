@@ -1,7 +1,6 @@
 //! `privacy`: redactions that wait, customers' requests for their data with their deadlines, and the scrub after a
 //! redaction.
 
-use crate::cli::events::dismiss::parse_reason;
 use crate::cli::filters::parse_number;
 use crate::cli::output::print_line;
 use crate::cli::rows::RowFormatArgs;
@@ -19,7 +18,7 @@ use crate::store::privacy::data_requests;
 use crate::store::privacy::data_requests::DataRequest;
 use crate::store::privacy::destructive_requests::{DestructiveRequest, RequestState, list_destructive_requests};
 use crate::store::privacy::scrub::ScrubResult;
-use crate::text::format_count;
+use crate::text::{format_count, parse_reason};
 use anyhow::{Context, bail};
 use clap::Args;
 use serde_json::Value;

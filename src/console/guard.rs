@@ -3,6 +3,7 @@
 use crate::access::token::{TokenDigest, digest_token};
 use crate::access::{Role, TokenScope};
 use crate::console::api::problem::{build_problem, build_store_problem};
+use crate::console::form_parts::{FormPart, parse_form_parts};
 use crate::console::listener::ClientAddress;
 use crate::console::router::{FORM_BYTES_MAX, RouteAccess};
 use crate::console::{ConsoleState, pages};
@@ -13,8 +14,8 @@ use axum::Extension;
 use axum::body::{Body, to_bytes};
 use axum::extract::{Request, State};
 use axum::http::header::{
-    AUTHORIZATION, CACHE_CONTROL, CONTENT_SECURITY_POLICY, COOKIE, HOST, LOCATION, ORIGIN, REFERRER_POLICY,
-    X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
+    AUTHORIZATION, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, COOKIE, HOST, LOCATION, ORIGIN,
+    REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
 };
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use axum::middleware::Next;
@@ -178,7 +179,12 @@ async fn check_form_token(request: Request, expected: &str) -> Result<Request, R
         let text = format!("The form has more than {} KiB, so nothing was done.", FORM_BYTES_MAX >> 10);
         return Err(pages::show_refusal(StatusCode::PAYLOAD_TOO_LARGE, &text));
     };
-    let token = find_form_value(&body, CSRF_FIELD).unwrap_or_default();
+    let content_type = head.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let token = match parse_form_parts(content_type, &body) {
+        Some(parts) => find_part_value(&parts, CSRF_FIELD),
+        None => find_form_value(&body, CSRF_FIELD),
+    };
+    let token = token.unwrap_or_default();
     if !bool::from(token.as_bytes().ct_eq(expected.as_bytes())) {
         let text = "The form is of an earlier session, so nothing was done. Open the page again and repeat it.";
         return Err(pages::show_refusal(StatusCode::FORBIDDEN, text));
@@ -189,6 +195,12 @@ async fn check_form_token(request: Request, expected: &str) -> Result<Request, R
 /// Returns the value of a field of a form (`application/x-www-form-urlencoded`).
 fn find_form_value(body: &[u8], name: &str) -> Option<String> {
     form_urlencoded::parse(body).find(|(key, _)| key == name).map(|(_, value)| value.into_owned())
+}
+
+/// Returns the value of a part of a form with a file.
+fn find_part_value(parts: &[FormPart<'_>], name: &str) -> Option<String> {
+    let part = parts.iter().find(|part| part.name == name)?;
+    Some(String::from_utf8_lossy(part.content).into_owned())
 }
 
 fn redirect_to_login(request: &Request) -> Response {

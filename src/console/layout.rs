@@ -15,12 +15,27 @@ const NAVIGATION: &[(&str, &str)] = &[
     ("/privacy", "Privacy"),
     ("/audit", "Audit"),
     ("/settings", "Settings"),
+    ("/orders", "Orders"),
+    ("/purchase-orders", "Purchase orders"),
+    ("/shipments", "Shipments"),
+    ("/mappings", "Mappings"),
+    ("/rejections", "Rejections"),
 ];
 
 /// Returns a page with the navigation. `path` is the page's own entry in it.
 #[must_use]
 pub fn build_page(title: &str, path: &str, user: &CurrentUser, content: &Markup) -> Markup {
-    let body = html! {
+    build_document(title, None, &build_frame(path, user, content))
+}
+
+/// Returns a page as [`build_page`] does, which the browser opens again after `seconds`.
+#[must_use]
+pub fn build_refreshed_page(title: &str, path: &str, user: &CurrentUser, seconds: u32, content: &Markup) -> Markup {
+    build_document(title, Some(seconds), &build_frame(path, user, content))
+}
+
+fn build_frame(path: &str, user: &CurrentUser, content: &Markup) -> Markup {
+    html! {
         a class="skip" href="#content" { "Skip to the content" }
         header {
             nav aria-label="Pages" {
@@ -38,14 +53,13 @@ pub fn build_page(title: &str, path: &str, user: &CurrentUser, content: &Markup)
             }
         }
         main id="content" tabindex="-1" { (content) }
-    };
-    build_document(title, &body)
+    }
 }
 
 /// Returns a page without the navigation, for people who have not signed in.
 #[must_use]
 pub fn build_bare_page(title: &str, content: &Markup) -> Markup {
-    build_document(title, &html! { main id="content" { (content) } })
+    build_document(title, None, &html! { main id="content" { (content) } })
 }
 
 /// Returns a page that leads to `target`, a path of the console.
@@ -61,6 +75,7 @@ fn build_document(title: &str, body: &Markup) -> Markup {
 }
 
 fn build_document_with_head(title: &str, head: &Markup, body: &Markup) -> Markup {
+fn build_document(title: &str, refresh: Option<u32>, body: &Markup) -> Markup {
     html! {
         (DOCTYPE)
         html lang="en" {
@@ -68,6 +83,7 @@ fn build_document_with_head(title: &str, head: &Markup, body: &Markup) -> Markup
                 meta charset="utf-8";
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 meta name="color-scheme" content="light dark";
+                @if let Some(seconds) = refresh { meta http-equiv="refresh" content=(seconds); }
                 title { (title) " · novex-ingest" }
                 (head)
                 link rel="stylesheet" href=(STYLE_PATH);

@@ -8,6 +8,9 @@
 //!   Keycloak; [`pending`] has the steps between.
 //! - [`layout`] is the frame of each page; [`components`] has parts that several pages share; [`pages`] has the pages;
 //!   [`assets`] the style sheet and the script.
+//! - [`paths`] builds the addresses of pages; [`form_parts`] reads forms with a file.
+//! - [`events_query`] is the filter of events in an address; [`bulk_retry`] retries all events that match one, and
+//!   [`live`] sends their changes to open pages; [`body_view`] shows the bytes of an event.
 //! - [`reveals`] masks personal data until a person asks to see it.
 //! - [`api`] is JSON for programs.
 //! - [`checks`] runs the checks of `doctor` from time to time; [`background`] has other work that takes minutes.
@@ -17,15 +20,21 @@
 pub mod api;
 pub mod assets;
 pub mod background;
+pub mod body_view;
+pub mod bulk_retry;
 pub mod checks;
 pub mod components;
+pub mod events_query;
+pub mod form_parts;
 pub mod guard;
 pub mod layout;
 pub mod listener;
+pub mod live;
 pub mod login;
 pub mod login_limits;
 pub mod oidc;
 pub mod pages;
+pub mod paths;
 pub mod pending;
 pub mod reveals;
 pub mod router;
@@ -35,6 +44,7 @@ use crate::access::totp::TotpKey;
 use crate::config::Config;
 use crate::console::background::{AuditCheck, BackupRun};
 use crate::console::checks::MachineChecks;
+use crate::console::live::LiveRows;
 use crate::console::login_limits::LoginLimits;
 use crate::console::oidc::provider::OidcProvider;
 use crate::console::pages::settings::totp::NEW_KEY_LIFETIME;
@@ -46,7 +56,7 @@ use crate::store::{Store, StoreError};
 use rusqlite::Connection;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 
 /// Most read-only connections of the console: its pages never take one from the daemon.
 const READERS_MAX: u32 = 2;
@@ -73,6 +83,11 @@ pub struct ConsoleState {
     pub oidc: Option<OidcProvider>,
     pub audit_check: AuditCheck,
     pub backup_run: BackupRun,
+    pub live: LiveRows,
+    /// The place of the one bulk retry of this process.
+    pub bulk_retry_place: Arc<Semaphore>,
+    /// Turns true when the daemon stops: streams and bulk retries end then.
+    pub stop: watch::Sender<bool>,
 }
 
 impl ConsoleState {
@@ -97,9 +112,17 @@ impl ConsoleState {
             oidc,
             audit_check: AuditCheck::default(),
             backup_run: BackupRun::default(),
+            live: LiveRows::default(),
+            bulk_retry_place: Arc::new(Semaphore::new(1)),
+            stop: watch::Sender::new(false),
             config,
             store,
         })
+    }
+
+    /// Waits until the daemon stops.
+    pub async fn wait_for_stop(&self) {
+        drop(self.stop.subscribe().wait_for(|stop| *stop).await);
     }
 
     /// Runs a query on a thread for blocking work, for at most [`QUERY_TIME_MAX`].

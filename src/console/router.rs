@@ -5,6 +5,9 @@ use crate::config::oidc::CALLBACK_PATH;
 use crate::console::pages::settings::{self, account, tokens, totp, users};
 use crate::console::pages::{audit, destinations, privacy};
 use crate::console::{ConsoleState, api, assets, guard, login, oidc, pages, reveals, second_step};
+use crate::console::pages::{mapping_actions, mapping_import};
+use crate::console::{ConsoleState, api, assets, guard, login, pages, reveals};
+use crate::console::{ConsoleState, api, assets, guard, live, login, pages, reveals};
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::Method;
@@ -63,8 +66,55 @@ pub fn list_routes() -> Vec<ConsoleRoute> {
         ConsoleRoute::page("/", User(Role::Viewer), get(pages::overview::show_overview)),
         ConsoleRoute::action("/checks", User(Role::Operator), post(pages::overview::run_checks_now)),
         ConsoleRoute::page("/events", User(Role::Viewer), get(pages::events::show_events)),
+        ConsoleRoute::page("/events/stream", User(Role::Viewer), get(live::stream_events)),
+        ConsoleRoute::action("/events/retry", User(Role::Operator), post(pages::event_actions::retry_chosen)),
         ConsoleRoute::page("/events/{id}", User(Role::Viewer), get(pages::event::show_event)),
         ConsoleRoute::action("/events/{id}/retry", User(Role::Operator), post(pages::event::retry_event)),
+        ConsoleRoute::page("/orders", User(Role::Viewer), get(pages::orders::show_orders)),
+        ConsoleRoute::page("/orders/{shop}/{order_id}", User(Role::Viewer), get(pages::order::show_order)),
+        ConsoleRoute::page("/purchase-orders", User(Role::Viewer), get(pages::purchase_orders::show_purchase_orders)),
+        ConsoleRoute::page(
+            "/purchase-orders/{id}",
+            User(Role::Viewer),
+            get(pages::purchase_order::show_purchase_order),
+        ),
+        ConsoleRoute::page(
+            "/purchase-orders/{id}/print",
+            User(Role::Viewer),
+            get(pages::purchase_order::print_purchase_order),
+        ),
+        ConsoleRoute::page("/shipments", User(Role::Viewer), get(pages::shipments::show_shipments)),
+        ConsoleRoute::page("/shipments/{code}", User(Role::Viewer), get(pages::shipments::show_shipment)),
+        ConsoleRoute::page("/mappings", User(Role::Viewer), get(pages::mappings::show_mappings)),
+        ConsoleRoute::action("/mappings/products", User(Role::Operator), post(mapping_actions::save_product_mapping)),
+        ConsoleRoute::action(
+            "/mappings/products/remove",
+            User(Role::Operator),
+            post(mapping_actions::remove_product_mapping),
+        ),
+        ConsoleRoute::action("/mappings/items", User(Role::Operator), post(mapping_actions::save_item_mapping)),
+        ConsoleRoute::action(
+            "/mappings/items/remove",
+            User(Role::Operator),
+            post(mapping_actions::remove_item_mapping),
+        ),
+        ConsoleRoute::action("/mappings/partners", User(Role::Operator), post(mapping_actions::save_partner_mapping)),
+        ConsoleRoute::action(
+            "/mappings/partners/remove",
+            User(Role::Operator),
+            post(mapping_actions::remove_partner_mapping),
+        ),
+        ConsoleRoute::action("/mappings/import", User(Role::Operator), post(mapping_import::preview_import)),
+        ConsoleRoute::action("/mappings/import/confirm", User(Role::Operator), post(mapping_import::confirm_import)),
+        ConsoleRoute::page("/events/{id}/body", User(Role::Operator), get(pages::event::send_body)),
+        ConsoleRoute::action("/events/{id}/retry", User(Role::Operator), post(pages::event_actions::retry_event)),
+        ConsoleRoute::action("/events/{id}/dismiss", User(Role::Operator), post(pages::event_actions::dismiss_event)),
+        ConsoleRoute::action("/events/{id}/resend", User(Role::Operator), post(pages::event_actions::resend_event)),
+        ConsoleRoute::page("/retries/new", User(Role::Operator), get(pages::retries::confirm_retry)),
+        ConsoleRoute::action("/retries", User(Role::Operator), post(pages::retries::start_retry)),
+        ConsoleRoute::page("/retries/{id}", User(Role::Viewer), get(pages::retries::show_retry)),
+        ConsoleRoute::action("/retries/{id}/stop", User(Role::Operator), post(pages::retries::stop_retry)),
+        ConsoleRoute::page("/rejections", User(Role::Viewer), get(pages::rejections::show_rejections)),
         ConsoleRoute::action("/reveal", User(Role::Operator), post(reveals::reveal_page)),
         ConsoleRoute::page("/destinations", User(Role::Viewer), get(destinations::show_destinations)),
         ConsoleRoute::action("/destinations/{name}/pause", User(Role::Operator), post(destinations::pause_destination)),

@@ -11,7 +11,7 @@ use crate::store::events::destinations;
 use crate::store::events::records::EventStatus;
 pub(crate) use crate::store::leases::dismissals::parse_reason;
 use crate::store::leases::dismissals::{Dismissal, DismissedEvent};
-use crate::text::format_count;
+use crate::text::{format_count, parse_reason};
 use anyhow::bail;
 use clap::Args;
 use serde_json::json;

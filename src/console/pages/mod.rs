@@ -3,10 +3,25 @@
 pub mod audit;
 pub mod destinations;
 pub mod event;
+pub mod event_actions;
 pub mod events;
+pub mod mapping_actions;
+pub mod mapping_forms;
+pub mod mapping_import;
+pub mod mappings;
+pub mod order;
+pub mod orders;
 pub mod overview;
 pub mod privacy;
 pub mod settings;
+pub mod purchase_order;
+pub mod purchase_order_paper;
+pub mod purchase_orders;
+pub mod shipments;
+pub mod failure_groups;
+pub mod overview;
+pub mod rejections;
+pub mod retries;
 
 use crate::console::components::build_notice;
 use crate::console::guard::CurrentUser;
