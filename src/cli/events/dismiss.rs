@@ -9,7 +9,6 @@ use crate::presentation::times::TimeFormat;
 use crate::store::db::reader::Reader;
 use crate::store::events::destinations;
 use crate::store::events::records::EventStatus;
-pub(crate) use crate::store::leases::dismissals::parse_reason;
 use crate::store::leases::dismissals::{Dismissal, DismissedEvent};
 use crate::text::{format_count, parse_reason};
 use anyhow::bail;
