@@ -69,7 +69,6 @@ pub fn list_routes() -> Vec<ConsoleRoute> {
         ConsoleRoute::page("/events/stream", User(Role::Viewer), get(live::stream_events)),
         ConsoleRoute::action("/events/retry", User(Role::Operator), post(pages::event_actions::retry_chosen)),
         ConsoleRoute::page("/events/{id}", User(Role::Viewer), get(pages::event::show_event)),
-        ConsoleRoute::action("/events/{id}/retry", User(Role::Operator), post(pages::event::retry_event)),
         ConsoleRoute::page("/orders", User(Role::Viewer), get(pages::orders::show_orders)),
         ConsoleRoute::page("/orders/{shop}/{order_id}", User(Role::Viewer), get(pages::order::show_order)),
         ConsoleRoute::page("/purchase-orders", User(Role::Viewer), get(pages::purchase_orders::show_purchase_orders)),
