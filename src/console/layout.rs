@@ -11,15 +11,15 @@ use maud::{DOCTYPE, Markup, html};
 const NAVIGATION: &[(&str, &str)] = &[
     ("/", "Overview"),
     ("/events", "Events"),
-    ("/destinations", "Destinations"),
-    ("/privacy", "Privacy"),
-    ("/audit", "Audit"),
-    ("/settings", "Settings"),
+    ("/rejections", "Rejections"),
     ("/orders", "Orders"),
     ("/purchase-orders", "Purchase orders"),
     ("/shipments", "Shipments"),
     ("/mappings", "Mappings"),
-    ("/rejections", "Rejections"),
+    ("/destinations", "Destinations"),
+    ("/audit", "Audit"),
+    ("/privacy", "Privacy"),
+    ("/settings", "Settings"),
 ];
 
 /// Returns a page with the navigation. `path` is the page's own entry in it.
@@ -70,6 +70,7 @@ pub fn build_forward_page(target: &str) -> Markup {
 }
 
 /// `refresh` is the value of the refresh pragma: seconds, and the page to open then if it is another one.
+/// `refresh` is what the browser opens after a time: `SECONDS`, or `SECONDS; url=PATH`.
 fn build_document(title: &str, refresh: Option<&str>, body: &Markup) -> Markup {
     html! {
         (DOCTYPE)
