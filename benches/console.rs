@@ -103,9 +103,9 @@ impl Console {
 async fn measure_pages(console: &Console) {
     let is_page = |path: &str| !path.contains('{') && !path.starts_with("/assets/") && path != "/events/stream";
     let routes = list_routes();
-    let pages = routes.iter().filter(|route| {
-        route.method == "GET" && matches!(route.access, RouteAccess::User(_)) && is_page(route.path)
-    });
+    let pages = routes
+        .iter()
+        .filter(|route| route.method == "GET" && matches!(route.access, RouteAccess::User(_)) && is_page(route.path));
     let mut paths: Vec<String> = pages.map(|route| route.path.to_owned()).collect();
     let filters = ["status=failed", "source=shopify&topic=orders/*", "before=500000", "q=%23250000", "q=EVERYWHERE"];
     paths.extend(filters.map(|filter| format!("/events?{filter}")));
