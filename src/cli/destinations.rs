@@ -9,7 +9,7 @@ use crate::cli::table::{free_text, print_table, time_cell};
 use crate::cli::{CliError, GlobalArgs};
 use crate::clock::Clock;
 use crate::config::{Config, SecretLoading};
-use crate::delivery::destinations::{Destination, DestinationSettings, OutboundEvent, SendResult};
+use crate::delivery::destinations::{Destination, DestinationSettings, SendResult};
 use crate::presentation::program::quote_word;
 use crate::presentation::times::TimeFormat;
 use crate::runtime;
@@ -220,7 +220,8 @@ fn find_destination<'c>(config: &'c Config, name: &str) -> anyhow::Result<&'c De
 
 fn test_destination(config: &Config, name: &str) -> anyhow::Result<()> {
     let destination = Destination::new(find_destination(config, name)?.clone())?;
-    match runtime::block_on(destination.send(&OutboundEvent::test(), Clock::system().now()))? {
+    let event = destination.settings.build_test_event();
+    match runtime::block_on(destination.send(&event, Clock::system().now()))? {
         SendResult::Delivered => print_line(&format!("{name} accepted the test event."))?,
         SendResult::Rejected { error } => {
             bail!("{name} rejected the test event: {error}. A delivery that is rejected so fails at once")

@@ -176,7 +176,7 @@ fn read_password_hash(user: &str, from_stdin: bool) -> anyhow::Result<String> {
 }
 
 /// Parses the name of a user: letters, digits and `.@_-`, so that it is one word in logs and commands.
-fn parse_user_name(text: &str) -> Result<String, String> {
+pub(crate) fn parse_user_name(text: &str) -> Result<String, String> {
     let is_allowed = |letter: char| letter.is_alphanumeric() || ".@_-".contains(letter);
     if text.is_empty() || text.chars().count() > NAME_CHARS_MAX || !text.chars().all(is_allowed) {
         return Err(format!("use 1 to {NAME_CHARS_MAX} letters, digits, dots, @, hyphens and underscores"));

@@ -11,6 +11,7 @@ use maud::{DOCTYPE, Markup, html};
 const NAVIGATION: &[(&str, &str)] = &[
     ("/", "Overview"),
     ("/events", "Events"),
+    ("/alerts", "Alerts"),
 ];
 
 /// Returns a page with the navigation. `path` is the page's own entry in it.

@@ -56,6 +56,8 @@ pub fn list_routes() -> Vec<ConsoleRoute> {
         ConsoleRoute::page("/events", User(Role::Viewer), get(pages::events::show_events)),
         ConsoleRoute::page("/events/{id}", User(Role::Viewer), get(pages::event::show_event)),
         ConsoleRoute::action("/events/{id}/retry", User(Role::Operator), post(pages::event::retry_event)),
+        ConsoleRoute::page("/alerts", User(Role::Viewer), get(pages::alerts::show_alerts)),
+        ConsoleRoute::action("/alerts/{id}/dismiss", User(Role::Operator), post(pages::alerts::dismiss_alert)),
         ConsoleRoute::action("/reveal", User(Role::Operator), post(reveals::reveal_page)),
         ConsoleRoute::page("/api/v1/stats", Program(TokenScope::Read), get(api::stats::send_stats)),
         ConsoleRoute::page("/api/v1/events", Program(TokenScope::Read), get(api::events::send_events)),
