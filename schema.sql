@@ -591,8 +591,8 @@ CREATE INDEX alerts_by_subject ON alerts (kind, subject, last_at);
 CREATE UNIQUE INDEX alerts_open ON alerts (kind, subject) WHERE recovered_at IS NULL;
 
 CREATE TABLE alert_messages (
-  -- The messages about each alert. A message is an event of the source local; destination_deliveries shows which channel
-  -- has it.
+  -- The messages about each alert. A message is an event of the source local; destination_deliveries shows which
+  -- channel has it.
   alert_id INTEGER NOT NULL REFERENCES alerts (id) ON DELETE CASCADE, -- alert of the message
   event_id INTEGER NOT NULL,  -- event of the message; the number stays when the event is pruned
   at       TEXT NOT NULL,     -- time of the message

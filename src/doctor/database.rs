@@ -36,7 +36,8 @@ const UNREADABLE_FILES_MAX: u32 = 20;
 /// Size of the WAL at which a reader blocks it, as a multiple of `store.wal_bytes`.
 const WAL_SIZE_FACTOR_MAX: u64 = 8;
 
-/// Checks the database. Returns false if it cannot be read. `unreachable` has the destinations whose hosts the check of the network did not reach.
+/// Checks the database. Returns false if it cannot be read. `unreachable` has the destinations whose hosts the check of
+/// the network did not reach.
 pub(crate) fn check_database(
     config: &Config,
     queues: &DeliveryQueues,

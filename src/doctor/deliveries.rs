@@ -68,7 +68,8 @@ pub(crate) fn check_deliveries(
                     format_count(*count, "delivery", "deliveries")
                 ),
                 format!(
-                    "`novex-ingest destinations show {quoted}`; fix the cause; then `novex-ingest events retry ID`"
+                    "`novex-ingest destinations show {quoted}`; fix the cause; then `novex-ingest events retry {}`",
+                    ids.join(" ")
                 ),
             );
         }

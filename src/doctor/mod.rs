@@ -109,7 +109,7 @@ fn check_alert_channels(config: &Config, findings: &mut Findings) {
         findings.add_info(
             "channels",
             "no channel is configured, so nobody gets a message when orders stop",
-            "Add [[alerts.channels]], or `novex-ingest setup`; then `novex-ingest alerts test`",
+            "Add [[alerts.channels]] to the configuration; then `novex-ingest alerts test`",
         );
     } else {
         findings.add_passed("channels", format!("alerts go to {}", channels.join(" and ")));

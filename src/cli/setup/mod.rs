@@ -1,8 +1,8 @@
 //! `setup`: configures an installed package, starts the service, and prints the addresses to enter at the providers.
 //!
-//! [`plan`] gathers the plan from flags or from a person, [`people`] who uses the console and gets alerts. [`files`] writes it, and restores everything if the service
-//! does not start; [`config_text`] changes the text of the configuration. [`summary`] prints the addresses, [`topics`]
-//! the subscriptions for Shopify.
+//! [`plan`] gathers the plan from flags or from a person, [`people`] who uses the console and gets alerts. [`files`]
+//! writes it, and restores everything if the service does not start; [`config_text`] changes the text of the
+//! configuration. [`summary`] prints the addresses, [`topics`] the subscriptions for Shopify.
 
 pub mod config_text;
 pub mod files;

@@ -153,8 +153,8 @@ impl DestinationSettings {
 
 /// Returns true if a pattern matches; `topics` are the texts of `patterns`.
 ///
-/// Outbound documents are for trading partners, and messages about alerts for people. Another destination gets them only
-/// if it names them, so that a glob for everything does not give the ERP its own documents back.
+/// Outbound documents are for trading partners, and messages about alerts for people. Another destination gets them
+/// only if it names them, so that a glob for everything does not give the ERP its own documents back.
 fn has_subscription(topics: &[String], patterns: &[WildMatch], source: Source, topic: &str) -> bool {
     let name = format!("{source}:{topic}");
     let needed_start = match source {

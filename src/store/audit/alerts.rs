@@ -1,7 +1,8 @@
 //! Alerts: conditions that a person should know about. One row is one condition from its begin to its end.
 //!
-//! The daemon compares the table with the checks of `doctor` at intervals (`store::leases::alert_rounds`). Only repeated
-//! failed logins are raised here, by the event itself: one row is one series of failures and grows while it continues.
+//! The daemon compares the table with the checks of `doctor` at intervals (`store::leases::alert_rounds`). Only
+//! repeated failed logins are raised here, by the event itself: one row is one series of failures and grows while it
+//! continues.
 
 use crate::clock;
 use crate::store::audit::system_log::{self, AuditRecord};

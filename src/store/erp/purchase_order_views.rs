@@ -154,7 +154,8 @@ pub struct AttentionOrder {
     pub release: String,
 }
 
-/// Returns the newest orders that a person must look at, without test orders, whose last document arrived since `since`.
+/// Returns the newest orders that a person must look at and whose last document arrived since `since`, without test
+/// orders.
 pub fn list_recent_attention(
     connection: &Connection,
     since: Timestamp,

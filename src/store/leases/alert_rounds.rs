@@ -1,4 +1,5 @@
-//! One round of the alerts: opens and closes them by the conditions that hold, and queues one message about all changes.
+//! One round of the alerts: opens and closes them by the conditions that hold, and queues one message about all
+//! changes.
 //!
 //! ```text
 //!   condition begins ──► open ── message ──► notified ── each repeat interval ──► message again
@@ -163,8 +164,8 @@ fn write_round(connection: &Connection, round: &AlertRound, now: Timestamp) -> R
     Ok(result)
 }
 
-/// Opens an alert again whose condition ended a moment ago and whose end no message reported. So a condition that begins
-/// and ends all the time is one alert. Returns false if there is no such alert.
+/// Opens an alert again whose condition ended a moment ago and whose end no message reported. So a condition that
+/// begins and ends all the time is one alert. Returns false if there is no such alert.
 fn reopen_alert(
     connection: &Connection,
     condition: &ActiveCondition,
