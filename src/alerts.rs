@@ -40,6 +40,7 @@ async fn run_round(
         conditions,
         times: config.alerts.notice_times,
         channels: deliveries_for(destinations, Source::Local, ALERT_TOPIC, ""),
+        ignored: config.alerts.ignored.clone(),
         compose: Box::new(move |notices| AlertMessage::compose(notices, console_url.as_deref()).to_bytes()),
     };
     Ok(store.run_alert_round(round).await?)

@@ -92,16 +92,12 @@ pub(crate) fn read_alerts_section(
 fn read_ignored_kinds(table: &mut ConfigTable<'_>) -> Vec<AlertKind> {
     let mut kinds = Vec::new();
     for name in table.read_texts("ignore") {
-        match AlertKind::from_name(&name.value) {
-            Some(kind) => kinds.push(kind),
-            None => {
-                let all = AlertKind::ALL.map(AlertKind::as_str).join(", ");
-                table.report_error_at(
-                    &name,
-                    format!("{:?} is not a condition", name.value),
-                    format!("Use some of {all}."),
-                );
-            }
+        if let Some(kind) = AlertKind::from_name(&name.value) {
+            kinds.push(kind);
+        } else {
+            let all = AlertKind::ALL.map(AlertKind::as_str).join(", ");
+            let message = format!("{:?} is not a condition", name.value);
+            table.report_error_at(&name, message, format!("Use some of {all}."));
         }
     }
     kinds

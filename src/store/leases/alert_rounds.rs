@@ -69,6 +69,9 @@ pub struct AlertNotice {
     pub alert: Alert,
 }
 
+/// Returns the body of a message about alerts.
+pub type MessageComposer = Box<dyn Fn(&[AlertNotice]) -> Vec<u8> + Send + Sync>;
+
 /// What one round needs.
 pub struct AlertRound {
     /// The conditions that hold.
@@ -76,8 +79,9 @@ pub struct AlertRound {
     pub times: NoticeTimes,
     /// The channels. Without any, alerts are stored and nobody gets a message.
     pub channels: Vec<NewDelivery>,
-    /// Returns the body of the message.
-    pub compose: Box<dyn Fn(&[AlertNotice]) -> Vec<u8> + Send + Sync>,
+    pub compose: MessageComposer,
+    /// Kinds that no message reports.
+    pub ignored: Vec<AlertKind>,
 }
 
 /// What a round did.
@@ -115,7 +119,7 @@ fn is_round_idle(connection: &Connection, round: &AlertRound, now: Timestamp) ->
     let is_unchanged = plan.opened.is_empty() && plan.ended.is_empty();
     let is_message_due = !round.channels.is_empty()
         && is_message_allowed(connection, round.times, now)?
-        && !find_notices(alerts, round.times, now).is_empty();
+        && !find_notices(alerts, round, now).is_empty();
     Ok(is_unchanged && !is_message_due)
 }
 
@@ -145,7 +149,7 @@ fn write_round(connection: &Connection, round: &AlertRound, now: Timestamp) -> R
     if round.channels.is_empty() || !is_message_allowed(connection, round.times, now)? {
         return Ok(result);
     }
-    let mut notices = find_notices(list_unsettled_alerts(connection)?, round.times, now);
+    let mut notices = find_notices(list_unsettled_alerts(connection)?, round, now);
     if notices.is_empty() {
         return Ok(result);
     }
@@ -278,11 +282,12 @@ fn plan_round<'r>(alerts: &'r [Alert], conditions: &'r [ActiveCondition], now: T
 }
 
 /// Returns what the next message reports, the most urgent first.
-fn find_notices(alerts: Vec<Alert>, times: NoticeTimes, now: Timestamp) -> Vec<AlertNotice> {
+fn find_notices(alerts: Vec<Alert>, round: &AlertRound, now: Timestamp) -> Vec<AlertNotice> {
+    let is_ignored = |alert: &Alert| round.ignored.iter().any(|kind| kind.as_str() == alert.kind);
     let find_state = |alert: &Alert| match (&alert.recovered_at, &alert.notified_at) {
-        _ if alert.dismissed_at.is_some() => None,
+        _ if alert.dismissed_at.is_some() || is_ignored(alert) => None,
         (None, None) => Some(NoticeState::Opened),
-        (None, Some(at)) => is_older(at, times.repeat_interval, now).then_some(NoticeState::Repeated),
+        (None, Some(at)) => is_older(at, round.times.repeat_interval, now).then_some(NoticeState::Repeated),
         // It was over before anybody got a message about it.
         (Some(_), None) => None,
         (Some(recovered), Some(notified)) => (notified < recovered).then_some(NoticeState::Recovered),
@@ -342,6 +347,7 @@ mod tests {
                 },
                 channels: vec![channel("alert:mail"), channel("alert:chat")],
                 compose: Box::new(compose),
+                ignored: vec![AlertKind::BackupOverdue],
             };
             let result = self.store.run_alert_round(round).await.unwrap();
             let Some(event) = result.message_event else { return String::new() };
@@ -363,7 +369,7 @@ mod tests {
     async fn alert_is_reported_once_then_daily_and_at_its_end() {
         let rounds = Rounds::new();
         let failed = [condition(AlertKind::FailedEvents, "")];
-        assert_eq!(rounds.run(0, &[]).await, "");
+        assert_eq!(rounds.run(0, &[condition(AlertKind::BackupOverdue, "")]).await, "", "the kind is ignored");
         assert_eq!(rounds.run(1, &failed).await, "opened failed_events");
         assert_eq!(rounds.run(60, &failed).await, "");
         assert_eq!(rounds.run(24 * 60, &failed).await, "repeated failed_events");
