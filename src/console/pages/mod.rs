@@ -2,6 +2,7 @@
 
 pub mod audit;
 pub mod destinations;
+pub mod alerts;
 pub mod event;
 pub mod event_actions;
 pub mod events;
