@@ -13,6 +13,7 @@ use crate::delivery::destinations::{Destination, DestinationSettings, OutboundEv
 use crate::presentation::program::quote_word;
 use crate::presentation::times::TimeFormat;
 use crate::runtime;
+use crate::store::access::Actor;
 use crate::store::events::destinations;
 use crate::store::events::destinations::DestinationState;
 use crate::text::format_count;
@@ -234,7 +235,8 @@ fn test_destination(config: &Config, name: &str) -> anyhow::Result<()> {
 
 fn set_destination_paused(config: &Config, name: &str, pause: bool) -> anyhow::Result<()> {
     find_destination(config, name)?;
-    with_store(config, async |store| Ok(store.set_destination_paused(name, pause).await?))?;
+    let actor = Actor::from_operator(name_operator(None));
+    with_store(config, async |store| Ok(store.set_destination_paused(name, pause, actor).await?))?;
     print_line(&if pause {
         format!("{name} is paused; its deliveries stay queued.")
     } else {

@@ -8,7 +8,7 @@
 //! - [`layout`] is the frame of each page; [`components`] has parts that several pages share; [`pages`] has the pages;
 //!   [`assets`] the style sheet and the script.
 //! - [`reveals`] masks personal data until a person asks to see it.
-//! - [`api`] is JSON for programs.
+//! - [`api`] is JSON for programs; [`metrics`] is the page for Prometheus.
 //! - [`checks`] runs the checks of `doctor` from time to time.
 //!
 //! Pages are complete without the script. Text of others is escaped by the templates.
@@ -22,6 +22,7 @@ pub mod layout;
 pub mod listener;
 pub mod login;
 pub mod login_limits;
+pub mod metrics;
 pub mod pages;
 pub mod reveals;
 pub mod router;
@@ -30,6 +31,7 @@ use crate::config::Config;
 use crate::console::checks::MachineChecks;
 use crate::console::login_limits::LoginLimits;
 use crate::console::reveals::Reveals;
+use crate::server::ServerState;
 use crate::store::db::reader::Reader;
 use crate::store::{Store, StoreError};
 use rusqlite::Connection;
@@ -48,7 +50,10 @@ const VERIFICATIONS_MAX: usize = 1;
 pub struct ConsoleState {
     pub config: Config,
     pub store: Store,
-    reader: Reader,
+    /// The console's own connections.
+    pub reader: Reader,
+    /// The public listener, for its figures and for polls.
+    pub server: Arc<ServerState>,
     pub login_limits: LoginLimits,
     pub verifications: Semaphore,
     pub checks: MachineChecks,
@@ -60,13 +65,14 @@ impl ConsoleState {
     ///
     /// # Errors
     /// If the database cannot be opened.
-    pub fn new(config: Config, store: Store) -> Result<Self, StoreError> {
+    pub fn new(config: Config, store: Store, server: Arc<ServerState>) -> Result<Self, StoreError> {
         Ok(Self {
             reader: Reader::open(store.path(), READERS_MAX)?,
             login_limits: LoginLimits::default(),
             verifications: Semaphore::new(VERIFICATIONS_MAX),
             checks: MachineChecks::default(),
             reveals: Reveals::default(),
+            server,
             config,
             store,
         })

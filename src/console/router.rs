@@ -1,7 +1,7 @@
 //! The table of all routes of the console, with the right that each one needs.
 
 use crate::access::{Role, TokenScope};
-use crate::console::{ConsoleState, api, assets, guard, login, pages, reveals};
+use crate::console::{ConsoleState, api, assets, guard, login, metrics, pages, reveals};
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::Method;
@@ -21,6 +21,8 @@ pub enum RouteAccess {
     User(Role),
     /// Programs with a token of this scope.
     Program(TokenScope),
+    /// Programs on this machine; from another one, with a token of this scope.
+    LocalProgram(TokenScope),
 }
 
 /// A route of the console.
@@ -28,15 +30,15 @@ pub struct ConsoleRoute {
     pub method: Method,
     pub path: &'static str,
     pub access: RouteAccess,
-    handler: MethodRouter<Arc<ConsoleState>>,
+    pub(super) handler: MethodRouter<Arc<ConsoleState>>,
 }
 
 impl ConsoleRoute {
-    fn page(path: &'static str, access: RouteAccess, handler: MethodRouter<Arc<ConsoleState>>) -> Self {
+    pub(super) fn page(path: &'static str, access: RouteAccess, handler: MethodRouter<Arc<ConsoleState>>) -> Self {
         Self { method: Method::GET, path, access, handler }
     }
 
-    fn action(path: &'static str, access: RouteAccess, handler: MethodRouter<Arc<ConsoleState>>) -> Self {
+    pub(super) fn action(path: &'static str, access: RouteAccess, handler: MethodRouter<Arc<ConsoleState>>) -> Self {
         Self { method: Method::POST, path, access, handler }
     }
 }
@@ -44,8 +46,8 @@ impl ConsoleRoute {
 /// Returns every route.
 #[must_use]
 pub fn list_routes() -> Vec<ConsoleRoute> {
-    use RouteAccess::{Program, Public, User};
-    vec![
+    use RouteAccess::{LocalProgram, Public, User};
+    let mut routes = vec![
         ConsoleRoute::page("/login", Public, get(login::show_login_page)),
         ConsoleRoute::action("/login", Public, post(login::sign_in)),
         ConsoleRoute::page(assets::STYLE_PATH, Public, get(assets::send_style)),
@@ -57,10 +59,10 @@ pub fn list_routes() -> Vec<ConsoleRoute> {
         ConsoleRoute::page("/events/{id}", User(Role::Viewer), get(pages::event::show_event)),
         ConsoleRoute::action("/events/{id}/retry", User(Role::Operator), post(pages::event::retry_event)),
         ConsoleRoute::action("/reveal", User(Role::Operator), post(reveals::reveal_page)),
-        ConsoleRoute::page("/api/v1/stats", Program(TokenScope::Read), get(api::stats::send_stats)),
-        ConsoleRoute::page("/api/v1/events", Program(TokenScope::Read), get(api::events::send_events)),
-        ConsoleRoute::page("/api/v1/events/{id}", Program(TokenScope::Read), get(api::events::send_event)),
-    ]
+        ConsoleRoute::page("/metrics", LocalProgram(TokenScope::Metrics), get(metrics::send_metrics)),
+    ];
+    routes.extend(api::routes::list_api_routes());
+    routes
 }
 
 /// Builds the service of the console.
@@ -71,7 +73,8 @@ pub fn build_router(state: Arc<ConsoleState>) -> Router {
         router = router.route(route.path, route.handler.layer(guarded));
     }
     router
-        .fallback(pages::show_missing_page)
+        .fallback(api::routes::send_missing_path)
+        .method_not_allowed_fallback(api::routes::send_wrong_method)
         .layer(DefaultBodyLimit::max(FORM_BYTES_MAX))
         .layer(from_fn(guard::add_security_headers))
         .with_state(state)

@@ -49,7 +49,7 @@ const LAYERS: [&[&str]; 16] = [
     &["lenient_json", "presentation", "backup_target", "port_holder"],
     &["proof", "http_client", "keycloak_event", "edi", "access"],
     &["event"],
-    &["changes", "transfer", "tls", "logging"],
+    &["changes", "transfer", "tls", "logging", "metrics"],
     &["store", "providers", "handlers"],
     &["queue"],
     &["delivery", "edi_poll"],

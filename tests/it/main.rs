@@ -5,6 +5,8 @@
 mod acme;
 mod acme_responses;
 mod advice;
+mod api;
+mod api_changes;
 mod architecture;
 mod audit;
 mod backup;
@@ -54,6 +56,7 @@ mod lost_database;
 mod manual_pages;
 mod mappings_csv;
 mod memory;
+mod metrics;
 mod odd_payloads;
 mod operator_commands;
 mod order_edits;

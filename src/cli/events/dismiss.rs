@@ -9,6 +9,7 @@ use crate::presentation::times::TimeFormat;
 use crate::store::db::reader::Reader;
 use crate::store::events::destinations;
 use crate::store::events::records::EventStatus;
+pub(crate) use crate::store::leases::dismissals::parse_reason;
 use crate::store::leases::dismissals::{Dismissal, DismissedEvent};
 use crate::text::format_count;
 use anyhow::bail;
@@ -50,21 +51,6 @@ pub struct EventsDismissArgs {
     /// Print one JSON line per event
     #[arg(long)]
     json: bool,
-}
-
-/// Most characters of a reason.
-const REASON_CHARS_MAX: usize = 1_000;
-
-/// Parses the reason of a decision.
-pub(crate) fn parse_reason(text: &str) -> Result<String, String> {
-    let text = text.trim();
-    if text.is_empty() {
-        return Err("write the reason, for the person who asks later".to_owned());
-    }
-    if text.chars().count() > REASON_CHARS_MAX {
-        return Err(format!("write at most {REASON_CHARS_MAX} characters"));
-    }
-    Ok(text.to_owned())
 }
 
 pub fn dismiss_events(global: &GlobalArgs, args: &EventsDismissArgs) -> anyhow::Result<()> {

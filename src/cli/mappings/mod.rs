@@ -7,10 +7,11 @@ use crate::cli::filters::parse_number;
 use crate::cli::mappings::csv_file::{CSV_COLUMNS, MappingsFile, validate_mapping};
 use crate::cli::output::print_line;
 use crate::cli::rows::RowFormatArgs;
-use crate::cli::store::with_store;
+use crate::cli::store::{name_operator, with_store};
 use crate::cli::table::{free_text, print_table};
 use crate::cli::{CliError, GlobalArgs, output};
 use crate::config::{Config, SecretLoading};
+use crate::store::access::Actor;
 use crate::store::db::reader::Reader;
 use crate::store::erp::mapping_warnings::find_mapping_warnings;
 use crate::store::erp::mappings;
@@ -160,7 +161,8 @@ fn save_mappings(global: &GlobalArgs, mappings: Vec<ProductMapping>) -> anyhow::
     let config = global.load_config(SecretLoading::Skip)?;
     print_warnings(&config, &mappings)?;
     let saved = format_count(mappings.len(), "mapping", "mappings");
-    let (before, after) = with_store(&config, async |store| Ok(store.map_products(mappings).await?))?;
+    let actor = Actor::from_operator(name_operator(None));
+    let (before, after) = with_store(&config, async |store| Ok(store.map_products(mappings, actor).await?))?;
     let completed = format_count(before - after, "order line", "order lines");
     let waiting = format_count(after, "still waits", "still wait");
     let hint = if after > 0 { " (`novex-ingest mappings list --unmapped`)" } else { "" };
@@ -170,9 +172,9 @@ fn save_mappings(global: &GlobalArgs, mappings: Vec<ProductMapping>) -> anyhow::
 
 fn remove_mapping(global: &GlobalArgs, key: MappingKeyArgs) -> anyhow::Result<()> {
     let config = global.load_config(SecretLoading::Skip)?;
-    let removed = with_store(&config, async |store| {
-        Ok(store.unmap_product(key.shop.to_ascii_lowercase(), key.variant, key.sku.map(|sku| clean_code(&sku))).await?)
-    })?;
+    let actor = Actor::from_operator(name_operator(None));
+    let (shop, sku) = (key.shop.to_ascii_lowercase(), key.sku.map(|sku| clean_code(&sku)));
+    let removed = with_store(&config, async |store| Ok(store.unmap_product(shop, key.variant, sku, actor).await?))?;
     if !removed {
         bail!("there is no such mapping; `novex-ingest mappings list` lists all");
     }

@@ -41,7 +41,7 @@ impl EventsQuery {
             status: EventStatus::from_str(&self.status, true).ok(),
             source: self.source.parse().ok(),
             topic: Some(self.topic.trim().to_owned()).filter(|topic| !topic.is_empty()),
-            since: None,
+            ..EventFilter::default()
         }
     }
 

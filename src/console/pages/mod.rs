@@ -36,6 +36,7 @@ pub fn redirect_to(path: &str) -> Response {
 }
 
 /// Returns the page for an unknown path.
-pub async fn show_missing_page() -> Response {
+#[must_use]
+pub fn show_missing_page() -> Response {
     show_refusal(StatusCode::NOT_FOUND, "There is no such page.")
 }

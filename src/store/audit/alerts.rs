@@ -25,7 +25,7 @@ impl Default for LoginErrorThreshold {
 }
 
 /// An alert as stored.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct Alert {
     pub id: i64,
     pub kind: String,

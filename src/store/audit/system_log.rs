@@ -12,6 +12,7 @@
 use crate::changes::audit::AuditEntry;
 use crate::clock;
 use crate::store::audit::alerts;
+use crate::store::db::reader::Reader;
 use crate::store::db::writer::WriteClass;
 use crate::store::{Store, StoreError};
 use rusqlite::{Connection, OptionalExtension, Row, ToSql, named_params, params};
@@ -20,7 +21,7 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 
 /// A row of the audit trail.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct AuditRecord {
     pub id: i64,
     /// None for an operator's action.
@@ -236,7 +237,7 @@ fn read_chain_end(connection: &Connection) -> Result<(i64, String), StoreError> 
 }
 
 /// A truncation of the audit trail: how many rows it deleted, and id and hash of the last one.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct Truncation {
     pub at: String,
     pub by: String,
@@ -290,7 +291,7 @@ fn find_broken_truncation(truncations: &[Truncation]) -> Option<ChainBreak> {
 }
 
 /// Result of a check of the hash chain: the number of sound rows, and the first break.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct AuditVerification {
     pub rows: i64,
     pub first_id: Option<i64>,
@@ -302,7 +303,7 @@ pub struct AuditVerification {
 }
 
 /// A break of the hash chain: the row's id and the problem, which follows the words "row 17".
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct ChainBreak {
     pub id: i64,
     pub problem: String,
@@ -350,6 +351,19 @@ pub fn verify_chain(
             (verification.last_id, verification.last_hash) = (Some(id), Some(hash.clone()));
         }
         if page.len() < ROWS_PER_READ as usize {
+            return Ok(verification);
+        }
+    }
+}
+
+/// Checks the whole stored chain in short reads.
+pub fn verify_stored_chain(reader: &Reader) -> Result<AuditVerification, StoreError> {
+    loop {
+        let truncations = reader.read(list_truncations)?;
+        let read = |id, limit| reader.read(|connection| list_audit_records_after(connection, id, limit));
+        let verification = verify_chain(read, truncations.clone())?;
+        // A truncation while the rows are read looks like tampering: verify again.
+        if verification.broken.is_none() || reader.read(list_truncations)? == truncations {
             return Ok(verification);
         }
     }

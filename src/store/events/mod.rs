@@ -1,6 +1,7 @@
 //! Events: receiving, reading, searching and counting them, their history, their deliveries, and rejected requests.
 
 pub mod destinations;
+pub mod gauges;
 pub mod history;
 pub mod overview;
 pub mod polls;

@@ -26,10 +26,14 @@ pub struct EventFilter {
     pub topic: Option<String>,
     /// Received at this time or later, as [`crate::clock::format_timestamp`] writes it.
     pub since: Option<String>,
+    /// Received before this time, in the same form.
+    pub until: Option<String>,
+    /// A part of the last error, in any case.
+    pub error: Option<String>,
 }
 
 /// An event as stored, without its payload.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct EventRecord {
     #[serde(flatten)]
     pub identity: EventIdentity,
@@ -121,6 +125,8 @@ pub fn list_events(
             ":source": filter.source.map(Source::as_str),
             ":topic": &filter.topic as &dyn ToSql,
             ":since": filter.since,
+            ":until": filter.until,
+            ":error": filter.error,
             ":limit": limit,
         },
         read_event_row,
@@ -148,7 +154,8 @@ fn build_list_sql(status: Option<EventStatus>) -> String {
     format!(
         "SELECT {COLUMNS} FROM webhook_events {index} WHERE id < :before {condition} \
          AND (:source IS NULL OR source = :source) AND (:topic IS NULL OR topic GLOB :topic) \
-         AND (:since IS NULL OR received_at >= :since) ORDER BY id DESC LIMIT :limit"
+         AND (:since IS NULL OR received_at >= :since) AND (:until IS NULL OR received_at < :until) \
+         AND (:error IS NULL OR instr(lower(last_error), lower(:error)) > 0) ORDER BY id DESC LIMIT :limit"
     )
 }
 

@@ -2,6 +2,7 @@
 
 pub mod answers;
 pub mod any_certificate;
+pub mod api;
 pub mod begun;
 pub mod client;
 pub mod console;
@@ -15,6 +16,7 @@ pub mod grocery_documents;
 pub mod home;
 pub mod libraries;
 pub mod odd_events;
+pub mod openapi;
 pub mod order_documents;
 pub mod order_parts;
 pub mod outbound_documents;
