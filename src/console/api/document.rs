@@ -236,7 +236,7 @@ struct CommonParts;
 impl Modify for CommonParts {
     fn modify(&self, document: &mut OpenApi) {
         let scheme = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some(
-            "A token of `novex-ingest tokens create`; the requirement of each operation names the scope",
+            "A token of `novex-ingest tokens create erp --scope read`; the requirement of each operation names the scope",
         ));
         let components = document.components.get_or_insert_with(|| ComponentsBuilder::new().build());
         components.add_security_scheme(TOKEN_SCHEME, SecurityScheme::Http(scheme.build()));

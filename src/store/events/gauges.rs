@@ -1,5 +1,5 @@
-//! The figures of the database that `/metrics` shows. They come from stored counts and from partial indexes over what is
-//! not finished, so that history costs nothing.
+//! The figures of the database that `/metrics` shows. They come from stored counts and from partial indexes over what
+//! is not finished, so that history costs nothing.
 
 use crate::clock::{self, Timestamp};
 use crate::store::StoreError;
