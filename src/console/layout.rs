@@ -11,12 +11,31 @@ use maud::{DOCTYPE, Markup, html};
 const NAVIGATION: &[(&str, &str)] = &[
     ("/", "Overview"),
     ("/events", "Events"),
+    ("/destinations", "Destinations"),
+    ("/privacy", "Privacy"),
+    ("/audit", "Audit"),
+    ("/settings", "Settings"),
+    ("/orders", "Orders"),
+    ("/purchase-orders", "Purchase orders"),
+    ("/shipments", "Shipments"),
+    ("/mappings", "Mappings"),
+    ("/rejections", "Rejections"),
 ];
 
 /// Returns a page with the navigation. `path` is the page's own entry in it.
 #[must_use]
 pub fn build_page(title: &str, path: &str, user: &CurrentUser, content: &Markup) -> Markup {
-    let body = html! {
+    build_document(title, None, &build_frame(path, user, content))
+}
+
+/// Returns a page as [`build_page`] does, which the browser opens again after `seconds`.
+#[must_use]
+pub fn build_refreshed_page(title: &str, path: &str, user: &CurrentUser, seconds: u32, content: &Markup) -> Markup {
+    build_document(title, Some(seconds), &build_frame(path, user, content))
+}
+
+fn build_frame(path: &str, user: &CurrentUser, content: &Markup) -> Markup {
+    html! {
         a class="skip" href="#content" { "Skip to the content" }
         header {
             nav aria-label="Pages" {
@@ -29,22 +48,34 @@ pub fn build_page(title: &str, path: &str, user: &CurrentUser, content: &Markup)
             }
             form method="post" action="/logout" {
                 (build_csrf_field(user))
-                span { (user.session.user) " (" (user.session.role.as_str()) ")" }
+                a href="/settings/account" { (user.session.user) " (" (user.session.role.as_str()) ")" }
                 button type="submit" class="plain" { "Sign out" }
             }
         }
         main id="content" tabindex="-1" { (content) }
-    };
-    build_document(title, &body)
+    }
 }
 
 /// Returns a page without the navigation, for people who have not signed in.
 #[must_use]
 pub fn build_bare_page(title: &str, content: &Markup) -> Markup {
-    build_document(title, &html! { main id="content" { (content) } })
+    build_document(title, None, &html! { main id="content" { (content) } })
+}
+
+/// Returns a page that leads to `target`, a path of the console.
+#[must_use]
+pub fn build_forward_page(target: &str) -> Markup {
+    let content = html! { main id="content" { h1 { "Signed in" } p { a href=(target) { "Continue" } } } };
+    let refresh = html! { meta http-equiv="refresh" content={ "0; url=" (target) }; };
+    build_document_with_head("Signed in", &refresh, &content)
 }
 
 fn build_document(title: &str, body: &Markup) -> Markup {
+    build_document_with_head(title, &Markup::default(), body)
+}
+
+fn build_document_with_head(title: &str, head: &Markup, body: &Markup) -> Markup {
+fn build_document(title: &str, refresh: Option<u32>, body: &Markup) -> Markup {
     html! {
         (DOCTYPE)
         html lang="en" {
@@ -52,7 +83,9 @@ fn build_document(title: &str, body: &Markup) -> Markup {
                 meta charset="utf-8";
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 meta name="color-scheme" content="light dark";
+                @if let Some(seconds) = refresh { meta http-equiv="refresh" content=(seconds); }
                 title { (title) " · novex-ingest" }
+                (head)
                 link rel="stylesheet" href=(STYLE_PATH);
                 script src=(SCRIPT_PATH) defer {}
             }

@@ -1,13 +1,11 @@
 //! `/api/v1/audit`: the audit trail, and the check of its hash chain.
 
 use crate::console::ConsoleState;
-use crate::console::api::paging::find_next;
 use crate::console::api::problem::{ApiError, ApiResult};
 use crate::console::api::query::{ApiQuery, clamp_limit, parse_time};
 use crate::store::StoreError;
-use crate::store::audit::system_log::{
-    AuditFilter, AuditRecord, AuditVerification, list_audit_records, verify_stored_chain,
-};
+use crate::store::audit::audit_lists::{AuditFilter, list_audit_page};
+use crate::store::audit::system_log::{AuditRecord, AuditVerification, verify_stored_chain};
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -28,6 +26,8 @@ pub struct AuditListQuery {
     user: Option<String>,
     /// Type; * matches anything: `LOGIN*`
     r#type: Option<String>,
+    /// Realm of Keycloak
+    realm: Option<String>,
     /// IP address
     address: Option<String>,
     /// This time or later (RFC 3339)
@@ -42,7 +42,7 @@ pub struct AuditListQuery {
 
 /// A page of rows of the audit trail, the newest first.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
-pub struct AuditPage {
+pub struct AuditRowPage {
     rows: Vec<AuditRecord>,
     /// Value of `before` for the next page; null on the last one.
     next: Option<i64>,
@@ -50,22 +50,22 @@ pub struct AuditPage {
 
 /// Lists rows of the audit trail, the newest first.
 #[utoipa::path(get, path = "/api/v1/audit", tag = "audit", params(AuditListQuery),
-    responses((status = 200, body = AuditPage)))]
+    responses((status = 200, body = AuditRowPage)))]
 pub async fn send_audit_rows(
     State(state): State<Arc<ConsoleState>>,
     ApiQuery(query): ApiQuery<AuditListQuery>,
 ) -> ApiResult {
-    let (before, limit) = (query.before.unwrap_or(i64::MAX), clamp_limit(query.limit));
+    let (before, limit) = (query.before, clamp_limit(query.limit));
     let filter = AuditFilter {
         since: parse_time("since", query.since.as_ref())?,
         until: parse_time("until", query.until.as_ref())?,
         user: query.user,
         kind: query.r#type,
+        realm: query.realm,
         address: query.address,
     };
-    let rows = state.read(move |connection| list_audit_records(connection, &filter, before, limit)).await?;
-    let next = find_next(&rows, limit, |row| row.id);
-    Ok(Json(AuditPage { rows, next }).into_response())
+    let page = state.read(move |connection| list_audit_page(connection, &filter, before, limit)).await?;
+    Ok(Json(AuditRowPage { rows: page.records, next: page.next }).into_response())
 }
 
 /// Checks the hash chain of the whole audit trail, as `audit verify` does.

@@ -72,7 +72,7 @@ impl EventListQuery {
 
 /// A page of events, the newest first.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
-pub struct EventPage {
+pub struct EventListPage {
     events: Vec<EventRecord>,
     /// Value of `before` for the next page; null on the last one.
     next: Option<i64>,
@@ -109,7 +109,7 @@ pub struct ChangeListQuery {
 
 /// Lists events, the newest first.
 #[utoipa::path(get, path = "/api/v1/events", tag = "events", params(EventListQuery),
-    responses((status = 200, body = EventPage)))]
+    responses((status = 200, body = EventListPage)))]
 pub async fn send_events(
     State(state): State<Arc<ConsoleState>>,
     ApiQuery(query): ApiQuery<EventListQuery>,
@@ -117,7 +117,7 @@ pub async fn send_events(
     let (filter, limit, before) = (query.to_filter()?, clamp_limit(query.limit), query.before);
     let events = state.read(move |connection| list_events(connection, &filter, before, limit)).await?;
     let next = find_next(&events, limit, |event| event.identity.id);
-    Ok(Json(EventPage { events, next }).into_response())
+    Ok(Json(EventListPage { events, next }).into_response())
 }
 
 /// Lists the status changes of all events, the oldest first: a program that keeps `next` misses none.

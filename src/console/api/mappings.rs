@@ -10,12 +10,12 @@ use crate::console::api::paging::find_next;
 use crate::console::api::problem::{ApiError, ApiResult};
 use crate::console::api::query::{ApiBody, ApiPath, ApiQuery, clamp_limit};
 use crate::console::guard::ApiCaller;
+use crate::spreadsheet::mappings_csv::validate_mapping;
 use crate::store::StoreError;
 use crate::store::erp::api_lists::{ErpRow, MappingTable, list_mapping_rows};
 use crate::store::erp::mapping_changes::{
     MappingChange, MappingCondition, MappingKey, MappingResult, find_mapping_row,
 };
-use crate::store::erp::mappings::validate_mapping;
 use crate::store::erp::sps_mappings::{ItemMapping, PartnerMapping, describe_refused_mapping, parse_item_kind};
 use crate::text::clean_code;
 use axum::extract::State;
@@ -155,7 +155,7 @@ pub struct ItemMappingBody {
 }
 
 #[derive(Serialize)]
-struct MappingPage {
+struct MappingRowPage {
     mappings: Vec<ErpRow>,
     next: Option<i64>,
 }
@@ -164,7 +164,7 @@ async fn send_page(state: &Arc<ConsoleState>, table: MappingTable, query: &Mappi
     let (after, limit) = (query.after.unwrap_or(0), clamp_limit(query.limit));
     let rows = state.read(move |connection| list_mapping_rows(connection, table, after, limit)).await?;
     let next = find_next(&rows, limit, |(mark, _)| *mark);
-    Ok(Json(MappingPage { mappings: rows.into_iter().map(|(_, row)| row).collect(), next }).into_response())
+    Ok(Json(MappingRowPage { mappings: rows.into_iter().map(|(_, row)| row).collect(), next }).into_response())
 }
 
 async fn send_mapping(state: &Arc<ConsoleState>, key: MappingKey) -> ApiResult {

@@ -7,7 +7,7 @@ use crate::console::api::problem::{ApiError, ApiResult};
 use crate::console::api::query::{ApiPath, ApiQuery, clamp_limit, parse_time};
 use crate::store::StoreError;
 use crate::store::erp::api_lists::{
-    ErpRow, OrderFilter, PurchaseOrderSelection, ShipmentFilter, list_order_rows, list_purchase_order_rows,
+    ErpRow, OrderFilter, PurchaseOrderSelection, ShipmentRowFilter, list_order_rows, list_purchase_order_rows,
     list_shipment_rows,
 };
 use crate::store::erp::event_rows::{read_purchase_order_rows, read_subject_rows};
@@ -112,7 +112,7 @@ pub struct PurchaseOrderListQuery {
 
 /// A page of purchase orders.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
-pub struct PurchaseOrderPage {
+pub struct PurchaseOrderRowPage {
     #[schema(schema_with = build_purchase_order_list_schema)]
     purchase_orders: Vec<ErpRow>,
     /// Value of `after` for the next page; null on the last one.
@@ -125,7 +125,7 @@ fn build_purchase_order_list_schema() -> Schema {
 
 /// Lists purchase orders of retailers.
 #[utoipa::path(get, path = "/api/v1/purchase-orders", tag = "orders", params(PurchaseOrderListQuery),
-    responses((status = 200, body = PurchaseOrderPage)))]
+    responses((status = 200, body = PurchaseOrderRowPage)))]
 pub async fn send_purchase_orders(
     State(state): State<Arc<ConsoleState>>,
     ApiQuery(query): ApiQuery<PurchaseOrderListQuery>,
@@ -144,7 +144,7 @@ pub async fn send_purchase_orders(
     let purchase_orders = read.await?;
     let next =
         find_next(&purchase_orders, limit, |row| encode_mark(&(&row["partner"], &row["po_number"], &row["release"])));
-    Ok(Json(PurchaseOrderPage { purchase_orders, next }).into_response())
+    Ok(Json(PurchaseOrderRowPage { purchase_orders, next }).into_response())
 }
 
 /// Returns a purchase order, each release of it, with its lines, parts, extras and changes.
@@ -202,7 +202,7 @@ pub async fn send_shipments(
     ApiQuery(query): ApiQuery<ShipmentListQuery>,
 ) -> ApiResult {
     let (after, limit) = (decode_mark(query.after.as_ref())?, clamp_limit(query.limit));
-    let filter = ShipmentFilter { code: query.code, status: query.status, shop: query.shop, order_id: query.order_id };
+    let filter = ShipmentRowFilter { code: query.code, status: query.status, shop: query.shop, order_id: query.order_id };
     let shipments = state.read(move |connection| list_shipment_rows(connection, &filter, after, limit)).await?;
     let next = find_next(&shipments, limit, |row| encode_mark(&(&row["mode"], &row["tracker_id"])));
     Ok(Json(ShipmentPage { shipments, next }).into_response())

@@ -1,6 +1,7 @@
 //! `/api/v1/rejections`: the rejected requests of `novex-ingest events rejected`.
 
 use crate::console::ConsoleState;
+use crate::console::api::paging::find_next;
 use crate::console::api::problem::ApiResult;
 use crate::console::api::query::{ApiQuery, clamp_limit, parse_time};
 use crate::store::events::rejections::{RejectionFilter, RejectionRecord, list_rejections};
@@ -21,7 +22,11 @@ pub struct RejectionListQuery {
     path: Option<String>,
     /// This time or later (RFC 3339)
     since: Option<String>,
-    /// Most rejections, the newest ones; at most 1,000, as many as are stored [default: 100]
+    /// Reason, such as `signature_mismatch`
+    reason: Option<String>,
+    /// Only rejections with a lower id: `next` of the page before
+    before: Option<i64>,
+    /// Rows of the page, at most 1,000 [default: 100]
     limit: Option<u32>,
 }
 
@@ -29,6 +34,8 @@ pub struct RejectionListQuery {
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 pub struct RejectionList {
     rejections: Vec<RejectionRecord>,
+    /// Value of `before` for the next page; null on the last one.
+    next: Option<i64>,
 }
 
 /// Lists the newest rejected requests; the database keeps 1,000.
@@ -40,7 +47,15 @@ pub async fn send_rejections(
 ) -> ApiResult {
     let limit = clamp_limit(query.limit);
     let since = parse_time("since", query.since.as_ref())?;
-    let filter = RejectionFilter { http_status: query.status, path: query.path, since };
+    let filter = RejectionFilter {
+        http_status: query.status,
+        path: query.path,
+        since,
+        reason: query.reason,
+        before: query.before,
+    };
     let rejections = state.read(move |connection| list_rejections(connection, &filter, limit)).await?;
-    Ok(Json(RejectionList { rejections }).into_response())
+    let next = find_next(&rejections, limit, |(id, _)| *id);
+    let rejections = rejections.into_iter().map(|(_, rejection)| rejection).collect();
+    Ok(Json(RejectionList { rejections, next }).into_response())
 }

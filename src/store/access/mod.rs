@@ -4,6 +4,7 @@
 
 pub mod sessions;
 pub mod tokens;
+pub mod totp;
 pub mod users;
 
 use crate::clock;

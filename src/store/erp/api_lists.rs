@@ -61,13 +61,13 @@ pub struct PurchaseOrderSelection {
 }
 
 /// Key of a purchase order: partner, number and release.
-pub type PurchaseOrderKey = (String, String, String);
+pub type PurchaseOrderMark = (String, String, String);
 
 /// Returns a page of purchase orders by partner, number and release. `after` is the key of the last one before.
 pub fn list_purchase_order_rows(
     connection: &Connection,
     selection: &PurchaseOrderSelection,
-    after: Option<PurchaseOrderKey>,
+    after: Option<PurchaseOrderMark>,
     limit: u32,
 ) -> Result<Vec<ErpRow>, StoreError> {
     let (partner, number, release) =
@@ -92,7 +92,7 @@ pub fn list_purchase_order_rows(
 
 /// Selects shipments; the default selects all.
 #[derive(Debug, Clone, Default)]
-pub struct ShipmentFilter {
+pub struct ShipmentRowFilter {
     /// Tracking code in any form.
     pub code: Option<String>,
     pub status: Option<String>,
@@ -104,7 +104,7 @@ pub struct ShipmentFilter {
 /// Returns a page of shipments by mode and tracker. `after` is the key of the last one before.
 pub fn list_shipment_rows(
     connection: &Connection,
-    filter: &ShipmentFilter,
+    filter: &ShipmentRowFilter,
     after: Option<(String, String)>,
     limit: u32,
 ) -> Result<Vec<ErpRow>, StoreError> {

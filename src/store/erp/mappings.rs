@@ -5,7 +5,6 @@ use crate::clock;
 use crate::store::access::Actor;
 use crate::store::db::writer::WriteClass;
 use crate::store::{Store, StoreError};
-use crate::text::clean_code;
 use rusqlite::{Connection, Row, params, params_from_iter};
 use serde::Serialize;
 
@@ -82,41 +81,6 @@ pub fn list_unmapped_products(connection: &Connection) -> Result<Vec<UnmappedPro
         })
     })?;
     Ok(rows.collect::<Result<_, _>>()?)
-}
-
-/// Returns the mapping, or all its errors.
-pub fn validate_mapping(
-    shop_domain: &str,
-    variant_id: Option<i64>,
-    sku: Option<String>,
-    item: String,
-    factor: String,
-    note: Option<String>,
-) -> Result<ProductMapping, Vec<String>> {
-    let sku = sku.map(|sku| clean_code(&sku)).filter(|sku| !sku.is_empty());
-    let mut problems = Vec::new();
-    if !shop_domain.contains('.') {
-        problems.push("the shop must be its domain, NAME.myshopify.com".to_owned());
-    }
-    if variant_id.is_some() == sku.is_some() {
-        problems.push("give either variant_id or sku".to_owned());
-    }
-    if item.is_empty() {
-        problems.push("the item is missing".to_owned());
-    }
-    let (whole, fraction) = factor.split_once('.').unwrap_or((&factor, "0"));
-    let fits = |text: &str| is_digits(text) && text.len() <= 6;
-    if !fits(whole) || !fits(fraction) || factor.bytes().all(|byte| b"0.".contains(&byte)) {
-        problems.push(format!(
-            "the factor {factor:?} is not a decimal number over 0 with at most six digits on each side of the point"
-        ));
-    }
-    let mapping = ProductMapping { shop_domain: shop_domain.to_ascii_lowercase(), variant_id, sku, item, factor, note };
-    if problems.is_empty() { Ok(mapping) } else { Err(problems) }
-}
-
-fn is_digits(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 /// Returns the path of a mapping in the audit trail.

@@ -199,6 +199,20 @@ impl Store {
         let job = move |connection: &Connection| save_item_mapping(connection, &mapping, &actor, &at);
         self.writer.submit(WriteClass::Maintain, job).await
     }
+
+    /// Deletes the mapping of a partner and rebuilds its orders; returns false if there is none.
+    pub async fn unmap_partner(&self, partner: String, actor: Actor) -> Result<bool, StoreError> {
+        let at = clock::format_timestamp(self.clock.now());
+        let job = move |connection: &Connection| remove_partner_mapping(connection, &partner, &actor, &at);
+        self.writer.submit(WriteClass::Maintain, job).await
+    }
+
+    /// Deletes the mapping of an item by its id; returns false if there is none. Its lines lose their item.
+    pub async fn unmap_item(&self, id: i64, actor: Actor) -> Result<bool, StoreError> {
+        let at = clock::format_timestamp(self.clock.now());
+        let job = move |connection: &Connection| remove_item_mapping(connection, id, &actor, &at);
+        self.writer.submit(WriteClass::Maintain, job).await
+    }
 }
 
 /// Returns the partners without a customer, each with its number of orders.

@@ -20,24 +20,6 @@ pub struct Dismissal {
     pub by: String,
 }
 
-/// Most characters of a reason.
-const REASON_CHARS_MAX: usize = 1_000;
-
-/// Parses the reason of a decision.
-///
-/// # Errors
-/// The message for the person who wrote it.
-pub fn parse_reason(text: &str) -> Result<String, String> {
-    let text = text.trim();
-    if text.is_empty() {
-        return Err("write the reason, for the person who asks later".to_owned());
-    }
-    if text.chars().count() > REASON_CHARS_MAX {
-        return Err(format!("write at most {REASON_CHARS_MAX} characters"));
-    }
-    Ok(text.to_owned())
-}
-
 /// An event that was dismissed, or whose deliveries were.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DismissedEvent {

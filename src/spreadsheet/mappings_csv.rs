@@ -1,9 +1,9 @@
 //! The CSV file of product mappings, which `mappings export` writes and `mappings import` reads.
 
-use crate::cli::csv_output::{restore_cell, write_csv};
-use crate::cli::mappings::csv_text::{CsvDialect, CsvRow, CsvSeparator, LineError, read_csv_rows};
+use crate::spreadsheet::cells::{restore_cell, write_csv};
+use crate::spreadsheet::csv_text::{CsvDialect, CsvRow, CsvSeparator, LineError, read_csv_rows};
 use crate::store::erp::mappings::ProductMapping;
-pub(crate) use crate::store::erp::mappings::validate_mapping;
+use crate::text::clean_code;
 use std::collections::HashMap;
 use std::io;
 
@@ -14,6 +14,8 @@ pub const CSV_COLUMNS: [&str; 6] = ["shop_domain", "variant_id", "sku", "item", 
 pub struct MappingsFile {
     pub dialect: CsvDialect,
     pub mappings: Vec<ProductMapping>,
+    /// Line of each mapping in the file.
+    pub lines: Vec<u64>,
 }
 
 /// Writes mappings with commas, in UTF-8. [`read_mappings_csv`] returns equal ones.
@@ -40,20 +42,22 @@ pub fn read_mappings_csv(bytes: &[u8]) -> Result<MappingsFile, Vec<LineError>> {
         return Err(vec![LineError::new(1, "the file is empty")]);
     };
     let columns = find_columns(header)?;
-    let (mut mappings, mut errors, mut lines) = (Vec::new(), Vec::new(), HashMap::new());
+    let (mut mappings, mut errors) = (Vec::new(), Vec::new());
+    let (mut lines, mut known_lines) = (Vec::new(), HashMap::new());
     for row in rows {
         match read_mapping(row, &columns, dialect.separator) {
             Ok(mapping) => {
                 let product = (mapping.shop_domain.clone(), mapping.variant_id, mapping.sku.clone());
-                if let Some(earlier) = lines.insert(product, row.line) {
+                if let Some(earlier) = known_lines.insert(product, row.line) {
                     errors.push(LineError::new(row.line, format!("maps the same product as line {earlier}")));
                 }
                 mappings.push(mapping);
+                lines.push(row.line);
             }
             Err(message) => errors.push(LineError::new(row.line, message)),
         }
     }
-    if errors.is_empty() { Ok(MappingsFile { dialect, mappings }) } else { Err(errors) }
+    if errors.is_empty() { Ok(MappingsFile { dialect, mappings, lines }) } else { Err(errors) }
 }
 
 /// Returns the place of a column in [`CSV_COLUMNS`]. `Shop Domain` is `shop_domain`.
@@ -125,6 +129,37 @@ fn read_mapping(row: &CsvRow, columns: &[Option<usize>], separator: CsvSeparator
         note,
     )
     .map_err(|problems| problems.join("; "))
+}
+
+/// Returns the mapping, or all its errors.
+pub fn validate_mapping(
+    shop_domain: &str,
+    variant_id: Option<i64>,
+    sku: Option<String>,
+    item: String,
+    factor: String,
+    note: Option<String>,
+) -> Result<ProductMapping, Vec<String>> {
+    let sku = sku.map(|sku| clean_code(&sku)).filter(|sku| !sku.is_empty());
+    let mut problems = Vec::new();
+    if !shop_domain.contains('.') {
+        problems.push("the shop must be its domain, NAME.myshopify.com".to_owned());
+    }
+    if variant_id.is_some() == sku.is_some() {
+        problems.push("give either variant_id or sku".to_owned());
+    }
+    if item.is_empty() {
+        problems.push("the item is missing".to_owned());
+    }
+    let (whole, fraction) = factor.split_once('.').unwrap_or((&factor, "0"));
+    let fits = |text: &str| is_digits(text) && text.len() <= 6;
+    if !fits(whole) || !fits(fraction) || factor.bytes().all(|byte| b"0.".contains(&byte)) {
+        problems.push(format!(
+            "the factor {factor:?} is not a decimal number over 0 with at most six digits on each side of the point"
+        ));
+    }
+    let mapping = ProductMapping { shop_domain: shop_domain.to_ascii_lowercase(), variant_id, sku, item, factor, note };
+    if problems.is_empty() { Ok(mapping) } else { Err(problems) }
 }
 
 fn is_digits(text: &str) -> bool {
