@@ -11,15 +11,15 @@ use maud::{DOCTYPE, Markup, html};
 const NAVIGATION: &[(&str, &str)] = &[
     ("/", "Overview"),
     ("/events", "Events"),
-    ("/destinations", "Destinations"),
-    ("/privacy", "Privacy"),
-    ("/audit", "Audit"),
-    ("/settings", "Settings"),
+    ("/rejections", "Rejections"),
     ("/orders", "Orders"),
     ("/purchase-orders", "Purchase orders"),
     ("/shipments", "Shipments"),
     ("/mappings", "Mappings"),
-    ("/rejections", "Rejections"),
+    ("/destinations", "Destinations"),
+    ("/audit", "Audit"),
+    ("/privacy", "Privacy"),
+    ("/settings", "Settings"),
 ];
 
 /// Returns a page with the navigation. `path` is the page's own entry in it.
@@ -31,7 +31,7 @@ pub fn build_page(title: &str, path: &str, user: &CurrentUser, content: &Markup)
 /// Returns a page as [`build_page`] does, which the browser opens again after `seconds`.
 #[must_use]
 pub fn build_refreshed_page(title: &str, path: &str, user: &CurrentUser, seconds: u32, content: &Markup) -> Markup {
-    build_document(title, Some(seconds), &build_frame(path, user, content))
+    build_document(title, Some(&seconds.to_string()), &build_frame(path, user, content))
 }
 
 fn build_frame(path: &str, user: &CurrentUser, content: &Markup) -> Markup {
@@ -66,16 +66,11 @@ pub fn build_bare_page(title: &str, content: &Markup) -> Markup {
 #[must_use]
 pub fn build_forward_page(target: &str) -> Markup {
     let content = html! { main id="content" { h1 { "Signed in" } p { a href=(target) { "Continue" } } } };
-    let refresh = html! { meta http-equiv="refresh" content={ "0; url=" (target) }; };
-    build_document_with_head("Signed in", &refresh, &content)
+    build_document("Signed in", Some(&format!("0; url={target}")), &content)
 }
 
-fn build_document(title: &str, body: &Markup) -> Markup {
-    build_document_with_head(title, &Markup::default(), body)
-}
-
-fn build_document_with_head(title: &str, head: &Markup, body: &Markup) -> Markup {
-fn build_document(title: &str, refresh: Option<u32>, body: &Markup) -> Markup {
+/// `refresh` is what the browser opens after a time: `SECONDS`, or `SECONDS; url=PATH`.
+fn build_document(title: &str, refresh: Option<&str>, body: &Markup) -> Markup {
     html! {
         (DOCTYPE)
         html lang="en" {
@@ -83,9 +78,8 @@ fn build_document(title: &str, refresh: Option<u32>, body: &Markup) -> Markup {
                 meta charset="utf-8";
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 meta name="color-scheme" content="light dark";
-                @if let Some(seconds) = refresh { meta http-equiv="refresh" content=(seconds); }
+                @if let Some(refresh) = refresh { meta http-equiv="refresh" content=(refresh); }
                 title { (title) " · novex-ingest" }
-                (head)
                 link rel="stylesheet" href=(STYLE_PATH);
                 script src=(SCRIPT_PATH) defer {}
             }
