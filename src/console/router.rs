@@ -4,9 +4,7 @@ use crate::access::{Role, TokenScope};
 use crate::config::oidc::CALLBACK_PATH;
 use crate::console::pages::settings::{self, account, tokens, totp, users};
 use crate::console::pages::{audit, destinations, mapping_actions, mapping_import, privacy};
-use crate::console::{
-    ConsoleState, api, assets, guard, live, login, metrics, oidc, pages, reveals, second_step,
-};
+use crate::console::{ConsoleState, api, assets, guard, live, login, metrics, oidc, pages, reveals, second_step};
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::Method;

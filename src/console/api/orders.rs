@@ -202,7 +202,8 @@ pub async fn send_shipments(
     ApiQuery(query): ApiQuery<ShipmentListQuery>,
 ) -> ApiResult {
     let (after, limit) = (decode_mark(query.after.as_ref())?, clamp_limit(query.limit));
-    let filter = ShipmentRowFilter { code: query.code, status: query.status, shop: query.shop, order_id: query.order_id };
+    let filter =
+        ShipmentRowFilter { code: query.code, status: query.status, shop: query.shop, order_id: query.order_id };
     let shipments = state.read(move |connection| list_shipment_rows(connection, &filter, after, limit)).await?;
     let next = find_next(&shipments, limit, |row| encode_mark(&(&row["mode"], &row["tracker_id"])));
     Ok(Json(ShipmentPage { shipments, next }).into_response())
