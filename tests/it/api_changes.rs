@@ -3,8 +3,8 @@
 use super::support::api::{Program, fill, home_with_everything, json_request};
 use super::support::console::console_address;
 use super::support::edi_files::{interchange, order_set};
+use super::support::root;
 use super::support::{Daemon, Home, Request, SHOP, order_body};
-use crate::architecture::root;
 use serde_json::{Value, json};
 use std::fs;
 use std::process::Command;

@@ -2,8 +2,8 @@
 
 use super::support::console::{ConsoleClient, console_address};
 use super::support::destinations::{directory_destination, home_with_destinations, wait_until_delivered};
+use super::support::root;
 use super::support::{Daemon, Home, Request, easypost_request, order_body};
-use crate::architecture::root;
 use clap::Parser;
 use novex_ingest::cli::Cli;
 use std::collections::BTreeSet;
