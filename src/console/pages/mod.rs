@@ -13,7 +13,6 @@ pub mod mappings;
 pub mod order;
 pub mod orders;
 pub mod overview;
-pub mod overview;
 pub mod privacy;
 pub mod purchase_order;
 pub mod purchase_order_paper;

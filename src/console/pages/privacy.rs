@@ -9,11 +9,11 @@ use crate::console::layout::{build_csrf_field, build_page, build_status, build_t
 use crate::console::pages::{redirect_to, show_refusal, show_store_error};
 use crate::presentation::program::complete_commands;
 use crate::queue::process;
-use crate::store::leases::dismissals::parse_reason;
 use crate::store::leases::request_decisions::RequestDecision;
 use crate::store::privacy::data_requests::{DataRequest, list_data_requests};
 use crate::store::privacy::destructive_requests::{DestructiveRequest, RequestState, list_destructive_requests};
 use crate::text::format_count;
+use crate::text::parse_reason;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
