@@ -332,7 +332,8 @@ mod tests {
             (sign(json!({"alg": "ES256", "kid": "other"})), IdTokenError::UnknownKey),
             (sign(json!({"alg": "ES256", "kid": "k", "crit": ["x"]})), IdTokenError::Malformed),
             (stranger.sign(&json!({"alg": "ES256", "kid": "k"}), &claims()), IdTokenError::Signature),
-            (format!("{right}A"), IdTokenError::Malformed),
+            (format!("{right}A"), IdTokenError::Signature),
+            (format!("{right}="), IdTokenError::Malformed),
             (right.replacen('.', "", 1), IdTokenError::Malformed),
             (format!("{right}.{right}"), IdTokenError::Malformed),
         ] {

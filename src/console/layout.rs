@@ -12,6 +12,7 @@ const NAVIGATION: &[(&str, &str)] = &[
     ("/", "Overview"),
     ("/events", "Events"),
     ("/rejections", "Rejections"),
+    ("/alerts", "Alerts"),
     ("/orders", "Orders"),
     ("/purchase-orders", "Purchase orders"),
     ("/shipments", "Shipments"),
@@ -69,6 +70,7 @@ pub fn build_forward_page(target: &str) -> Markup {
     build_document("Signed in", Some(&format!("0; url={target}")), &content)
 }
 
+/// `refresh` is the value of the refresh pragma: seconds, and the page to open then if it is another one.
 /// `refresh` is what the browser opens after a time: `SECONDS`, or `SECONDS; url=PATH`.
 fn build_document(title: &str, refresh: Option<&str>, body: &Markup) -> Markup {
     html! {

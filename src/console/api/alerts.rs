@@ -1,9 +1,9 @@
-//! `/api/v1/alerts`: the alerts of `novex-ingest audit alerts`.
+//! `/api/v1/alerts`: the alerts of `novex-ingest alerts list --all`.
 
 use crate::console::ConsoleState;
 use crate::console::api::problem::ApiResult;
 use crate::console::api::query::{ApiQuery, clamp_limit};
-use crate::store::audit::alerts::{Alert, list_alerts};
+use crate::store::audit::alerts::{Alert, AlertSelection, list_alerts};
 use axum::Json;
 use axum::extract::State;
 use axum::response::IntoResponse;
@@ -33,6 +33,6 @@ pub async fn send_alerts(
     ApiQuery(query): ApiQuery<AlertListQuery>,
 ) -> ApiResult {
     let limit = clamp_limit(query.limit);
-    let alerts = state.read(move |connection| list_alerts(connection, limit)).await?;
+    let alerts = state.read(move |connection| list_alerts(connection, AlertSelection::All, limit)).await?;
     Ok(Json(AlertList { alerts }).into_response())
 }

@@ -29,7 +29,7 @@ const ROWS_BYTES_MAX: usize = 8 << 20;
 pub struct EventListQuery {
     /// received, processing, completed, failed or dismissed
     status: Option<String>,
-    /// shopify, easypost, keycloak or sps
+    /// shopify, easypost, keycloak, sps or local
     source: Option<String>,
     /// Topic; * matches anything: `orders/*`
     topic: Option<String>,

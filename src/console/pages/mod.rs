@@ -1,5 +1,6 @@
 //! The pages, each in its own file, and the pages of errors.
 
+pub mod alerts;
 pub mod audit;
 pub mod destinations;
 pub mod event;

@@ -15,7 +15,7 @@ pub struct StoreGauges {
     pub deliveries: Vec<DeliveryCount>,
     pub destinations: Vec<DestinationGauge>,
     pub edi_sources: Vec<EdiSourceGauge>,
-    /// Alerts that no person dismissed.
+    /// Alerts that hold and that no person dismissed.
     pub open_alerts: u64,
 }
 
@@ -81,8 +81,11 @@ pub fn read_gauges(connection: &Connection, now: Timestamp) -> Result<StoreGauge
         deliveries: list_delivery_counts(connection)?,
         destinations,
         edi_sources,
-        open_alerts: connection
-            .query_row("SELECT count(*) FROM alerts WHERE dismissed_at IS NULL", [], |row| row.get(0))?,
+        open_alerts: connection.query_row(
+            "SELECT count(*) FROM alerts WHERE recovered_at IS NULL AND dismissed_at IS NULL",
+            [],
+            |row| row.get(0),
+        )?,
     })
 }
 

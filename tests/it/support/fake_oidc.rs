@@ -242,5 +242,5 @@ fn serve_request(stream: &TcpStream, state: &Mutex<OidcState>, issuer: &str) -> 
     let head =
         format!("HTTP/1.1 {status} X\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n", text.len());
     let mut writer = stream;
-    writer.write_all((head + &text).as_bytes()).ok()
+    write!(writer, "{head}{text}").ok()
 }
