@@ -59,8 +59,9 @@ impl std::str::FromStr for Source {
 
 /// The names by which a provider identifies an event. An event with the same source, shop domain and webhook id is a
 /// duplicate: the table has `UNIQUE (source, shop_domain, webhook_id)`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct EventKey {
+    #[schema(value_type = String)]
     pub source: Source,
     /// Domain of a Shopify shop, or directory of an EDI file; empty for other sources.
     pub shop_domain: String,
@@ -70,7 +71,7 @@ pub struct EventKey {
 }
 
 /// Id and key of a stored event. The event has this value from the claim to the destination.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct EventIdentity {
     pub id: i64,
     #[serde(flatten)]

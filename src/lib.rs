@@ -42,6 +42,7 @@ pub mod internals;
 mod keycloak_event;
 mod lenient_json;
 mod logging;
+mod metrics;
 mod port_holder;
 pub mod presentation;
 mod processor;

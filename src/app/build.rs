@@ -16,7 +16,7 @@ use crate::providers::edi::PollAuth;
 use crate::providers::keycloak::KeycloakVerifier;
 use crate::providers::shopify::ShopifyVerifier;
 use crate::queue::{Worker, WorkerOptions, process};
-use crate::server::{Authenticators, listener};
+use crate::server::{Authenticators, ServerState, listener};
 use crate::store::db::{backup, open};
 use crate::store::leases::LeaseOwner;
 use crate::store::{Store, StoreError, StoreOptions};
@@ -113,12 +113,16 @@ pub fn bind_listeners(config: &Config, inherited: Vec<std::net::TcpListener>) ->
 pub fn build_console(
     config: &Config,
     store: &Store,
+    server: &Arc<ServerState>,
 ) -> anyhow::Result<Option<(Arc<ConsoleState>, CertificateResolver)>> {
     if !config.console.is_enabled {
         return Ok(None);
     }
     match CertificateResolver::load(&config.console.tls) {
-        Ok(certificate) => Ok(Some((Arc::new(ConsoleState::new(config.clone(), store.clone())?), certificate))),
+        Ok(certificate) => {
+            let state = ConsoleState::new(config.clone(), store.clone(), server.clone())?;
+            Ok(Some((Arc::new(state), certificate)))
+        }
         Err(error) => {
             error!("the console has no certificate, so nobody can open it; events are received as usual: {error:#}");
             Ok(None)

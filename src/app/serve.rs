@@ -109,17 +109,9 @@ impl Daemon {
         let authenticators = build_authenticators(&config);
         let max_attempts = config.worker.max_attempts;
         let server = ServerState::new(config.server.clone(), authenticators, store.clone(), max_attempts, poll_sender);
-        let console = build_console(&config, &store)?;
-        Ok(Self {
-            config,
-            store,
-            certificate,
-            destinations,
-            listeners,
-            server: Arc::new(server),
-            poll_requests,
-            console,
-        })
+        let server = Arc::new(server);
+        let console = build_console(&config, &store, &server)?;
+        Ok(Self { config, store, certificate, destinations, listeners, server, poll_requests, console })
     }
 
     fn spawn(self) -> RunningDaemon {

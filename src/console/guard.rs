@@ -9,7 +9,7 @@ use crate::console::router::{FORM_BYTES_MAX, RouteAccess};
 use crate::console::{ConsoleState, pages};
 use crate::store::access::Actor;
 use crate::store::access::sessions::{ConsoleSession, find_session};
-use crate::store::access::tokens::find_token;
+use crate::store::access::tokens::{ApiToken, find_token};
 use axum::Extension;
 use axum::body::{Body, to_bytes};
 use axum::extract::{Request, State};
@@ -55,6 +55,21 @@ impl CurrentUser {
     }
 }
 
+/// The program that sent a request.
+#[derive(Debug, Clone)]
+pub struct ApiCaller {
+    pub token: ApiToken,
+    pub address: ClientAddress,
+}
+
+impl ApiCaller {
+    /// Returns the program for the audit trail, by the name of its token.
+    #[must_use]
+    pub fn to_actor(&self) -> Actor {
+        Actor { name: self.token.name.clone(), address: Some(self.address.0.to_string()) }
+    }
+}
+
 /// Lets a request pass if its user has the right, and if a change comes from a page of the console.
 pub async fn check_request(
     State((state, access)): State<(Arc<ConsoleState>, RouteAccess)>,
@@ -62,9 +77,15 @@ pub async fn check_request(
     mut request: Request,
     next: Next,
 ) -> Response {
-    if let RouteAccess::Program(scope) = access {
+    if let RouteAccess::Program(scope) | RouteAccess::LocalProgram(scope) = access {
+        if matches!(access, RouteAccess::LocalProgram(_)) && address.0.is_loopback() {
+            return next.run(request).await;
+        }
         return match check_token(&state, request.headers(), scope).await {
-            Ok(()) => next.run(request).await,
+            Ok(token) => {
+                request.extensions_mut().insert(ApiCaller { token, address });
+                next.run(request).await
+            }
             Err(refusal) => refusal,
         };
     }
@@ -94,7 +115,7 @@ pub async fn check_request(
 }
 
 /// Checks the token of a program. A cookie proves nothing here, so that no page of another site can use the API.
-async fn check_token(state: &Arc<ConsoleState>, headers: &HeaderMap, scope: TokenScope) -> Result<(), Response> {
+async fn check_token(state: &Arc<ConsoleState>, headers: &HeaderMap, scope: TokenScope) -> Result<ApiToken, Response> {
     let refuse = |text: &str| build_problem(StatusCode::UNAUTHORIZED, text);
     let header = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
     let Some(token) = header.and_then(|value| value.strip_prefix("Bearer ")) else {
@@ -104,7 +125,7 @@ async fn check_token(state: &Arc<ConsoleState>, headers: &HeaderMap, scope: Toke
     match state.read(move |connection| find_token(connection, &digest)).await {
         Ok(Some(token)) if token.scopes.contains(&scope) => {
             state.store.record_token_use(&token);
-            Ok(())
+            Ok(token)
         }
         Ok(Some(_)) => {
             let text = format!("the token needs the scope {}", scope.as_str());

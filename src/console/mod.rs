@@ -12,7 +12,7 @@
 //! - [`events_query`] is the filter of events in an address; [`bulk_retry`] retries all events that match one, and
 //!   [`live`] sends their changes to open pages; [`body_view`] shows the bytes of an event.
 //! - [`reveals`] masks personal data until a person asks to see it.
-//! - [`api`] is JSON for programs.
+//! - [`api`] is JSON for programs; [`metrics`] is the page for Prometheus.
 //! - [`checks`] runs the checks of `doctor` from time to time; [`background`] has other work that takes minutes.
 //!
 //! Pages are complete without the script. Text of others is escaped by the templates.
@@ -32,6 +32,7 @@ pub mod listener;
 pub mod live;
 pub mod login;
 pub mod login_limits;
+pub mod metrics;
 pub mod oidc;
 pub mod pages;
 pub mod paths;
@@ -51,6 +52,7 @@ use crate::console::pages::settings::totp::NEW_KEY_LIFETIME;
 use crate::console::pending::PendingSteps;
 use crate::console::reveals::Reveals;
 use crate::console::second_step::{PasswordProof, STEP_LIFETIME};
+use crate::server::ServerState;
 use crate::store::db::reader::Reader;
 use crate::store::{Store, StoreError};
 use rusqlite::Connection;
@@ -71,6 +73,8 @@ pub struct ConsoleState {
     pub store: Store,
     /// The console's own connections.
     pub reader: Reader,
+    /// The public listener, for its figures and for polls.
+    pub server: Arc<ServerState>,
     pub login_limits: LoginLimits,
     pub verifications: Semaphore,
     pub checks: MachineChecks,
@@ -95,7 +99,7 @@ impl ConsoleState {
     ///
     /// # Errors
     /// If the database cannot be opened.
-    pub fn new(config: Config, store: Store) -> Result<Self, StoreError> {
+    pub fn new(config: Config, store: Store, server: Arc<ServerState>) -> Result<Self, StoreError> {
         let oidc = config.console.oidc.clone().and_then(|settings| {
             OidcProvider::new(settings)
                 .inspect_err(|error| tracing::error!("nobody can sign in through [console.oidc]: {error:#}"))
@@ -107,6 +111,7 @@ impl ConsoleState {
             verifications: Semaphore::new(VERIFICATIONS_MAX),
             checks: MachineChecks::default(),
             reveals: Reveals::default(),
+            server,
             second_steps: PendingSteps::new(STEP_LIFETIME),
             new_totp_keys: PendingSteps::new(NEW_KEY_LIFETIME),
             oidc,

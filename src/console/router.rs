@@ -3,8 +3,10 @@
 use crate::access::{Role, TokenScope};
 use crate::config::oidc::CALLBACK_PATH;
 use crate::console::pages::settings::{self, account, tokens, totp, users};
+use crate::console::pages::{audit, destinations, mapping_actions, mapping_import, privacy};
 use crate::console::pages::{audit, destinations, privacy};
 use crate::console::pages::{mapping_actions, mapping_import};
+use crate::console::{ConsoleState, api, assets, guard, live, login, metrics, oidc, pages, reveals, second_step};
 use crate::console::{ConsoleState, api, assets, guard, live, login, oidc, pages, reveals, second_step};
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
@@ -25,6 +27,8 @@ pub enum RouteAccess {
     User(Role),
     /// Programs with a token of this scope.
     Program(TokenScope),
+    /// Programs on this machine; from another one, with a token of this scope.
+    LocalProgram(TokenScope),
 }
 
 /// A route of the console.
@@ -32,15 +36,15 @@ pub struct ConsoleRoute {
     pub method: Method,
     pub path: &'static str,
     pub access: RouteAccess,
-    handler: MethodRouter<Arc<ConsoleState>>,
+    pub(super) handler: MethodRouter<Arc<ConsoleState>>,
 }
 
 impl ConsoleRoute {
-    fn page(path: &'static str, access: RouteAccess, handler: MethodRouter<Arc<ConsoleState>>) -> Self {
+    pub(super) fn page(path: &'static str, access: RouteAccess, handler: MethodRouter<Arc<ConsoleState>>) -> Self {
         Self { method: Method::GET, path, access, handler }
     }
 
-    fn action(path: &'static str, access: RouteAccess, handler: MethodRouter<Arc<ConsoleState>>) -> Self {
+    pub(super) fn action(path: &'static str, access: RouteAccess, handler: MethodRouter<Arc<ConsoleState>>) -> Self {
         Self { method: Method::POST, path, access, handler }
     }
 }
@@ -50,8 +54,8 @@ impl ConsoleRoute {
 /// Returns every route.
 #[must_use]
 pub fn list_routes() -> Vec<ConsoleRoute> {
-    use RouteAccess::{Program, Public, User};
-    vec![
+    use RouteAccess::{LocalProgram, Public, User};
+    let mut routes = vec![
         ConsoleRoute::page("/login", Public, get(login::show_login_page)),
         ConsoleRoute::action("/login", Public, post(login::sign_in)),
         ConsoleRoute::page("/login/code", Public, get(second_step::show_code_page)),
@@ -116,6 +120,7 @@ pub fn list_routes() -> Vec<ConsoleRoute> {
         ConsoleRoute::page("/alerts", User(Role::Viewer), get(pages::alerts::show_alerts)),
         ConsoleRoute::action("/alerts/{id}/dismiss", User(Role::Operator), post(pages::alerts::dismiss_alert)),
         ConsoleRoute::action("/reveal", User(Role::Operator), post(reveals::reveal_page)),
+        ConsoleRoute::page("/metrics", LocalProgram(TokenScope::Metrics), get(metrics::send_metrics)),
         ConsoleRoute::page("/destinations", User(Role::Viewer), get(destinations::show_destinations)),
         ConsoleRoute::action("/destinations/{name}/pause", User(Role::Operator), post(destinations::pause_destination)),
         ConsoleRoute::action("/destinations/{name}/resume", User(Role::Operator), post(destinations::resume_destination)),
@@ -144,10 +149,9 @@ pub fn list_routes() -> Vec<ConsoleRoute> {
         ConsoleRoute::page("/settings/tokens", User(Role::Admin), get(tokens::show_tokens)),
         ConsoleRoute::action("/settings/tokens", User(Role::Admin), post(tokens::create_token)),
         ConsoleRoute::action("/settings/tokens/{id}/revoke", User(Role::Admin), post(tokens::revoke_token)),
-        ConsoleRoute::page("/api/v1/stats", Program(TokenScope::Read), get(api::stats::send_stats)),
-        ConsoleRoute::page("/api/v1/events", Program(TokenScope::Read), get(api::events::send_events)),
-        ConsoleRoute::page("/api/v1/events/{id}", Program(TokenScope::Read), get(api::events::send_event)),
-    ]
+    ];
+    routes.extend(api::routes::list_api_routes());
+    routes
 }
 
 /// Builds the service of the console.
@@ -158,7 +162,8 @@ pub fn build_router(state: Arc<ConsoleState>) -> Router {
         router = router.route(route.path, route.handler.layer(guarded));
     }
     router
-        .fallback(pages::show_missing_page)
+        .fallback(api::routes::send_missing_path)
+        .method_not_allowed_fallback(api::routes::send_wrong_method)
         .layer(DefaultBodyLimit::max(FORM_BYTES_MAX))
         .layer(from_fn(guard::add_security_headers))
         .with_state(state)

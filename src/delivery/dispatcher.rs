@@ -12,6 +12,7 @@ use crate::clock::{self, Timestamp};
 use crate::delivery::destinations::{Destination, Destinations, OutboundEvent, SendResult};
 use crate::delivery::rows_payload::{PayloadKind, build_rows_payload};
 use crate::event::Source;
+use crate::metrics::DeliveryAttemptEnd;
 use crate::queue::lease::{self, HeldClaims};
 use crate::queue::turns::AttemptTurns;
 use crate::store::leases::LeaseOwner;
@@ -313,7 +314,9 @@ impl Dispatcher {
                     body_share
                 };
                 drop(rows_turn);
-                destination.send(&event, self.store.clock.now()).await
+                let (sent_at, result) = (Instant::now(), destination.send(&event, self.store.clock.now()).await);
+                self.record_attempt(&result, sent_at.elapsed());
+                result
             }
             Ok(Some(Err(error))) => SendResult::Rejected { error },
             Ok(None) => {
@@ -328,6 +331,16 @@ impl Dispatcher {
         };
         let outcome = self.to_outcome(destination, &claim, result);
         self.complete_delivery(&claim, &outcome, started.elapsed()).await;
+    }
+
+    fn record_attempt(&self, result: &SendResult, elapsed: Duration) {
+        let end = match result {
+            SendResult::Delivered => DeliveryAttemptEnd::Delivered,
+            SendResult::Rejected { .. } => DeliveryAttemptEnd::Rejected,
+            SendResult::RetryLater { .. } | SendResult::Unavailable { .. } => DeliveryAttemptEnd::Retried,
+        };
+        self.store.metrics.delivery_attempts(end).increment();
+        self.store.metrics.delivery_seconds.record_duration(elapsed);
     }
 
     /// Reads the payload of a delivery; None if the event was redacted or pruned. The inner error rejects the delivery.

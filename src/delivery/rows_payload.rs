@@ -38,7 +38,9 @@ pub fn build_rows_payload(
     })
 }
 
-fn format_rows_payload(rows: &EventRows, notice: Option<&str>) -> String {
+/// Returns the rows as JSON.
+#[must_use]
+pub fn format_rows_payload(rows: &EventRows, notice: Option<&str>) -> String {
     let tables = if notice.is_some() { "{}" } else { &rows.tables };
     let redaction = notice.map_or(String::new(), |notice| format!(",\"redaction\":{notice}"));
     format!(

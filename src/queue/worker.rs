@@ -259,7 +259,9 @@ impl Worker {
                 let (started_at, mark) = (Instant::now(), self.begun.begin(&claim));
                 let outcome = self.run_handler(&claim).await;
                 drop(slot);
-                (outcome, started_at.elapsed(), Some((share, mark)))
+                let elapsed = started_at.elapsed();
+                self.store.metrics.handler_seconds(claim.event.key.source).record_duration(elapsed);
+                (outcome, elapsed, Some((share, mark)))
             }
             // The worker was stopped before this attempt started.
             None => (Outcome::Released, Duration::ZERO, None),

@@ -14,7 +14,7 @@ use crate::tls::certificates::{AcceptedClient, TlsAcceptor};
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
-use hyper::{HeaderMap, Request};
+use hyper::{HeaderMap, Request, StatusCode};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use std::convert::Infallible;
 use std::future::poll_fn;
@@ -175,6 +175,7 @@ async fn send_rejection(
     let headers = HeaderMap::new();
     let request = RequestSummary { from, method: "?", path: "?", headers: &headers, body: &[] };
     shared.rejections.record(request, rejection);
+    shared.store.metrics.count_request(None, rejection.reason.http_status());
     let _ = timeout(LINGER_TIMEOUT, stream.write_all(&response::raw_error_response(rejection))).await;
 }
 
@@ -303,6 +304,7 @@ fn http2_builder(limits: &ServerSettings) -> http2::Builder<TokioExecutor> {
 
 async fn respond_to_request(request: Request<Incoming>, peer: &Peer, shared: &ServerState) -> HttpResponse {
     if peer.is_rejected() {
+        shared.store.metrics.count_request(None, StatusCode::SERVICE_UNAVAILABLE.as_u16());
         return response::unavailable_response("too many connections");
     }
     request::handle_request(request, peer, shared).await

@@ -97,6 +97,12 @@ impl Places {
         Self(Arc::new(PlacesTable { name, limits, state: Mutex::default() }))
     }
 
+    /// Returns the number of places that are taken.
+    #[must_use]
+    pub fn count_taken(&self) -> u64 {
+        self.0.lock().total.places
+    }
+
     /// Returns a place, if necessary by taking one from another client.
     ///
     /// # Errors

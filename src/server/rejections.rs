@@ -1,7 +1,8 @@
 //! Records refused requests in the log and in `rejected_requests`, at a rate that a flood cannot raise.
 
 use crate::clock;
-use crate::providers::Rejection;
+use crate::metrics::Counter;
+use crate::providers::{Rejection, RejectionReason};
 use crate::store::Store;
 use crate::store::events::rejections::RejectionRecord;
 use crate::token_bucket::TokenBucket;
@@ -22,6 +23,7 @@ const TEXT_BYTES_MAX: usize = 500;
 pub struct RejectionRecorder {
     store: Store,
     rate: Mutex<RejectionRate>,
+    counts: [Counter; RejectionReason::ALL.len()],
 }
 
 struct RejectionRate {
@@ -43,13 +45,14 @@ impl RejectionRecorder {
     #[must_use]
     pub fn new(store: Store) -> Self {
         let bucket = TokenBucket::new(BURST_ROWS, ROWS_PER_SECOND);
-        Self { store, rate: Mutex::new(RejectionRate { bucket, unrecorded: 0 }) }
+        Self { store, rate: Mutex::new(RejectionRate { bucket, unrecorded: 0 }), counts: Default::default() }
     }
 
     /// Writes the rejection to the log and to `rejected_requests`, or counts it if it is over the rate.
     pub fn record(&self, request: RequestSummary<'_>, rejection: &Rejection) {
-        let Some(unrecorded) = self.take_token() else { return };
         let reason = rejection.reason;
+        self.counts[reason as usize].increment();
+        let Some(unrecorded) = self.take_token() else { return };
         let names: Vec<&str> = request.headers.keys().map(hyper::header::HeaderName::as_str).collect();
         warn!(
             from = %request.from,
@@ -73,6 +76,11 @@ impl RejectionRecorder {
             body_bytes: request.body.len() as u64,
             unrecorded,
         });
+    }
+
+    /// Returns the number of rejections of each reason since the start of the process.
+    pub fn list_counts(&self) -> impl Iterator<Item = (RejectionReason, u64)> {
+        RejectionReason::ALL.into_iter().zip(self.counts.iter().map(Counter::get))
     }
 
     /// Returns the number of rejections left out since the last recorded one, or `None` if this one is over the rate.

@@ -12,6 +12,7 @@
 //! body within its limits, the provider's check, the store. The response waits for the commit.
 
 use crate::edi_poll::schedule::PollRequest;
+use crate::event::Source;
 use crate::providers::edi::PollAuth;
 use crate::providers::{Rejection, RejectionReason, WebhookEndpoint, WebhookVerifiers};
 use crate::server::body::BodyError;
@@ -27,15 +28,17 @@ use hyper::body::{Body, Incoming};
 use hyper::header::HOST;
 use hyper::http::request::Parts;
 use hyper::http::uri::Authority;
-use hyper::{Method, Request, Version};
+use hyper::{Method, Request, StatusCode, Version};
 use percent_encoding::percent_decode_str;
 use std::net::IpAddr;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tracing::{debug, warn};
 
 const SHOPIFY_PATH_PREFIX: &str = "/api/webhooks/shopify/";
+const EASYPOST_PATH: &str = "/api/webhooks/easypost";
+const KEYCLOAK_PATH: &str = "/api/keycloak/events";
 /// HTTP/2: longest time that a client may go on sending a request that already has its response.
 const LINGER_TIMEOUT: Duration = Duration::from_secs(2);
 /// Longest wait for a poll. The poll goes on without a waiting client.
@@ -85,7 +88,9 @@ impl RequestRoute {
 /// Answers a request of the client `peer`.
 pub async fn handle_request(request: Request<Incoming>, peer: &Peer, shared: &ServerState) -> HttpResponse {
     let (head, mut incoming) = request.into_parts();
+    let started_at = Instant::now();
     let response = route_request(&head, &mut incoming, peer, shared).await;
+    record_answer(head.uri.path(), response.status(), started_at, shared);
     if head.version == Version::HTTP_2 && !incoming.is_end_stream() {
         // A client that still sends treats an early response as a broken stream: curl 7.88 does. On HTTP/1 the
         // connection lingers instead.
@@ -93,6 +98,24 @@ pub async fn handle_request(request: Request<Incoming>, peer: &Peer, shared: &Se
             timeout(LINGER_TIMEOUT, async { while incoming.frame().await.is_some_and(|frame| frame.is_ok()) {} }).await;
     }
     if head.method == Method::HEAD { response::strip_body(response) } else { response }
+}
+
+/// Counts an answer, and the time until a webhook was acknowledged. Monitoring asks `/healthz` all the time, so that
+/// its answers do not count.
+fn record_answer(path: &str, status: StatusCode, started_at: Instant, shared: &ServerState) {
+    let metrics = &shared.store.metrics;
+    let source = match path {
+        "/healthz" => return,
+        "/api/sps/poll" => return metrics.count_request(Some(Source::Sps), status.as_u16()),
+        path if path.starts_with(SHOPIFY_PATH_PREFIX) => Some(Source::Shopify),
+        path if path.starts_with(EASYPOST_PATH) => Some(Source::EasyPost),
+        path if path.starts_with(KEYCLOAK_PATH) => Some(Source::Keycloak),
+        _ => None,
+    };
+    metrics.count_request(source, status.as_u16());
+    if source.is_some() && status == StatusCode::OK {
+        metrics.ack_seconds.record_duration(started_at.elapsed());
+    }
 }
 
 /// Returns the rejection of a request that hyper could not read; `status` is the status of hyper's own response.

@@ -24,6 +24,7 @@ pub use db::error::StoreError;
 
 use crate::clock;
 use crate::clock::Clock;
+use crate::metrics::Metrics;
 use audit::alerts::LoginErrorThreshold;
 use db::reader::Reader;
 use db::writer::{Writer, WriterOptions};
@@ -84,6 +85,8 @@ pub struct Store {
     pub writer: Writer,
     pub reader: Reader,
     pub clock: Clock,
+    /// Figures of this process: all its parts have the store.
+    pub metrics: Metrics,
     /// Changes when an attempt at an event ends: a new delivery may be queued, or a waiting delivery may be due.
     pub attempts_ended: watch::Sender<u64>,
     login_error_threshold: LoginErrorThreshold,
@@ -120,12 +123,14 @@ impl Store {
             db::checkpoint::disable_checkpoint_on_close(&connection)?;
             db::checkpoint::disable_checkpoint_on_close(&checkpointer)?;
         }
-        let writer = Writer::start(connection, checkpointer, WriterOptions::from(options))?;
+        let metrics = Metrics::default();
+        let writer = Writer::start(connection, checkpointer, WriterOptions::from(options), metrics.clone())?;
         let reader = Reader::open(&options.path, options.readers)?;
         Ok(Self {
             writer,
             reader,
             clock,
+            metrics,
             attempts_ended: watch::Sender::new(0),
             login_error_threshold: options.login_error_threshold,
             last_compaction: Arc::default(),

@@ -57,10 +57,9 @@ fn page_address(home: &Home, route: &str) -> String {
 pub fn list_pages(home: &Home) -> Vec<String> {
     let routes = list_routes();
     let pages = routes.iter().filter(|route| {
-        route.method == "GET"
-            && !matches!(route.access, RouteAccess::Program(_))
-            && !route.path.starts_with("/assets/")
-            && !NO_PAGES.contains(&route.path)
+        let is_for_people = matches!(route.access, RouteAccess::Public | RouteAccess::User(_));
+        let is_file = ["/assets/", "/api/"].iter().any(|start| route.path.starts_with(start));
+        route.method == "GET" && is_for_people && !is_file && !NO_PAGES.contains(&route.path)
     });
     pages.map(|route| page_address(home, route.path)).collect()
 }

@@ -46,7 +46,7 @@ const LAYERS: [&[&str]; 16] = [
     &["lenient_json", "presentation", "backup_target", "port_holder"],
     &["proof", "http_client", "keycloak_event", "edi", "access"],
     &["event"],
-    &["changes", "transfer", "tls", "logging"],
+    &["changes", "transfer", "tls", "logging", "metrics"],
     &["store", "providers", "handlers"],
     &["queue", "backup_files", "spreadsheet"],
     &["delivery", "edi_poll"],

@@ -267,7 +267,7 @@ fn every_action_needs_the_token_of_its_session_and_the_consoles_origin() {
         let requests: Vec<Request> = match route.access {
             RouteAccess::User(_) => foreign.into_iter().chain(forged).collect(),
             RouteAccess::Public => foreign.into_iter().collect(),
-            RouteAccess::Program(_) => Vec::new(),
+            RouteAccess::Program(_) | RouteAccess::LocalProgram(_) => Vec::new(),
         };
         for request in requests {
             actions += 1;

@@ -72,7 +72,7 @@ pub async fn begin_oidc_sign_in(
     Extension(from): Extension<ClientAddress>,
     Query(query): Query<BeginQuery>,
 ) -> Response {
-    let Some(provider) = &state.oidc else { return pages::show_missing_page().await };
+    let Some(provider) = &state.oidc else { return pages::show_missing_page() };
     let addresses = match provider.find_addresses().await {
         Ok(addresses) => addresses,
         Err(error) => {
@@ -118,7 +118,7 @@ pub async fn end_oidc_sign_in(
     headers: HeaderMap,
     Query(query): Query<CallbackQuery>,
 ) -> Response {
-    let Some(provider) = &state.oidc else { return pages::show_missing_page().await };
+    let Some(provider) = &state.oidc else { return pages::show_missing_page() };
     let address = Some(from.0.to_string());
     match identify_person(&state, provider, &headers, query).await {
         Ok((person, next)) => {

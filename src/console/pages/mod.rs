@@ -14,7 +14,6 @@ pub mod mappings;
 pub mod order;
 pub mod orders;
 pub mod overview;
-pub mod overview;
 pub mod privacy;
 pub mod purchase_order;
 pub mod purchase_order_paper;
@@ -82,6 +81,7 @@ pub fn redirect_to(path: &str) -> Response {
 }
 
 /// Returns the page for an unknown path.
-pub async fn show_missing_page() -> Response {
+#[must_use]
+pub fn show_missing_page() -> Response {
     show_refusal(StatusCode::NOT_FOUND, "There is no such page.")
 }

@@ -106,7 +106,7 @@ pub struct ActiveCondition {
 }
 
 /// An alert as stored.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct Alert {
     pub id: i64,
     pub kind: String,

@@ -21,7 +21,7 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 
 /// A row of the audit trail.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct AuditRecord {
     pub id: i64,
     /// None for an operator's action.
@@ -237,7 +237,7 @@ fn read_chain_end(connection: &Connection) -> Result<(i64, String), StoreError> 
 }
 
 /// A truncation of the audit trail: how many rows it deleted, and id and hash of the last one.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct Truncation {
     pub at: String,
     pub by: String,
@@ -291,7 +291,7 @@ fn find_broken_truncation(truncations: &[Truncation]) -> Option<ChainBreak> {
 }
 
 /// Result of a check of the hash chain: the number of sound rows, and the first break.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct AuditVerification {
     pub rows: i64,
     pub first_id: Option<i64>,
@@ -303,7 +303,7 @@ pub struct AuditVerification {
 }
 
 /// A break of the hash chain: the row's id and the problem, which follows the words "row 17".
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct ChainBreak {
     pub id: i64,
     pub problem: String,

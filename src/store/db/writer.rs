@@ -24,6 +24,7 @@
 //! events, and the writer ends.
 
 use crate::files::parent_directory;
+use crate::metrics::Metrics;
 use crate::store::db::damage::DamageRecord;
 use crate::store::db::lost_file::OpenFiles;
 use crate::store::db::{checkpoint, open, write_job};
@@ -89,7 +90,12 @@ pub struct Writer {
 
 impl Writer {
     /// Starts the writer thread and the checkpoint thread.
-    pub fn start(connection: Connection, checkpointer: Connection, options: WriterOptions) -> Result<Self, StoreError> {
+    pub fn start(
+        connection: Connection,
+        checkpointer: Connection,
+        options: WriterOptions,
+        metrics: Metrics,
+    ) -> Result<Self, StoreError> {
         let (messages, receiver) = channel(options.queue_max);
         let work_arrived = Arc::new(Notify::new());
         let checkpointer = checkpoint::start_checkpointer(checkpointer);
@@ -108,6 +114,7 @@ impl Writer {
             free_space: FreeSpace { is_sufficient: true, checked_at: None },
             last_wal_warning: None,
             options,
+            metrics,
         };
         let thread = std::thread::Builder::new()
             .name("store-writer".into())
@@ -237,6 +244,7 @@ struct WriterThread {
     free_space: FreeSpace,
     last_wal_warning: Option<Instant>,
     options: WriterOptions,
+    metrics: Metrics,
 }
 
 /// The last check of the free space on the database's disk.
@@ -314,7 +322,10 @@ impl WriterThread {
         if batch.is_empty() {
             return;
         }
+        let started_at = Instant::now();
         let outcome = self.run_transaction(batch);
+        self.metrics.commit_seconds.record_duration(started_at.elapsed());
+        self.metrics.commit_batch_size.record(batch.len() as u64);
         let outcome = self.files.check_same_files().and(outcome);
         if let Err(error) = &outcome {
             self.damage.record(error);

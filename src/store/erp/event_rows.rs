@@ -32,7 +32,18 @@ const PURCHASE_ORDER_TABLES: [&str; 5] = [
 ];
 
 /// Columns that the payload leaves out: the versions of single columns matter only to the store.
-const STORE_COLUMNS: [&str; 1] = ["column_versions"];
+pub(super) const STORE_COLUMNS: [&str; 1] = ["column_versions"];
+
+/// Tables of EDI that name an event beside those of [`EVENT_TABLES`].
+const EDI_TABLES: [&str; 3] = ["edi_faults", "edi_transmissions", "edi_sent_lines"];
+
+/// Returns the tables whose rows an event or a subject can have.
+#[must_use]
+pub fn list_row_tables() -> BTreeSet<&'static str> {
+    let catalogue = ALL_TABLES.iter().map(|table| table.name);
+    let of_event = EVENT_TABLES.iter().map(|table| table.name);
+    catalogue.chain(of_event).chain(PURCHASE_ORDER_TABLES).chain(EDI_TABLES).collect()
+}
 
 /// The rows of one event at one moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -82,7 +93,8 @@ impl Store {
     }
 }
 
-fn read_event_rows(
+/// Reads the rows of an event on a connection whose transaction is open.
+pub fn read_event_rows(
     connection: &Connection,
     event_id: i64,
     read_at: &str,
@@ -105,6 +117,48 @@ fn read_event_rows(
     let redacted = read_redacted_subjects(connection, &subjects)?;
     let (tables, deleted) = (writer.text, writer.deleted);
     Ok(EventRowsResult::Rows(Box::new(EventRows { event, read_at: read_at.to_owned(), tables, deleted, redacted })))
+}
+
+/// Returns the rows about a subject as a JSON object, or None if they have more than `bytes_max` bytes. The kind is
+/// `order`, `tracking_code` and so on; the shop is empty for tracking codes.
+pub fn read_subject_rows(
+    connection: &Connection,
+    subject: &EventSubject,
+    bytes_max: usize,
+) -> Result<Option<String>, StoreError> {
+    let mut selection = RowSelection::default();
+    selection.add_subject(subject);
+    write_rows(connection, &selection, bytes_max)
+}
+
+/// Returns the rows of the purchase orders of a partner with a number, as [`read_subject_rows`] does.
+pub fn read_purchase_order_rows(
+    connection: &Connection,
+    partner: &str,
+    number: &str,
+    bytes_max: usize,
+) -> Result<Option<String>, StoreError> {
+    let mut selection = RowSelection::default();
+    for table in PURCHASE_ORDER_TABLES {
+        let condition = "partner = ?1 AND po_number = ?2".to_owned();
+        selection.add(table, condition, [partner.to_owned(), number.to_owned()]);
+    }
+    write_rows(connection, &selection, bytes_max)
+}
+
+fn write_rows(
+    connection: &Connection,
+    selection: &RowSelection,
+    bytes_max: usize,
+) -> Result<Option<String>, StoreError> {
+    let mut writer = RowWriter { text: "{".to_owned(), deleted: Vec::new(), bytes_max };
+    for table in &selection.tables {
+        if !writer.write_table(connection, table)? {
+            return Ok(None);
+        }
+    }
+    writer.text.push('}');
+    Ok(Some(writer.text))
 }
 
 /// Returns the subjects of an event, and the orders that its entities name.
@@ -288,7 +342,8 @@ impl RowWriter {
     }
 }
 
-fn to_json(value: ValueRef<'_>) -> Value {
+/// Returns a cell as JSON.
+pub(super) fn to_json(value: ValueRef<'_>) -> Value {
     match value {
         ValueRef::Integer(number) => number.into(),
         ValueRef::Text(text) => String::from_utf8_lossy(text).into(),

@@ -9,7 +9,7 @@ use rusqlite::{Connection, Row, params, params_from_iter};
 use serde::Serialize;
 
 /// A mapping of a variant or of an SKU; exactly one of the two is set.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct ProductMapping {
     pub shop_domain: String,
     pub variant_id: Option<i64>,
@@ -91,45 +91,72 @@ fn build_mapping_path(shop_domain: &str, variant_id: Option<i64>, sku: Option<&s
     }
 }
 
+/// Adds or replaces mappings. Returns the number of order lines without an item before and after.
+pub(super) fn save_product_mappings(
+    connection: &Connection,
+    mappings: &[ProductMapping],
+    actor: &Actor,
+    at: &str,
+) -> Result<(i64, i64), StoreError> {
+    let count_unmapped = || -> Result<i64, StoreError> {
+        Ok(connection.query_row("SELECT count(*) FROM sales_order_lines WHERE item IS NULL", [], |row| row.get(0))?)
+    };
+    let before = count_unmapped()?;
+    for mapping in mappings {
+        let conflict_target = if mapping.variant_id.is_some() {
+            "(shop_domain, variant_id) WHERE variant_id IS NOT NULL"
+        } else {
+            "(shop_domain, sku) WHERE sku IS NOT NULL"
+        };
+        connection
+            .prepare_cached(&format!(
+                "INSERT INTO shopify_product_mappings (shop_domain, variant_id, sku, item, factor, note) \
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT {conflict_target} DO UPDATE SET item = ?4, factor = ?5, \
+                 note = ?6"
+            ))?
+            .execute(params![
+                mapping.shop_domain,
+                mapping.variant_id,
+                mapping.sku,
+                mapping.item,
+                mapping.factor,
+                mapping.note
+            ])?;
+    }
+    let path = match mappings {
+        [mapping] => build_mapping_path(&mapping.shop_domain, mapping.variant_id, mapping.sku.as_deref()),
+        several => format!("mappings/{} of a file", several.len()),
+    };
+    actor.log_action(connection, at, ("PRODUCT-MAPPING", "SAVE", &path), None)?;
+    Ok((before, count_unmapped()?))
+}
+
+/// Deletes a mapping; returns false if there is none. Its lines lose their item.
+pub(super) fn remove_product_mapping(
+    connection: &Connection,
+    shop: &str,
+    (variant_id, sku): (Option<i64>, Option<&str>),
+    actor: &Actor,
+    at: &str,
+) -> Result<bool, StoreError> {
+    let deleted = connection.execute(
+        "DELETE FROM shopify_product_mappings WHERE shop_domain = ?1 AND (variant_id = ?2 OR sku = ?3)",
+        params![shop, variant_id, sku],
+    )?;
+    if deleted > 0 {
+        let path = build_mapping_path(shop, variant_id, sku);
+        actor.log_action(connection, at, ("PRODUCT-MAPPING", "REMOVE", &path), None)?;
+    }
+    Ok(deleted > 0)
+}
+
 impl Store {
     /// Adds or replaces mappings in one transaction; on an error none is stored. Returns the number of order lines
     /// without an item before and after.
     pub async fn map_products(&self, mappings: Vec<ProductMapping>, actor: Actor) -> Result<(i64, i64), StoreError> {
         let at = clock::format_timestamp(self.clock.now());
-        self.writer
-            .submit(WriteClass::Maintain, move |connection| {
-                let count_unmapped = || -> Result<i64, StoreError> {
-                    Ok(connection.query_row("SELECT count(*) FROM sales_order_lines WHERE item IS NULL", [], |row| row.get(0))?)
-                };
-                let before = count_unmapped()?;
-                for mapping in &mappings {
-                    let conflict_target = if mapping.variant_id.is_some() {
-                        "(shop_domain, variant_id) WHERE variant_id IS NOT NULL"
-                    } else {
-                        "(shop_domain, sku) WHERE sku IS NOT NULL"
-                    };
-                    connection
-                        .prepare_cached(&format!(
-                            "INSERT INTO shopify_product_mappings (shop_domain, variant_id, sku, item, factor, note) \
-                             VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT {conflict_target} DO UPDATE SET item = ?4, factor = ?5, note = ?6"
-                        ))?
-                        .execute(params![
-                            mapping.shop_domain,
-                            mapping.variant_id,
-                            mapping.sku,
-                            mapping.item,
-                            mapping.factor,
-                            mapping.note
-                        ])?;
-                }
-                let path = match &mappings[..] {
-                    [mapping] => build_mapping_path(&mapping.shop_domain, mapping.variant_id, mapping.sku.as_deref()),
-                    several => format!("mappings/{} of a file", several.len()),
-                };
-                actor.log_action(connection, &at, ("PRODUCT-MAPPING", "SAVE", &path), None)?;
-                Ok((before, count_unmapped()?))
-            })
-            .await
+        let job = move |connection: &Connection| save_product_mappings(connection, &mappings, &actor, &at);
+        self.writer.submit(WriteClass::Maintain, job).await
     }
 
     /// Deletes a mapping; returns false if there is none. Its lines lose their item.
@@ -141,18 +168,9 @@ impl Store {
         actor: Actor,
     ) -> Result<bool, StoreError> {
         let at = clock::format_timestamp(self.clock.now());
-        self.writer
-            .submit(WriteClass::Maintain, move |connection| {
-                let deleted = connection.execute(
-                    "DELETE FROM shopify_product_mappings WHERE shop_domain = ?1 AND (variant_id = ?2 OR sku = ?3)",
-                    params![shop, variant_id, sku],
-                )?;
-                if deleted > 0 {
-                    let path = build_mapping_path(&shop, variant_id, sku.as_deref());
-                    actor.log_action(connection, &at, ("PRODUCT-MAPPING", "REMOVE", &path), None)?;
-                }
-                Ok(deleted > 0)
-            })
-            .await
+        let job = move |connection: &Connection| {
+            remove_product_mapping(connection, &shop, (variant_id, sku.as_deref()), &actor, &at)
+        };
+        self.writer.submit(WriteClass::Maintain, job).await
     }
 }

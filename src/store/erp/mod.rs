@@ -2,12 +2,14 @@
 
 mod answer_matching;
 pub mod answers;
+pub mod api_lists;
 pub mod changes;
 pub mod edi_faults;
 pub mod edi_findings;
 pub mod event_rows;
 pub mod event_subjects;
 pub mod event_summary;
+pub mod mapping_changes;
 pub mod mapping_views;
 pub mod mapping_warnings;
 pub mod mappings;

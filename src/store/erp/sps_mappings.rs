@@ -96,92 +96,121 @@ pub struct UnmappedPurchaseLine {
     pub lines: u64,
 }
 
+/// Stores the mapping of a partner, rebuilds its orders and returns their number.
+pub(super) fn save_partner_mapping(
+    connection: &Connection,
+    mapping: &PartnerMapping,
+    actor: &Actor,
+    at: &str,
+) -> Result<u64, StoreError> {
+    connection.execute(
+        "INSERT INTO sps_partner_mappings (partner, customer, quantity) VALUES (?1, ?2, coalesce(?3, 'total')) \
+         ON CONFLICT DO UPDATE SET customer = ?2, quantity = coalesce(?3, quantity)",
+        params![mapping.partner, mapping.customer, mapping.quantity],
+    )?;
+    purchase_orders::rebuild_orders(connection, &mapping.partner)?;
+    let path = format!("mappings/{}", mapping.partner);
+    actor.log_action(connection, at, ("PARTNER-MAPPING", "SAVE", &path), None)?;
+    let sql = "SELECT count(*) FROM purchase_orders WHERE partner = ?";
+    Ok(connection.query_row(sql, [&mapping.partner], |row| row.get(0))?)
+}
+
+/// Stores the mapping of an item and returns the number of lines that it maps. An invalid factor is an error.
+pub(super) fn save_item_mapping(
+    connection: &Connection,
+    mapping: &ItemMapping,
+    actor: &Actor,
+    at: &str,
+) -> Result<u64, StoreError> {
+    connection.execute(
+        "INSERT INTO sps_item_mappings (partner, kind, value, unit, item, item_unit, factor) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT DO UPDATE SET item = ?5, item_unit = ?6, factor = ?7",
+        params![
+            mapping.partner,
+            mapping.kind,
+            mapping.value,
+            mapping.unit,
+            mapping.item,
+            mapping.item_unit,
+            mapping.factor
+        ],
+    )?;
+    actor.log_action(connection, at, ("ITEM-MAPPING", "SAVE", &mapping.build_path()), None)?;
+    let condition = match mapping.kind.as_str() {
+        "buyer" => "buyer_item = ?1",
+        "vendor" => "vendor_item = ?1",
+        "upc" => "upc = ?1",
+        "gtin" => "gtin = ?1",
+        _ => {
+            "(partner, po_number, release, position) IN (SELECT partner, po_number, release, position \
+             FROM purchase_order_parts WHERE kind = 'id' AND value = ?1)"
+        }
+    };
+    let sql = format!("SELECT count(*) FROM purchase_order_lines WHERE {condition} AND item = ?2");
+    Ok(connection.query_row(&sql, params![mapping.value, mapping.item], |row| row.get(0))?)
+}
+
+/// Deletes the mapping of a partner and rebuilds its orders; returns false if there is none.
+pub(super) fn remove_partner_mapping(
+    connection: &Connection,
+    partner: &str,
+    actor: &Actor,
+    at: &str,
+) -> Result<bool, StoreError> {
+    if connection.execute("DELETE FROM sps_partner_mappings WHERE partner = ?", [partner])? == 0 {
+        return Ok(false);
+    }
+    purchase_orders::rebuild_orders(connection, partner)?;
+    actor.log_action(connection, at, ("PARTNER-MAPPING", "REMOVE", &format!("mappings/{partner}")), None)?;
+    Ok(true)
+}
+
+/// Deletes the mapping of an item by its id; returns false if there is none. Its lines lose their item.
+pub(super) fn remove_item_mapping(
+    connection: &Connection,
+    id: i64,
+    actor: &Actor,
+    at: &str,
+) -> Result<bool, StoreError> {
+    let deleted = connection
+        .query_row(
+            "DELETE FROM sps_item_mappings WHERE id = ? RETURNING partner, kind, value, unit, item, item_unit, factor",
+            [id],
+            ItemMapping::read,
+        )
+        .optional()?;
+    if let Some(mapping) = &deleted {
+        actor.log_action(connection, at, ("ITEM-MAPPING", "REMOVE", &mapping.build_path()), None)?;
+    }
+    Ok(deleted.is_some())
+}
+
 impl Store {
     /// Stores the mapping of a partner, rebuilds its orders and returns their number.
     pub async fn map_partner(&self, mapping: PartnerMapping, actor: Actor) -> Result<u64, StoreError> {
         let at = clock::format_timestamp(self.clock.now());
-        let job = move |connection: &Connection| {
-            connection.execute(
-                "INSERT INTO sps_partner_mappings (partner, customer, quantity) VALUES (?1, ?2, coalesce(?3, 'total')) \
-                 ON CONFLICT DO UPDATE SET customer = ?2, quantity = coalesce(?3, quantity)",
-                params![mapping.partner, mapping.customer, mapping.quantity],
-            )?;
-            purchase_orders::rebuild_orders(connection, &mapping.partner)?;
-            let path = format!("mappings/{}", mapping.partner);
-            actor.log_action(connection, &at, ("PARTNER-MAPPING", "SAVE", &path), None)?;
-            let sql = "SELECT count(*) FROM purchase_orders WHERE partner = ?";
-            Ok(connection.query_row(sql, [&mapping.partner], |row| row.get(0))?)
-        };
+        let job = move |connection: &Connection| save_partner_mapping(connection, &mapping, &actor, &at);
         self.writer.submit(WriteClass::Maintain, job).await
     }
 
     /// Stores the mapping of an item and returns the number of lines that it maps. An invalid factor is an error.
     pub async fn map_item(&self, mapping: ItemMapping, actor: Actor) -> Result<u64, StoreError> {
         let at = clock::format_timestamp(self.clock.now());
-        let job = move |connection: &Connection| {
-            connection.execute(
-                "INSERT INTO sps_item_mappings (partner, kind, value, unit, item, item_unit, factor) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) \
-                 ON CONFLICT DO UPDATE SET item = ?5, item_unit = ?6, factor = ?7",
-                params![
-                    mapping.partner,
-                    mapping.kind,
-                    mapping.value,
-                    mapping.unit,
-                    mapping.item,
-                    mapping.item_unit,
-                    mapping.factor
-                ],
-            )?;
-            actor.log_action(connection, &at, ("ITEM-MAPPING", "SAVE", &mapping.build_path()), None)?;
-            let condition = match mapping.kind.as_str() {
-                "buyer" => "buyer_item = ?1",
-                "vendor" => "vendor_item = ?1",
-                "upc" => "upc = ?1",
-                "gtin" => "gtin = ?1",
-                _ => {
-                    "(partner, po_number, release, position) IN (SELECT partner, po_number, release, position \
-                     FROM purchase_order_parts WHERE kind = 'id' AND value = ?1)"
-                }
-            };
-            let sql = format!("SELECT count(*) FROM purchase_order_lines WHERE {condition} AND item = ?2");
-            Ok(connection.query_row(&sql, params![mapping.value, mapping.item], |row| row.get(0))?)
-        };
+        let job = move |connection: &Connection| save_item_mapping(connection, &mapping, &actor, &at);
         self.writer.submit(WriteClass::Maintain, job).await
     }
-}
 
-impl Store {
     /// Deletes the mapping of a partner and rebuilds its orders; returns false if there is none.
     pub async fn unmap_partner(&self, partner: String, actor: Actor) -> Result<bool, StoreError> {
         let at = clock::format_timestamp(self.clock.now());
-        let job = move |connection: &Connection| {
-            if connection.execute("DELETE FROM sps_partner_mappings WHERE partner = ?", [&partner])? == 0 {
-                return Ok(false);
-            }
-            purchase_orders::rebuild_orders(connection, &partner)?;
-            let path = format!("mappings/{partner}");
-            actor.log_action(connection, &at, ("PARTNER-MAPPING", "REMOVE", &path), None)?;
-            Ok(true)
-        };
+        let job = move |connection: &Connection| remove_partner_mapping(connection, &partner, &actor, &at);
         self.writer.submit(WriteClass::Maintain, job).await
     }
 
     /// Deletes the mapping of an item by its id; returns false if there is none. Its lines lose their item.
     pub async fn unmap_item(&self, id: i64, actor: Actor) -> Result<bool, StoreError> {
         let at = clock::format_timestamp(self.clock.now());
-        let job = move |connection: &Connection| {
-            let deleted = connection
-                .query_row(
-                    "DELETE FROM sps_item_mappings WHERE id = ? RETURNING partner, kind, value, unit, item, item_unit, factor",
-                    [id],
-                    ItemMapping::read,
-                )
-                .optional()?;
-            if let Some(mapping) = &deleted {
-                actor.log_action(connection, &at, ("ITEM-MAPPING", "REMOVE", &mapping.build_path()), None)?;
-            }
-            Ok(deleted.is_some())
-        };
+        let job = move |connection: &Connection| remove_item_mapping(connection, id, &actor, &at);
         self.writer.submit(WriteClass::Maintain, job).await
     }
 }

@@ -13,7 +13,7 @@ use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// State of one destination: its queue, its circuit breaker, its last success.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct DestinationState {
     pub name: String,
     pub paused_at: Option<String>,
@@ -109,7 +109,7 @@ pub fn list_faulty(connection: &Connection) -> Result<Vec<FaultyDestination>, St
 }
 
 /// A delivery of one event, as `events show` prints it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct DeliveryRecord {
     pub destination: String,
     pub status: String,
@@ -157,7 +157,7 @@ pub fn find_unconfigured_destinations(
 }
 
 /// A delivery that failed for good and was not dismissed, with the answer of its destination.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct DeliveryFailure {
     pub event_id: i64,
     pub source: String,
@@ -206,6 +206,8 @@ pub fn list_events_with_failed_delivery(
          JOIN webhook_events e ON e.id = d.event_id WHERE d.status = 'failed' AND d.dismissed_at IS NULL \
          AND d.destination = :destination AND d.event_id < :before AND (:source IS NULL OR e.source = :source) \
          AND (:topic IS NULL OR e.topic GLOB :topic) AND (:since IS NULL OR e.received_at >= :since) \
+         AND (:until IS NULL OR e.received_at < :until) \
+         AND (:error IS NULL OR instr(lower(d.last_error), lower(:error)) > 0) \
          ORDER BY d.event_id DESC LIMIT :limit",
     )?;
     let rows = statement.query_map(
@@ -215,6 +217,8 @@ pub fn list_events_with_failed_delivery(
             ":source": filter.source.map(Source::as_str),
             ":topic": filter.topic,
             ":since": filter.since,
+            ":until": filter.until,
+            ":error": filter.error,
             ":limit": limit,
         },
         |row| row.get(0),

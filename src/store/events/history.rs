@@ -5,7 +5,7 @@ use rusqlite::{Connection, params};
 use serde::Serialize;
 
 /// One status change of an event.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct HistoryEntry {
     pub at: String,
     pub from_status: Option<String>,
@@ -17,7 +17,7 @@ pub struct HistoryEntry {
 }
 
 /// One status change of any event, with the event's source and topic, as `events tail` prints it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct TailEntry {
     pub id: i64,
     pub at: String,

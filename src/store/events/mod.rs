@@ -3,6 +3,7 @@
 pub mod changed;
 pub mod destinations;
 pub mod failure_groups;
+pub mod gauges;
 pub mod history;
 pub mod overview;
 pub mod polls;

@@ -8,7 +8,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use serde::Serialize;
 
 /// A poll of an EDI source, with its numbers of files.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct PollRecord {
     pub id: i64,
     pub source: String,
@@ -34,7 +34,7 @@ pub struct PollRecord {
 }
 
 /// A file at a source that a poll could not fetch, move or delete.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct FileFailure {
     pub file: String,
     pub error: String,
@@ -45,6 +45,38 @@ impl PollRecord {
         self.failed += 1;
         self.failures.push(FileFailure { file, error });
     }
+}
+
+/// Returns a page of stored polls, the newest first. `before` is the last id of the previous page.
+pub fn list_polls(
+    connection: &Connection,
+    source: Option<&str>,
+    before: Option<i64>,
+    limit: u32,
+) -> Result<Vec<PollRecord>, StoreError> {
+    let mut statement = connection.prepare_cached(
+        "SELECT id, source, requested_by, started_at, finished_at, found, stored, duplicates, skipped, failed, orders, \
+         unreadable, error FROM sps_polls WHERE id < ?1 AND (?2 IS NULL OR source = ?2) ORDER BY id DESC LIMIT ?3",
+    )?;
+    let rows = statement.query_map(params![before.unwrap_or(i64::MAX), source, limit], |row| {
+        Ok(PollRecord {
+            id: row.get(0)?,
+            source: row.get(1)?,
+            requested_by: row.get(2)?,
+            started_at: row.get(3)?,
+            finished_at: row.get(4)?,
+            found: row.get(5)?,
+            stored: row.get(6)?,
+            duplicates: row.get(7)?,
+            skipped: row.get(8)?,
+            failed: row.get(9)?,
+            orders: row.get(10)?,
+            unreadable: row.get(11)?,
+            failures: Vec::new(),
+            error: row.get(12)?,
+        })
+    })?;
+    Ok(rows.collect::<Result<_, _>>()?)
 }
 
 impl Store {

@@ -34,7 +34,7 @@ pub struct EventFilter {
 }
 
 /// An event as stored, without its payload.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct EventRecord {
     #[serde(flatten)]
     pub identity: EventIdentity,

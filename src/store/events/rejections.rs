@@ -9,7 +9,7 @@ use serde::Serialize;
 pub const REJECTION_ROWS_MAX: i64 = 1000;
 
 /// A rejected request as stored, without its body and without secrets.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct RejectionRecord {
     pub at: String,
     pub remote_addr: String,

@@ -10,7 +10,7 @@ use serde::Serialize;
 use std::time::Duration;
 
 /// The figures that `novex-ingest stats` prints.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct StoreStats {
     pub at: String,
     pub counts: Vec<EventCount>,
@@ -30,7 +30,7 @@ pub struct StoreStats {
 
 /// Number of events of one source in one status: one of the queue's, or `dismissed` for failed events that an operator
 /// dismissed, which `failed` leaves out.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct EventCount {
     pub source: String,
     pub status: String,
@@ -38,7 +38,7 @@ pub struct EventCount {
 }
 
 /// Status changes since the start of the hour that was one hour, or one day, ago.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct PeriodCounts {
     pub received: i64,
     pub completed: i64,

@@ -2,6 +2,7 @@
 
 pub mod answers;
 pub mod any_certificate;
+pub mod api;
 pub mod begun;
 pub mod client;
 pub mod console;
@@ -17,6 +18,7 @@ pub mod home;
 pub mod libraries;
 pub mod mail_server;
 pub mod odd_events;
+pub mod openapi;
 pub mod order_documents;
 pub mod order_parts;
 pub mod outbound_documents;
