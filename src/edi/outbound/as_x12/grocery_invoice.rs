@@ -52,6 +52,14 @@ pub(crate) fn check_grocery_invoice(resolved: &ResolvedInvoice<'_>, checker: &mu
     if list_addresses(resolved).iter().all(|address| address.name.is_none() && address.id.is_none()) {
         checker.add_error("neither the document nor the order states an address, and an 880 must have one");
     }
+    let order = &resolved.order.state.order;
+    if is_freight_mandatory(order) && build_freight(invoice.freight_payer.as_ref(), order).is_none() {
+        let version = &order.origin.version;
+        checker.add_error(format!(
+            "an 880 in version {version} must state the payer and the place of the freight (G25), and the order has no \
+             G6601 and G6606: ask the partner for them, or for an order in a later version"
+        ));
+    }
     for line in &resolved.lines {
         check_line(line, checker);
     }
@@ -69,6 +77,12 @@ pub(crate) fn check_grocery_invoice(resolved: &ResolvedInvoice<'_>, checker: &mu
     for part in invoice.allowances.iter().chain(invoice.lines.iter().flat_map(|line| &line.allowances)) {
         check_adjustment(part, checker);
     }
+}
+
+/// Returns true for the versions up to 003040, whose 880 must have a G25. Source: the tables of bots-edi.
+fn is_freight_mandatory(order: &PurchaseOrder) -> bool {
+    let version = order.origin.version.as_str();
+    version.starts_with("00") && version < "003050"
 }
 
 fn check_references(resolved: &ResolvedInvoice<'_>, checker: &mut DocumentChecker) {
