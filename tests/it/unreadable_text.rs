@@ -178,8 +178,14 @@ fn repeated_keys_are_in_the_note() {
     let twice = r##"{"id":1,"name":"#A","line_items":[{"id":1,"id":2,"sku":"JAM-6","quantity":2,"price":"5.10"}]}"##;
     let keycloak = r#"{"type":"LOGIN","id":"1","id":"2"}"#;
     let form = format!("json={}", percent_encode(keycloak.as_bytes()));
+    // The key is found in a body of any size, and also if no handler reads the body.
+    let large = twice.replacen('{', &format!(r#"{{"note":"{}","#, "x".repeat(1 << 20)), 1);
+    let unhandled =
+        Request { path: "/webhooks/shopify/carts/create".to_owned(), ..shopify_request("cart", twice.as_bytes()) };
     for (index, request) in [
         shopify_request("twice", twice.as_bytes()),
+        shopify_request("large", large.as_bytes()),
+        unhandled,
         keycloak_request(keycloak.as_bytes()),
         keycloak_request(form.as_bytes()),
     ]

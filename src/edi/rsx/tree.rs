@@ -6,7 +6,7 @@
 use crate::edi::codes;
 use crate::edi::decimal;
 use crate::edi::purchase_order::OrderExtra;
-use crate::lenient_json::{JsonValue, LenientJson, TextRepairs, parse_repeated_lenient_json};
+use crate::lenient_json::{JsonValue, LenientJson, describe_repeated_names, parse_repeated_lenient_json};
 use quick_xml::events::{BytesStart, Event};
 use quick_xml::{Reader, XmlVersion};
 use std::cell::Cell;
@@ -228,13 +228,16 @@ fn resolve_xml_entity(name: &str) -> Result<char, String> {
     }
 }
 
-/// Reads JSON, and returns the repairs that it needed. Keys are element names; an array is the element repeated.
-pub fn parse_rsx_json(body: &[u8]) -> Result<(RsxNode, Option<TextRepairs>), String> {
+/// Reads JSON, and returns notes about the repairs that it needed and about repeated keys. Keys are element names; an array is the element repeated.
+pub fn parse_rsx_json(body: &[u8]) -> Result<(RsxNode, Vec<String>), String> {
     // Checked before parsing, because the memory grows with the number of elements.
     if body.iter().filter(|byte| matches!(byte, b',' | b'[' | b'{')).count() > NODES_MAX {
         return Err(format!("more than {NODES_MAX} elements"));
     }
-    let LenientJson { value, repairs } = parse_repeated_lenient_json(body).map_err(|error| error.to_string())?;
+    let LenientJson { value, repairs, repeated_names } =
+        parse_repeated_lenient_json(body).map_err(|error| error.to_string())?;
+    let repeated = describe_repeated_names(&repeated_names, "each value is read");
+    let notes = repairs.map(|repairs| repairs.to_string()).into_iter().chain(repeated).collect();
     let mut root = RsxNode::default();
     let mut remaining = NODES_MAX;
     append_json_value(&mut root, "", &value, &mut remaining)?;
@@ -243,7 +246,7 @@ pub fn parse_rsx_json(body: &[u8]) -> Result<(RsxNode, Option<TextRepairs>), Str
         1 => root.children.remove(0),
         _ => root,
     };
-    Ok((root, repairs))
+    Ok((root, notes))
 }
 
 fn append_json_value(parent: &mut RsxNode, name: &str, value: &JsonValue, remaining: &mut usize) -> Result<(), String> {
