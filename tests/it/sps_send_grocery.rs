@@ -35,7 +35,9 @@ fn grocery_order_gets_an_880() {
             "N9*IA*V-501",
             "N9*PD*PROMO-4",
             "N9*BM*BOL-1",
+            "G61*IC*Zoe Hart*TE*614-555-0100",
             "G62*11*20261201",
+            "NTE**Dock closes at noon",
             "G27*M***RBTC",
             "G23*01*3***2**10**30",
             "G25*PP*OR",
@@ -57,7 +59,7 @@ fn grocery_order_gets_an_880() {
             "G20****37.5*LB",
             "G31*45*CA*337.5*LB",
             "G33*83725",
-            "SE*28*0001",
+            "SE*30*0001",
         ]
     );
 }
@@ -111,7 +113,7 @@ fn missing_and_unfit_values_are_named() {
     let home = home_with_grocery_order(&bare);
     let document = json!({
         "invoice_number": "INV-1", "invoice_date": "2026-12-02", "purchase_order": "UN-77", "currency": "CAD",
-        "carrier": {"code": "RBTC"},
+        "carrier": {"code": "RBTC"}, "contacts": [{"kind": "IC", "phone": "1"}],
         "lines": [{"line": "#1", "quantity": 40, "price": "18.5"}, {"line": "#2", "quantity": 5}],
         "allowances": [
             {"kind": "charge", "code": "53", "amount": "1", "handling": "06"},
@@ -124,6 +126,7 @@ fn missing_and_unfit_values_are_named() {
         "the carrier's method is missing",
         "an 880 must have them: add terms",
         "neither the document nor the order states an address",
+        "the contact IC: an 880 must state a name, and has room for one number",
         "line #1: the order states no UPC and no product id",
         "the lines are in CA and in EA, and an 880 states one total quantity",
         "53: the code is not certain to be a charge in an 880",

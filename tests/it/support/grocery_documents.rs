@@ -35,6 +35,7 @@ pub fn grocery_order() -> Vec<&'static str> {
 pub fn grocery_invoice(number: &str) -> Value {
     json!({
         "invoice_number": number, "invoice_date": "2026-12-02", "purchase_order": "UN-77", "shipped_on": "2026-12-01",
+        "contacts": [{"kind": "IC", "name": "Zoë Hart", "phone": "614-555-0100"}], "notes": ["Dock closes at noon"],
         "bill_of_lading": "BOL-1", "carrier": {"code": "RBTC", "method": "M"},
         "addresses": [{"kind": "RI", "name": "Novex Foods", "city": "Columbus", "state": "OH", "postal_code": "43217"}],
         "lines": [
