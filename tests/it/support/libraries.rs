@@ -1,6 +1,6 @@
 //! Programs in Python and JavaScript, with the libraries that `tests/setup` installs.
 
-use crate::architecture::root;
+use super::root;
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
@@ -16,6 +16,11 @@ fn libraries() -> PathBuf {
     let directory = root().join("target/test-tools");
     assert!(directory.join("pins").exists(), "{} has no libraries: run tests/setup", directory.display());
     directory
+}
+
+/// Returns the path of a file of a JavaScript library.
+pub fn library_path(file: &str) -> PathBuf {
+    libraries().join("node_modules").join(file)
 }
 
 /// Runs a program with `input` on its standard input. JavaScript is a module (`import`).

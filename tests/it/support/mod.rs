@@ -30,6 +30,8 @@ pub mod strangers;
 pub mod terminal;
 pub mod wait;
 
+use std::path::Path;
+
 pub use client::{Connection, Request, Response};
 pub use daemon::{Daemon, send_signal};
 pub use home::Home;
@@ -39,6 +41,11 @@ pub use requests::{
 pub use sqlite::sql;
 pub use store_fixture::StoreFixture;
 pub use wait::{SetOnDrop, WAIT_MAX, wait_until};
+
+/// Returns the directory of the project.
+pub fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
 
 pub const BIN: &str = env!("CARGO_BIN_EXE_novex-ingest");
 /// Configuration in which a redaction runs at once.
