@@ -94,7 +94,8 @@ fn references_dates_and_trailer_reach_the_partner_in_x12() {
     let expected = ["REF*MR*0073~", "REF*CR*R-1*Dock~", "DTM*067*20261201*0830~", "FOB*CC~"];
     assert!(code == 0 && expected.iter().all(|segment| printed.contains(segment)), "{printed}");
     let (code, printed) = send_document(&home, "856", &notice, &["--check"]);
-    let shipment = "TD3*TL*RBTC*53123******SEAL1~\nREF*SN*SEAL2~\nREF*CN*P-77~\nREF*SI*R-1*Dock~\nPER*IC*Zoe Hart*TE*614-555-0100*EM*zoe@example.com~\n\
+    let shipment = "TD3*TL*RBTC*53123******SEAL1~\nREF*SN*SEAL2~\nREF*CN*P-77~\nREF*SI*R-1*Dock~\n\
+                    PER*IC*Zoe Hart*TE*614-555-0100*EM*zoe@example.com~\n\
                     DTM*011*20261124*1430~\nDTM*067*20261201~\nFOB*PP~\n";
     let item = "REF*BT*B-7~\nDTM*094*20261001~\n";
     let pack = "HL*3*2*T~\nTD1******G*48.5*LB~\n";
