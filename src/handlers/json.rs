@@ -40,8 +40,8 @@ fn describe_parse_error(error: &serde_json::Error, body: &[u8]) -> HandlerError 
     HandlerError::Permanent(format!("the body cannot be read: {problem} at {place} of {text}"))
 }
 
-/// Notes about the body of an event, which its reader writes and [`Routes::plan`](crate::handlers::Routes::plan) adds to
-/// the plan.
+/// Notes about the body of an event. Its reader writes them, and
+/// [`Routes::plan`](crate::handlers::Routes::plan) adds them to the plan.
 #[derive(Debug, Default)]
 pub struct BodyNotes(RefCell<Vec<String>>);
 
