@@ -228,7 +228,8 @@ fn resolve_xml_entity(name: &str) -> Result<char, String> {
     }
 }
 
-/// Reads JSON, and returns notes about the repairs that it needed and about repeated keys. Keys are element names; an array is the element repeated.
+/// Reads JSON, and returns notes about the repairs that it needed and about repeated keys. Keys
+/// are element names; an array is the element repeated.
 pub fn parse_rsx_json(body: &[u8]) -> Result<(RsxNode, Vec<String>), String> {
     // Checked before parsing, because the memory grows with the number of elements.
     if body.iter().filter(|byte| matches!(byte, b',' | b'[' | b'{')).count() > NODES_MAX {
