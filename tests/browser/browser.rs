@@ -1,7 +1,7 @@
 //! Debian's chromium, driven through chromedriver: what a person sees and can do at the console.
 
 use crate::support::console::{PASSWORD, console_address};
-use crate::support::libraries::library_path;
+use crate::support::libraries::libraries;
 use crate::support::{Daemon, WAIT_MAX};
 use serde_json::{Value, json};
 use std::fs;
@@ -181,7 +181,7 @@ impl Browser {
 
     /// Returns what axe-core finds against WCAG 2.2 AA, one line each.
     pub fn check_accessibility(&self) -> Vec<String> {
-        let library = fs::read_to_string(library_path("axe-core/axe.min.js")).unwrap();
+        let library = fs::read_to_string(libraries().join("node_modules/axe-core/axe.min.js")).unwrap();
         self.run_script(&format!("{library}; window.axe = axe;"));
         let run = "const done = arguments[arguments.length - 1]; \
                    const tags = ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice']; \

@@ -48,7 +48,7 @@ const LAYERS: [&[&str]; 16] = [
     &["event"],
     &["changes", "transfer", "tls", "logging"],
     &["store", "providers", "handlers"],
-    &["queue"],
+    &["queue", "backup_files", "spreadsheet"],
     &["delivery", "edi_poll"],
     &["processor", "server"],
     &["config"],

@@ -226,7 +226,8 @@ fn build_destinations(destinations: &[DestinationState]) -> Markup {
     }
 }
 
-fn describe_destination(state: &DestinationState) -> Markup {
+/// Returns the state of a destination in words: up, down or paused.
+pub fn describe_destination(state: &DestinationState) -> Markup {
     match (&state.paused_at, &state.down_since) {
         (Some(at), _) => html! { span class="status received" { "paused" } " since " (build_time(at)) },
         (None, Some(at)) => html! { span class="status failed" { "down" } " since " (build_time(at)) },

@@ -12,15 +12,11 @@ pub enum Language {
     JavaScript,
 }
 
-fn libraries() -> PathBuf {
+/// Returns the directory of the libraries.
+pub fn libraries() -> PathBuf {
     let directory = root().join("target/test-tools");
     assert!(directory.join("pins").exists(), "{} has no libraries: run tests/setup", directory.display());
     directory
-}
-
-/// Returns the path of a file of a JavaScript library.
-pub fn library_path(file: &str) -> PathBuf {
-    libraries().join("node_modules").join(file)
 }
 
 /// Runs a program with `input` on its standard input. JavaScript is a module (`import`).

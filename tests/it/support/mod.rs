@@ -10,6 +10,7 @@ pub mod destinations;
 pub mod edi_files;
 pub mod fake_authority;
 pub mod fake_erp;
+pub mod fake_oidc;
 pub mod fake_sps_api;
 pub mod grocery_documents;
 pub mod home;
