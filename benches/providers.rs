@@ -63,6 +63,7 @@ fn main() {
             body_hash: 0,
             body: &body,
             is_events_preview: false,
+            body_notes: None,
         };
         print_median("plan order", body.len(), || drop(black_box(OrderHandler.plan(&event).unwrap())));
     }

@@ -28,7 +28,7 @@ pub fn parse_keycloak_event(body: &[u8]) -> Option<LenientJson> {
         return event.value.is_object().then_some(event);
     }
     let (text, repairs) = repair_plain_text(&text);
-    parse_loose_json(text.trim()).map(|value| LenientJson { value, repairs })
+    parse_loose_json(text.trim()).map(|value| LenientJson { value, repairs, repeated_names: Vec::new() })
 }
 
 /// Returns the text values of these fields, as [`parse_keycloak_event`] reads them, with much less memory.

@@ -90,6 +90,7 @@ impl EventProcessor {
             body_hash: payload.body_hash,
             body: &payload.body,
             is_events_preview: key.source == Source::Shopify && is_events_preview(&payload.headers),
+            body_notes: None,
         };
         let has_edi_destination = self.destinations.iter().any(Destination::is_edi_outbound);
         if key.topic.starts_with(SEND_TOPIC_PREFIX) && !has_edi_destination {

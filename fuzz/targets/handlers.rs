@@ -26,6 +26,7 @@ fuzz_target!(|input: &[u8]| -> Corpus {
         body_hash: 0,
         body: &input[line_end + 1..],
         is_events_preview: false,
+        body_notes: None,
     };
     // Any plan and any error is correct: the target looks for panics, hangs and memory use.
     let _ = Routes::standard().plan(&event);

@@ -85,6 +85,7 @@ mod tests {
                 triggered_at: None,
                 body_hash: 0,
                 is_events_preview: false,
+                body_notes: None,
                 body: &body,
             });
             assert!(planned.is_ok(), "{source} {topic}: {planned:?}");

@@ -10,7 +10,6 @@ use crate::edi::message::EdiMessage;
 use crate::edi::purchase_order::{DocumentOrigin, PurchaseOrder};
 use crate::edi::x12::text::X12Text;
 use crate::edi::{rsx, x12};
-use crate::lenient_json::{describe_repeated_names, find_repeated_names};
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 
@@ -143,11 +142,9 @@ fn read_edi_text(bytes: &[u8], text: &str) -> EdiFile {
     match text.trim_start().chars().next() {
         Some('<') => read_rsx_file(EdiFormat::RsxXml, text, rsx::tree::parse_rsx_xml(text.trim_start())),
         Some('{' | '[') => match rsx::tree::parse_rsx_json(text.as_bytes()) {
-            Ok((tree, repairs)) => {
+            Ok((tree, notes)) => {
                 let mut file = read_rsx_file(EdiFormat::RsxJson, text, Ok(tree));
-                let repeated = describe_repeated_names(&find_repeated_names(text.as_bytes()), "each value is read");
-                let notes = repairs.map(|repairs| repairs.to_string()).into_iter().chain(repeated);
-                file.faults.extend(notes.map(|note| build_file_fault(FaultSeverity::Warning, note)));
+                file.faults.extend(notes.into_iter().map(|note| build_file_fault(FaultSeverity::Warning, note)));
                 file
             }
             Err(error) => read_rsx_file(EdiFormat::RsxJson, text, Err(error)),

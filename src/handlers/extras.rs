@@ -71,39 +71,46 @@ pub fn has_extras(table: &str) -> bool {
 /// [`HandlerError::Permanent`] for money that is not a decimal number.
 pub fn collect_extras(table: &str, object: &JsonValue, columns: &[JsonField]) -> Result<CellValue, HandlerError> {
     let elsewhere = ELSEWHERE.iter().find(|(name, _)| *name == table).map_or("", |(_, fields)| fields);
-    if has_only_plain_fields(object, elsewhere, columns)? {
-        return Ok(CellValue::Null);
-    }
-    let mut read_paths = Vec::new();
-    for column in columns {
-        add_read_paths(object, column, &mut read_paths)?;
-    }
-    let elsewhere: Vec<&str> = elsewhere.split_whitespace().collect();
+    // An order can have half a million lines with a few plain fields. Only if another field states something, each
+    // path of each column is read.
+    let mut columns_read: Option<(Vec<&str>, Vec<&'static str>)> = None;
     let mut text = String::new();
-    write_unread_fields(object, &elsewhere, &read_paths, &mut text);
+    for (name, value) in object.as_object().into_iter().flat_map(JsonObject::iter) {
+        if is_empty(value) || is_plain_field(object, name, elsewhere, columns)? {
+            continue;
+        }
+        if columns_read.is_none() {
+            let mut paths = Vec::new();
+            for column in columns {
+                add_read_paths(object, column, &mut paths)?;
+            }
+            columns_read = Some((elsewhere.split_whitespace().collect(), paths));
+        }
+        if let Some((elsewhere, read_paths)) = &columns_read {
+            write_unread_field(object, (name, value), (elsewhere, read_paths), &mut text);
+        }
+    }
+    if !text.is_empty() {
+        text.push('}');
+    }
     Ok((!text.is_empty()).then_some(text).into())
 }
 
-/// Returns true if each field of the object is the first source of a column, or is in another table whatever it is.
-///
-/// An order can have half a million lines with a few plain fields: looking at each path of each column would take most
-/// of the time of the handler.
-fn has_only_plain_fields(object: &JsonValue, elsewhere: &str, columns: &[JsonField]) -> Result<bool, HandlerError> {
-    let Some(fields) = object.as_object() else { return Ok(false) };
-    for (name, value) in fields.iter() {
-        if is_empty(value) || elsewhere.split_whitespace().any(|field| field == name) {
-            continue;
-        }
-        let is_first =
-            |paths: &str| paths.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('|'));
-        let Some(JsonField(_, kind, _)) = columns.iter().find(|JsonField(_, _, paths)| is_first(paths)) else {
-            return Ok(false);
-        };
-        if read_path(object, *kind, name)?.is_none() {
-            return Ok(false);
-        }
+/// Returns true if the field is the first source of a column, or is in another table whatever it is.
+fn is_plain_field(
+    object: &JsonValue,
+    name: &str,
+    elsewhere: &str,
+    columns: &[JsonField],
+) -> Result<bool, HandlerError> {
+    if elsewhere.split_whitespace().any(|field| field == name) {
+        return Ok(true);
     }
-    Ok(true)
+    let is_first = |paths: &str| paths.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('|'));
+    match columns.iter().find(|JsonField(_, _, paths)| is_first(paths)) {
+        Some(JsonField(_, kind, _)) => Ok(read_path(object, *kind, name)?.is_some()),
+        None => Ok(false),
+    }
 }
 
 /// Adds the paths of a column whose values the column has: the first with a value, and those that repeat it.
@@ -160,31 +167,43 @@ pub fn add_extras(
 }
 
 /// Writes the object with the fields that are not read; nothing if there are none.
-fn write_unread_fields(object: &JsonValue, elsewhere: &[&str], read_paths: &[&str], text: &mut String) {
-    let start = text.len();
-    for (name, value) in object.as_object().into_iter().flat_map(JsonObject::iter) {
-        if read_paths.contains(&name) || is_empty(value) || is_repeated(object, name, value, read_paths) {
-            continue;
-        }
-        let Some(value) = remove_elsewhere(name, value, elsewhere) else { continue };
-        let (inner_elsewhere, inner) = (list_inner_paths(name, elsewhere), list_inner_paths(name, read_paths));
-        let written = text.len();
-        text.push(if written == start { '{' } else { ',' });
-        text.push_str(&JsonValue::Text(name.into()).to_string());
-        text.push(':');
-        if !value.is_object() || (inner.is_empty() && inner_elsewhere.is_empty()) {
-            text.push_str(&value.to_string());
-            continue;
-        }
-        let before = text.len();
-        write_unread_fields(&value, &inner_elsewhere, &inner, text);
-        if text.len() == before {
-            text.truncate(written);
-        }
+fn write_unread_fields(object: &JsonValue, paths: (&[&str], &[&str]), text: &mut String) {
+    let mut inner = String::new();
+    for field in object.as_object().into_iter().flat_map(JsonObject::iter) {
+        write_unread_field(object, field, paths, &mut inner);
     }
-    if text.len() > start {
+    if !inner.is_empty() {
+        text.push_str(&inner);
         text.push('}');
     }
+}
+
+/// Writes a field of an object, with the brace or comma before it, if it is not read. `text` is empty before the first
+/// field.
+fn write_unread_field(
+    object: &JsonValue,
+    (name, value): (&str, &JsonValue),
+    (elsewhere, read_paths): (&[&str], &[&str]),
+    text: &mut String,
+) {
+    if read_paths.contains(&name) || is_empty(value) || is_repeated(object, name, value, read_paths) {
+        return;
+    }
+    let Some(value) = remove_elsewhere(name, value, elsewhere) else { return };
+    let (inner_elsewhere, inner_paths) = (list_inner_paths(name, elsewhere), list_inner_paths(name, read_paths));
+    let mut stated = String::new();
+    if value.is_object() && !(inner_paths.is_empty() && inner_elsewhere.is_empty()) {
+        write_unread_fields(&value, (&inner_elsewhere, &inner_paths), &mut stated);
+        if stated.is_empty() {
+            return;
+        }
+    } else {
+        stated = value.to_string();
+    }
+    text.push(if text.is_empty() { '{' } else { ',' });
+    text.push_str(&JsonValue::Text(name.into()).to_string());
+    text.push(':');
+    text.push_str(&stated);
 }
 
 /// Returns the paths that begin with a field, without it.

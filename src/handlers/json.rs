@@ -2,16 +2,17 @@
 //! handler does not need.
 //!
 //! [`lenient_json`](crate::lenient_json) repairs the texts, and [`Routes::plan`](crate::handlers::Routes::plan) adds
-//! the note.
+//! the notes of the one parse of a body to its plan.
 //! Unknown fields are ignored and a missing field is `None`. A field of an unexpected type is `None` too, so that a new
 //! API version of a provider does not fail events. [`fields`](crate::handlers::fields) maps whole objects to columns.
 
 use crate::clock;
-use crate::handlers::HandlerError;
+use crate::handlers::{Event, HandlerError};
 use crate::lenient_json::{
-    JsonValue, REPLACEMENT, describe_repeated_names, find_repeated_names, parse_lenient_json, repair_json,
+    JsonValue, LenientJson, REPLACEMENT, describe_repeated_names, parse_lenient_json, repair_json,
 };
 use crate::text::format_count;
+use std::cell::RefCell;
 
 /// Parses a body, with repairs where a text cannot be read.
 ///
@@ -19,35 +20,57 @@ use crate::text::format_count;
 /// [`HandlerError::Permanent`] with the place of the error. The message quotes nothing of the body, which may be
 /// personal data.
 pub fn parse_body(body: &[u8]) -> Result<JsonValue, HandlerError> {
-    parse_lenient_json(body).map(|read| read.value).map_err(|error| {
-        let place = format!("line {}, column {}", error.line(), error.column());
-        let message = error.to_string();
-        let problem = match error.classify() {
-            serde_json::error::Category::Eof => "it is truncated",
-            _ if message.starts_with("trailing characters") => "other text follows the JSON",
-            _ if message.starts_with("recursion limit") => "it has too many levels",
-            _ => "it is not JSON",
-        };
-        // The parser reads the text after repairs, whose bytes are not those of the body.
-        let text = match repair_json(body) {
-            (_, Some(_)) => "the repaired text".to_owned(),
-            (_, None) => format_count(body.len(), "byte", "bytes"),
-        };
-        HandlerError::Permanent(format!("the body cannot be read: {problem} at {place} of {text}"))
-    })
+    parse_lenient_json(body).map(|read| read.value).map_err(|error| describe_parse_error(&error, body))
 }
 
-/// Largest body in which repeated keys are looked for. The search reads a body once more, which takes long for a large
-/// one.
-const REPEATS_BODY_BYTES_MAX: usize = 1 << 20;
+fn describe_parse_error(error: &serde_json::Error, body: &[u8]) -> HandlerError {
+    let place = format!("line {}, column {}", error.line(), error.column());
+    let message = error.to_string();
+    let problem = match error.classify() {
+        serde_json::error::Category::Eof => "it is truncated",
+        _ if message.starts_with("trailing characters") => "other text follows the JSON",
+        _ if message.starts_with("recursion limit") => "it has too many levels",
+        _ => "it is not JSON",
+    };
+    // The parser reads the text after repairs, whose bytes are not those of the body.
+    let text = match repair_json(body) {
+        (_, Some(_)) => "the repaired text".to_owned(),
+        (_, None) => format_count(body.len(), "byte", "bytes"),
+    };
+    HandlerError::Permanent(format!("the body cannot be read: {problem} at {place} of {text}"))
+}
 
-/// Returns the note about keys that the body states twice with different values. It quotes no value.
-#[must_use]
-pub fn describe_repeated_fields(body: &[u8]) -> Option<String> {
-    if body.len() > REPEATS_BODY_BYTES_MAX {
-        return None;
+/// Notes about the body of an event. Its reader writes them, and
+/// [`Routes::plan`](crate::handlers::Routes::plan) adds them to the plan.
+#[derive(Debug, Default)]
+pub struct BodyNotes(RefCell<Vec<String>>);
+
+impl BodyNotes {
+    /// Returns the notes, and forgets them.
+    #[must_use]
+    pub fn take(&self) -> Vec<String> {
+        self.0.take()
     }
-    describe_repeated_names(&find_repeated_names(body), "the last value counts")
+}
+
+/// Parses the body of an event as [`parse_body`] does, and notes what was repaired and which keys are repeated.
+///
+/// # Errors
+/// As [`parse_body`].
+pub fn parse_event_body(event: &Event<'_>) -> Result<JsonValue, HandlerError> {
+    let read = parse_lenient_json(event.body).map_err(|error| describe_parse_error(&error, event.body))?;
+    if let Some(notes) = event.body_notes {
+        notes.0.replace(list_body_notes(&read));
+    }
+    Ok(read.value)
+}
+
+/// Returns the notes about the repairs of a body, and about keys that it states twice with different values. They quote
+/// no value.
+#[must_use]
+pub fn list_body_notes(read: &LenientJson) -> Vec<String> {
+    let repairs = read.repairs.as_ref().map(ToString::to_string);
+    repairs.into_iter().chain(describe_repeated_names(&read.repeated_names, "the last value counts")).collect()
 }
 
 /// Returns a text that is not empty, or the digits of a number.

@@ -19,7 +19,7 @@ use crate::clock::Timestamp;
 use crate::event::Subject;
 use crate::handlers::json::read_text;
 use crate::handlers::{Event, Handler, HandlerError, Plan, json};
-use crate::keycloak_event::{TIME_FIELDS, decode_form_field, parse_event_time, parse_keycloak_event};
+use crate::keycloak_event::{TIME_FIELDS, parse_event_time, parse_keycloak_event};
 use crate::lenient_json::{JsonObject, JsonValue};
 use std::rc::Rc;
 use std::time::Duration;
@@ -29,18 +29,18 @@ pub struct KeycloakEventHandler;
 
 impl Handler for KeycloakEventHandler {
     fn plan(&self, event: &Event<'_>) -> Result<Plan, HandlerError> {
-        let (body, repairs) = match parse_keycloak_event(event.body) {
-            Some(read) => (read.value, read.repairs),
+        let (body, notes) = match parse_keycloak_event(event.body) {
+            Some(read) => {
+                let notes = json::list_body_notes(&read);
+                (read.value, notes)
+            }
             // The body is neither JSON nor the listener's form. Parsing it again as JSON gives the place of the error.
-            None => (json::parse_body(event.body)?, None),
+            None => (json::parse_body(event.body)?, Vec::new()),
         };
         let entry = build_audit_entry(&body, event);
         let subjects = entry.user_id.iter().map(|user| Subject::new("keycloak_user", user.as_str())).collect();
         let mut plan = Plan { changes: vec![Change::AuditEntry(Box::new(entry))], subjects, ..Plan::default() };
-        let repairs = repairs.map(|repairs| repairs.to_string());
-        let repeated = json::describe_repeated_fields(event.body)
-            .or_else(|| json::describe_repeated_fields(&decode_form_field(event.body)?));
-        for note in repairs.into_iter().chain(repeated) {
+        for note in notes {
             plan.add_note(&note);
         }
         Ok(plan)
@@ -208,6 +208,7 @@ mod tests {
             body_hash: 0,
             body: body.as_bytes(),
             is_events_preview: false,
+            body_notes: None,
         };
         match KeycloakEventHandler.plan(&event).unwrap().changes.pop() {
             Some(Change::AuditEntry(entry)) => (entry.kind, entry.operation, entry.resource),

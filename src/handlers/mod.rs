@@ -22,6 +22,7 @@ use crate::changes::privacy::Redaction;
 use crate::clock;
 use crate::clock::Timestamp;
 use crate::event::{EventIdentity, Subject};
+use crate::handlers::json::BodyNotes;
 use crate::text::normalize_tracking_code;
 use std::time::Duration;
 
@@ -39,6 +40,8 @@ pub struct Event<'a> {
     pub body: &'a [u8],
     /// True for Shopify's newer events, whose bodies may have another shape than the resources of the REST API.
     pub is_events_preview: bool,
+    /// Takes the notes of the body's reader. [`Routes::plan`] sets it.
+    pub body_notes: Option<&'a BodyNotes>,
 }
 
 /// Furthest time after receipt that an event may state, because clocks differ. A later time orders no values.

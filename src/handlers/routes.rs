@@ -1,12 +1,11 @@
 //! The table of routes: from source and topic to the handler.
 
 use crate::changes::catalogue::{CUSTOMERS, INVENTORY_ITEMS, LOCATIONS, PRODUCTS, SALES_ORDERS};
-use crate::event::Source;
 use crate::handlers::easypost::objects::EasyPostObjectHandler;
 use crate::handlers::easypost::trackers::TrackerHandler;
 use crate::handlers::edi::{EdiFileHandler, OutboundDocumentHandler};
 use crate::handlers::fallback::FallbackHandler;
-use crate::handlers::json::describe_repeated_fields;
+use crate::handlers::json::BodyNotes;
 use crate::handlers::keycloak::KeycloakEventHandler;
 use crate::handlers::shopify::DeletionHandler;
 use crate::handlers::shopify::customers::{CustomerHandler, CustomerMergeHandler};
@@ -22,7 +21,6 @@ use crate::handlers::shopify::refunds::RefundHandler;
 use crate::handlers::shopify::returns::ReturnHandler;
 use crate::handlers::shopify::shops::ShopHandler;
 use crate::handlers::{Event, Handler, HandlerError, Plan};
-use crate::lenient_json::repair_json;
 
 /// Source, topic and handler. `*` at the end of a topic matches anything. The first match counts.
 type HandlerRoute = (&'static str, &'static str, &'static dyn Handler);
@@ -93,13 +91,11 @@ impl Routes {
     /// # Errors
     /// The handler's own.
     pub fn plan(&self, event: &Event<'_>) -> Result<Plan, HandlerError> {
-        let mut plan = self.find_handler(event.source(), event.topic()).plan(event)?;
-        // The handlers of the other sources add this note themselves, because their bodies can be other than JSON.
-        if matches!(event.identity.key.source, Source::Shopify | Source::EasyPost) {
-            let repairs = repair_json(event.body).1.map(|repairs| repairs.to_string());
-            for note in repairs.into_iter().chain(describe_repeated_fields(event.body)) {
-                plan.add_note(&note);
-            }
+        let body_notes = BodyNotes::default();
+        let event = Event { body_notes: Some(&body_notes), ..*event };
+        let mut plan = self.find_handler(event.source(), event.topic()).plan(&event)?;
+        for note in body_notes.take() {
+            plan.add_note(&note);
         }
         Ok(plan)
     }

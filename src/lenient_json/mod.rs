@@ -4,7 +4,7 @@
 //! event for good. The reader replaces what it cannot read by U+FFFD and reports it as [`TextRepairs`]. The stored
 //! bytes stay as they are. Everything else must be JSON: text after the JSON, for example, is an error, because nobody
 //! knows which of the two counts. If an object repeats a key, the last value counts, here and in every other reader but
-//! that of RSX, which reads all of them. [`find_repeated_names`] finds such keys.
+//! that of RSX, which reads all of them. [`LenientJson::repeated_names`] has such keys.
 //!
 //! A NUL is valid JSON. It is replaced because `sqlite3` prints a text only up to its first NUL, and other databases
 //! refuse such a text.
@@ -14,12 +14,14 @@ mod repeats;
 mod value;
 
 pub use fields::{read_scalar_fields, read_text_fields};
-pub use repeats::{describe_repeated_names, find_repeated_names};
+pub use repeats::describe_repeated_names;
 pub use value::{JsonObject, JsonValue};
 
 use crate::text::format_count;
 use std::borrow::Cow;
 use std::fmt;
+use std::rc::Rc;
+use value::RepeatedFields;
 
 /// Stands for text that cannot be read.
 pub const REPLACEMENT: char = char::REPLACEMENT_CHARACTER;
@@ -64,23 +66,29 @@ impl fmt::Display for TextRepairs {
     }
 }
 
-/// JSON with the repairs that reading it needed.
+/// JSON with the repairs that reading it needed, and the keys of which only one value counts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LenientJson {
     pub value: JsonValue,
     pub repairs: Option<TextRepairs>,
+    /// Keys that an object states twice with different values, sorted.
+    pub repeated_names: Vec<Rc<str>>,
 }
 
 /// Parses JSON, repaired by [`repair_json`].
 pub fn parse_lenient_json(body: &[u8]) -> Result<LenientJson, serde_json::Error> {
-    let (text, repairs) = repair_json(body);
-    Ok(LenientJson { value: value::parse_json(&text)?, repairs })
+    parse_repaired_json(body, RepeatedFields::LastOnly)
 }
 
 /// Parses JSON as [`parse_lenient_json`] does, and keeps each value of a repeated key that differs from the one before.
 pub fn parse_repeated_lenient_json(body: &[u8]) -> Result<LenientJson, serde_json::Error> {
+    parse_repaired_json(body, RepeatedFields::Different)
+}
+
+fn parse_repaired_json(body: &[u8], repeated: RepeatedFields) -> Result<LenientJson, serde_json::Error> {
     let (text, repairs) = repair_json(body);
-    Ok(LenientJson { value: value::parse_repeated_json(&text)?, repairs })
+    let (value, repeated_names) = value::parse_json(&text, repeated)?;
+    Ok(LenientJson { value, repairs, repeated_names })
 }
 
 /// Replaces what makes JSON unreadable inside of its texts. Borrows the body if there is nothing to repair.

@@ -5,7 +5,7 @@
 //! stored in place.
 
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::fmt;
 use std::rc::Rc;
 use std::str::FromStr;
@@ -30,7 +30,7 @@ pub enum JsonNumber {
 }
 
 /// The fields of an object, sorted by name. If an object repeats a name, the last value counts; [`JsonObject::iter`]
-/// returns the others only of an object that [`parse_repeated_json`] read.
+/// returns the others only of an object that was read with [`RepeatedFields::Different`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct JsonObject(Box<[(Rc<str>, JsonValue)]>);
 
@@ -130,25 +130,36 @@ impl JsonObject {
 
 impl FromIterator<(Rc<str>, JsonValue)> for JsonObject {
     fn from_iter<I: IntoIterator<Item = (Rc<str>, JsonValue)>>(fields: I) -> Self {
-        Self::from_fields(fields.into_iter().collect(), RepeatedFields::LastOnly)
+        Self::from_fields(fields.into_iter().collect(), RepeatedFields::LastOnly, &mut BTreeSet::new())
     }
 }
 
 /// Which values of a repeated name an object has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-enum RepeatedFields {
-    #[default]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum RepeatedFields {
     LastOnly,
     /// Each that differs from the one before it.
     Different,
 }
 
 impl JsonObject {
-    fn from_fields(mut fields: Vec<(Rc<str>, JsonValue)>, repeated: RepeatedFields) -> Self {
+    /// Adds the names that the object repeats with different values to `names`.
+    fn from_fields(
+        mut fields: Vec<(Rc<str>, JsonValue)>,
+        repeated: RepeatedFields,
+        names: &mut BTreeSet<Rc<str>>,
+    ) -> Self {
         // Stable: equal names stay in their order.
         fields.sort_by(|(one, _), (other, _)| one.cmp(other));
         fields.dedup_by(|later, earlier| {
-            let is_dropped = later.0 == earlier.0 && (repeated == RepeatedFields::LastOnly || later.1 == earlier.1);
+            if later.0 != earlier.0 {
+                return false;
+            }
+            let is_different = later.1 != earlier.1;
+            if is_different {
+                names.insert(later.0.clone());
+            }
+            let is_dropped = repeated == RepeatedFields::LastOnly || !is_different;
             if is_dropped {
                 std::mem::swap(later, earlier);
             }
@@ -162,18 +173,26 @@ impl FromStr for JsonValue {
     type Err = serde_json::Error;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        parse_json(text.as_bytes())
+        parse_json(text.as_bytes(), RepeatedFields::LastOnly).map(|(value, _)| value)
     }
 }
 
-/// Parses JSON.
-pub(crate) fn parse_json(text: &[u8]) -> Result<JsonValue, serde_json::Error> {
-    JsonParser::default().parse(text)
-}
-
-/// Parses JSON, and keeps each value of a repeated name that differs from the one before it.
-pub(crate) fn parse_repeated_json(text: &[u8]) -> Result<JsonValue, serde_json::Error> {
-    JsonParser { repeated: RepeatedFields::Different, ..JsonParser::default() }.parse(text)
+/// Parses JSON. Returns the value, and the names that an object repeats with different values, sorted.
+pub(crate) fn parse_json(
+    text: &[u8],
+    repeated: RepeatedFields,
+) -> Result<(JsonValue, Vec<Rc<str>>), serde_json::Error> {
+    let mut parser = JsonParser {
+        names: FieldNames::default(),
+        arrays: ListBuffers::default(),
+        objects: ListBuffers::default(),
+        repeated,
+        repeated_names: BTreeSet::new(),
+    };
+    let mut reader = serde_json::Deserializer::from_slice(text);
+    let value = ValueSeed { parser: &mut parser }.deserialize(&mut reader)?;
+    reader.end()?;
+    Ok((value, parser.repeated_names.into_iter().collect()))
 }
 
 impl fmt::Display for JsonValue {
@@ -274,21 +293,13 @@ impl<T> ListBuffers<T> {
 }
 
 /// State of parsing one body.
-#[derive(Default)]
 struct JsonParser {
     names: FieldNames,
     arrays: ListBuffers<JsonValue>,
     objects: ListBuffers<(Rc<str>, JsonValue)>,
     repeated: RepeatedFields,
-}
-
-impl JsonParser {
-    fn parse(mut self, text: &[u8]) -> Result<JsonValue, serde_json::Error> {
-        let mut reader = serde_json::Deserializer::from_slice(text);
-        let value = ValueSeed { parser: &mut self }.deserialize(&mut reader)?;
-        reader.end()?;
-        Ok(value)
-    }
+    /// Names that an object repeats with different values.
+    repeated_names: BTreeSet<Rc<str>>,
 }
 
 struct ValueSeed<'p> {
@@ -351,7 +362,8 @@ impl<'de> Visitor<'de> for ValueSeed<'_> {
             fields.push((name, map.next_value_seed(ValueSeed { parser: &mut *self.parser })?));
         }
         let fields = self.parser.objects.finish(fields);
-        Ok(JsonValue::Object(JsonObject::from_fields(fields, self.parser.repeated)))
+        let parser = self.parser;
+        Ok(JsonValue::Object(JsonObject::from_fields(fields, parser.repeated, &mut parser.repeated_names)))
     }
 }
 

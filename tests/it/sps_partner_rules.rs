@@ -95,9 +95,11 @@ fn references_dates_and_trailer_reach_the_partner_in_x12() {
     assert!(code == 0 && expected.iter().all(|segment| printed.contains(segment)), "{printed}");
     let (code, printed) = send_document(&home, "856", &notice, &["--check"]);
     let shipment = "TD3*TL*RBTC*53123******SEAL1~\nREF*SN*SEAL2~\nREF*CN*P-77~\nREF*SI*R-1*Dock~\n\
+                    PER*IC*Zoe Hart*TE*614-555-0100*EM*zoe@example.com~\n\
                     DTM*011*20261124*1430~\nDTM*067*20261201~\nFOB*PP~\n";
     let item = "REF*BT*B-7~\nDTM*094*20261001~\n";
-    let expected = [shipment, "REF*MR*0073~\nREF*IV*R-1*Dock~\nDTM*118*20261123~\n", item];
+    let pack = "HL*3*2*T~\nTD1******G*48.5*LB~\n";
+    let expected = [shipment, pack, "REF*MR*0073~\nREF*IV*R-1*Dock~\nDTM*118*20261123~\n", item];
     assert!(code == 0 && expected.iter().all(|segment| printed.contains(segment)), "{printed}");
     notice["orders"][0]["references"] = json!([{"qualifier": "MR", "value": "0099"}]);
     let printed = send_document(&home, "856", &notice, &["--check"]).1;
@@ -107,7 +109,7 @@ fn references_dates_and_trailer_reach_the_partner_in_x12() {
 #[test]
 fn references_dates_and_trailer_reach_the_partner_in_rsx() {
     let home = home_with_order(&rsx_order("rsx-json"));
-    let (invoice, notice) = (invoice_with_more_facts("I1"), ship_notice_with_more_facts("S1"));
+    let (invoice, mut notice) = (invoice_with_more_facts("I1"), ship_notice_with_more_facts("S1"));
     let parse = |(code, text): (i32, String)| {
         assert_eq!(code, 0, "{text}");
         serde_json::from_str::<Value>(&text).unwrap()
@@ -118,8 +120,19 @@ fn references_dates_and_trailer_reach_the_partner_in_rsx() {
     assert_eq!(read["Header"]["References"], reference("CR"));
     let dates = json!([{"DateTimeQualifier": "067", "Date": "2026-12-01", "Time": "08:30:00"}]);
     assert_eq!(read["Header"]["Dates"], dates);
+    let contact = json!([{"ContactTypeCode": "IC", "ContactName": "Zoë Hart", "PrimaryPhone": "614-555-0100",
+        "PrimaryEmail": "zoe@example.com"}]);
+    assert_eq!(read["Header"]["Contacts"], contact);
+    let notes = json!([{"NoteCode": "GEN", "Note": "Pallets are exchanged"},
+        {"NoteCode": "GEN", "Note": "Second truck: 2026-12-02"}]);
+    assert_eq!(read["Header"]["Notes"], notes);
+    notice["notes"] = json!(["Dock closes at noon"]);
     let read = parse(send_document(&home, "856", &notice, &["--check"]));
     assert_eq!(read["Header"]["References"], reference("SI"));
+    assert_eq!(read["Header"]["Contacts"], contact);
+    assert_eq!(read["Header"]["Notes"], json!([{"NoteCode": "GEN", "Note": "Dock closes at noon"}]));
+    let details = json!([{"PackingMedium": "CTN", "WeightQualifier": "G", "PackWeight": 13, "PackWeightUOM": "LB"}]);
+    assert_eq!(read["OrderLevel"][0]["PackLevel"][1]["PhysicalDetails"], details);
     assert_eq!(read["Header"]["Dates"], json!([{"DateTimeQualifier": "067", "Date": "2026-12-01"}]));
     let carrier = &read["Header"]["CarrierInformation"][0];
     assert_eq!(carrier["CarrierEquipmentNumber"], "53123");
@@ -147,6 +160,10 @@ fn reference_with_a_field_of_its_own_is_refused() {
         ("dates", json!([{"qualifier": "067", "on": "1.12.26"}]), "dates: 067 \"1.12.26\" is not a date"),
         ("references", json!([{"qualifier": "SI", "value": "a*b"}]), "references: SI \"a*b\" cannot be sent"),
         ("trailer", json!({"number": "12345678901"}), "the trailer's number"),
+        ("notes", json!(["Dock 5"]), "an X12 ship notice has no place for notes"),
+        ("contacts", json!([{"kind": "IC"}]), "the contact IC has neither a name nor a number"),
+        ("contacts", json!([{"kind": "I", "name": "A"}]), "the kind of a contact \"I\" cannot be sent"),
+        ("contacts", json!([{"kind": "IC", "mail": "a"}]), "contacts.0.mail (did you mean "),
     ] {
         assert!(check(field, value).contains(message), "{message}");
     }

@@ -3,29 +3,13 @@
 use crate::support::Home;
 use crate::support::answers::{receive_answer, state_of};
 use crate::support::edi_files::{interchange, order_set};
-use crate::support::grocery_documents::{grocery_file, grocery_order};
+use crate::support::grocery_documents::{grocery_file, grocery_invoice, grocery_order};
 use crate::support::outbound_documents::{home_with_order, invoice, receive_file, send_document};
 use serde_json::{Value, json};
 use std::fs;
 
 fn home_with_grocery_order(segments: &[&str]) -> Home {
     home_with_order(&grocery_file("875", segments))
-}
-
-/// An invoice for 40 CA at 18.5 and 5 CA at 20.25, with an allowance, a charge and a tax: 837.25 together.
-fn grocery_invoice(number: &str) -> Value {
-    json!({
-        "invoice_number": number, "invoice_date": "2026-12-02", "purchase_order": "UN-77", "shipped_on": "2026-12-01",
-        "bill_of_lading": "BOL-1", "carrier": {"code": "RBTC", "method": "M"},
-        "addresses": [{"kind": "RI", "name": "Novex Foods", "city": "Columbus", "state": "OH", "postal_code": "43217"}],
-        "lines": [
-            {"item": "A1", "quantity": 40, "weight": {"value": "300", "unit": "LB"},
-             "allowances": [{"kind": "allowance", "code": "53", "amount": "20", "handling": "02"}]},
-            {"line": "#2", "quantity": 5, "weight": {"value": "37.5", "unit": "LB"}}],
-        "allowances": [{"kind": "charge", "code": "504", "amount": "15", "handling": "06", "description": "Freight"}],
-        "taxes": [{"code": "ST", "amount": "1.00"}],
-        "total": "837.25"
-    })
 }
 
 /// Returns the segments between ST and SE of the file that `--check` prints.
@@ -51,7 +35,9 @@ fn grocery_order_gets_an_880() {
             "N9*IA*V-501",
             "N9*PD*PROMO-4",
             "N9*BM*BOL-1",
+            "G61*IC*Zoe Hart*TE*614-555-0100",
             "G62*11*20261201",
+            "NTE**Dock closes at noon",
             "G27*M***RBTC",
             "G23*01*3***2**10**30",
             "G25*PP*OR",
@@ -73,7 +59,7 @@ fn grocery_order_gets_an_880() {
             "G20****37.5*LB",
             "G31*45*CA*337.5*LB",
             "G33*83725",
-            "SE*28*0001",
+            "SE*30*0001",
         ]
     );
 }
@@ -127,7 +113,7 @@ fn missing_and_unfit_values_are_named() {
     let home = home_with_grocery_order(&bare);
     let document = json!({
         "invoice_number": "INV-1", "invoice_date": "2026-12-02", "purchase_order": "UN-77", "currency": "CAD",
-        "carrier": {"code": "RBTC"},
+        "carrier": {"code": "RBTC"}, "contacts": [{"kind": "IC", "phone": "1"}],
         "lines": [{"line": "#1", "quantity": 40, "price": "18.5"}, {"line": "#2", "quantity": 5}],
         "allowances": [
             {"kind": "charge", "code": "53", "amount": "1", "handling": "06"},
@@ -140,6 +126,7 @@ fn missing_and_unfit_values_are_named() {
         "the carrier's method is missing",
         "an 880 must have them: add terms",
         "neither the document nor the order states an address",
+        "the contact IC: an 880 must state a name, and has room for one number",
         "line #1: the order states no UPC and no product id",
         "the lines are in CA and in EA, and an 880 states one total quantity",
         "53: the code is not certain to be a charge in an 880",
@@ -158,11 +145,17 @@ fn invoice_follows_the_version_of_its_order() {
     for (version, segments) in
         [("005010UCS", ["CAD*M***RBTC", "G62*11*20261201"]), ("003040UCS", ["G27*M***RBTC", "G62*11*261201"])]
     {
-        let text = grocery_file("875", &grocery_order()).replace("*004010UCS~", &format!("*{version}~"));
-        let home = home_with_order(&text);
+        let mut order = grocery_order();
+        order.insert(3, "G66*PP*M****OR*Columbus");
+        let in_version = |order: &[&str]| grocery_file("875", order).replace("*004010UCS~", &format!("*{version}~"));
+        let home = home_with_order(&in_version(&order));
         let written = check_invoice(&home, &grocery_invoice("INV-1"));
         for segment in segments {
             assert!(written.iter().any(|line| line == segment), "{version}: {written:?}");
         }
+        let without_freight = home_with_order(&in_version(&grocery_order()));
+        let (code, printed) = send_document(&without_freight, "810", &grocery_invoice("INV-1"), &["--check"]);
+        let is_refused = code == 1 && printed.contains("must state the payer and the place of the freight (G25)");
+        assert_eq!(is_refused, version == "003040UCS", "{printed}");
     }
 }

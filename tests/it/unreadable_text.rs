@@ -171,15 +171,22 @@ fn repeated_keys_are_in_the_note() {
     let daemon = home.serve();
     let note = "the body states 1 key twice with different values: \"id\"; the last value counts";
     let receive = |request: &Request| {
-        let event = daemon.request(request).json()["event_id"].as_i64().unwrap();
+        let event = daemon.request(request).event_id();
         home.wait_until_processed();
         home.sql(&format!("SELECT status, coalesce(note, '') FROM webhook_events WHERE id = {event}"))
     };
     let twice = r##"{"id":1,"name":"#A","line_items":[{"id":1,"id":2,"sku":"JAM-6","quantity":2,"price":"5.10"}]}"##;
     let keycloak = r#"{"type":"LOGIN","id":"1","id":"2"}"#;
     let form = format!("json={}", percent_encode(keycloak.as_bytes()));
+    // The key is found in a body of any size, and also if no handler reads the body.
+    let large = twice.replacen('{', &format!(r#"{{"note":"{}","#, "x".repeat(1 << 20)), 1);
+    let unhandled =
+        shopify_request("cart", br#"{"id":1,"id":2,"token":"t"}"#).with_header("X-Shopify-Topic", "carts/create");
+    let unhandled = Request { path: "/api/webhooks/shopify/carts/create".to_owned(), ..unhandled };
     for (index, request) in [
         shopify_request("twice", twice.as_bytes()),
+        shopify_request("large", large.as_bytes()),
+        unhandled,
         keycloak_request(keycloak.as_bytes()),
         keycloak_request(form.as_bytes()),
     ]

@@ -3,7 +3,7 @@
 //! Each value must fit X12 unchanged. Nothing is truncated, because a truncated value is lost or means something else.
 
 use crate::edi::decimal;
-use crate::edi::outbound::more_facts::{OutboundDate, OutboundReference, OutboundTrailer};
+use crate::edi::outbound::more_facts::{self, OutboundContact, OutboundDate, OutboundReference, OutboundTrailer};
 use crate::edi::outbound::order_balance::{MatchedOrderLine, OrderBalance};
 use crate::edi::outbound::partner_rules::{FactKind, PartnerRules, StatedFacts};
 use crate::edi::outbound::{OutboundCarrier, OutboundWeight, PaymentTerms};
@@ -135,6 +135,35 @@ impl DocumentChecker {
         self.check_optional_code("the trailer's initial", trailer.initial.as_ref(), (1, 4));
         for seal in &trailer.seals {
             self.check_code("the trailer's seal", seal, (2, 15));
+        }
+    }
+
+    /// Checks the contacts of a document.
+    pub fn check_contacts(&mut self, contacts: &[OutboundContact]) {
+        for contact in contacts {
+            let name_of = |part: &str| format!("the {part} of the contact {}", contact.kind);
+            self.check_code("the kind of a contact", &contact.kind, (2, 2));
+            self.check_text(&name_of("name"), contact.name.as_ref(), more_facts::CONTACT_NAME_CHARS_MAX);
+            let numbers = [("phone", &contact.phone), ("fax", &contact.fax), ("email", &contact.email)];
+            for (part, value) in numbers {
+                self.check_optional_code(&name_of(part), value.as_ref(), (1, more_facts::CONTACT_NUMBER_CHARS_MAX));
+            }
+            if contact.name.is_none() && contact.numbers().next().is_none() {
+                self.add_error(format!("the contact {} has neither a name nor a number", contact.kind));
+            }
+        }
+        if contacts.len() > more_facts::CONTACTS_MAX {
+            self.add_error(format!("contacts: at most {} are allowed", more_facts::CONTACTS_MAX));
+        }
+    }
+
+    /// Checks the notes of a document.
+    pub fn check_notes(&mut self, notes: &[String]) {
+        for note in notes {
+            self.check_text("the note", Some(note), more_facts::NOTE_CHARS_MAX);
+        }
+        if notes.len() > more_facts::NOTES_MAX {
+            self.add_error(format!("notes: at most {} are allowed", more_facts::NOTES_MAX));
         }
     }
 

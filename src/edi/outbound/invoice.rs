@@ -3,7 +3,7 @@
 
 use crate::edi::codes;
 use crate::edi::outbound::checks::DocumentChecker;
-use crate::edi::outbound::more_facts::{self, OutboundDate, OutboundReference};
+use crate::edi::outbound::more_facts::{self, OutboundContact, OutboundDate, OutboundReference};
 use crate::edi::outbound::order_balance::{MatchedOrderLine, OrderBalance};
 use crate::edi::outbound::partner_rules::{FactKind, PartnerRules};
 use crate::edi::outbound::{
@@ -40,6 +40,12 @@ pub struct Invoice {
     pub references: Vec<OutboundReference>,
     #[serde(default)]
     pub dates: Vec<OutboundDate>,
+    /// Persons of the seller whom the partner can ask.
+    #[serde(default)]
+    pub contacts: Vec<OutboundContact>,
+    /// Notes for a person of the partner.
+    #[serde(default)]
+    pub notes: Vec<String>,
     /// Payment terms; the order's if empty.
     #[serde(default)]
     pub terms: Vec<PaymentTerms>,
@@ -273,6 +279,8 @@ impl Invoice {
         checker.check_optional_code("freight_payer", self.freight_payer.as_ref(), (2, 2));
         checker.check_references("references", &self.references, &more_facts::NAMED_REFERENCES);
         checker.check_dates("dates", &self.dates, &more_facts::NAMED_INVOICE_DATES);
+        checker.check_contacts(&self.contacts);
+        checker.check_notes(&self.notes);
         self.terms.iter().for_each(|terms| checker.check_terms(terms));
         self.addresses.iter().for_each(|address| checker.check_address(address));
         for tax in &self.taxes {

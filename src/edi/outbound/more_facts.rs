@@ -1,4 +1,4 @@
-//! References, dates and the trailer that the ERP states beyond the named fields of a document.
+//! References, dates, contacts and the trailer that the ERP states beyond the named fields of a document.
 
 use crate::edi::purchase_order::{EdiReference, PurchaseOrder};
 use serde::Deserialize;
@@ -21,6 +21,35 @@ pub struct OutboundDate {
     /// Time such as `14:30`.
     pub time: Option<String>,
 }
+
+/// Person or department that the partner can ask (PER, G61).
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct OutboundContact {
+    /// Function: IC information, AR accounts receivable, SH shipping …
+    pub kind: String,
+    pub name: Option<String>,
+    pub phone: Option<String>,
+    pub fax: Option<String>,
+    pub email: Option<String>,
+}
+
+impl OutboundContact {
+    /// Returns the qualifier and the value of each number: PER03 to PER08.
+    pub fn numbers(&self) -> impl Iterator<Item = (&'static str, &String)> {
+        let numbers = [("TE", &self.phone), ("FX", &self.fax), ("EM", &self.email)];
+        numbers.into_iter().filter_map(|(qualifier, value)| Some((qualifier, value.as_ref()?)))
+    }
+}
+
+/// Most contacts of a document: PER and G61 occur three times.
+pub const CONTACTS_MAX: usize = 3;
+/// Most notes of a document; an 880 has room for no more.
+pub const NOTES_MAX: usize = 20;
+/// Most characters of a note (NTE02), as few as in the oldest version.
+pub const NOTE_CHARS_MAX: usize = 60;
+/// Most characters of a contact's name and of its numbers, likewise.
+pub const CONTACT_NAME_CHARS_MAX: usize = 35;
+pub const CONTACT_NUMBER_CHARS_MAX: usize = 80;
 
 /// Trailer or container of a shipment (TD3).
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]

@@ -7,7 +7,7 @@ use crate::text::find_similar;
 use std::collections::BTreeSet;
 
 /// Facts of an invoice that a partner can require.
-const INVOICE_FACTS: [&str; 13] = [
+const INVOICE_FACTS: [&str; 15] = [
     "currency",
     "shipped_on",
     "bill_of_lading",
@@ -20,10 +20,12 @@ const INVOICE_FACTS: [&str; 13] = [
     "terms",
     "allowances",
     "taxes",
+    "contacts",
+    "notes",
     "lines.weight",
 ];
 /// Facts of a ship notice that a partner can require.
-const SHIP_NOTICE_FACTS: [&str; 18] = [
+const SHIP_NOTICE_FACTS: [&str; 21] = [
     "ship_time",
     "delivery_on",
     "bill_of_lading",
@@ -36,9 +38,12 @@ const SHIP_NOTICE_FACTS: [&str; 18] = [
     "weight",
     "trailer",
     "trailer.seals",
+    "contacts",
+    "notes",
     "packs",
     "packs.sscc",
     "packs.tracking",
+    "packs.weight",
     "lines.lot",
     "lines.expires_on",
     "lines.weight",

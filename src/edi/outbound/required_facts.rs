@@ -18,6 +18,8 @@ pub fn list_invoice_facts(resolved: &ResolvedInvoice<'_>) -> StatedFacts {
     facts.add("shipped_on", invoice.shipped_on.is_some());
     facts.add("terms", !resolved.terms().is_empty());
     facts.add("taxes", !invoice.taxes.is_empty());
+    facts.add("contacts", !invoice.contacts.is_empty());
+    facts.add("notes", !invoice.notes.is_empty());
     let has_line_allowance = invoice.lines.iter().any(|line| !line.allowances.is_empty());
     facts.add("allowances", has_line_allowance || !invoice.allowances.is_empty());
     add_lading(&mut facts, invoice.bill_of_lading.as_ref(), invoice.pro_number.as_ref());
@@ -48,6 +50,8 @@ pub fn list_ship_notice_facts(resolved: &ResolvedShipNotice<'_>) -> StatedFacts 
     facts.add("ship_time", notice.ship_time.is_some());
     facts.add("delivery_on", notice.delivery_on.is_some());
     facts.add("weight", notice.weight.is_some());
+    facts.add("contacts", !notice.contacts.is_empty());
+    facts.add("notes", !notice.notes.is_empty());
     facts.add("trailer", notice.trailer.is_some());
     facts.add("trailer.seals", notice.trailer.as_ref().is_some_and(|trailer| !trailer.seals.is_empty()));
     add_lading(&mut facts, notice.bill_of_lading.as_ref(), notice.pro_number.as_ref());
@@ -91,7 +95,8 @@ fn add_pack_facts(facts: &mut StatedFacts, packed: &ResolvedPack<'_>) {
     if let Some(pack) = packed.pack {
         let label = pack.sscc.as_deref().map(strip_sscc_prefix).or(pack.tracking.as_deref()).unwrap_or_default();
         let name = format!("{} {label}", describe_pack_kind(pack.kind));
-        let stated = [("sscc", pack.sscc.is_some()), ("tracking", pack.tracking.is_some())];
+        let stated =
+            [("sscc", pack.sscc.is_some()), ("tracking", pack.tracking.is_some()), ("weight", pack.weight.is_some())];
         facts.add_part("packs", name, &stated);
     }
     for line in &packed.lines {

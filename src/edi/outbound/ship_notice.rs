@@ -2,7 +2,7 @@
 //! partner.
 
 use crate::edi::outbound::checks::DocumentChecker;
-use crate::edi::outbound::more_facts::{self, OutboundDate, OutboundReference, OutboundTrailer};
+use crate::edi::outbound::more_facts::{self, OutboundContact, OutboundDate, OutboundReference, OutboundTrailer};
 use crate::edi::outbound::order_balance::{MatchedOrderLine, OrderBalance};
 use crate::edi::outbound::partner_rules::{FactKind, PartnerRules};
 use crate::edi::outbound::{
@@ -34,6 +34,12 @@ pub struct ShipNotice {
     pub references: Vec<OutboundReference>,
     #[serde(default)]
     pub dates: Vec<OutboundDate>,
+    /// Persons of the seller whom the partner can ask.
+    #[serde(default)]
+    pub contacts: Vec<OutboundContact>,
+    /// Notes for a person of the partner; only RSX has a place for them.
+    #[serde(default)]
+    pub notes: Vec<String>,
     pub weight: Option<OutboundWeight>,
     /// Warehouse that ships: the address SF.
     pub ship_from: Option<EdiAddress>,
@@ -69,6 +75,8 @@ pub struct ShipNoticePack {
     pub sscc: Option<String>,
     /// Tracking number of the carrier.
     pub tracking: Option<String>,
+    /// Gross weight of the pack.
+    pub weight: Option<OutboundWeight>,
     /// Cartons on a pallet.
     #[serde(default)]
     pub packs: Vec<ShipNoticePack>,
@@ -271,9 +279,14 @@ impl ShipNotice {
             checker.check_references(&name_of("references"), &order.references, &more_facts::NAMED_REFERENCES);
             checker.check_dates(&name_of("dates"), &order.dates, &more_facts::NAMED_SHIPMENT_DATES);
         }
+        checker.check_contacts(&self.contacts);
+        checker.check_notes(&self.notes);
         self.addresses.iter().for_each(|address| checker.check_address(address));
         checker.check_weight("the weight", self.weight.as_ref());
         let (first, mut numbers) = (&orders[0].state.order, BTreeSet::new());
+        if first.origin.format == "x12" && !self.notes.is_empty() {
+            checker.add_error("notes: an X12 ship notice has no place for notes: leave them out, or use references");
+        }
         for order in orders {
             if let Some(closed) = order.closed_reason(lenient) {
                 checker.add_error(closed);
@@ -339,6 +352,7 @@ impl<'s> PackResolver<'_, 's> {
                 describe_pack_kind(pack.kind)
             ));
         }
+        self.checker.check_weight(&format!("the weight of a {}", describe_pack_kind(pack.kind)), pack.weight.as_ref());
         if let Some(tracking) = &pack.tracking
             && !self.tracking_numbers.insert(tracking.clone())
         {

@@ -6,7 +6,7 @@
 use crate::edi::codes;
 use crate::edi::decimal;
 use crate::edi::purchase_order::OrderExtra;
-use crate::lenient_json::{JsonValue, LenientJson, TextRepairs, parse_repeated_lenient_json};
+use crate::lenient_json::{JsonValue, LenientJson, describe_repeated_names, parse_repeated_lenient_json};
 use quick_xml::events::{BytesStart, Event};
 use quick_xml::{Reader, XmlVersion};
 use std::cell::Cell;
@@ -228,13 +228,17 @@ fn resolve_xml_entity(name: &str) -> Result<char, String> {
     }
 }
 
-/// Reads JSON, and returns the repairs that it needed. Keys are element names; an array is the element repeated.
-pub fn parse_rsx_json(body: &[u8]) -> Result<(RsxNode, Option<TextRepairs>), String> {
+/// Reads JSON, and returns notes about the repairs that it needed and about repeated keys. Keys
+/// are element names; an array is the element repeated.
+pub fn parse_rsx_json(body: &[u8]) -> Result<(RsxNode, Vec<String>), String> {
     // Checked before parsing, because the memory grows with the number of elements.
     if body.iter().filter(|byte| matches!(byte, b',' | b'[' | b'{')).count() > NODES_MAX {
         return Err(format!("more than {NODES_MAX} elements"));
     }
-    let LenientJson { value, repairs } = parse_repeated_lenient_json(body).map_err(|error| error.to_string())?;
+    let LenientJson { value, repairs, repeated_names } =
+        parse_repeated_lenient_json(body).map_err(|error| error.to_string())?;
+    let repeated = describe_repeated_names(&repeated_names, "each value is read");
+    let notes = repairs.map(|repairs| repairs.to_string()).into_iter().chain(repeated).collect();
     let mut root = RsxNode::default();
     let mut remaining = NODES_MAX;
     append_json_value(&mut root, "", &value, &mut remaining)?;
@@ -243,7 +247,7 @@ pub fn parse_rsx_json(body: &[u8]) -> Result<(RsxNode, Option<TextRepairs>), Str
         1 => root.children.remove(0),
         _ => root,
     };
-    Ok((root, repairs))
+    Ok((root, notes))
 }
 
 fn append_json_value(parent: &mut RsxNode, name: &str, value: &JsonValue, remaining: &mut usize) -> Result<(), String> {
@@ -275,9 +279,8 @@ mod tests {
         assert_eq!(xml.name, "A");
         assert_eq!(xml.child_text(&["B"]).as_deref(), Some("1 & 2"));
         assert_eq!(xml.first_child(&["C"]).unwrap().child_text(&["D"]).as_deref(), Some("A<"));
-        let (json, repairs) =
-            parse_rsx_json(br#"{"B":["1 & 2",{"X":5.0}],"C":{"D":"A<"},"N":null,"E":1.5e2}"#).unwrap();
-        assert_eq!(repairs, None);
+        let (json, notes) = parse_rsx_json(br#"{"B":["1 & 2",{"X":5.0}],"C":{"D":"A<"},"N":null,"E":1.5e2}"#).unwrap();
+        assert!(notes.is_empty(), "{notes:?}");
         assert_eq!(json.children_named(&["B"]).count(), 2);
         assert_eq!(json.child_text(&["E"]).as_deref(), Some("150"));
         assert_eq!(json.first_child(&["C"]).unwrap().child_text(&["D"]).as_deref(), Some("A<"));

@@ -36,77 +36,77 @@ pub(crate) fn read_number(
 const COMPONENT_FIRST_ID: usize = 9;
 const LIN_FIRST_ID: usize = 2;
 
-/// Where the parts of a PO1 or POC begin, after the unit.
-struct PriceLayout {
-    /// Element of the price; None if it is left out.
+/// Where the elements of a line are that senders shift: the price, its basis, and the product ids.
+struct IdLayout {
+    /// Element of the price; None if it is left out, or if the segment has none before its ids.
     price: Option<usize>,
-    /// Element of the basis of the price; None if it is left out.
+    /// Element of the basis of the price; None likewise.
     basis: Option<usize>,
     /// Qualifier of the first product id.
     ids: usize,
-}
-
-/// Returns the layout of the elements from the price on, which is regularly at `price`.
-///
-/// Some senders leave the price or its basis out without the separator, or write a separator too many. Then the
-/// qualifiers are early or late, and show where they are.
-fn find_layout(cursor: &SegmentCursor<'_, '_>, price: usize) -> PriceLayout {
-    let first = price + 2;
-    let elements = |start: usize| (start..=cursor.segment.len()).step_by(2).map(|element| cursor.peek(element));
-    let fits = |start: usize| {
-        let mut qualifiers = elements(start).filter(|text| !text.is_empty()).peekable();
-        qualifiers.peek().is_some_and(|text| codes::PRODUCT_IDS.find(text).is_some()) && qualifiers.all(is_qualifier)
-    };
-    let has_price = cursor.peek(price).is_empty() || decimal::parse_decimal(cursor.peek(price)).is_some();
-    if !has_price && fits(price) {
-        return PriceLayout { price: None, basis: None, ids: price };
-    }
-    if !has_price && codes::PRICE_BASES.find(cursor.peek(price)).is_some() && fits(price + 1) {
-        return PriceLayout { price: None, basis: Some(price), ids: price + 1 };
-    }
-    match find_shifted_ids(cursor, first) {
-        Some(start) => PriceLayout { price: Some(price), basis: (start > first).then_some(price + 1), ids: start },
-        None => PriceLayout { price: Some(price), basis: Some(price + 1), ids: first },
-    }
 }
 
 fn is_qualifier(text: &str) -> bool {
     text.chars().count() == 2 && text.chars().all(char::is_alphanumeric)
 }
 
-/// Returns the element of the first qualifier of the product ids, if it is one early or late.
-fn find_shifted_ids(cursor: &SegmentCursor<'_, '_>, first: usize) -> Option<usize> {
-    let elements = |start: usize| (start..=cursor.segment.len()).step_by(2).map(|element| cursor.peek(element));
-    let is_known = |text: &str| codes::PRODUCT_IDS.find(text).is_some();
-    let fits = |start: usize| {
-        let mut qualifiers = elements(start).filter(|text| !text.is_empty()).peekable();
-        qualifiers.peek().is_some_and(|text| is_known(text)) && qualifiers.all(is_qualifier)
-    };
-    // A short value looks like a qualifier: then every qualifier must be known, and have its value.
-    let is_certain = |start: usize| {
-        let mut pairs = elements(start).zip(elements(start + 1).chain(std::iter::repeat("")));
-        fits(start)
-            && pairs.all(|(qualifier, value)| {
-                qualifier.is_empty() == value.is_empty() && (qualifier.is_empty() || is_known(qualifier))
-            })
-    };
-    let is_regular = elements(first).all(|text| text.is_empty() || is_known(text));
-    let looks_regular = elements(first).all(|text| text.is_empty() || is_qualifier(text));
-    let is_shifted = |start: &usize| if looks_regular { is_certain(*start) } else { fits(*start) };
-    [first - 1, first + 1].into_iter().find(|start| !is_regular && is_shifted(start))
+fn is_known_qualifier(text: &str) -> bool {
+    codes::PRODUCT_IDS.find(text).is_some()
 }
 
-/// Returns the element of the first qualifier of the product ids, which belongs at `first`.
-///
-/// Some senders leave an element out without its separator, or write a separator too many. Then the qualifiers are one
-/// element early or late, and are read from where they are.
-fn align_ids(cursor: &SegmentCursor<'_, '_>, faults: &mut X12FaultCollector, first: usize) -> usize {
-    let Some(start) = find_shifted_ids(cursor, first) else { return first };
-    let id = cursor.id.clone();
-    let message =
-        format!("the product ids begin at {id}{start:02} instead of {id}{first:02}: they are read from there");
-    faults.add_warning(cursor, start, SyntaxErrorCode::None, message);
-    start
+impl IdLayout {
+    /// Finds the layout of a segment whose first qualifier is regularly at `first`, and whose price, if it has one, is
+    /// two elements before.
+    ///
+    /// Some senders leave the price or its basis out without the separator, or write a separator too many. Then the
+    /// qualifiers are early or late, and show where they are.
+    fn find(cursor: &SegmentCursor<'_, '_>, first: usize, price: Option<usize>) -> Self {
+        let elements = |start: usize| (start..=cursor.segment.len()).step_by(2).map(|element| cursor.peek(element));
+        let fits = |start: usize| {
+            let mut qualifiers = elements(start).filter(|text| !text.is_empty()).peekable();
+            qualifiers.peek().is_some_and(|text| is_known_qualifier(text)) && qualifiers.all(is_qualifier)
+        };
+        let is_no_price = |text: &str| !text.is_empty() && decimal::parse_decimal(text).is_none();
+        if let Some(price) = price.filter(|price| is_no_price(cursor.peek(*price))) {
+            if fits(price) {
+                return Self { price: None, basis: None, ids: price };
+            }
+            if codes::PRICE_BASES.find(cursor.peek(price)).is_some() && fits(price + 1) {
+                return Self { price: None, basis: Some(price), ids: price + 1 };
+            }
+        }
+        // A short value looks like a qualifier: then every qualifier must be known, and have its value.
+        let is_certain = |start: usize| {
+            let mut pairs = elements(start).zip(elements(start + 1).chain(std::iter::repeat("")));
+            fits(start)
+                && pairs.all(|(qualifier, value)| {
+                    qualifier.is_empty() == value.is_empty() && (qualifier.is_empty() || is_known_qualifier(qualifier))
+                })
+        };
+        let is_regular = elements(first).all(|text| text.is_empty() || is_known_qualifier(text));
+        let looks_regular = elements(first).all(|text| text.is_empty() || is_qualifier(text));
+        let is_shifted = |start: &usize| if looks_regular { is_certain(*start) } else { fits(*start) };
+        let shifted = [first - 1, first + 1].into_iter().find(|start| !is_regular && is_shifted(start));
+        let ids = shifted.unwrap_or(first);
+        Self { price, basis: price.filter(|_| ids >= first).map(|price| price + 1), ids }
+    }
+
+    /// Finds the layout as [`Self::find`] does, and warns if the ids are not at their regular place.
+    fn find_and_warn(
+        cursor: &SegmentCursor<'_, '_>,
+        faults: &mut X12FaultCollector,
+        first: usize,
+        price: Option<usize>,
+    ) -> Self {
+        let layout = Self::find(cursor, first, price);
+        let (id, start) = (&cursor.id, layout.ids);
+        if start != first {
+            let message =
+                format!("the product ids begin at {id}{start:02} instead of {id}{first:02}: they are read from there");
+            faults.add_warning(cursor, start, SyntaxErrorCode::None, message);
+        }
+        layout
+    }
 }
 
 /// Returns the finding about ids that cannot be aligned by their qualifiers, and warns of it.
@@ -133,13 +133,8 @@ fn read_price_and_ids(
     faults: &mut X12FaultCollector,
     regular: usize,
 ) -> Option<String> {
-    let layout = find_layout(cursor, regular);
-    let (id, start, first) = (cursor.id.clone(), layout.ids, regular + 2);
-    if start != first {
-        let message =
-            format!("the product ids begin at {id}{start:02} instead of {id}{first:02}: they are read from there");
-        faults.add_warning(cursor, start, SyntaxErrorCode::None, message);
-    }
+    let (id, first) = (cursor.id.clone(), regular + 2);
+    let layout = IdLayout::find_and_warn(cursor, faults, first, Some(regular));
     let mut finding = None;
     match layout.price {
         // A code in the place of the price: the line has no price, and its other elements cannot be trusted.
@@ -153,7 +148,7 @@ fn read_price_and_ids(
         None => {}
     }
     line.price_basis = layout.basis.and_then(|basis| cursor.take(basis));
-    line.ids = segments::read_product_ids(cursor, start);
+    line.ids = segments::read_product_ids(cursor, layout.ids);
     finding.or_else(|| find_strange_id(&line.ids, cursor, faults, first))
 }
 
@@ -192,7 +187,7 @@ pub(crate) fn read_line(
 
 /// Reads an SLN.
 pub(crate) fn read_component(cursor: &mut SegmentCursor<'_, '_>, faults: &mut X12FaultCollector) -> PurchaseOrderLine {
-    let first = align_ids(cursor, faults, COMPONENT_FIRST_ID);
+    let first = IdLayout::find_and_warn(cursor, faults, COMPONENT_FIRST_ID, None).ids;
     let component = PurchaseOrderLine {
         number: cursor.take(1),
         relationship: cursor.take(3),
@@ -211,7 +206,7 @@ pub(crate) fn read_component(cursor: &mut SegmentCursor<'_, '_>, faults: &mut X1
 
 /// Reads a LIN: further ids of the line.
 fn read_further_ids(line: &mut PurchaseOrderLine, cursor: &mut SegmentCursor<'_, '_>, faults: &mut X12FaultCollector) {
-    let first = align_ids(cursor, faults, LIN_FIRST_ID);
+    let first = IdLayout::find_and_warn(cursor, faults, LIN_FIRST_ID, None).ids;
     let ids = segments::read_product_ids(cursor, first);
     if let Some(finding) = find_strange_id(&ids, cursor, faults, first) {
         faults.findings.push(format!("{}: {finding}", line.describe_position(1)));

@@ -8,7 +8,7 @@ use crate::event::Subject;
 use crate::handlers::easypost::{find_event_object, read_mode};
 use crate::handlers::extras::add_extras;
 use crate::handlers::fields::{FieldKind, JsonField};
-use crate::handlers::json::{iter_array, parse_body, read_id_text, read_text, read_time};
+use crate::handlers::json::{iter_array, parse_event_body, read_id_text, read_text, read_time};
 use crate::handlers::{Event, Handler, HandlerError, Plan, build_tracking_subject, fields};
 use crate::lenient_json::JsonValue;
 
@@ -36,7 +36,7 @@ pub struct EasyPostObjectHandler;
 
 impl Handler for EasyPostObjectHandler {
     fn plan(&self, event: &Event<'_>) -> Result<Plan, HandlerError> {
-        let body = parse_body(event.body)?;
+        let body = parse_event_body(event)?;
         if body.get("result").is_none_or(JsonValue::is_null) {
             return Ok(Plan::note_only("stored only: the event has no object"));
         }

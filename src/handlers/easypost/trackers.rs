@@ -7,7 +7,9 @@ use crate::event::Subject;
 use crate::handlers::easypost::{find_event_object, read_mode};
 use crate::handlers::extras::{add_extras, collect_extras};
 use crate::handlers::fields::{FieldKind, JsonField};
-use crate::handlers::json::{is_exact_time, iter_array, parse_body, parse_time, read_id_text, read_text, read_time};
+use crate::handlers::json::{
+    is_exact_time, iter_array, parse_event_body, parse_time, read_id_text, read_text, read_time,
+};
 use crate::handlers::{Event, Handler, HandlerError, Plan, build_tracking_subject, fields};
 use crate::lenient_json::JsonValue;
 
@@ -59,7 +61,7 @@ pub struct TrackerHandler;
 
 impl Handler for TrackerHandler {
     fn plan(&self, event: &Event<'_>) -> Result<Plan, HandlerError> {
-        let body = parse_body(event.body)?;
+        let body = parse_event_body(event)?;
         let tracker = find_event_object(&body);
         let is_tracker = read_text(tracker, "object").is_some_and(|object| object == "Tracker")
             || read_text(tracker, "id").is_some_and(|id| id.starts_with("trk_"));

@@ -7,7 +7,7 @@
 //! Facts: the example bodies of shopify.dev ("Webhooks", "References"). `include_fields` of a subscription can reduce
 //! the body of a resource, so only the destructive topics require more than the id.
 
-use crate::handlers::json::{parse_body, read_text};
+use crate::handlers::json::{parse_body, parse_event_body, read_text};
 use crate::handlers::{Event, HandlerError, fields};
 use crate::lenient_json::{JsonObject, JsonValue};
 
@@ -213,7 +213,7 @@ pub fn is_destructive(topic: &str) -> bool {
 /// # Errors
 /// [`HandlerError::Permanent`] if it is not JSON or does not have the shape. The message quotes no value of the body.
 pub fn read_body(event: &Event<'_>) -> Result<JsonValue, HandlerError> {
-    let body = parse_body(event.body)?;
+    let body = parse_event_body(event)?;
     let topic = event.topic();
     if let Some(kind) = find_body_kind(topic) {
         check_shape(kind, topic, event.shop_domain(), &body).map_err(|reason| {

@@ -4,6 +4,7 @@ use crate::support::edi_files::interchange;
 use novex_ingest::internals::edi::file;
 use novex_ingest::internals::edi::purchase_order::PurchaseOrder;
 use novex_ingest::internals::edi::revisions::ReceivedDocument;
+use serde_json::{Value, json};
 
 /// Returns an interchange with one order or change in the version of the grocery sets.
 pub fn grocery_file(kind: &str, segments: &[&str]) -> String {
@@ -28,6 +29,23 @@ pub fn grocery_order() -> Vec<&'static str> {
         "G69*Plum jam",
         "G76*50*CA******94250",
     ]
+}
+
+/// Returns an invoice for 40 CA at 18.5 and 5 CA at 20.25, with an allowance, a charge and a tax: 837.25 together.
+pub fn grocery_invoice(number: &str) -> Value {
+    json!({
+        "invoice_number": number, "invoice_date": "2026-12-02", "purchase_order": "UN-77", "shipped_on": "2026-12-01",
+        "contacts": [{"kind": "IC", "name": "Zoë Hart", "phone": "614-555-0100"}], "notes": ["Dock closes at noon"],
+        "bill_of_lading": "BOL-1", "carrier": {"code": "RBTC", "method": "M"},
+        "addresses": [{"kind": "RI", "name": "Novex Foods", "city": "Columbus", "state": "OH", "postal_code": "43217"}],
+        "lines": [
+            {"item": "A1", "quantity": 40, "weight": {"value": "300", "unit": "LB"},
+             "allowances": [{"kind": "allowance", "code": "53", "amount": "20", "handling": "02"}]},
+            {"line": "#2", "quantity": 5, "weight": {"value": "37.5", "unit": "LB"}}],
+        "allowances": [{"kind": "charge", "code": "504", "amount": "15", "handling": "06", "description": "Freight"}],
+        "taxes": [{"code": "ST", "amount": "1.00"}],
+        "total": "837.25"
+    })
 }
 
 /// Reads the only document of a file.

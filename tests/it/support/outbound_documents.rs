@@ -56,16 +56,23 @@ fn reference(qualifier: &str) -> Value {
     json!([{"qualifier": qualifier, "value": "R-1", "description": "Dock"}])
 }
 
-/// Returns `invoice` with references and dates that have no field of their own.
+fn contact() -> Value {
+    json!([{"kind": "IC", "name": "Zoë Hart", "phone": "614-555-0100", "email": "zoe@example.com"}])
+}
+
+/// Returns `invoice` with references and dates that have no field of their own, a contact and notes.
 pub fn invoice_with_more_facts(number: &str) -> Value {
     let mut invoice = invoice(number);
     invoice["references"] = reference("CR");
     invoice["dates"] = json!([{"qualifier": "067", "on": "2026-12-01", "time": "08:30"}]);
     invoice["addresses"][0]["more_names"] = json!(["Accounting"]);
+    invoice["contacts"] = contact();
+    invoice["notes"] = json!(["Pallets are exchanged", "Second truck: 2026-12-02"]);
     invoice
 }
 
-/// Returns `ship_notice` with references and dates on every level, a trailer and its seals.
+/// Returns `ship_notice` with references and dates on every level, a trailer and its seals, a contact and the weight of
+/// each pack.
 pub fn ship_notice_with_more_facts(number: &str) -> Value {
     let mut notice = ship_notice(number);
     notice["references"] = reference("SI");
@@ -74,7 +81,11 @@ pub fn ship_notice_with_more_facts(number: &str) -> Value {
     notice["freight_payer"] = json!("PP");
     notice["orders"][0]["references"] = reference("IV");
     notice["orders"][0]["dates"] = json!([{"qualifier": "118", "on": "2026-11-23"}]);
-    let line = &mut notice["orders"][0]["packs"][1]["lines"][0];
+    notice["contacts"] = contact();
+    let packs = &mut notice["orders"][0]["packs"];
+    packs[0]["weight"] = json!({"value": "48.5", "unit": "LB"});
+    packs[1]["weight"] = json!({"value": 13, "unit": "LB"});
+    let line = &mut packs[1]["lines"][0];
     line["references"] = json!([{"qualifier": "BT", "value": "B-7"}]);
     line["dates"] = json!([{"qualifier": "094", "on": "2026-10-01"}]);
     notice

@@ -41,6 +41,7 @@ impl ProviderEvent {
             body_hash,
             body: &self.body,
             is_events_preview: false,
+            body_notes: None,
         })
     }
 }

@@ -32,9 +32,11 @@ pub fn build_rsx_invoice(resolved: &ResolvedInvoice<'_>) -> RsxFields {
     header.add_object("InvoiceHeader", invoice_header);
     header.add_list("PaymentTerms", resolved.terms().iter().map(build_payment_terms));
     header.add_list("Dates", as_rsx::list_dates(&invoice.dates));
+    header.add_list("Contacts", as_rsx::list_contacts(&invoice.contacts));
     let addresses = merge_addresses(&invoice.addresses, &order.addresses, &["BT", "ST", "BY"]);
     header.add_list("Address", addresses.iter().map(build_address));
     header.add_list("References", as_rsx::list_references(Some(order), &invoice.references));
+    header.add_list("Notes", as_rsx::list_notes(&invoice.notes));
     header.add_list(
         "Taxes",
         invoice.taxes.iter().map(|tax| {

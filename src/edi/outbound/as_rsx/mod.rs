@@ -7,7 +7,9 @@
 pub mod invoice;
 pub mod ship_notice;
 
-use crate::edi::outbound::more_facts::{OutboundDate, OutboundReference, find_freight_payer, list_echoed_references};
+use crate::edi::outbound::more_facts::{
+    OutboundContact, OutboundDate, OutboundReference, find_freight_payer, list_echoed_references,
+};
 use crate::edi::outbound::{OutboundCarrier, OutboundWeight};
 use crate::edi::purchase_order::{EdiAddress, PurchaseOrder, PurchaseOrderLine};
 use rust_decimal::Decimal;
@@ -173,6 +175,29 @@ fn list_dates(dates: &[OutboundDate]) -> Vec<RsxFields> {
         fields
     };
     dates.iter().map(build).collect()
+}
+
+/// Builds the contacts that the ERP states.
+fn list_contacts(contacts: &[OutboundContact]) -> impl Iterator<Item = RsxFields> {
+    contacts.iter().map(|contact| {
+        let mut fields = RsxFields::default();
+        fields.add_text("ContactTypeCode", Some(&contact.kind));
+        fields.add_text("ContactName", contact.name.as_deref());
+        fields.add_text("PrimaryPhone", contact.phone.as_deref());
+        fields.add_text("PrimaryFax", contact.fax.as_deref());
+        fields.add_text("PrimaryEmail", contact.email.as_deref());
+        fields
+    })
+}
+
+/// Builds the notes that the ERP states.
+fn list_notes(notes: &[String]) -> impl Iterator<Item = RsxFields> {
+    notes.iter().map(|note| {
+        let mut fields = RsxFields::default();
+        fields.add_text("NoteCode", Some("GEN"));
+        fields.add_text("Note", Some(note));
+        fields
+    })
 }
 
 /// Builds the freight terms with the code of the ERP, else of the order.

@@ -34,6 +34,8 @@ pub fn build_rsx_shipment(notice: &ResolvedShipNotice<'_>) -> RsxFields {
     header.add_object("ShipmentHeader", shipment_header);
     header.add_list("Dates", as_rsx::list_dates(&shipment.dates));
     header.add_list("References", as_rsx::list_references(None, &shipment.references));
+    header.add_list("Notes", as_rsx::list_notes(&shipment.notes));
+    header.add_list("Contacts", as_rsx::list_contacts(&shipment.contacts));
     let addresses = merge_addresses(&shipment.addresses, &first.addresses, &["ST"]);
     header.add_list("Address", addresses.iter().map(build_address));
     header.add_list("CarrierInformation", [build_carrier_with_trailer(shipment)]);
@@ -133,6 +135,11 @@ fn build_pack_level(packed: &ResolvedPack<'_>, rules: &PartnerRules) -> RsxField
     fields.add_object("Pack", pack_header);
     let mut medium = RsxFields::default();
     medium.add_text("PackingMedium", Some(if pack.kind == PackKind::Pallet { "PLT" } else { "CTN" }));
+    if let Some(weight) = &pack.weight {
+        medium.add_text("WeightQualifier", Some("G"));
+        medium.add_number("PackWeight", Some(weight.value));
+        medium.add_text("PackWeightUOM", Some(&weight.unit));
+    }
     fields.add_list("PhysicalDetails", [medium]);
     add_pack_contents(&mut fields, packed, rules);
     fields

@@ -7,7 +7,9 @@
 use crate::edi::decimal;
 use crate::edi::outbound::checks::DocumentChecker;
 use crate::edi::outbound::invoice::{AdjustmentKind, InvoiceAdjustment, ResolvedInvoice, ResolvedInvoiceLine};
-use crate::edi::outbound::more_facts::{find_freight_payer, list_echoed_references};
+use crate::edi::outbound::more_facts::{
+    CONTACT_NAME_CHARS_MAX, OutboundContact, find_freight_payer, list_echoed_references,
+};
 use crate::edi::outbound::order_balance::merge_addresses;
 use crate::edi::outbound::{OutboundWeight, PaymentTerms, as_x12};
 use crate::edi::purchase_order::{EdiAddress, PurchaseOrder, PurchaseOrderLine};
@@ -52,6 +54,14 @@ pub(crate) fn check_grocery_invoice(resolved: &ResolvedInvoice<'_>, checker: &mu
     if list_addresses(resolved).iter().all(|address| address.name.is_none() && address.id.is_none()) {
         checker.add_error("neither the document nor the order states an address, and an 880 must have one");
     }
+    let order = &resolved.order.state.order;
+    if is_freight_mandatory(order) && build_freight(invoice.freight_payer.as_ref(), order).is_none() {
+        let version = &order.origin.version;
+        checker.add_error(format!(
+            "an 880 in version {version} must state the payer and the place of the freight (G25), and the order has no \
+             G6601 and G6606: ask the partner for them, or for an order in a later version"
+        ));
+    }
     for line in &resolved.lines {
         check_line(line, checker);
     }
@@ -63,12 +73,26 @@ pub(crate) fn check_grocery_invoice(resolved: &ResolvedInvoice<'_>, checker: &mu
         ));
     }
     check_references(resolved, checker);
+    for contact in &invoice.contacts {
+        if contact.name.is_none() || contact.numbers().count() > 1 {
+            checker.add_error(format!(
+                "the contact {}: an 880 must state a name, and has room for one number: phone, fax or email",
+                contact.kind
+            ));
+        }
+    }
     if !invoice.dates.is_empty() {
         checker.add_error("dates: the codes of dates in an 880 are others than in an 810: leave dates out");
     }
     for part in invoice.allowances.iter().chain(invoice.lines.iter().flat_map(|line| &line.allowances)) {
         check_adjustment(part, checker);
     }
+}
+
+/// Returns true for the versions up to 003040, whose 880 must have a G25. Source: the tables of bots-edi.
+fn is_freight_mandatory(order: &PurchaseOrder) -> bool {
+    let version = order.origin.version.as_str();
+    version.starts_with("00") && version < "003050"
 }
 
 fn check_references(resolved: &ResolvedInvoice<'_>, checker: &mut DocumentChecker) {
@@ -129,7 +153,9 @@ pub fn draft_grocery_invoice(resolved: &ResolvedInvoice<'_>) -> X12Draft {
     segments.extend(list_references(resolved).iter().map(|(qualifier, value)| n9(qualifier, value)));
     segments.extend(invoice.bill_of_lading.as_ref().map(|value| n9("BM", value)));
     segments.extend(invoice.pro_number.as_ref().map(|value| n9("CN", value)));
+    segments.extend(invoice.contacts.iter().map(build_contact));
     segments.extend(invoice.shipped_on.as_ref().map(|day| build_segment(["G62", "11", &as_x12::extract_digits(day)])));
+    segments.extend(as_x12::build_notes(&invoice.notes));
     if let Some(mut carrier) = as_x12::build_carrier_segment("CAD", invoice.carrier.as_ref()) {
         if order.origin.version.as_str() < "005" {
             "G27".clone_into(&mut carrier[0]);
@@ -191,6 +217,14 @@ fn list_references<'r>(resolved: &ResolvedInvoice<'r>) -> Vec<(&'r str, &'r Stri
 
 fn list_addresses(resolved: &ResolvedInvoice<'_>) -> Vec<EdiAddress> {
     merge_addresses(&resolved.invoice.addresses, &resolved.order.state.order.addresses, &["BT", "ST", "BY"])
+}
+
+/// Builds a G61, which has room for one number of a contact.
+fn build_contact(contact: &OutboundContact) -> Vec<String> {
+    let name = as_x12::truncate_text(contact.name.as_ref(), CONTACT_NAME_CHARS_MAX);
+    let mut segment = build_segment(["G61", &contact.kind, &name]);
+    segment.extend(contact.numbers().take(1).flat_map(|(qualifier, value)| [qualifier.to_owned(), value.clone()]));
+    segment
 }
 
 /// Builds a G23.

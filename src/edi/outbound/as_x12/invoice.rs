@@ -27,10 +27,12 @@ pub fn draft_invoice(resolved: &ResolvedInvoice<'_>) -> X12Draft {
         // An invoice, and no credit.
         "DR",
     ])];
+    segments.extend(as_x12::build_notes(&invoice.notes));
     if let Some(currency) = invoice.currency.as_ref().or(order.currency.as_ref()) {
         segments.push(build_segment(["CUR", "SE", currency]));
     }
     segments.extend(build_header_refs(resolved));
+    segments.extend(as_x12::build_contacts(&invoice.contacts));
     for address in merge_addresses(&invoice.addresses, &order.addresses, &["BT", "ST", "BY"]) {
         segments.extend(as_x12::build_n1_loop(&address));
     }

@@ -10,7 +10,10 @@ pub mod ship_notice;
 
 use crate::edi::decimal;
 use crate::edi::outbound::invoice::InvoiceAdjustment;
-use crate::edi::outbound::more_facts::{OutboundDate, OutboundReference, find_freight_payer, list_echoed_references};
+use crate::edi::outbound::more_facts::{
+    CONTACT_NAME_CHARS_MAX, NOTE_CHARS_MAX, OutboundContact, OutboundDate, OutboundReference, find_freight_payer,
+    list_echoed_references,
+};
 use crate::edi::outbound::{OutboundCarrier, OutboundWeight, PaymentTerms};
 use crate::edi::purchase_order::{EdiAddress, PurchaseOrder, PurchaseOrderLine};
 use crate::edi::x12::write::build_segment;
@@ -142,6 +145,21 @@ fn build_own_dates(dates: &[OutboundDate]) -> impl Iterator<Item = Vec<String>> 
         let time = part.time.as_deref().map(extract_digits).unwrap_or_default();
         build_segment(["DTM", &part.qualifier, &extract_digits(&part.on), &time])
     })
+}
+
+/// Builds the PERs of the contacts.
+fn build_contacts(contacts: &[OutboundContact]) -> impl Iterator<Item = Vec<String>> {
+    contacts.iter().map(|contact| {
+        let name = truncate_text(contact.name.as_ref(), CONTACT_NAME_CHARS_MAX);
+        let mut segment = build_segment(["PER", &contact.kind, &name]);
+        segment.extend(contact.numbers().flat_map(|(qualifier, value)| [qualifier.to_owned(), value.clone()]));
+        segment
+    })
+}
+
+/// Builds the NTEs of the notes, without a code: their meaning is only in the text.
+fn build_notes(notes: &[String]) -> impl Iterator<Item = Vec<String>> {
+    notes.iter().map(|note| build_segment(["NTE", "", &truncate_text(Some(note), NOTE_CHARS_MAX)]))
 }
 
 /// Builds the FOB with the code of the ERP, else of the order.

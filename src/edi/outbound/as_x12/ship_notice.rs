@@ -91,6 +91,7 @@ impl HlLoopBuilder<'_> {
         self.segments.extend(as_x12::build_ref("BM", shipment.bill_of_lading.as_ref()));
         self.segments.extend(as_x12::build_ref("CN", shipment.pro_number.as_ref()));
         self.segments.extend(as_x12::build_own_refs(&shipment.references));
+        self.segments.extend(as_x12::build_contacts(&shipment.contacts));
         let mut shipped = build_segment(["DTM", "011", &as_x12::extract_digits(&shipment.shipped_on)]);
         shipped.extend(shipment.ship_time.as_deref().map(as_x12::extract_digits));
         self.add_segment(shipped);
@@ -146,6 +147,7 @@ impl HlLoopBuilder<'_> {
         for inner in &packed.packs {
             let Some(pack) = inner.pack else { continue };
             let level = self.add_level(Some(parent), pack.kind.as_str());
+            self.add_lading(&[], pack.weight.as_ref());
             if let Some(digits) = pack.sscc.as_deref().map(strip_sscc_prefix) {
                 self.add_segment(build_segment(["MAN", "GM", &self.rules.format_sscc(digits)]));
             }
