@@ -104,6 +104,8 @@ CREATE TABLE webhook_events (
                                                        -- deleted, so that a copy is recognised
   same_body_as      INTEGER,                           -- an earlier event with the same bytes under another webhook_id,
                                                        -- if any
+  repeats           INTEGER NOT NULL DEFAULT 0,        -- Keycloak: later requests with the bytes of an event that has
+                                                       -- a time and no id; each may be an event of its own
   same_name_as      INTEGER,                           -- SPS: an earlier event from a file of this name with other
                                                        -- bytes, if any
   redacted_at       TEXT,                              -- time when a redaction erased the event's content; NULL: not
@@ -499,8 +501,9 @@ CREATE TABLE system_log (
   -- other change. The hash of each row covers the row before, so that a change past the triggers shows.
   -- `novex-ingest audit verify` checks the chain.
   id            INTEGER PRIMARY KEY,     -- 1, 2, 3 … without a gap
-  event_id      INTEGER UNIQUE,          -- event of the entry; the number stays when the event is pruned; NULL: an
-                                         -- operator's action, which resource_path names
+  event_id      INTEGER,                 -- event of the entry; the number stays when the event is pruned; NULL: an
+                                         -- operator's action, which resource_path names; a list of events has one
+                                         -- row for each, in its order
   at            TEXT NOT NULL,           -- time of the event, by Keycloak's clock
   type          TEXT NOT NULL,           -- LOGIN, LOGIN_ERROR, LOGOUT …; of an admin action USER-CREATE, CLIENT-UPDATE
                                          -- …, or the operation alone; of an operator EVENT-DISMISS, EVENT-STOP,
@@ -525,6 +528,7 @@ CREATE TABLE system_log (
   hash          TEXT NOT NULL            -- SHA-256 over prev_hash and the columns above, see
                                          -- src/store/audit/system_log.rs
 ) STRICT;
+CREATE INDEX system_log_by_event ON system_log (event_id) WHERE event_id IS NOT NULL;
 CREATE INDEX system_log_login_errors_by_user ON system_log (lower(coalesce(username, user_id)), at)
   WHERE type = 'LOGIN_ERROR';
 CREATE INDEX system_log_login_errors_by_address ON system_log (ip_address, at) WHERE type = 'LOGIN_ERROR';
@@ -553,9 +557,11 @@ CREATE TRIGGER system_log_append_only BEFORE INSERT ON system_log
   WHEN NEW.id <> 1 + coalesce((SELECT max(id) FROM system_log), (SELECT max(last_id) FROM system_log_truncations), 0) BEGIN
   SELECT RAISE(ABORT, 'system_log is an audit trail: a new row follows the last one');
 END;
+-- The rows of one event follow each other, because one transaction adds them.
 CREATE TRIGGER system_log_event_unique BEFORE INSERT ON system_log
-  WHEN EXISTS (SELECT 1 FROM system_log WHERE event_id = NEW.event_id) BEGIN
-  SELECT RAISE(ABORT, 'system_log is an audit trail: it has a row for this event');
+  WHEN NEW.event_id IS NOT (SELECT event_id FROM system_log ORDER BY id DESC LIMIT 1)
+    AND EXISTS (SELECT 1 FROM system_log WHERE event_id = NEW.event_id) BEGIN
+  SELECT RAISE(ABORT, 'system_log is an audit trail: it has the rows of this event');
 END;
 CREATE TRIGGER system_log_truncations_fit BEFORE INSERT ON system_log_truncations
   WHEN NEW.last_id <= (SELECT coalesce(max(last_id), 0) FROM system_log_truncations)

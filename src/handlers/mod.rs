@@ -12,6 +12,7 @@ pub mod fallback;
 pub mod fields;
 pub mod json;
 pub mod keycloak;
+mod keycloak_fields;
 pub mod routes;
 pub mod shopify;
 
