@@ -932,8 +932,12 @@ CREATE TABLE fulfillment_tracking_numbers (
   position       INTEGER NOT NULL, -- 1, 2, 3 …
   number         TEXT NOT NULL,    -- tracking code of the carrier, as a person wrote it; '': Shopify stated an address
                                    -- that belongs to no code
+  written        TEXT,             -- the whole field, if it has other words or codes beside this code
   number_key     TEXT GENERATED ALWAYS AS -- number, as tracking codes are compared
-                         (nullif(upper(replace(replace(number, ' ', ''), '-', '')), '')),
+                         (nullif(CASE
+                           WHEN upper(replace(replace(replace(replace(replace(number, ' ', ''), '-', ''), '.', ''), '#', ''), '_', '')) NOT GLOB '420[0-9]*' OR upper(replace(replace(replace(replace(replace(number, ' ', ''), '-', ''), '.', ''), '#', ''), '_', '')) GLOB '*[^0-9]*' THEN upper(replace(replace(replace(replace(replace(number, ' ', ''), '-', ''), '.', ''), '#', ''), '_', ''))
+                           ELSE substr(upper(replace(replace(replace(replace(replace(number, ' ', ''), '-', ''), '.', ''), '#', ''), '_', '')), CASE length(upper(replace(replace(replace(replace(replace(number, ' ', ''), '-', ''), '.', ''), '#', ''), '_', ''))) WHEN 28 THEN 9 WHEN 30 THEN 9 WHEN 38 THEN 13 WHEN 34
+                             THEN iif(substr(upper(replace(replace(replace(replace(replace(number, ' ', ''), '-', ''), '.', ''), '#', ''), '_', '')), 9, 2) BETWEEN '91' AND '95', 9, 13) ELSE 1 END) END, '')),
   url            TEXT,             -- tracking page for the customer
   PRIMARY KEY (shop_domain, fulfillment_id, position)
 ) STRICT;
@@ -1223,7 +1227,10 @@ CREATE TABLE shipments (
   tracker_id        TEXT NOT NULL,    -- EasyPost's id, trk_…: carriers reuse tracking codes
   tracking_code     TEXT,             -- number of the carrier
   tracking_key      TEXT GENERATED ALWAYS AS -- tracking_code, as tracking codes are compared
-                         (nullif(upper(replace(replace(tracking_code, ' ', ''), '-', '')), '')),
+                         (nullif(CASE
+                           WHEN upper(replace(replace(replace(replace(replace(tracking_code, ' ', ''), '-', ''), '.', ''), '#', ''), '_', '')) NOT GLOB '420[0-9]*' OR upper(replace(replace(replace(replace(replace(tracking_code, ' ', ''), '-', ''), '.', ''), '#', ''), '_', '')) GLOB '*[^0-9]*' THEN upper(replace(replace(replace(replace(replace(tracking_code, ' ', ''), '-', ''), '.', ''), '#', ''), '_', ''))
+                           ELSE substr(upper(replace(replace(replace(replace(replace(tracking_code, ' ', ''), '-', ''), '.', ''), '#', ''), '_', '')), CASE length(upper(replace(replace(replace(replace(replace(tracking_code, ' ', ''), '-', ''), '.', ''), '#', ''), '_', ''))) WHEN 28 THEN 9 WHEN 30 THEN 9 WHEN 38 THEN 13 WHEN 34
+                             THEN iif(substr(upper(replace(replace(replace(replace(replace(tracking_code, ' ', ''), '-', ''), '.', ''), '#', ''), '_', '')), 9, 2) BETWEEN '91' AND '95', 9, 13) ELSE 1 END) END, '')),
   carrier           TEXT,             -- USPS, UPS, FedEx …
   status            TEXT,             -- pre_transit, in_transit, out_for_delivery, delivered, return_to_sender, failure
                                       -- …
@@ -1288,7 +1295,10 @@ CREATE TABLE easypost_objects (
                          (nullif(upper(replace(replace(reference, ' ', ''), '#', '')), '')),
   tracking_code   TEXT,             -- number of the carrier
   tracking_key    TEXT GENERATED ALWAYS AS -- tracking_code, as tracking codes are compared
-                         (nullif(upper(replace(replace(tracking_code, ' ', ''), '-', '')), '')),
+                         (nullif(CASE
+                           WHEN upper(replace(replace(replace(replace(replace(tracking_code, ' ', ''), '-', ''), '.', ''), '#', ''), '_', '')) NOT GLOB '420[0-9]*' OR upper(replace(replace(replace(replace(replace(tracking_code, ' ', ''), '-', ''), '.', ''), '#', ''), '_', '')) GLOB '*[^0-9]*' THEN upper(replace(replace(replace(replace(replace(tracking_code, ' ', ''), '-', ''), '.', ''), '#', ''), '_', ''))
+                           ELSE substr(upper(replace(replace(replace(replace(replace(tracking_code, ' ', ''), '-', ''), '.', ''), '#', ''), '_', '')), CASE length(upper(replace(replace(replace(replace(replace(tracking_code, ' ', ''), '-', ''), '.', ''), '#', ''), '_', ''))) WHEN 28 THEN 9 WHEN 30 THEN 9 WHEN 38 THEN 13 WHEN 34
+                             THEN iif(substr(upper(replace(replace(replace(replace(replace(tracking_code, ' ', ''), '-', ''), '.', ''), '#', ''), '_', '')), 9, 2) BETWEEN '91' AND '95', 9, 13) ELSE 1 END) END, '')),
   carrier         TEXT,             -- USPS, UPS, FedEx …
   shipment_id     TEXT,             -- shipment of the object
   batch_id        TEXT,             -- batch of the object
