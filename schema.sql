@@ -1277,10 +1277,12 @@ CREATE TABLE tracking_events (
   country        TEXT NOT NULL,    -- place; '' if absent
   source         TEXT NOT NULL,    -- sender of the scan; '' if absent
   carrier_code   TEXT NOT NULL DEFAULT '', -- the carrier's own code of the scan; '' if absent
+  occurrence     INTEGER NOT NULL DEFAULT 1, -- 1, 2, 3 …: place among the equal scans of one body. Scans with an exact
+                                   -- time and equal fields are one scan
   extras         TEXT,             -- JSON: fields of the scan that no column takes
   event_id       INTEGER NOT NULL, -- first event with the scan
   PRIMARY KEY (mode, tracker_id, at, unread_time, status, status_detail, message, description, city, state, zip,
-               country, source, carrier_code)
+               country, source, carrier_code, occurrence)
 ) STRICT;
 
 CREATE TABLE easypost_objects (

@@ -127,7 +127,7 @@ define_tables! {
     /// Scans of packages: facts, not entities.
     TRACKING_EVENTS = "tracking_events" (
         "mode", "tracker_id", "at", "unread_time", "status", "status_detail", "message", "description", "city", "state",
-        "zip", "country", "source", "carrier_code"
+        "zip", "country", "source", "carrier_code", "occurrence"
     ) lists []
         deleted_with_shop false personal [TrackingCode via SHIPMENTS => DeleteRows];
     EASYPOST_OBJECTS = "easypost_objects" ("mode", "id") lists []

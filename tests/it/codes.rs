@@ -202,6 +202,24 @@ fn scan_without_zone_or_time_is_kept_and_marked() {
     assert_eq!(others, "long text|X1");
 }
 
+/// Two attempts without a time are two scans, also if a later body states them again. One time is one scan.
+#[test]
+fn equal_scans_without_a_time_are_all_kept() {
+    let scan = |time: &Value| json!({"message": "attempt", "status": "in_transit", "datetime": time});
+    let (none, day, exact) = (Value::Null, json!("2025-05-13"), json!("2025-05-12T16:09:26Z"));
+    let scans = [&none, &none, &day, &day, &exact, &exact].map(scan);
+    let home = Home::new("");
+    let daemon = home.serve();
+    let first = tracker_event("trk_1", "94055", &json!(scans));
+    post_easypost(&daemon, &first);
+    let third = json!([scan(&none), scan(&none), scan(&none)]);
+    let again = String::from_utf8(tracker_event("trk_1", "94055", &third)).unwrap();
+    post_easypost(&daemon, &again.replace("evt_trk_1", "evt_2").into_bytes());
+    home.wait_until_processed();
+    let rows = home.sql("SELECT time_certainty, occurrence FROM tracking_events ORDER BY at, occurrence");
+    assert_eq!(rows, "none|1\nnone|2\nnone|3\nexact|1\ndate|1\ndate|2");
+}
+
 #[test]
 fn local_day_of_delivery_is_kept() {
     for (tracker, expected) in [
