@@ -13,6 +13,7 @@ pub mod fields;
 pub mod json;
 pub mod keycloak;
 mod keycloak_fields;
+pub mod repeated_rows;
 pub mod routes;
 pub mod shopify;
 

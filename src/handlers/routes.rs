@@ -8,6 +8,7 @@ use crate::handlers::edi::{EdiFileHandler, OutboundDocumentHandler};
 use crate::handlers::fallback::FallbackHandler;
 use crate::handlers::json::describe_repeated_fields;
 use crate::handlers::keycloak::KeycloakEventHandler;
+use crate::handlers::repeated_rows::describe_repeated_rows;
 use crate::handlers::shopify::DeletionHandler;
 use crate::handlers::shopify::customers::{CustomerHandler, CustomerMergeHandler};
 use crate::handlers::shopify::fulfillment_orders::{FulfillmentHoldHandler, FulfillmentOrderHandler};
@@ -87,8 +88,8 @@ impl Routes {
         Self(vec![("", "", handler)])
     }
 
-    /// Runs the handler of an event. The note names the parts of the body that could not be read, and its
-    /// repeated keys.
+    /// Runs the handler of an event. The note names the parts of the body that could not be read, its repeated
+    /// keys, and the rows that it states twice.
     ///
     /// # Errors
     /// The handler's own.
@@ -97,7 +98,8 @@ impl Routes {
         // The handlers of the other sources add this note themselves, because their bodies can be other than JSON.
         if matches!(event.identity.key.source, Source::Shopify | Source::EasyPost) {
             let repairs = repair_json(event.body).1.map(|repairs| repairs.to_string());
-            for note in repairs.into_iter().chain(describe_repeated_fields(event.body)) {
+            let repeated = describe_repeated_fields(event.body).into_iter().chain(describe_repeated_rows(&plan));
+            for note in repairs.into_iter().chain(repeated) {
                 plan.add_note(&note);
             }
         }
