@@ -14,9 +14,12 @@ use rust_decimal::Decimal;
 
 /// Returns a text with both figures for each part that its lines do not explain.
 pub(super) fn find_part_problems(order: &JsonValue) -> Result<Vec<String>, HandlerError> {
-    let checks = [check_items, check_subtotal, check_taxes, check_discounts, check_shipping, check_current_subtotal];
+    let prices = read_line_prices(order)?;
     let mut problems = Vec::new();
-    for check in checks {
+    for check in [check_items, check_subtotal, check_current_subtotal] {
+        problems.extend(check(order, prices.as_ref())?);
+    }
+    for check in [check_taxes, check_discounts, check_shipping] {
         problems.extend(check(order)?);
     }
     problems.extend(find_quantity_problem(order));
@@ -67,9 +70,9 @@ fn describe_currency(order: &JsonValue) -> String {
 }
 
 /// Compares the prices of the lines with `total_line_items_price`. Some totals leave out the line of a tip.
-fn check_items(order: &JsonValue) -> Result<Option<String>, HandlerError> {
+fn check_items(order: &JsonValue, prices: Option<&LinePrices>) -> Result<Option<String>, HandlerError> {
     let stated = read_amount(order, "total_line_items_price")?;
-    let (Some(stated), Some(prices)) = (stated, read_line_prices(order)?) else { return Ok(None) };
+    let (Some(stated), Some(prices)) = (stated, prices) else { return Ok(None) };
     let Some(sum) = prices.ordered else { return Ok(None) };
     let tip = read_amount_or_zero(order, "total_tip_received")?;
     let current = prices.current.filter(|_| is_changed(order));
@@ -80,9 +83,9 @@ fn check_items(order: &JsonValue) -> Result<Option<String>, HandlerError> {
 }
 
 /// Compares the subtotal with the items: less at most all discounts, and never more.
-fn check_subtotal(order: &JsonValue) -> Result<Option<String>, HandlerError> {
+fn check_subtotal(order: &JsonValue, prices: Option<&LinePrices>) -> Result<Option<String>, HandlerError> {
     let Some(subtotal) = read_amount(order, "subtotal_price")? else { return Ok(None) };
-    let lines = read_line_prices(order)?.and_then(|prices| prices.ordered);
+    let lines = prices.and_then(|prices| prices.ordered);
     let Some(items) = read_amount(order, "total_line_items_price")?.or(lines) else { return Ok(None) };
     let discounts = read_amount(order, "total_discounts")?;
     let tip = read_amount_or_zero(order, "total_tip_received")?;
@@ -95,9 +98,9 @@ fn check_subtotal(order: &JsonValue) -> Result<Option<String>, HandlerError> {
 }
 
 /// Compares the subtotal after edits and refunds with the lines that are left.
-fn check_current_subtotal(order: &JsonValue) -> Result<Option<String>, HandlerError> {
+fn check_current_subtotal(order: &JsonValue, prices: Option<&LinePrices>) -> Result<Option<String>, HandlerError> {
     let stated = read_amount(order, "current_subtotal_price")?;
-    let left = read_line_prices(order)?.and_then(|prices| prices.current);
+    let left = prices.and_then(|prices| prices.current);
     let (Some(stated), Some(left)) = (stated, left) else { return Ok(None) };
     let currency = describe_currency(order);
     Ok((stated > left).then(|| {

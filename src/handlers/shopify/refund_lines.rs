@@ -6,20 +6,22 @@ use crate::handlers::json::{iter_array, read_text};
 use crate::handlers::shopify::money::{add_amounts, read_amount};
 use crate::lenient_json::JsonValue;
 use rust_decimal::Decimal;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Returns a text with both figures for each line that gives back more than was ordered, and for each part that names
 /// another order. `order` is the order around the refund.
 pub(super) fn find_refund_problems(refund: &JsonValue, order: Option<&JsonValue>) -> Result<Vec<String>, HandlerError> {
     let mut problems = Vec::new();
     let refunded = add_quantities(iter_array(refund, "refund_line_items"));
-    let mut is_counted: Vec<i64> = Vec::new();
+    let lines = map_order_lines(refund, order);
+    let mut counted = BTreeSet::new();
     for line in iter_array(refund, "refund_line_items") {
         let id = read_line_id(line);
-        let Some(ordered) = find_order_line(line, id, order) else { continue };
+        // The copy of the ordered line, else the one in the order around the refund.
+        let inner = line.get("line_item").filter(|inner| inner.is_object());
+        let Some(ordered) = inner.or_else(|| lines.get(&id?).copied()) else { continue };
         problems.extend(compare_line(line, ordered)?);
-        let Some(id) = id.filter(|id| !is_counted.contains(id)) else { continue };
-        is_counted.push(id);
+        let Some(id) = id.filter(|id| counted.insert(*id)) else { continue };
         let limit = read_quantity(ordered);
         if let (Some(taken), Some(limit)) = (refunded.get(&id), limit)
             && *taken > limit
@@ -50,18 +52,12 @@ pub(super) fn read_line_id(line: &JsonValue) -> Option<i64> {
     own.or_else(|| line.get("line_item")?.get("id").and_then(parse_entity_id))
 }
 
-/// Returns true if the order around a refund has the line.
-pub(super) fn has_order_line(order: &JsonValue, id: i64) -> bool {
-    iter_array(order, "line_items").any(|line| line.get("id").and_then(parse_entity_id) == Some(id))
-}
-
-/// Returns the line of the order: the one inside the refund line, else the one of the order around the refund.
-fn find_order_line<'v>(line: &'v JsonValue, id: Option<i64>, order: Option<&'v JsonValue>) -> Option<&'v JsonValue> {
-    let inner = line.get("line_item").filter(|inner| inner.is_object());
-    inner.or_else(|| {
-        let id = id?;
-        iter_array(order?, "line_items").find(|line| line.get("id").and_then(parse_entity_id) == Some(id))
-    })
+/// Returns the lines of the order around a refund that the refund names, by id.
+pub(super) fn map_order_lines<'v>(refund: &JsonValue, order: Option<&'v JsonValue>) -> BTreeMap<i64, &'v JsonValue> {
+    let named: BTreeSet<i64> = iter_array(refund, "refund_line_items").filter_map(read_line_id).collect();
+    let lines = order.filter(|_| !named.is_empty()).into_iter().flat_map(|order| iter_array(order, "line_items"));
+    let with_id = lines.filter_map(|line| Some((line.get("id").and_then(parse_entity_id)?, line)));
+    with_id.filter(|(id, _)| named.contains(id)).collect()
 }
 
 fn read_quantity(line: &JsonValue) -> Option<i64> {

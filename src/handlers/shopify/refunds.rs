@@ -10,7 +10,7 @@ use crate::handlers::json::{iter_array, read_text};
 use crate::handlers::shopify::body_shapes::read_body;
 use crate::handlers::shopify::payments::{add_order_id, build_transaction_row, find_order_subject};
 use crate::handlers::shopify::refund_amounts::{RefundAmounts, is_refund_transaction, read_refund_amounts};
-use crate::handlers::shopify::refund_lines::{find_refund_problems, has_order_line, read_line_id};
+use crate::handlers::shopify::refund_lines::{find_refund_problems, map_order_lines, read_line_id};
 use crate::handlers::shopify::{build_numbered_list, build_resource_row, require_entity_id, to_position};
 use crate::handlers::{Event, Handler, HandlerError, Plan, fields};
 use crate::lenient_json::JsonValue;
@@ -176,8 +176,8 @@ pub(crate) fn add_refund(
 /// arrives without its order keeps them, because nothing else says what was sold.
 fn list_refund_lines(refund: &JsonValue, order: Option<&JsonValue>) -> Option<JsonValue> {
     let lines = refund.get("refund_line_items").and_then(JsonValue::as_array)?;
-    let is_in_order =
-        |line: &JsonValue| order.zip(read_line_id(line)).is_some_and(|(order, id)| has_order_line(order, id));
+    let known = map_order_lines(refund, order);
+    let is_in_order = |line: &JsonValue| read_line_id(line).is_some_and(|id| known.contains_key(&id));
     let without_order_line = |line: &JsonValue| {
         let mut line = line.clone();
         if is_in_order(&line) {
