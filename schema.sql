@@ -105,7 +105,8 @@ CREATE TABLE webhook_events (
   same_body_as      INTEGER,                           -- an earlier event with the same bytes under another webhook_id,
                                                        -- if any
   repeats           INTEGER NOT NULL DEFAULT 0,        -- Keycloak: later requests with the bytes of an event that has
-                                                       -- a time and no id; each may be an event of its own
+                                                       -- no id and a time in whole seconds; each may be an event of
+                                                       -- its own
   same_name_as      INTEGER,                           -- SPS: an earlier event from a file of this name with other
                                                        -- bytes, if any
   redacted_at       TEXT,                              -- time when a redaction erased the event's content; NULL: not

@@ -77,10 +77,21 @@ pub fn states_identity(event: &JsonValue) -> bool {
 /// Returns true if the event has a time of its own. Only then do equal bytes mean that the listener repeats an event.
 #[must_use]
 pub fn states_event_time(body: &[u8]) -> bool {
+    read_event_times(body).next().is_some()
+}
+
+/// Returns true if the event has a time, and only in whole seconds. Then equal bytes can be two events of one second.
+#[must_use]
+pub fn states_whole_seconds(body: &[u8]) -> bool {
+    let mut times = read_event_times(body).peekable();
+    times.peek().is_some() && times.all(|at| at.subsec_nanosecond() == 0)
+}
+
+fn read_event_times(body: &[u8]) -> impl Iterator<Item = Timestamp> {
     // The pseudo-JSON of a form never has a time.
     let read = |text: &[u8]| read_scalar_fields(text, TIME_FIELDS);
     let fields = read(body).or_else(|| read(&decode_form_field(body)?));
-    fields.into_iter().flatten().flatten().any(|text| parse_event_time(&text).is_some())
+    fields.into_iter().flatten().flatten().filter_map(|text| parse_event_time(&text))
 }
 
 /// Fields with the time of an event, in the order of preference.

@@ -5,7 +5,8 @@ use crate::handlers::json::read_text;
 use crate::lenient_json::{JsonObject, JsonValue};
 use std::rc::Rc;
 
-/// Objects of an admin event that may have who acted, in the order of preference; `` is the event itself.
+/// Objects of an admin event that may have who acted, in the order of preference. The empty name is the event
+/// itself.
 pub(super) const ACTOR_OF_ADMIN_EVENT: [&str; 3] = ["authDetails", "auth", ""];
 /// The same of a user event.
 pub(super) const ACTOR_OF_USER_EVENT: [&str; 3] = ["", "authDetails", "auth"];

@@ -84,11 +84,12 @@ fn describe_repeated_elements(list: &ListChange) -> Option<String> {
     let mut repeated: Vec<(String, Vec<usize>)> = places.into_iter().filter(|(_, places)| places.len() > 1).collect();
     repeated.sort_by(|one, other| one.1.cmp(&other.1));
     let count = repeated.len();
-    let named: Vec<String> =
+    let described: Vec<String> =
         repeated.into_iter().take(KEYS_MAX).map(|(key, at)| format!("{key} {}", join(&at))).collect();
     let more = if count > KEYS_MAX { format!(" and {} more", count - KEYS_MAX) } else { String::new() };
     let effect = if numbered.is_some() { "each counts" } else { "the last one counts" };
-    (count > 0).then(|| format!("the body repeats elements of {}, {}{more}: {effect}", list.table, named.join("; ")))
+    (count > 0)
+        .then(|| format!("the body repeats elements of {}, {}{more}: {effect}", list.table, described.join("; ")))
 }
 
 fn join(places: &[usize]) -> String {

@@ -303,6 +303,19 @@ fn repeated_requests_of_a_failed_login_raise_an_alert() {
     assert_eq!(alerts, "login_errors_from_address|192.0.2.7|12\nlogin_errors_of_user|ada|12");
 }
 
+/// A listener with milliseconds repeats a request only if it got no answer.
+#[test]
+fn repeated_requests_of_an_exact_time_raise_no_alert() {
+    let body = r#"{"type":"LOGIN_ERROR","time":1795255200001,"ipAddress":"192.0.2.7","username":"ada"}"#;
+    let home = Home::new("");
+    let daemon = home.serve();
+    for _ in 0..12 {
+        daemon.request(&keycloak_request(body.as_bytes()));
+    }
+    home.wait_until_processed();
+    assert_eq!(home.sql("SELECT repeats, (SELECT count(*) FROM alerts) FROM webhook_events"), "0|0");
+}
+
 #[test]
 fn list_of_events_is_one_row_for_each_and_raises_alerts() {
     let failure =

@@ -115,11 +115,12 @@ fn read_tracking_numbers(body: &JsonValue) -> Option<Vec<TrackingNumber>> {
     let url = |index: usize| urls.get(index).cloned().flatten().or_else(|| first_url.clone());
     let mut numbers: Vec<TrackingNumber> = Vec::new();
     for (index, number) in list.into_iter().flatten().enumerate() {
-        add_tracking_numbers(number, url(index), &mut numbers);
+        add_tracking_numbers(number, url(index).as_ref(), &mut numbers);
     }
-    let single = body.get("tracking_number");
     let mut others = Vec::new();
-    single.into_iter().for_each(|single| add_tracking_numbers(single, url(urls.len()), &mut others));
+    if let Some(single) = body.get("tracking_number") {
+        add_tracking_numbers(single, url(urls.len()).as_ref(), &mut others);
+    }
     others.retain(|other| numbers.iter().all(|number| number.code != other.code));
     numbers.append(&mut others);
     // An address that belongs to no number is kept without one.
@@ -132,12 +133,12 @@ fn read_tracking_numbers(body: &JsonValue) -> Option<Vec<TrackingNumber>> {
 }
 
 /// Adds each code of a field.
-fn add_tracking_numbers(field: &JsonValue, url: Option<String>, numbers: &mut Vec<TrackingNumber>) {
+fn add_tracking_numbers(field: &JsonValue, url: Option<&String>, numbers: &mut Vec<TrackingNumber>) {
     let Some(clean) = to_text(field) else { return };
     let codes = field.as_str().map_or_else(|| vec![clean.clone()], split_tracking_codes);
     for code in codes {
         let written = (code != clean).then(|| clean.clone());
-        numbers.push(TrackingNumber { code, written, url: url.clone() });
+        numbers.push(TrackingNumber { code, written, url: url.cloned() });
     }
 }
 

@@ -1,8 +1,8 @@
 //! Comparisons of each stated part of an order with the lines that make it up, and of quantities with each other.
 //!
 //! Facts, from shopify.dev ("Order" of the REST Admin API): `total_line_items_price` is the price of all lines before
-//! discounts, `subtotal_price` the same after discounts on lines. An edit or refund changes only the `current_…` fields.
-//! `total_shipping_price_set` is before discounts. `total_discounts` has the discounts on lines and on shipping.
+//! discounts, `subtotal_price` the same after discounts on lines. An edit or refund changes only the `current_…`
+//! fields. `total_shipping_price_set` is before discounts. `total_discounts` has those on lines and on shipping.
 
 use crate::handlers::HandlerError;
 use crate::handlers::fields::{parse_entity_id, parse_whole_number};
@@ -232,9 +232,7 @@ fn find_quantity_problem(order: &JsonValue) -> Option<String> {
 /// Returns the first line of which all refunds of the order together take more than was ordered.
 fn find_refunded_quantity_problem(order: &JsonValue) -> Option<String> {
     // One refund that takes too much has its own attention.
-    if iter_array(order, "refunds").nth(1).is_none() {
-        return None;
-    }
+    iter_array(order, "refunds").nth(1)?;
     let lines = iter_array(order, "refunds").flat_map(|refund| iter_array(refund, "refund_line_items"));
     let refunded = add_quantities(lines);
     iter_array(order, "line_items").find_map(|line| {

@@ -2,6 +2,7 @@
 
 use crate::clock;
 use crate::event::{DIGEST_ID_PREFIX, EventKey, Source, VerifiedWebhook};
+use crate::keycloak_event::states_whole_seconds;
 use crate::store::audit::alerts::{self, LoginErrorThreshold};
 use crate::store::audit::system_log;
 use crate::store::db::types::to_body_hash;
@@ -67,7 +68,7 @@ impl Store {
         self.writer.try_submit(WriteClass::Insert, move |connection| {
             let _hold = hold;
             let receipt = insert_event(connection, &webhook, &digest, max_attempts)?;
-            if receipt.arrival == Arrival::Duplicate && is_identified_by_digest(&webhook) {
+            if receipt.arrival == Arrival::Duplicate && may_be_another_event(&webhook) {
                 count_repeat(connection, receipt.event_id, &threshold)?;
             }
             Ok(receipt)
@@ -114,11 +115,14 @@ fn insert_event(
     Ok(Receipt { event_id: id, arrival, is_test: webhook.is_test() })
 }
 
-/// Returns true for an event of Keycloak whose time and other bytes alone identify it. Some listeners write the time in
-/// whole seconds, so an equal body can be another event of the same second.
-fn is_identified_by_digest(webhook: &VerifiedWebhook) -> bool {
+/// Returns true for a repeated event of Keycloak that only its bytes identify, with a time in whole seconds. An equal
+/// body can be another event of the same second.
+fn may_be_another_event(webhook: &VerifiedWebhook) -> bool {
     let key = &webhook.envelope().key;
-    key.source == Source::Keycloak && !webhook.is_test() && key.webhook_id.starts_with(DIGEST_ID_PREFIX)
+    key.source == Source::Keycloak
+        && !webhook.is_test()
+        && key.webhook_id.starts_with(DIGEST_ID_PREFIX)
+        && states_whole_seconds(webhook.body())
 }
 
 /// Counts a request that repeated an event, so that repeated failed logins raise an alert all the same.

@@ -52,7 +52,7 @@ pub struct EventRecord {
     pub provider_event_id: Option<String>,
     pub triggered_at: Option<String>,
     pub same_body_as: Option<i64>,
-    /// Later requests with the bytes of an event of Keycloak that has a time and no id.
+    /// Later requests with the bytes of an event of Keycloak that has no id and a time in whole seconds.
     #[serde(skip)]
     pub repeats: i64,
     pub redacted_at: Option<String>,
