@@ -12,7 +12,7 @@
 --   Views for operators queue, failures, destination_queue, destination_failures, event_history, throughput_by_hour,
 --                       conflicts
 --   Access              console_users, console_sessions, api_tokens
---   Audit trail         system_log, system_log_truncations, alerts
+--   Audit trail         system_log, system_log_truncations, alerts, alert_messages
 --   Shopify             sales_orders, sales_order_*, order_transactions, refunds, refund_*, fulfillments,
 --                       fulfillment_*, returns, customers, products, product_variants, inventory_*, locations, shops
 --   EasyPost            shipments, tracking_events, easypost_objects
@@ -73,7 +73,7 @@ CREATE TABLE webhook_events (
   -- body. The daemon answers 200 only after this row is committed.
   id                INTEGER PRIMARY KEY AUTOINCREMENT, -- grows, with gaps; never reused, even after pruning: the ERP's
                                                        -- idempotency key
-  source            TEXT NOT NULL,                     -- sender: shopify | easypost | keycloak | sps
+  source            TEXT NOT NULL,                     -- sender: shopify | easypost | keycloak | sps | local
   shop_domain       TEXT NOT NULL,                     -- Shopify: x.myshopify.com; SPS: the directory; others: ''
   topic             TEXT NOT NULL,                     -- kind of event, in the provider's words: orders/create,
                                                        -- tracker.updated
@@ -609,20 +609,36 @@ CREATE TRIGGER system_log_truncations_refuse_delete BEFORE DELETE ON system_log_
 END;
 
 CREATE TABLE alerts (
-  -- Repeated failed logins that a person should look at. One row grows while the logins go on.
+  -- Conditions that a person should know about, such as failed events or a destination that is down. One row is one
+  -- condition from its begin to its end. `novex-ingest alerts list` shows them.
   id       INTEGER PRIMARY KEY, -- in the order in which the alerts were raised
-  kind     TEXT NOT NULL,       -- login_errors_of_user, login_errors_from_address
-  subject  TEXT NOT NULL,       -- user or address
-  first_at TEXT NOT NULL,       -- time when the threshold was exceeded
-  last_at  TEXT NOT NULL,       -- time of the last failed login
-  count    INTEGER NOT NULL,    -- failed logins until now
-  message  TEXT NOT NULL,       -- fact and fix
-  dismissed_at     TEXT,        -- time of `novex-ingest audit dismiss`; another failed login of the series ends the
-                                -- dismissal
-  dismissed_by     TEXT,        -- operator
+  kind     TEXT NOT NULL,       -- condition: failed_events, source_silent … (docs/alerts.md lists all of them)
+  subject  TEXT NOT NULL,       -- source, destination, user, address … with the condition; '' for the whole machine
+  first_at TEXT NOT NULL,       -- time when the condition began, or the threshold was exceeded
+  last_at  TEXT NOT NULL,       -- time of the last failed login; of other conditions: of the last message
+  count    INTEGER NOT NULL,    -- failed logins until now; 1 for other conditions
+  message  TEXT NOT NULL,       -- fact and consequence, as of last_at
+  fix      TEXT NOT NULL DEFAULT '', -- next step of a person, with its command; '': the message has it
+  notified_at      TEXT,        -- time of the last message about it to the channels; NULL: none yet
+  recovered_at     TEXT,        -- end of the condition; NULL: it holds
+  dismissed_at     TEXT,        -- time of a dismissal by a person; another failed login of the series ends it
+  dismissed_by     TEXT,        -- person
   dismissed_reason TEXT         -- reason
 ) STRICT;
 CREATE INDEX alerts_by_subject ON alerts (kind, subject, last_at);
+CREATE UNIQUE INDEX alerts_open ON alerts (kind, subject) WHERE recovered_at IS NULL;
+
+CREATE TABLE alert_messages (
+  -- The messages about each alert. A message is an event of the source local; destination_deliveries shows which
+  -- channel has it.
+  alert_id INTEGER NOT NULL REFERENCES alerts (id) ON DELETE CASCADE, -- alert of the message
+  event_id INTEGER NOT NULL,  -- event of the message; the number stays when the event is pruned
+  at       TEXT NOT NULL,     -- time of the message
+  state    TEXT NOT NULL      -- state that it reports
+           CHECK (state IN ('opened', 'repeated', 'recovered')),
+  PRIMARY KEY (alert_id, event_id)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX alert_messages_by_time ON alert_messages (at);
 
 -- Shopify -------------------------------------------------------------------------------------------------------------
 --

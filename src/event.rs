@@ -13,11 +13,13 @@ pub enum Source {
     Keycloak,
     /// EDI files.
     Sps,
+    /// novex-ingest itself: messages about alerts.
+    Local,
 }
 
 impl Source {
     /// All sources, in the order in which people read them.
-    pub const ALL: [Self; 4] = [Self::Shopify, Self::EasyPost, Self::Keycloak, Self::Sps];
+    pub const ALL: [Self; 5] = [Self::Shopify, Self::EasyPost, Self::Keycloak, Self::Sps, Self::Local];
 
     /// Returns the name of the source in the database, on the command line and in the configuration.
     #[must_use]
@@ -27,6 +29,7 @@ impl Source {
             Self::EasyPost => "easypost",
             Self::Keycloak => "keycloak",
             Self::Sps => "sps",
+            Self::Local => "local",
         }
     }
 }

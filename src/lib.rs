@@ -17,6 +17,7 @@
 //! [`text`], [`byte_budget`] and [`token_bucket`]. `tests/it/architecture.rs` has the exact order and checks it.
 
 mod access;
+mod alerts;
 mod app;
 mod backoff;
 mod backup_files;

@@ -6,6 +6,7 @@
 
 use crate::app::build::build_authenticators;
 use crate::config::{Config, SecretLoading};
+use crate::delivery::destinations::DestinationSettings;
 use crate::queue::retention::RetentionSettings;
 use crate::server::ServerState;
 use crate::tls::{TlsSettings, acme};
@@ -72,6 +73,10 @@ fn find_sections_needing_restart(old: &Config, new: &Config) -> Vec<&'static str
     let both_acme = matches!((&old.tls, &new.tls), (TlsSettings::Acme(_), TlsSettings::Acme(_)));
     // Without the secrets of poll requests, which apply at once.
     let polling = |config: &Config| config.sps.clone().map(|sps| (sps.interval, sps.sources, sps.outbound));
+    let with_channels = |config: &Config, is_wanted: bool| -> Vec<DestinationSettings> {
+        config.destinations.iter().filter(|settings| settings.is_alert_channel() == is_wanted).cloned().collect()
+    };
+    let alerts_differ = old.alerts != new.alerts || with_channels(old, true) != with_channels(new, true);
     let login_errors = |config: &Config| config.keycloak.as_ref().map(|keycloak| keycloak.login_errors);
     let sections = [
         ("[server]", old.server != new.server),
@@ -79,8 +84,9 @@ fn find_sections_needing_restart(old: &Config, new: &Config) -> Vec<&'static str
         ("[store]", old.store != new.store),
         ("[worker]", old.worker != new.worker),
         ("[sps]", polling(old) != polling(new)),
-        ("[[destinations]]", old.destinations != new.destinations),
+        ("[[destinations]]", with_channels(old, false) != with_channels(new, false)),
         ("[console]", old.console != new.console),
+        ("[alerts]", alerts_differ),
         ("[privacy]", old.privacy != new.privacy),
         ("[log]", old.log != new.log),
         ("keycloak.login_errors", login_errors(old) != login_errors(new)),

@@ -1,5 +1,6 @@
 //! The command `serve`: builds the daemon, spawns its parts, and drains them on SIGTERM.
 
+use crate::alerts::run_alert_rounds;
 use crate::app::build::{
     bind_listeners, build_authenticators, build_console, build_destinations, build_dispatcher, build_poller,
     build_worker, open_or_create_store,
@@ -11,7 +12,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::console::ConsoleState;
 use crate::console::listener::spawn_console;
-use crate::delivery::destinations::Destinations;
+use crate::delivery::destinations::{Destination, Destinations};
 use crate::edi_poll::schedule;
 use crate::files::create_directory;
 use crate::queue::{process, retention};
@@ -151,16 +152,11 @@ impl Daemon {
                 .inspect_err(|error| error!("nobody can open the console; events are received as usual: {error:#}"))
                 .ok()
         });
-        let worker_task = config.worker.in_serve.then(|| {
+        background.spawn(run_alert_rounds(config.clone(), store.clone(), destinations.clone()));
+        if config.worker.in_serve {
             background.spawn(scrub_repeatedly(store.clone()));
-            let worker = build_worker(&config, store.clone(), process::identify_current_process(), &destinations);
-            let dispatcher =
-                build_dispatcher(&config, store.clone(), process::identify_current_process(), destinations);
-            let work_stopped = work_stopped.clone();
-            tokio::spawn(async move {
-                tokio::join!(worker.run(work_stopped.clone()), dispatcher.run(work_stopped));
-            })
-        });
+        }
+        let worker_task = spawn_worker(&config, &store, destinations, &work_stopped);
         let poller_task = config.sps.as_ref().zip(poll_requests).map(|(sps, requests)| {
             let (poller, sources) = (build_poller(&config, store.clone()), Arc::new(sps.sources.clone()));
             tokio::spawn(schedule::run_poll_schedule(poller, sources, sps.interval, requests, work_stopped.clone()))
@@ -200,7 +196,7 @@ struct RunningDaemon {
     acme_settings: Option<watch::Sender<AcmeSettings>>,
     retention_settings: watch::Sender<retention::RetentionSettings>,
     server_task: JoinHandle<()>,
-    /// The worker and the dispatcher, unless `worker.in_serve` is false.
+    /// The worker and the dispatcher; None if `worker.in_serve` is false and alerts have no channel.
     worker_task: Option<JoinHandle<()>>,
     poller_task: Option<JoinHandle<()>>,
     retention_task: JoinHandle<()>,
@@ -334,6 +330,32 @@ fn warn_unconfigured_destinations(config: &Config, store: &Store) -> anyhow::Res
         );
     }
     Ok(())
+}
+
+/// Spawns the worker and the dispatcher. Without a worker in this process, the dispatcher serves only the channels of
+/// alerts, so that a message also goes out while no worker process runs. Returns None if there is nothing to run.
+fn spawn_worker(
+    config: &Config,
+    store: &Store,
+    destinations: Destinations,
+    stopped: &watch::Receiver<bool>,
+) -> Option<JoinHandle<()>> {
+    let owner = process::identify_current_process;
+    let stopped = stopped.clone();
+    if config.worker.in_serve {
+        let worker = build_worker(config, store.clone(), owner(), &destinations);
+        let dispatcher = build_dispatcher(config, store.clone(), owner(), destinations);
+        return Some(tokio::spawn(async move {
+            tokio::join!(worker.run(stopped.clone()), dispatcher.run(stopped));
+        }));
+    }
+    let is_channel = |destination: &&Destination| destination.settings.is_alert_channel();
+    let channels: Vec<Destination> = destinations.iter().filter(is_channel).cloned().collect();
+    if channels.is_empty() {
+        return None;
+    }
+    let dispatcher = build_dispatcher(config, store.clone(), owner(), Arc::new(channels));
+    Some(tokio::spawn(dispatcher.run(stopped)))
 }
 
 /// Waits until the task ends, or for ever if there is no task.

@@ -1,5 +1,6 @@
 //! `audit`: lists, verifies and truncates the audit trail of Keycloak, and lists alerts.
 
+use crate::cli::alerts::ALERT_COLUMNS;
 use crate::cli::filters::parse_number;
 use crate::cli::output::print_line;
 use crate::cli::rows::RowFormatArgs;
@@ -9,6 +10,7 @@ use crate::cli::{CliError, GlobalArgs};
 use crate::config::SecretLoading;
 use crate::presentation::times::{TimeArg, TimeFormat, parse_time_arg};
 use crate::store::audit::audit_lists::{AuditFilter, list_audit_records};
+use crate::store::audit::alerts::AlertSelection;
 use crate::store::audit::{alerts, system_log};
 use crate::store::db::reader::Reader;
 use crate::text::{format_count, parse_reason};
@@ -72,7 +74,7 @@ pub struct AuditAlertsArgs {
 
 #[derive(Debug, Args)]
 pub struct AuditDismissArgs {
-    /// Ids of alerts
+    /// Ids of alerts, of `alerts list` too
     #[arg(value_name = "ID", value_parser = parse_number::<i64>, required_unless_present = "all")]
     ids: Vec<i64>,
     /// Dismiss all alerts
@@ -106,20 +108,6 @@ const AUDIT_COLUMNS: [&str; 18] = [
     "event_id",
     "prev_hash",
     "hash",
-];
-
-/// Columns of alerts in CSV.
-const ALERT_COLUMNS: [&str; 10] = [
-    "id",
-    "kind",
-    "subject",
-    "first_at",
-    "last_at",
-    "count",
-    "message",
-    "dismissed_at",
-    "dismissed_by",
-    "dismissed_reason",
 ];
 
 #[derive(Debug, Args)]
@@ -212,7 +200,7 @@ fn verify_audit_trail(reader: &Reader, args: &AuditVerifyArgs, times: &TimeForma
 }
 
 fn print_alerts(reader: &Reader, args: &AuditAlertsArgs, times: &TimeFormat) -> anyhow::Result<()> {
-    let rows = reader.read(|connection| alerts::list_alerts(connection, args.limit))?;
+    let rows = reader.read(|connection| alerts::list_alerts(connection, AlertSelection::Logins, args.limit))?;
     if args.format.print_rows(&ALERT_COLUMNS, &rows)? {
         return Ok(());
     }

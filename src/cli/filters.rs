@@ -17,7 +17,7 @@ pub(crate) struct EventFilterArgs {
     /// Only events with this status; failed leaves out those that an operator dismissed
     #[arg(long, value_enum)]
     pub(crate) status: Option<EventStatus>,
-    /// Only events from this source: shopify, easypost, keycloak or sps
+    /// Only events from this source: shopify, easypost, keycloak, sps or local
     #[arg(long)]
     source: Option<Source>,
     /// Only events with this topic; * matches anything: 'orders/*'

@@ -3,6 +3,7 @@
 //! `main` parses [`Cli`] and turns the result into an exit status. Output for people may change; `--json` is a
 //! contract.
 
+pub mod alerts;
 pub mod audit;
 pub mod backup;
 pub mod completions;
@@ -86,6 +87,9 @@ enum CliCommand {
     /// Show, verify and truncate the audit trail of Keycloak
     #[command(subcommand)]
     Audit(audit::AuditCommand),
+    /// List alerts, and test the channels that get their messages
+    #[command(subcommand)]
+    Alerts(alerts::AlertsCommand),
     /// List, test, pause and resume destinations
     #[command(subcommand)]
     Destinations(destinations::DestinationsCommand),
@@ -162,6 +166,7 @@ impl Cli {
             CliCommand::Send(args) => send::run_send(&global, args),
             CliCommand::Config(command) => config::run_config_check(&global, &command),
             CliCommand::Audit(command) => audit::run_audit(&global, &command),
+            CliCommand::Alerts(command) => alerts::run_alerts(&global, &command),
             CliCommand::Mappings(command) => mappings::run_mappings(&global, command),
             CliCommand::Privacy(command) => privacy::run_privacy(&global, &command),
             CliCommand::Sps(command) => sps::run_sps(&global, &command),

@@ -108,6 +108,9 @@ fn wait_until_processed(config: &Config, answer: &str) -> anyhow::Result<()> {
 
 /// Refuses an option that the source would ignore.
 fn check_options(args: &SendArgs) -> Result<(), String> {
+    if args.source == Source::Local {
+        return Err("novex-ingest itself makes the events of the source local: `novex-ingest alerts test`".to_owned());
+    }
     if args.source == Source::Sps && (args.topic.is_some() || args.file.is_some() || args.id.is_some()) {
         return Err(
             "EDI documents cannot be sent this way: `send sps` only starts a poll. Put the file into the directory \
@@ -155,6 +158,8 @@ fn confirm_real_event(config: &Config, source: Source, topic: &str) -> anyhow::R
 fn load_source_config(global: &GlobalArgs, source: Source) -> anyhow::Result<Config> {
     let path = global.config_path()?;
     let (config, mut errors) = Config::parse_recoverable(&path, &Config::read_text(&path)?, SecretLoading::All);
-    errors.errors.retain(|error| !error.key.ends_with("secrets") || error.key.starts_with(source.as_str()));
+    errors.errors.retain(|error| {
+        !(error.key.ends_with("secrets") || error.key.ends_with(".password")) || error.key.starts_with(source.as_str())
+    });
     if errors.errors.is_empty() { Ok(config) } else { Err(errors.into()) }
 }

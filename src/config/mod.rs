@@ -1,6 +1,7 @@
 //! The configuration in steps: text → [`reader`] (typed values, all errors with their lines) → [`Config`] (checked,
 //! secrets loaded). `config check` and `serve` run the same steps: a file without errors starts the daemon.
 
+pub mod alerts;
 pub mod backup;
 pub mod console;
 pub mod destinations;
@@ -67,6 +68,7 @@ pub struct Config {
     pub sps: Option<sps::SpsSettings>,
     pub destinations: Vec<crate::delivery::destinations::DestinationSettings>,
     pub console: console::ConsoleSettings,
+    pub alerts: alerts::AlertSettings,
     pub backup: Option<backup::BackupSettings>,
     pub privacy: privacy::PrivacySettings,
     pub retention: crate::queue::retention::RetentionSettings,
@@ -126,6 +128,11 @@ impl Config {
     pub fn parse(path: &Path, text: &str, secrets: SecretLoading) -> Result<Self, ConfigErrors> {
         let (config, errors) = Self::parse_recoverable(path, text, secrets);
         if errors.errors.is_empty() { Ok(config) } else { Err(errors) }
+    }
+
+    /// Returns the channels of alerts, which are among the destinations.
+    pub fn alert_channels(&self) -> impl Iterator<Item = &crate::delivery::destinations::DestinationSettings> {
+        self.destinations.iter().filter(|settings| settings.is_alert_channel())
     }
 
     /// Returns the time before which a partner must have answered a delivered document; None if it may never answer.

@@ -1,5 +1,6 @@
 //! The sections of the configuration: every key with its default and its range.
 
+use crate::config::alerts::{AlertSettings, read_alerts_section};
 use crate::config::backup::BackupSettings;
 use crate::config::console::{ConsoleSettings, read_console_section};
 use crate::config::log::read_log_section;
@@ -96,6 +97,7 @@ pub(crate) fn read_sections(
         sps: None,
         destinations: Vec::new(),
         console: reader.read_console(root.read_table("console"), &store),
+        alerts: AlertSettings::default(),
         backup: reader.read_backup(root.read_table("backup")),
         privacy: privacy::read_privacy_section(root.read_table("privacy")),
         retention: retention::read_retention_section(root.read_table("retention")),
@@ -112,6 +114,8 @@ pub(crate) fn read_sections(
             .filter_map(|sps| sps.outbound.as_ref())
             .map(|target| destinations::build_outbound_destination(target, config.worker.max_attempts)),
     );
+    let (alerts, channels) = reader.read_alerts(root.read_table("alerts"), config.worker.max_attempts);
+    destinations.extend(channels);
     if config.shopify.is_empty() && config.easypost.is_none() && config.keycloak.is_none() && sps.is_none() {
         reader.warnings.push(ConfigWarning::new(
             "no provider is configured: the daemon answers every webhook with 503",
@@ -120,7 +124,7 @@ pub(crate) fn read_sections(
     }
     root.report_unknown_keys();
     let settings = document.take_settings();
-    (Config { sps, destinations, warnings: reader.warnings, settings, ..config }, document.into_errors())
+    (Config { sps, destinations, alerts, warnings: reader.warnings, settings, ..config }, document.into_errors())
 }
 
 /// Reads the name by which providers reach this machine, and the settings of the listener.
@@ -308,6 +312,21 @@ impl SectionReader<'_> {
         all
     }
 
+    fn read_alerts(&mut self, table: ConfigTable<'_>, max_attempts: u32) -> (AlertSettings, Vec<DestinationSettings>) {
+        let path = self.config_path;
+        read_alerts_section(
+            table,
+            max_attempts,
+            |name| resolve_path(path, name),
+            |table, key| {
+                let references = table.read_texts(key);
+                let is_loaded = self.secret_loading != SecretLoading::Skip;
+                let loaded = self.load_secrets(table, &references, is_loaded);
+                (references, loaded)
+            },
+        )
+    }
+
     fn read_backup(&mut self, table: ConfigTable<'_>) -> Option<BackupSettings> {
         let path = self.config_path;
         backup::read_backup_section(table, |table| self.read_secrets_for(table, true), |name| resolve_path(path, name))
@@ -445,6 +464,7 @@ mod tests {
         reader.read_keycloak(root.read_table("keycloak"));
         reader.read_destinations(root.read_tables("destinations"), 8);
         reader.read_sps(root.read_table("sps"));
+        reader.read_alerts(root.read_table("alerts"), 8);
         reader.read_console(root.read_table("console"), &store);
         reader.read_backup(root.read_table("backup"));
         privacy::read_privacy_section(root.read_table("privacy"));

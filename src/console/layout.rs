@@ -12,6 +12,7 @@ const NAVIGATION: &[(&str, &str)] = &[
     ("/", "Overview"),
     ("/events", "Events"),
     ("/rejections", "Rejections"),
+    ("/alerts", "Alerts"),
     ("/orders", "Orders"),
     ("/purchase-orders", "Purchase orders"),
     ("/shipments", "Shipments"),

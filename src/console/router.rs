@@ -6,6 +6,9 @@ use crate::console::pages::settings::{self, account, tokens, totp, users};
 use crate::console::pages::{audit, destinations, privacy};
 use crate::console::pages::{mapping_actions, mapping_import};
 use crate::console::{ConsoleState, api, assets, guard, live, login, oidc, pages, reveals, second_step};
+use crate::console::{ConsoleState, api, assets, guard, live, login, pages, reveals};
+use crate::console::{ConsoleState, api, assets, guard, login, oidc, pages, reveals, second_step};
+use crate::console::{ConsoleState, api, assets, guard, login, pages, reveals};
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::Method;
@@ -112,6 +115,9 @@ pub fn list_routes() -> Vec<ConsoleRoute> {
         ConsoleRoute::page("/retries/{id}", User(Role::Viewer), get(pages::retries::show_retry)),
         ConsoleRoute::action("/retries/{id}/stop", User(Role::Operator), post(pages::retries::stop_retry)),
         ConsoleRoute::page("/rejections", User(Role::Viewer), get(pages::rejections::show_rejections)),
+        ConsoleRoute::action("/events/{id}/retry", User(Role::Operator), post(pages::event::retry_event)),
+        ConsoleRoute::page("/alerts", User(Role::Viewer), get(pages::alerts::show_alerts)),
+        ConsoleRoute::action("/alerts/{id}/dismiss", User(Role::Operator), post(pages::alerts::dismiss_alert)),
         ConsoleRoute::action("/reveal", User(Role::Operator), post(reveals::reveal_page)),
         ConsoleRoute::page("/destinations", User(Role::Viewer), get(destinations::show_destinations)),
         ConsoleRoute::action("/destinations/{name}/pause", User(Role::Operator), post(destinations::pause_destination)),

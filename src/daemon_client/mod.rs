@@ -54,7 +54,7 @@ impl TestRequest {
             Source::Shopify => "orders/create",
             Source::EasyPost => "tracker.updated",
             Source::Keycloak => "access.LOGIN",
-            Source::Sps => "",
+            Source::Sps | Source::Local => "",
         })
     }
 }
@@ -124,6 +124,7 @@ fn build_signed_request(config: &Config, test_request: &TestRequest) -> anyhow::
             let token = build_bearer_header(secret)?;
             return Ok(post("/api/sps/poll").header(header::AUTHORIZATION, token).body(Full::default())?);
         }
+        Source::Local => bail!("novex-ingest itself makes the events of the source local, so nobody can send one"),
         Source::Keycloak => {
             let keycloak = config.keycloak.as_ref().with_context(|| format_missing_section(config, "keycloak"))?;
             let fields = [("uid", id.as_str()), ("type", topic)];

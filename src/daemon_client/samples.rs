@@ -30,7 +30,7 @@ pub(crate) fn find_sample_body(source: Source, topic: &str) -> serde_json::Resul
         Source::Shopify => (SHOPIFY_BODIES, '/'),
         Source::EasyPost => (EASYPOST_BODIES, '.'),
         Source::Keycloak => (KEYCLOAK_BODIES, '.'),
-        Source::Sps => return Ok(Value::Null),
+        Source::Sps | Source::Local => return Ok(Value::Null),
     };
     let mut bodies: Map<String, Value> = serde_json::from_str(bodies)?;
     if let Some(body) = bodies.remove(topic) {

@@ -1,19 +1,18 @@
 //! Checks of backups: the directory of the nightly ones, and the newest backup.
 
 use crate::backup_target::describe_file_in_place;
+use crate::clock::{self, Clock};
 use crate::config::Config;
 use crate::doctor::Findings;
 use crate::doctor::units::{BACKUP_SERVICE, is_packaged, query_systemctl};
 use crate::files::parent_directory;
 use crate::presentation::quantities::format_duration;
+use crate::store::audit::alerts::AlertKind;
 use crate::store::db::backup;
 use crate::text::format_count;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-
-/// Greatest age of the newest backup. The timer makes one each night.
-const BACKUP_AGE_SECONDS_MAX: u64 = 2 * 86_400;
 
 /// Reports each file with events that a daemon rescued when its database was deleted or replaced.
 pub(crate) fn check_rescued_files(config: &Config, findings: &mut Findings) {
@@ -77,7 +76,7 @@ fn check_lineage(
 }
 
 pub(crate) fn check_backups(config: &Config, lineage: Option<(String, String)>, findings: &mut Findings) {
-    let directory = find_nightly_directory(config);
+    let (directory, age_max) = (find_nightly_directory(config), config.alerts.backup_age_max);
     if !check_nightly_directory(config, &directory, findings) {
         return;
     }
@@ -89,16 +88,33 @@ pub(crate) fn check_backups(config: &Config, lineage: Option<(String, String)>, 
         format!("{make_one}. Keep copies on another disk too.")
     };
     let Some((path, age)) = find_newest_backup(&directory) else {
+        // A new database gets its first backup in the first night.
+        let is_old = lineage.is_some_and(|(_, created_at)| {
+            let created_at = clock::parse_timestamp(&created_at);
+            created_at.is_ok_and(|at| clock::duration_between(at, Clock::system().now()) > age_max)
+        });
+        if is_old {
+            let message = format!("there is no backup in {shown}; without one, a broken disk loses all events");
+            findings.add_condition(AlertKind::BackupOverdue, "", message, fix.clone());
+        }
         return findings.add_warning("backup", format!("there is none in {shown}"), fix);
     };
     // `backup` verified the copy. Verifying it again takes as long as reading it: `restore --check`.
     if let Err(error) = backup::check_backup_header(&path) {
         let message = format!("the newest backup cannot be restored: {error}");
+        findings.add_condition(AlertKind::BackupOverdue, "", message.clone(), format!("Make another one: {make_one}"));
         return findings.add_failure("backup", message, format!("Make another one: {make_one}"));
     }
     check_lineage(config, lineage, &directory, &path, findings);
     let message = format!("the newest in {shown} is {} old", format_duration(age));
-    if age > BACKUP_AGE_SECONDS_MAX {
+    if age > age_max.as_secs() {
+        let consequence = "a broken disk loses the events since then";
+        findings.add_condition(
+            AlertKind::BackupOverdue,
+            "",
+            format!("the newest backup is {} old; {consequence}", format_duration(age)),
+            fix.clone(),
+        );
         findings.add_warning("backup", message, fix);
     } else {
         findings.add_passed("backup", message);

@@ -5,13 +5,16 @@ use crate::config::Config;
 use crate::doctor::deliveries::DeliveryQueues;
 use crate::doctor::edi_answers::{read_answer_findings, report_answers};
 use crate::doctor::findings::FindingState;
+use crate::doctor::sources::SourceFacts;
 use crate::doctor::units::is_packaged;
 use crate::doctor::{Findings, backups, deliveries};
+use crate::event::Source;
 use crate::files::with_suffix;
 use crate::port_holder;
 use crate::presentation::program::quote_word;
 use crate::presentation::quantities::{format_bytes, format_duration};
 use crate::store::StoreError;
+use crate::store::audit::alerts::AlertKind;
 use crate::store::db::diagnostics::{StoreDiagnostics, UndecidedRequest};
 use crate::store::db::reader::Reader;
 use crate::store::db::{backup, diagnostics, migrate};
@@ -22,8 +25,6 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-/// Longest time that an event is due while a worker runs.
-const EVENT_OVERDUE_SECONDS: u64 = 900;
 /// Longest time from a redaction to its scrub, which needs hours unless a program has the file open.
 const SCRUB_OVERDUE_SECONDS: u64 = 86_400;
 /// A stopped redaction is reported in this many days before Shopify's time limit.
@@ -35,13 +36,14 @@ const UNREADABLE_FILES_MAX: u32 = 20;
 /// Size of the WAL at which a reader blocks it, as a multiple of `store.wal_bytes`.
 const WAL_SIZE_FACTOR_MAX: u64 = 8;
 
-/// Checks the database. `unreachable` has the destinations whose hosts the check of the network did not reach.
+/// Checks the database. Returns false if it cannot be read. `unreachable` has the destinations whose hosts the check of
+/// the network did not reach.
 pub(crate) fn check_database(
     config: &Config,
     queues: &DeliveryQueues,
     unreachable: &BTreeSet<String>,
     findings: &mut Findings,
-) {
+) -> bool {
     let now = Clock::system().now();
     let read = Reader::open(&config.store.path, 1).and_then(|reader| {
         reader.read(|connection| {
@@ -50,17 +52,20 @@ pub(crate) fn check_database(
             let unreadable = list_unreadable_files(connection, UNREADABLE_FILES_MAX)?;
             let answers =
                 read_answer_findings(connection, config.find_overdue_limit(Clock::system().now()).as_deref())?;
-            Ok((diagnostics::read_diagnostics(connection, now)?, faulty, unreadable, answers))
+            let sources = SourceFacts::read(connection, now)?;
+            Ok((diagnostics::read_diagnostics(connection, now)?, faulty, unreadable, answers, sources))
         })
     });
+    let is_read = read.is_ok();
     let mut lineage = None;
     match read {
-        Ok((diagnostics, faulty, unreadable, answers)) => {
+        Ok((diagnostics, faulty, unreadable, answers, sources)) => {
             lineage = Some(diagnostics.lineage.clone());
             check_events(config, &diagnostics, findings);
             deliveries::check_deliveries(config, &diagnostics, &faulty, queues, findings);
             check_unreadable_files(diagnostics.unreadable_files, &unreadable, findings);
             report_answers(&answers, findings);
+            sources.report(config, now, findings);
             check_polls(config, &diagnostics, findings);
             check_alerts(&diagnostics, findings);
             check_amounts(config, &diagnostics, findings);
@@ -85,6 +90,7 @@ pub(crate) fn check_database(
     check_wal(config, findings);
     backups::check_rescued_files(config, findings);
     backups::check_backups(config, lineage, findings);
+    is_read
 }
 
 /// Returns the seconds from a stored time until now, or None for a time in the future.
@@ -119,11 +125,13 @@ fn check_events(config: &Config, diagnostics: &StoreDiagnostics, findings: &mut 
         );
     }
     match diagnostics.oldest_due_at.as_deref().and_then(parse_age_seconds) {
-        Some(seconds) if seconds > EVENT_OVERDUE_SECONDS => findings.add_failure(
-            "queue",
-            format!("an event has been due for {}", format_duration(seconds)),
-            format!("Start a worker: {}, or `novex-ingest work --once`", describe_start(config)),
-        ),
+        Some(seconds) if seconds > config.alerts.overdue_after.as_secs() => {
+            let message = format!("an event has been due for {}", format_duration(seconds));
+            let fix = format!("Start a worker: {}, or `novex-ingest work --once`", describe_start(config));
+            let outbound = format!("{message}; events arrive and are not processed");
+            findings.add_condition(AlertKind::OverdueEvent, "", outbound, fix.clone());
+            findings.add_failure("queue", message, fix);
+        }
         _ => findings.add_passed("queue", "no event is overdue"),
     }
     if diagnostics.test_events > 0 {
@@ -133,12 +141,14 @@ fn check_events(config: &Config, diagnostics: &StoreDiagnostics, findings: &mut 
     if diagnostics.failed_events > 0 {
         let last = diagnostics.last_failure.as_deref().unwrap_or_default();
         let failed = format_count(diagnostics.failed_events, "event", "events");
-        findings.add_warning(
-            "events",
-            format!("{failed} failed for good; the last one is event {last}"),
-            "`novex-ingest events list --status failed`; fix the cause; then `novex-ingest events retry --status failed`; \
-             or, if no retry is needed: `novex-ingest events dismiss --status failed --reason TEXT`",
-        );
+        let fix = "`novex-ingest events list --status failed`; fix the cause; then `novex-ingest events retry --status \
+                   failed`; or, if no retry is needed: `novex-ingest events dismiss --status failed --reason TEXT`";
+        // Without the error, which can have personal data.
+        let (id, _) = last.split_once(':').unwrap_or((last, ""));
+        let message =
+            format!("{failed} failed for good; the last one is event {id}; the ERP tables lack what they changed");
+        findings.add_condition(AlertKind::FailedEvents, "", message, fix);
+        findings.add_warning("events", format!("{failed} failed for good; the last one is event {last}"), fix);
     }
 }
 
@@ -166,6 +176,14 @@ fn check_clock_against_events(diagnostics: &StoreDiagnostics, findings: &mut Fin
 fn check_unreadable_files(count: u64, newest: &[UnreadableFile], findings: &mut Findings) {
     let Some(UnreadableFile { event_id, file, error, .. }) = newest.first() else { return };
     let summary = format!("{} could not be read in whole", format_count(count, "EDI file", "EDI files"));
+    findings.add_condition(
+        AlertKind::FailedEvents,
+        Source::Sps.as_str(),
+        format!("{summary}; the newest is event {event_id}; orders may be missing"),
+        format!(
+            "`novex-ingest sps list --attention`; `novex-ingest events show {event_id}`; ask the sender for the file"
+        ),
+    );
     let ids: Vec<String> = newest.iter().map(|file| file.event_id.to_string()).collect();
     let again = if count > ids.len() as u64 { "; then the same for the others" } else { "" };
     findings.add_failure_with_summary(

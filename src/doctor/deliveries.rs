@@ -3,6 +3,7 @@
 use crate::config::Config;
 use crate::doctor::{FindingState, Findings};
 use crate::presentation::program::quote_word;
+use crate::store::audit::alerts::AlertKind;
 use crate::store::db::diagnostics::{FailedDeliveries, StoreDiagnostics};
 use crate::store::db::reader::Reader;
 use crate::store::events::destinations;
@@ -38,15 +39,40 @@ pub(crate) fn check_deliveries(
     queues: &DeliveryQueues,
     findings: &mut Findings,
 ) {
+    let is_channel = |name: &str| config.alert_channels().any(|settings| settings.name == name);
     let is_configured = |name: &String| config.destinations.iter().any(|settings| settings.name == *name);
     for destination in faulty.iter().filter(|destination| is_configured(&destination.name)) {
         check_faulty_destination(destination, queues, findings);
+        if destination.down_since.is_some() && !is_channel(&destination.name) {
+            let FaultyDestination { name, .. } = destination;
+            findings.add_condition(
+                AlertKind::DestinationDown,
+                name.as_str(),
+                format!("destination {name} is down; {}", queues.describe_waiting(name)),
+                format!("`novex-ingest destinations show {}`; correct the error at the destination", quote_word(name)),
+            );
+        }
     }
     let (configured, removed): (Vec<_>, Vec<_>) =
         diagnostics.failed_deliveries.iter().partition(|failed| is_configured(&failed.destination));
     for FailedDeliveries { destination, count, event_ids } in configured {
         let ids: Vec<String> = event_ids.iter().map(i64::to_string).collect();
         let quoted = quote_word(destination);
+        // A message about a channel that does not work would go to this channel.
+        if !is_channel(destination) {
+            findings.add_condition(
+                AlertKind::FailedDeliveries,
+                destination.as_str(),
+                format!(
+                    "{} to {destination} failed for good; it lacks these events",
+                    format_count(*count, "delivery", "deliveries")
+                ),
+                format!(
+                    "`novex-ingest destinations show {quoted}`; fix the cause; then `novex-ingest events retry {}`",
+                    ids.join(" ")
+                ),
+            );
+        }
         findings.add_warning(
             "destinations",
             format!("{} to {destination} failed for good", format_count(*count, "delivery", "deliveries")),

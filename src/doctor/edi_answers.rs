@@ -2,6 +2,7 @@
 
 use crate::doctor::Findings;
 use crate::store::StoreError;
+use crate::store::audit::alerts::AlertKind;
 use crate::store::erp::messages::{self, MessageView};
 use crate::store::erp::sent_views::{self, SentFilter, SentSelection, SentSummary, UnmatchedAnswer};
 use crate::text::format_count;
@@ -9,6 +10,8 @@ use rusqlite::Connection;
 
 /// Most documents and answers that are counted.
 const FINDINGS_MAX: u32 = 1_000;
+/// Most documents with an alert of their own.
+const CONDITIONS_MAX: usize = 20;
 /// Most events that one command dismisses.
 const DISMISSED_MAX: usize = 20;
 
@@ -94,6 +97,18 @@ fn report_messages(messages: &[MessageView], findings: &mut Findings) {
 
 fn report_rejected_documents(documents: &[&SentSummary], fact: &str, findings: &mut Findings) {
     let Some(newest) = documents.first() else { return };
+    for document in documents.iter().take(CONDITIONS_MAX) {
+        findings.add_condition(
+            AlertKind::DocumentRejected,
+            document.event_id.to_string(),
+            format!("{} to {} was {fact}; it does not count there", document.describe(), document.partner),
+            format!(
+                "`novex-ingest sps sent --attention`; correct it and send it under a new number; then `novex-ingest \
+                 events dismiss {} --reason TEXT`",
+                document.event_id
+            ),
+        );
+    }
     let summary = format!("{} {fact}", format_count(documents.len(), "sent document was", "sent documents were"));
     findings.add_failure_with_summary(
         "edi",

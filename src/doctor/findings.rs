@@ -1,6 +1,7 @@
 //! Findings of the checks: their states, their order and their summary.
 
 use crate::presentation::times::TimeFormat;
+use crate::store::audit::alerts::{ActiveCondition, AlertKind};
 use crate::text::{format_count, keep_first_chars};
 use std::fmt::Write;
 
@@ -48,6 +49,8 @@ pub(crate) struct Finding {
 #[derive(Debug)]
 pub(crate) struct Findings {
     list: Vec<Finding>,
+    /// The conditions that raise an alert.
+    conditions: Vec<ActiveCondition>,
     /// The form of the times in messages.
     times: TimeFormat,
 }
@@ -61,7 +64,7 @@ impl Default for Findings {
 impl Findings {
     /// Creates an empty list.
     pub fn new(times: TimeFormat) -> Self {
-        Self { list: Vec::new(), times }
+        Self { list: Vec::new(), conditions: Vec::new(), times }
     }
 
     pub fn times(&self) -> &TimeFormat {
@@ -127,6 +130,24 @@ impl Findings {
         let summary = keep_first_chars(first_line, SUMMARY_CHARS_MAX);
         let fix = fix.into();
         self.list.push(Finding { check, state, message, summary, fix });
+    }
+
+    /// Adds a condition that raises an alert, beside its finding. The message leaves the machine, so it has no personal
+    /// data and no text of a provider or partner.
+    pub fn add_condition(
+        &mut self,
+        kind: AlertKind,
+        subject: impl Into<String>,
+        message: impl Into<String>,
+        fix: impl Into<String>,
+    ) {
+        let (subject, message, fix) = (subject.into(), message.into(), fix.into());
+        self.conditions.push(ActiveCondition { kind, subject, message, fix });
+    }
+
+    /// Returns the conditions that raise an alert.
+    pub fn into_conditions(self) -> Vec<ActiveCondition> {
+        self.conditions
     }
 
     /// Returns the number of findings so far.

@@ -4,6 +4,7 @@ use crate::config::Config;
 use crate::doctor::Findings;
 use crate::files::{parent_directory, with_suffix};
 use crate::presentation::quantities::format_bytes;
+use crate::store::audit::alerts::AlertKind;
 use crate::store::db::backup;
 use crate::store::db::prune::compute_used_percent;
 use crate::tls::certificates;
@@ -19,7 +20,7 @@ pub(crate) fn check_machine(config: &Config, findings: &mut Findings) {
     check_user(config, findings);
     check_clock(findings);
     let directory = parent_directory(&config.store.path);
-    check_disk(config, directory, findings);
+    check_disk(config, findings);
     check_disk_sync(directory, findings);
     check_file_modes(config, findings);
     check_database_owner(&config.store.path, findings);
@@ -54,7 +55,8 @@ fn check_clock(findings: &mut Findings) {
     }
 }
 
-fn check_disk(config: &Config, directory: &Path, findings: &mut Findings) {
+pub(crate) fn check_disk(config: &Config, findings: &mut Findings) {
+    let directory = parent_directory(&config.store.path);
     let disk = match rustix::fs::statvfs(directory) {
         Ok(disk) => disk,
         Err(error) => {
@@ -65,6 +67,7 @@ fn check_disk(config: &Config, directory: &Path, findings: &mut Findings) {
     if disk.f_flag.contains(rustix::fs::StatVfsMountFlags::RDONLY) {
         let message = format!("the disk of {} is mounted read-only: nothing can be stored", directory.display());
         let fix = "`dmesg` gives the reason; once the disk is sound, mount it for writing or restart the machine.";
+        findings.add_condition(AlertKind::DiskFull, "", message.clone(), fix);
         findings.add_failure("disk", message, fix);
     }
     let free = disk.f_bavail.saturating_mul(disk.f_frsize);
@@ -72,8 +75,11 @@ fn check_disk(config: &Config, directory: &Path, findings: &mut Findings) {
     let usage = format!("{percent} % full, {} free", format_bytes(free));
     if free < config.store.min_free_bytes {
         let message = format!("{usage}: less than store.min_free_bytes, so that new events are refused (503)");
+        findings.add_condition(AlertKind::DiskFull, "", format!("the disk is {message}"), FREE_SPACE_FIX);
         findings.add_failure("disk", message, FREE_SPACE_FIX);
     } else if percent >= config.retention.warn_percent {
+        let message = format!("the disk is {usage}; on a full disk the daemon refuses new events");
+        findings.add_condition(AlertKind::DiskFull, "", message, FREE_SPACE_FIX);
         findings.add_warning("disk", usage, FREE_SPACE_FIX);
     } else {
         findings.add_passed("disk", usage);

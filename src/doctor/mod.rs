@@ -12,14 +12,18 @@ pub mod findings;
 pub mod machine;
 pub mod network;
 pub mod secret_rotation;
+mod silence;
+mod sources;
 pub mod tls;
 pub mod units;
 
 use crate::clock::Clock;
 use crate::config::{Config, SecretLoading};
 use crate::presentation::times::TimeFormat;
+use crate::store::audit::alerts::ActiveCondition;
 use deliveries::DeliveryQueues;
 pub(crate) use findings::{FindingState, Findings};
+use std::collections::BTreeSet;
 use std::path::Path;
 
 /// Runs all checks on the configuration at `path`, and on the machine that it describes.
@@ -38,8 +42,22 @@ pub fn run_checks(path: &Path, times: TimeFormat) -> anyhow::Result<Findings> {
         database::check_database(&config, &queues, &unreachable, &mut findings);
         console::check_console(&config, &mut findings);
         check_rotations(&config, &mut findings);
+        check_alert_channels(&config, &mut findings);
     }
     Ok(findings)
+}
+
+/// Returns the conditions that raise an alert now. It runs the checks that need no other machine.
+///
+/// # Errors
+/// The database cannot be read, so that nobody knows which conditions hold.
+pub fn find_alert_conditions(config: &Config) -> anyhow::Result<Vec<ActiveCondition>> {
+    let mut findings = Findings::default();
+    machine::check_disk(config, &mut findings);
+    tls::check_certificate(config, &mut findings);
+    let is_read = database::check_database(config, &DeliveryQueues::read(config), &BTreeSet::new(), &mut findings);
+    anyhow::ensure!(is_read, "the database cannot be read");
+    Ok(findings.into_conditions())
 }
 
 /// Adds a finding for every error of the configuration. Returns None if the file cannot be read.
@@ -78,12 +96,26 @@ fn check_configuration(path: &Path, findings: &mut Findings) -> Option<Config> {
         };
         findings.push(check, state, warning.message.clone(), &warning.hint);
     }
-    if !errors.errors.iter().any(|error| error.key.contains("secrets"))
+    if !errors.errors.iter().any(|error| error.key.contains("secrets") || error.key.ends_with(".password"))
         && !config.warnings.iter().any(|warning| warning.is_secret_exposed)
     {
         findings.add_passed("secrets", "all exist, and no other user can read them");
     }
     Some(config)
+}
+
+/// Reports that nobody gets a message. The checks of deliveries report a channel that does not work.
+fn check_alert_channels(config: &Config, findings: &mut Findings) {
+    let channels: Vec<&str> = config.alert_channels().map(|settings| settings.name.as_str()).collect();
+    if channels.is_empty() {
+        findings.add_info(
+            "channels",
+            "no channel is configured, so nobody gets a message when orders stop",
+            "Add [[alerts.channels]] to the configuration; then `novex-ingest alerts test`",
+        );
+    } else {
+        findings.add_passed("channels", format!("alerts go to {}", channels.join(" and ")));
+    }
 }
 
 /// Reports each source with several secrets: whether the old ones can go.

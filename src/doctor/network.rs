@@ -87,13 +87,21 @@ fn collect_required_hosts(config: &Config, queues: &DeliveryQueues) -> RequiredH
     let file_source = |name| HostUser { name, destination: None, consequence: "its files wait there".to_owned() };
     let mut hosts = RequiredHosts::default();
     for destination in &config.destinations {
-        if let DestinationKind::Http { url, .. } = &destination.kind {
+        let url = match &destination.kind {
+            DestinationKind::Http { url, .. } => Some(url.clone()),
+            DestinationKind::Smtp(smtp) if smtp.host.contains(':') => {
+                Some(format!("smtp://[{}]:{}", smtp.host, smtp.port))
+            }
+            DestinationKind::Smtp(smtp) => Some(format!("smtp://{}:{}", smtp.host, smtp.port)),
+            _ => None,
+        };
+        if let Some(url) = url {
             let user = HostUser {
                 name: format!("destination {}", destination.name),
                 destination: Some(destination.name.clone()),
                 consequence: queues.describe_waiting(&destination.name),
             };
-            hosts.add_url(url, user);
+            hosts.add_url(&url, user);
         }
     }
     for source in config.sps.iter().flat_map(|sps| &sps.sources) {

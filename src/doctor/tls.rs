@@ -8,6 +8,7 @@ use crate::doctor::database::describe_database_users;
 use crate::http_client;
 use crate::port_holder::{self, PortHolder};
 use crate::runtime;
+use crate::store::audit::alerts::AlertKind;
 use crate::text::format_count;
 use crate::tls::acme::progress::AcmeProgress;
 use crate::tls::acme::{AcmeSettings, schedule};
@@ -32,7 +33,7 @@ pub(crate) fn check_tls(config: &Config, findings: &mut Findings) {
     check_daemon_health(config, findings);
 }
 
-fn check_certificate(config: &Config, findings: &mut Findings) {
+pub(crate) fn check_certificate(config: &Config, findings: &mut Findings) {
     let files = certificates::locate_certificate_files(&config.tls);
     let path = files.certificate.display();
     if !files.certificate.exists() {
@@ -88,7 +89,17 @@ fn check_certificate_expiry(files: &CertificateFiles, info: &CertificateInfo, is
     } else {
         "Renew it: after it expires, no provider sends events."
     };
-    match expiry::find_expiry_threshold(info, is_acme, now) {
+    let threshold = expiry::find_expiry_threshold(info, is_acme, now);
+    if threshold.is_some() {
+        let consequence = if days < 0 { "" } else { "; after that, no provider sends events" };
+        findings.add_condition(
+            AlertKind::CertificateExpiry,
+            "",
+            format!("the certificate {message}{consequence}"),
+            format!("{fix} `novex-ingest doctor` has the details"),
+        );
+    }
+    match threshold {
         None => findings.add_passed("certificate", message),
         // The daemon renews an ACME certificate long before its first threshold.
         Some(_) if days < 0 || is_acme => findings.add_failure("certificate", message, fix),

@@ -8,3 +8,4 @@ mod screenshots;
 #[path = "../it/support/mod.rs"]
 #[expect(dead_code, unused_imports, reason = "the tests of tests/it use the rest")]
 mod support;
+mod work;

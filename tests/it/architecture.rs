@@ -54,7 +54,7 @@ const LAYERS: [&[&str]; 16] = [
     &["config"],
     &["daemon_client"],
     &["doctor"],
-    &["console"],
+    &["alerts", "console"],
     &["app"],
     &["cli"],
     &["internals", "lib", "main"],

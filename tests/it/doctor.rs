@@ -92,11 +92,11 @@ fn each_fault_is_found() {
          (3, 'acme-foods.myshopify.com', '[]', '2026-01-01T00:00:00.000Z', '2026-01-31T00:00:00.000Z'); \
          INSERT INTO redactions (event_id, at, shop_domain, notice) VALUES \
          (3, '2026-01-01T00:00:00.000Z', 'acme-foods.myshopify.com', '{}'); \
-         INSERT INTO alerts (kind, subject, first_at, last_at, count, message) VALUES ('login_errors_of_user', 'ada', \
+         INSERT INTO alerts (kind, subject, first_at, last_at, count, message) VALUES ('login_errors_of_user', 'otto', \
          strftime('%Y-%m-%dT%H:%M:%S.000Z', 'now', '-2 days'), strftime('%Y-%m-%dT%H:%M:%S.000Z', 'now', '-2 days'), 10, 'older'), \
          ('login_errors_of_user', 'ada', strftime('%Y-%m-%dT%H:%M:%S.000Z', 'now', '-1 days'), strftime('%Y-%m-%dT%H:%M:%S.000Z', 'now', '-1 days'), \
          10, 'ten failed logins'), \
-         ('login_errors_of_user', 'ada', '2020-01-01T00:00:00.000Z', '2020-01-01T00:00:00.000Z', 10, 'old'); \
+         ('login_errors_of_user', 'bob', '2020-01-01T00:00:00.000Z', '2020-01-01T00:00:00.000Z', 10, 'old'); \
          INSERT INTO destinations (name, paused_at) VALUES ('erp', '2026-01-01T00:00:00.000Z'); \
          INSERT INTO sps_polls (source, requested_by, worker, started_at, error) VALUES ('acme', 'schedule', 'x:1', '2026-01-01T00:00:00.000Z', 'it is away')",
     );

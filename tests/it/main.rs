@@ -5,6 +5,7 @@
 mod acme;
 mod acme_responses;
 mod advice;
+mod alerts;
 mod architecture;
 mod audit;
 mod backup;

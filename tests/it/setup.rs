@@ -1,7 +1,9 @@
 //! `setup`: the files that it writes start the service and are private; if the service would not start, setup undoes
 //! everything.
 
+use crate::support::console::{ConsoleClient, PASSWORD};
 use crate::support::fake_erp::{FakeErp, Reply};
+use crate::support::mail_server::{MAIL_PASSWORD, MAIL_USER, Mailbox};
 use crate::support::terminal::run_at_terminal;
 use crate::support::{BIN, Home, OLD_SECRET, SECRET, SHOP, base64, hmac_sha256, order_body, shopify_request};
 use std::fs;
@@ -345,12 +347,21 @@ fn setup_asks_a_person() {
             "1",
             "y",
             "ops@example.com",
+            "nobody",
+            "ada@example.com",
+            "",
+            "465",
+            "novex",
+            "mail-secret",
+            "",
+            "n",
             last,
         ];
         let typed: Vec<String> = responses.iter().map(|response| format!("{response}\n")).collect();
         let (status, all) = run_at_terminal(&command, &typed);
         assert_eq!(status.success(), written, "{all}");
         assert!(all.contains("is not a domain") && !all.contains("typed-secret"), "{all}");
+        assert!(!all.contains("mail-secret") && !all.contains("First user"), "there is no database yet: {all}");
         assert!(all.contains("has only 3 characters") && all.contains("was entered already"), "{all}");
         assert_eq!(directory.path().join("secrets").exists(), written, "{all}");
         if written {
@@ -362,6 +373,11 @@ fn setup_asks_a_person() {
             assert!(all.contains("There is no certificate from https://acme-v02"), "{all}");
             let text = fs::read_to_string(&path).unwrap();
             assert!(text.contains("email = \"ops@example.com\""), "{text}");
+            let channel = "host = \"smtp.example.com\"\nport = 465\ntls = \"implicit\"\nuser = \"novex\"\n\
+                           password = \"file:secrets/smtp\"\nfrom = \"novex-ingest@hooks.example.com\"\n\
+                           to = [\"ada@example.com\"]\n";
+            assert!(text.contains(channel), "{text}");
+            assert_eq!(fs::read_to_string(directory.path().join("secrets/smtp")).unwrap(), "mail-secret");
             // Run again, setup prints the addresses, remembers the domain and the port, and adds a secret.
             let (status, all) = run_at_terminal(&command, &["n\n"]);
             assert!(status.success() && all.contains("hooks.example.com:8443/api/webhooks/easypost"), "{all}");
@@ -374,6 +390,54 @@ fn setup_asks_a_person() {
             assert!(text.contains("secrets = [\"file:secrets/easypost-2\", \"file:secrets/easypost\"]"), "{text}");
         }
     }
+}
+
+/// The first user can sign in, and the test message arrives.
+#[test]
+fn setup_adds_a_user_and_sends_a_test_message() {
+    let home = Home::new("");
+    home.serve().stop();
+    let mailbox = Mailbox::create(&home);
+    let _server = mailbox.start();
+    // The system's authorities, which setup trusts.
+    let authority = home.path("mail/cert.pem").display().to_string();
+    let command = format!("SSL_CERT_FILE={authority} {BIN} --config {} setup --no-start", home.config().display());
+    let port = mailbox.port.to_string();
+    let answers = [
+        "hooks.example.com",
+        "",
+        "",
+        "n",
+        "n",
+        "3",
+        "an na",
+        "anna",
+        "short",
+        PASSWORD,
+        "something else",
+        PASSWORD,
+        PASSWORD,
+        "ops@example.com",
+        "127.0.0.1",
+        &port,
+        MAIL_USER,
+        MAIL_PASSWORD,
+        "",
+        "y",
+        "y",
+    ];
+    let (status, all) = run_at_terminal(&command, &answers.map(|answer| format!("{answer}\n")));
+    assert!(status.success() && !all.contains(PASSWORD) && !all.contains(MAIL_PASSWORD), "{all}");
+    assert!(all.contains("use at least") && all.contains("the passwords differ"), "{all}");
+    assert!(all.contains("Added admin anna.") && all.contains("took the test message to ops@example.com"), "{all}");
+    assert!(mailbox.messages()[0].contains("this is a test message"), "{:?}", mailbox.messages());
+    let daemon = home.serve();
+    ConsoleClient::signed_in(&daemon, "anna");
+    daemon.stop();
+    // Run again, setup asks for neither.
+    let again = ["y", "", "", "", "n", "n", "3", "y"].map(|answer| format!("{answer}\n"));
+    let (status, all) = run_at_terminal(&command, &again);
+    assert!(status.success() && !all.contains("First user") && !all.contains("E-mail address"), "{all}");
 }
 
 /// A daemon with the written files serves, and accepts webhooks signed with their secrets.

@@ -12,7 +12,7 @@ use wildmatch::WildMatch;
 
 #[derive(Debug, Args)]
 pub struct EventsTailArgs {
-    /// Only events from this source: shopify, easypost, keycloak or sps
+    /// Only events from this source: shopify, easypost, keycloak, sps or local
     #[arg(long)]
     source: Option<Source>,
     /// Only events with this topic; * matches anything: 'orders/*'

@@ -94,6 +94,10 @@ fn write_plan(path: &Path, plan: &SetupPlan, rollback: &mut SetupRollback) -> an
         }
     }
     text.append(&format_tls_section(path, &old_text, plan)?);
+    if let Some(mail) = &plan.mail {
+        let reference = mail.password.as_ref().map(|password| write_password(path, password, rollback)).transpose()?;
+        text.append(&mail.format_section(reference.as_deref()));
+    }
     rollback.save_file(path);
     replace_file(path, text.as_str().as_bytes())?;
     if is_installed {
@@ -146,9 +150,7 @@ fn add_secret(
         SecretSection::Shop(domain) => format!("shopify-{}", domain.strip_suffix(SHOP_DOMAIN_SUFFIX).unwrap_or(domain)),
         SecretSection::Provider(name) => (*name).to_owned(),
     };
-    let names = std::iter::once(base.clone()).chain((2..).map(|number| format!("{base}-{number}")));
-    let is_usable = |name: &String| is_free_for(&directory.join(SECRETS_DIRECTORY).join(name), secret);
-    let name = names.into_iter().find(is_usable).context("there is no free name for the file of a secret")?;
+    let (name, file) = find_secret_file(config, &base, secret)?;
     let reference = format!("file:{SECRETS_DIRECTORY}/{name}");
     match (section, references) {
         (_, Some(_)) => text.add_secret(section, &reference)?,
@@ -161,9 +163,29 @@ fn add_secret(
             text.append(&format!("[{name}]\nsecrets = [{reference:?}]\n{accept}"));
         }
     }
-    let file = directory.join(SECRETS_DIRECTORY).join(name);
     // From an earlier setup: the provider may have this secret.
     Ok((!file.exists()).then_some(file))
+}
+
+/// Writes the password of the mail server to a free file and returns the reference to it.
+fn write_password(config: &Path, password: &SetupSecret, rollback: &mut SetupRollback) -> anyhow::Result<String> {
+    let (name, file) = find_secret_file(config, "smtp", password)?;
+    if let (SetupSecret::Provided(password), false) = (password, file.exists()) {
+        rollback.save_file(&file);
+        replace_file(&file, password.expose())?;
+        if config == Path::new(crate::config::INSTALLED_CONFIG_PATH) {
+            set_service_group(&file);
+        }
+    }
+    Ok(format!("file:{SECRETS_DIRECTORY}/{name}"))
+}
+
+/// Returns the name and path of the first file `base`, `base-2` … that does not exist, or has this secret.
+fn find_secret_file(config: &Path, base: &str, secret: &SetupSecret) -> anyhow::Result<(String, PathBuf)> {
+    let directory = config.parent().unwrap_or(Path::new(".")).join(SECRETS_DIRECTORY);
+    let names = std::iter::once(base.to_owned()).chain((2..).map(|number| format!("{base}-{number}")));
+    let mut files = names.map(|name| (name.clone(), directory.join(name)));
+    files.find(|(_, file)| is_free_for(file, secret)).context("there is no free name for the file of a secret")
 }
 
 /// Returns true if a file does not exist, or holds the secret that it would get. A generated secret may be any.

@@ -1,11 +1,12 @@
 //! `setup`: configures an installed package, starts the service, and prints the addresses to enter at the providers.
 //!
-//! [`plan`] gathers the plan from flags or from a person. [`files`] writes it, and restores everything if the service
-//! does not start; [`config_text`] changes the text of the configuration. [`summary`] prints the addresses, [`topics`]
-//! the subscriptions for Shopify.
+//! [`plan`] gathers the plan from flags or from a person, [`people`] who uses the console and gets alerts. [`files`]
+//! writes it, and restores everything if the service does not start; [`config_text`] changes the text of the
+//! configuration. [`summary`] prints the addresses, [`topics`] the subscriptions for Shopify.
 
 pub mod config_text;
 pub mod files;
+mod people;
 pub mod plan;
 pub mod summary;
 pub mod topics;
@@ -106,6 +107,8 @@ pub struct SetupPlan {
     easypost: Option<SetupSecret>,
     keycloak: Option<SetupSecret>,
     certificate: SetupCertificate,
+    console_user: Option<people::SetupUser>,
+    mail: Option<people::SetupMail>,
 }
 
 impl SetupPlan {
@@ -168,7 +171,7 @@ pub fn run_setup(global: &GlobalArgs, args: &SetupArgs) -> Result<(), CliError> 
     let to_usage_error = |error: anyhow::Error| CliError::Usage(format!("{error:#}"));
     let plan = match plan::read_plan_from_flags(args, &existing).map_err(to_usage_error)? {
         Some(plan) => plan,
-        None => match plan_without_flags(&existing, &global.time_format()).map_err(to_usage_error)? {
+        None => match plan_without_flags(&existing, args, &global.time_format()).map_err(to_usage_error)? {
             Some(plan) => plan,
             None => return Ok(()),
         },
@@ -204,6 +207,7 @@ pub fn run_setup(global: &GlobalArgs, args: &SetupArgs) -> Result<(), CliError> 
         )?;
         wait_for_certificate(&config, since)?;
     }
+    people::complete_people(&config, &plan)?;
     summary::print_summary(&config, &plan.domain, &global.time_format())?;
     Ok(())
 }
@@ -215,7 +219,7 @@ fn read_existing_config(path: &Path) -> anyhow::Result<Config> {
 }
 
 /// Prints the addresses of what is configured, and asks a person for a plan. Returns None if nothing is to change.
-fn plan_without_flags(existing: &Config, times: &TimeFormat) -> anyhow::Result<Option<SetupPlan>> {
+fn plan_without_flags(existing: &Config, args: &SetupArgs, times: &TimeFormat) -> anyhow::Result<Option<SetupPlan>> {
     let configured_domain = existing.domain.as_deref().filter(|_| has_webhook_source(existing));
     if let Some(domain) = configured_domain {
         summary::print_summary(existing, domain, times)?;
@@ -224,7 +228,7 @@ fn plan_without_flags(existing: &Config, times: &TimeFormat) -> anyhow::Result<O
         (None, false) => bail!("{}", plan::DOMAIN_MISSING),
         (Some(_), false) => Ok(None),
         (Some(_), true) if !plan::prompt_yes_no("\nAdd or change something?")? => Ok(None),
-        (_, true) => plan::prompt_for_plan(existing).map(Some),
+        (_, true) => plan::prompt_for_plan(existing, !args.no_start).map(Some),
     }
 }
 
@@ -375,6 +379,7 @@ fn describe_test_event(source: Source, shop: Option<&str>, answer: &str) -> Stri
         Source::EasyPost => "(tracker) of EasyPost".to_owned(),
         Source::Keycloak => "(login) of Keycloak".to_owned(),
         Source::Sps => "(poll) of SPS".to_owned(),
+        Source::Local => String::new(),
     };
     let answer: serde_json::Value = serde_json::from_str(answer).unwrap_or_default();
     format!(

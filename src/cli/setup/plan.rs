@@ -2,7 +2,7 @@
 
 use crate::cli::filters::parse_port;
 use crate::cli::setup::files::SHOP_DOMAIN_SUFFIX;
-use crate::cli::setup::{SetupArgs, SetupCertificate, SetupPlan, SetupSecret, has_webhook_source};
+use crate::cli::setup::{SetupArgs, SetupCertificate, SetupPlan, SetupSecret, has_webhook_source, people};
 use crate::config::{self, Config, dev, secrets};
 use crate::runtime;
 use crate::secret::Secret;
@@ -90,8 +90,8 @@ fn parse_shop_domain(name: &str) -> anyhow::Result<String> {
 
 /// Asks a person for the plan, and repeats a question after an invalid answer. Fails if the input ends.
 ///
-/// What is configured is the answer to an empty line.
-pub(crate) fn prompt_for_plan(existing: &Config) -> anyhow::Result<SetupPlan> {
+/// What is configured is the answer to an empty line. `is_started`: the service runs at the end of the setup.
+pub(crate) fn prompt_for_plan(existing: &Config, is_started: bool) -> anyhow::Result<SetupPlan> {
     IS_PROMPTING.store(true, Ordering::SeqCst);
     restore_terminal_on_interrupt();
     print_prompt(&format!(
@@ -110,6 +110,8 @@ pub(crate) fn prompt_for_plan(existing: &Config) -> anyhow::Result<SetupPlan> {
     if plan.receives_nothing() && !has_webhook_source(existing) {
         bail!("no source is configured: nothing was changed");
     }
+    plan.console_user = people::prompt_for_user(existing, is_started || existing.store.path.exists())?;
+    plan.mail = people::prompt_for_mail(existing, &plan.domain)?;
     if !prompt_yes_no("Write the configuration, start the service and send a signed test event of each source?")? {
         bail!("nothing was changed");
     }
@@ -206,7 +208,7 @@ fn restore_terminal_on_interrupt() {
 }
 
 /// Asks for a secret without showing it, and repeats the question after an invalid answer.
-fn prompt_for_secret(
+pub(super) fn prompt_for_secret(
     question: &str,
     parse: impl Fn(String) -> anyhow::Result<SetupSecret>,
 ) -> anyhow::Result<SetupSecret> {
@@ -238,13 +240,13 @@ fn prompt_for_provider_secret(provider: &str, is_configured: bool) -> anyhow::Re
     prompt_for_secret(&question, parse).map(Some)
 }
 
-fn print_prompt(text: &str) -> io::Result<()> {
+pub(super) fn print_prompt(text: &str) -> io::Result<()> {
     let mut out = io::stderr().lock();
     out.write_all(text.as_bytes())?;
     out.flush()
 }
 
-fn prompt_until_valid(question: &str, check: impl Fn(&str) -> anyhow::Result<()>) -> anyhow::Result<String> {
+pub(super) fn prompt_until_valid(question: &str, check: impl Fn(&str) -> anyhow::Result<()>) -> anyhow::Result<String> {
     loop {
         print_prompt(question)?;
         let mut answer = String::new();

@@ -45,7 +45,7 @@ impl EventListQuery {
                 .map_err(|_| "status is received, processing, completed, failed or dismissed".to_owned())
         };
         let parse_source = |name: &String| {
-            name.parse::<Source>().map_err(|_| "source is shopify, easypost, keycloak or sps".to_owned())
+            name.parse::<Source>().map_err(|_| "source is shopify, easypost, keycloak, sps or local".to_owned())
         };
         Ok(EventFilter {
             status: self.status.as_ref().map(parse_status).transpose()?,

@@ -131,7 +131,7 @@ fn build_headers(payload: &Payload, personal: &PersonalView) -> Markup {
     html! {
         section {
             h2 { "Headers" }
-            div class="scroll" {
+            div class="scroll" tabindex="0" {
                 table {
                     thead { tr { th scope="col" { "Name" } th scope="col" { "Value" } } }
                     tbody {
@@ -185,7 +185,7 @@ fn build_rows(summary: &EventSummary, personal: &PersonalView) -> Markup {
         @if !summary.rows.is_empty() {
             section {
                 h2 { "Rows of the event" }
-                div class="scroll" {
+                div class="scroll" tabindex="0" {
                     table {
                         thead {
                             tr {
@@ -273,7 +273,7 @@ fn build_deliveries(state: &ConsoleState, user: &CurrentUser, id: i64, deliverie
         @if !deliveries.is_empty() {
             section {
                 h2 { "Deliveries" }
-                div class="scroll" {
+                div class="scroll" tabindex="0" {
                     table {
                         thead {
                             tr {

@@ -38,7 +38,7 @@ pub async fn show_failure_groups(
 
 fn build_groups(found: &FailureGroups, query: &EventsQuery, user: &CurrentUser) -> Markup {
     html! {
-        div class="scroll" {
+        div class="scroll" tabindex="0" {
             table {
                 thead {
                     tr {

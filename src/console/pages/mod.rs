@@ -2,6 +2,7 @@
 
 pub mod audit;
 pub mod destinations;
+pub mod alerts;
 pub mod event;
 pub mod event_actions;
 pub mod events;
@@ -12,6 +13,7 @@ pub mod mapping_import;
 pub mod mappings;
 pub mod order;
 pub mod orders;
+pub mod overview;
 pub mod overview;
 pub mod privacy;
 pub mod purchase_order;

@@ -100,7 +100,7 @@ fn build_rejections(rows: &[(i64, RejectionRecord)]) -> Markup {
     html! {
         section {
             h2 { "Requests" }
-            div class="scroll" {
+            div class="scroll" tabindex="0" {
                 table {
                     thead {
                         tr {

@@ -9,9 +9,11 @@ pub mod directory;
 pub mod edi_upload;
 pub mod http;
 pub mod signing_key;
+pub mod smtp;
 
 use crate::backoff::BreakerSettings;
 use crate::clock::Timestamp;
+use crate::delivery::alert_message::AlertMessage;
 use crate::delivery::payload::{EdiDescription, PayloadFormat};
 use crate::delivery::rows_payload::PayloadKind;
 use crate::event::{EventIdentity, EventKey, Source};
@@ -33,6 +35,10 @@ const ERROR_CHARS_MAX: usize = ANSWER_CHARS_MAX + 500;
 
 /// First part of the globs that select outbound EDI documents.
 const OUTBOUND_PATTERN_PREFIX: &str = "sps:send/";
+/// First part of the globs that select messages about alerts.
+const LOCAL_PATTERN_PREFIX: &str = "local:";
+/// First part of the name of a destination that is a channel for alerts. No other name has a colon.
+pub const ALERT_CHANNEL_PREFIX: &str = "alert:";
 
 /// Event as a destination gets it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -121,6 +127,23 @@ pub struct DestinationSettings {
 }
 
 impl DestinationSettings {
+    /// Returns true if the destination is a channel for alerts.
+    #[must_use]
+    pub fn is_alert_channel(&self) -> bool {
+        self.name.starts_with(ALERT_CHANNEL_PREFIX)
+    }
+
+    /// Returns the event that tests this destination.
+    #[must_use]
+    pub fn build_test_event(&self) -> OutboundEvent {
+        let event = OutboundEvent::test();
+        if self.is_alert_channel() {
+            OutboundEvent { body: AlertMessage::test().to_bytes().into(), ..event }
+        } else {
+            event
+        }
+    }
+
     /// Returns true if the destination gets events of this source and topic.
     #[must_use]
     pub fn matches(&self, source: Source, topic: &str) -> bool {
@@ -131,14 +154,16 @@ impl DestinationSettings {
 
 /// Returns true if a pattern matches; `topics` are the texts of `patterns`.
 ///
-/// Outbound documents are for trading partners. Another destination gets them only if it names them, so that a glob for
-/// everything does not give the ERP its own documents back.
+/// Outbound documents are for trading partners, and messages about alerts for people. Another destination gets them
+/// only if it names them, so that a glob for everything does not give the ERP its own documents back.
 fn has_subscription(topics: &[String], patterns: &[WildMatch], source: Source, topic: &str) -> bool {
     let name = format!("{source}:{topic}");
-    let is_outbound_document = topic.starts_with(SEND_TOPIC_PREFIX);
-    topics.iter().zip(patterns).any(|(text, pattern)| {
-        pattern.matches(&name) && (!is_outbound_document || text.starts_with(OUTBOUND_PATTERN_PREFIX))
-    })
+    let needed_start = match source {
+        Source::Local => LOCAL_PATTERN_PREFIX,
+        _ if topic.starts_with(SEND_TOPIC_PREFIX) => OUTBOUND_PATTERN_PREFIX,
+        _ => "",
+    };
+    topics.iter().zip(patterns).any(|(text, pattern)| pattern.matches(&name) && text.starts_with(needed_start))
 }
 
 /// Kind of a destination, with its address.
@@ -165,6 +190,8 @@ pub enum DestinationKind {
     EdiDirectory { path: PathBuf },
     /// `sps.outgoing`: a directory at an EDI source.
     EdiUpload { source: Box<SourceSettings> },
+    /// `[[alerts.channels]]` with `type = "smtp"`: e-mail.
+    Smtp(Box<smtp::SmtpSettings>),
 }
 
 impl DestinationKind {
@@ -187,6 +214,7 @@ enum DestinationSender {
     Command(command::CommandDestination),
     Directory(directory::DirectoryDestination),
     EdiUpload(edi_upload::EdiUploadDestination),
+    Smtp(smtp::SmtpDestination),
 }
 
 /// All destinations, in the order of the configuration; cheap to clone.
@@ -214,6 +242,7 @@ impl Destination {
             DestinationKind::EdiUpload { source } => {
                 DestinationSender::EdiUpload(edi_upload::EdiUploadDestination::new((**source).clone()))
             }
+            DestinationKind::Smtp(smtp) => DestinationSender::Smtp(smtp::SmtpDestination::new(smtp, settings.timeout)?),
         };
         let topics = settings.topics.iter().map(|topic| WildMatch::new(topic)).collect();
         Ok(Self { settings, topics, sender })
@@ -232,6 +261,7 @@ impl Destination {
             DestinationSender::Command(command) => command.send(outbound).await,
             DestinationSender::Directory(directory) => directory.send(outbound).await,
             DestinationSender::EdiUpload(upload) => upload.send(outbound, now).await,
+            DestinationSender::Smtp(smtp) => smtp.send(outbound).await,
         };
         if let SendResult::Unavailable { error, .. }
         | SendResult::RetryLater { error, .. }
@@ -248,8 +278,8 @@ impl Destination {
     /// # Errors
     /// What the destination answered, with the consequence for deliveries.
     pub async fn send_test_event(settings: DestinationSettings, now: Timestamp) -> anyhow::Result<()> {
-        let name = settings.name.clone();
-        match Self::new(settings)?.send(&OutboundEvent::test(), now).await {
+        let (name, event) = (settings.name.clone(), settings.build_test_event());
+        match Self::new(settings)?.send(&event, now).await {
             SendResult::Delivered => Ok(()),
             SendResult::Rejected { error } => {
                 bail!("{name} rejected the test event: {error}. A delivery that is rejected so fails at once")
@@ -266,7 +296,7 @@ impl Destination {
         self.settings.kind.is_edi_outbound()
     }
 
-    /// Returns the kind as text: http, command, directory or outgoing.
+    /// Returns the kind as text: http, command, directory, outgoing or smtp.
     #[must_use]
     pub fn kind_name(&self) -> &'static str {
         match self.settings.kind {
@@ -274,6 +304,7 @@ impl Destination {
             DestinationKind::Command { .. } => "command",
             DestinationKind::Directory { .. } => "directory",
             DestinationKind::EdiDirectory { .. } | DestinationKind::EdiUpload { .. } => "outgoing",
+            DestinationKind::Smtp(_) => "smtp",
         }
     }
 }

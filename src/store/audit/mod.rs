@@ -1,4 +1,4 @@
-//! The audit trail and the alerts that it raises.
+//! The audit trail, and the alerts.
 
 pub mod alerts;
 pub mod audit_lists;

@@ -35,8 +35,8 @@ macro_rules! other_failures_sql {
     };
 }
 
-/// Days for which an alert is reported.
-const ALERT_DAYS: i64 = 7;
+/// Days for which a login alert is reported.
+pub(crate) const LOGIN_ALERT_DAYS: i64 = 7;
 /// Most ids of events in [`FailedDeliveries`].
 const FAILED_IDS_MAX: usize = 20;
 
@@ -129,7 +129,7 @@ fn read_unexplained_amounts(connection: &Connection) -> Result<(u64, Option<Stri
 
 /// Reads the diagnostics as of `now`.
 pub fn read_diagnostics(connection: &Connection, now: Timestamp) -> Result<StoreDiagnostics, StoreError> {
-    let alerts_since = now.checked_sub(jiff::SignedDuration::from_hours(24 * ALERT_DAYS)).unwrap_or(now);
+    let alerts_since = now.checked_sub(jiff::SignedDuration::from_hours(24 * LOGIN_ALERT_DAYS)).unwrap_or(now);
     let alerts_since = clock::format_timestamp(alerts_since);
     let now = clock::format_timestamp(now);
     let (failed_events, last_failure) = read_failed_events(connection)?;
@@ -171,14 +171,14 @@ pub fn read_diagnostics(connection: &Connection, now: Timestamp) -> Result<Store
             |row| Ok((row.get(0)?, row.get(1)?)),
         )?,
         recent_alerts: connection.query_row(
-            "SELECT count(*) FROM alerts WHERE last_at >= ? AND dismissed_at IS NULL",
+            "SELECT count(*) FROM alerts WHERE kind LIKE 'login_errors_%' AND last_at >= ? AND dismissed_at IS NULL",
             [&alerts_since],
             |row| row.get(0),
         )?,
         newest_alert: connection
             .query_row(
-                "SELECT id, message FROM alerts WHERE last_at >= ? AND dismissed_at IS NULL ORDER BY last_at DESC \
-                 LIMIT 1",
+                "SELECT id, message FROM alerts WHERE kind LIKE 'login_errors_%' AND last_at >= ? AND dismissed_at IS \
+                 NULL ORDER BY last_at DESC LIMIT 1",
                 [&alerts_since],
                 |row| Ok((row.get(0)?, row.get(1)?)),
             )

@@ -201,7 +201,7 @@ impl RowSelection {
             Source::Sps => &["edi_sent", "edi_answers", "edi_messages"],
             Source::Keycloak => &["system_log"],
             Source::Shopify if event.identity.key.topic == "customers/data_request" => &["data_requests"],
-            Source::Shopify | Source::EasyPost => &[],
+            Source::Shopify | Source::EasyPost | Source::Local => &[],
         };
         if source == Source::Sps {
             self.add("edi_faults", "event_id = ?1 AND ?2 = ''".to_owned(), parameters());

@@ -1,5 +1,6 @@
 //! Purchase orders for operators: the list of `sps list`, and one whole order for `sps show`.
 
+use crate::clock::{self, Timestamp};
 use crate::edi::purchase_order::PurchaseOrder;
 use crate::edi::revisions::{self, ChangeQuantities, OrderState, ReceivedDocument};
 use crate::store::StoreError;
@@ -157,6 +158,32 @@ pub fn list_purchase_orders(
     ))?;
     let values = params![filter.partner, filter.attention_only, filter.limit];
     let rows = statement.query_map(values, PurchaseOrderSummary::read)?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// An order that a person must look at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AttentionOrder {
+    pub partner: String,
+    pub po_number: String,
+    pub release: String,
+}
+
+/// Returns the newest orders that a person must look at and whose last document arrived since `since`, without test
+/// orders.
+pub fn list_recent_attention(
+    connection: &Connection,
+    since: Timestamp,
+    limit: u32,
+) -> Result<Vec<AttentionOrder>, StoreError> {
+    let mut statement = connection.prepare_cached(
+        "SELECT o.partner, o.po_number, o.release FROM purchase_orders o INDEXED BY purchase_orders_attention \
+         JOIN webhook_events e ON e.id = o.last_event_id WHERE o.attention IS NOT NULL AND o.is_test = 0 \
+         AND e.received_at >= ? ORDER BY o.last_event_id DESC, o.po_number LIMIT ?",
+    )?;
+    let rows = statement.query_map(params![clock::format_timestamp(since), limit], |row| {
+        Ok(AttentionOrder { partner: row.get(0)?, po_number: row.get(1)?, release: row.get(2)? })
+    })?;
     Ok(rows.collect::<Result<_, _>>()?)
 }
 

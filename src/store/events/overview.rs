@@ -28,12 +28,13 @@ pub struct HourCounts {
 /// Most of the newest events in which the exact time of a source is looked for.
 const NEWEST_EVENTS_MAX: u32 = 2_000;
 
-/// Returns the sources that have sent events, by name.
+/// Returns the sources that have sent events, by name, without novex-ingest itself.
 pub fn list_source_states(connection: &Connection) -> Result<Vec<SourceState>, StoreError> {
     let mut statement = connection.prepare_cached(
         "WITH newest AS (SELECT source, received_at FROM webhook_events WHERE test = 0 ORDER BY id DESC LIMIT ?1), \
          exact AS (SELECT source, max(received_at) AS at FROM newest GROUP BY source), \
-         hours AS (SELECT source, max(hour) AS hour FROM event_counts_by_hour WHERE received > 0 GROUP BY source), \
+         hours AS (SELECT source, max(hour) AS hour FROM event_counts_by_hour WHERE received > 0 AND source <> 'local' \
+           GROUP BY source), \
          today AS (SELECT source, sum(received) AS received FROM event_counts_by_hour \
            WHERE hour > strftime('%Y-%m-%dT%H', 'now', '-1 day') GROUP BY source) \
          SELECT h.source, coalesce(e.at, h.hour || ':00:00.000Z'), coalesce(t.received, 0) FROM hours h \
@@ -69,4 +70,42 @@ pub fn list_hour_counts(
         at = clock::add_duration(at, Duration::from_hours(1));
     }
     Ok(hours)
+}
+
+/// The events of one source by hour.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SourceHours {
+    pub source: String,
+    /// Number of events in each hour, from the first hour with an event to the hour of the query.
+    pub counts: Vec<u32>,
+}
+
+/// Returns the events by hour of each source that sent any since `since`, without those of novex-ingest itself.
+pub fn list_source_hours(
+    connection: &Connection,
+    since: Timestamp,
+    now: Timestamp,
+) -> Result<Vec<SourceHours>, StoreError> {
+    let hour_of = |at: Timestamp| at.as_second().div_euclid(3600);
+    let mut statement = connection.prepare_cached(
+        "SELECT source, hour, received FROM event_counts_by_hour WHERE hour BETWEEN ?1 AND ?2 AND received > 0 \
+         AND source <> 'local' ORDER BY source, hour",
+    )?;
+    let bounds = [since, now].map(|at| clock::format_timestamp(at)[..13].to_owned());
+    let mut rows = statement.query(bounds)?;
+    let (mut sources, mut first) = (Vec::<SourceHours>::new(), 0);
+    while let Some(row) = rows.next()? {
+        let (source, hour, received): (String, String, u32) = (row.get(0)?, row.get(1)?, row.get(2)?);
+        let Ok(hour) = clock::parse_timestamp(&format!("{hour}:00:00Z")).map(hour_of) else { continue };
+        if sources.last().is_none_or(|last| last.source != source) {
+            first = hour;
+            let hours = usize::try_from(hour_of(now) - first + 1).unwrap_or_default();
+            sources.push(SourceHours { source, counts: vec![0; hours] });
+        }
+        let index = usize::try_from(hour - first).unwrap_or(usize::MAX);
+        if let Some(count) = sources.last_mut().and_then(|last| last.counts.get_mut(index)) {
+            *count = received;
+        }
+    }
+    Ok(sources)
 }

@@ -13,6 +13,7 @@
 //!
 //! [`events`], [`deliveries`] and [`files`] have what differs: which rows are due, and what an outcome writes.
 
+pub mod alert_rounds;
 pub mod begun;
 pub mod bulk_retries;
 pub mod deliveries;

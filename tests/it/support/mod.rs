@@ -15,6 +15,7 @@ pub mod fake_sps_api;
 pub mod grocery_documents;
 pub mod home;
 pub mod libraries;
+pub mod mail_server;
 pub mod odd_events;
 pub mod order_documents;
 pub mod order_parts;
