@@ -1,8 +1,8 @@
 //! The pages, each in its own file, and the pages of errors.
 
+pub mod alerts;
 pub mod audit;
 pub mod destinations;
-pub mod alerts;
 pub mod event;
 pub mod event_actions;
 pub mod events;
