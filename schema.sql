@@ -104,6 +104,9 @@ CREATE TABLE webhook_events (
                                                        -- deleted, so that a copy is recognised
   same_body_as      INTEGER,                           -- an earlier event with the same bytes under another webhook_id,
                                                        -- if any
+  repeats           INTEGER NOT NULL DEFAULT 0,        -- Keycloak: later requests with the bytes of an event that has
+                                                       -- no id and a time in whole seconds; each may be an event of
+                                                       -- its own
   same_name_as      INTEGER,                           -- SPS: an earlier event from a file of this name with other
                                                        -- bytes, if any
   redacted_at       TEXT,                              -- time when a redaction erased the event's content; NULL: not
@@ -530,8 +533,9 @@ CREATE TABLE system_log (
   -- other change. The hash of each row covers the row before, so that a change past the triggers shows.
   -- `novex-ingest audit verify` checks the chain.
   id            INTEGER PRIMARY KEY,     -- 1, 2, 3 … without a gap
-  event_id      INTEGER UNIQUE,          -- event of the entry; the number stays when the event is pruned; NULL: an
-                                         -- operator's action, which resource_path names
+  event_id      INTEGER,                 -- event of the entry; the number stays when the event is pruned; NULL: an
+                                         -- operator's action, which resource_path names; a list of events has one
+                                         -- row for each, in its order
   at            TEXT NOT NULL,           -- time of the event, by Keycloak's clock
   type          TEXT NOT NULL,           -- LOGIN, LOGIN_ERROR, LOGOUT …; of an admin action USER-CREATE, CLIENT-UPDATE
                                          -- …, or the operation alone; of an operator EVENT-DISMISS, EVENT-STOP,
@@ -556,6 +560,7 @@ CREATE TABLE system_log (
   hash          TEXT NOT NULL            -- SHA-256 over prev_hash and the columns above, see
                                          -- src/store/audit/system_log.rs
 ) STRICT;
+CREATE INDEX system_log_by_event ON system_log (event_id) WHERE event_id IS NOT NULL;
 CREATE INDEX system_log_login_errors_by_user ON system_log (lower(coalesce(username, user_id)), at)
   WHERE type = 'LOGIN_ERROR';
 CREATE INDEX system_log_login_errors_by_address ON system_log (ip_address, at) WHERE type = 'LOGIN_ERROR';
@@ -584,9 +589,11 @@ CREATE TRIGGER system_log_append_only BEFORE INSERT ON system_log
   WHEN NEW.id <> 1 + coalesce((SELECT max(id) FROM system_log), (SELECT max(last_id) FROM system_log_truncations), 0) BEGIN
   SELECT RAISE(ABORT, 'system_log is an audit trail: a new row follows the last one');
 END;
+-- The rows of one event follow each other, because one transaction adds them.
 CREATE TRIGGER system_log_event_unique BEFORE INSERT ON system_log
-  WHEN EXISTS (SELECT 1 FROM system_log WHERE event_id = NEW.event_id) BEGIN
-  SELECT RAISE(ABORT, 'system_log is an audit trail: it has a row for this event');
+  WHEN NEW.event_id IS NOT (SELECT event_id FROM system_log ORDER BY id DESC LIMIT 1)
+    AND EXISTS (SELECT 1 FROM system_log WHERE event_id = NEW.event_id) BEGIN
+  SELECT RAISE(ABORT, 'system_log is an audit trail: it has the rows of this event');
 END;
 CREATE TRIGGER system_log_truncations_fit BEFORE INSERT ON system_log_truncations
   WHEN NEW.last_id <= (SELECT coalesce(max(last_id), 0) FROM system_log_truncations)
@@ -973,8 +980,12 @@ CREATE TABLE fulfillment_tracking_numbers (
   position       INTEGER NOT NULL, -- 1, 2, 3 …
   number         TEXT NOT NULL,    -- tracking code of the carrier, as a person wrote it; '': Shopify stated an address
                                    -- that belongs to no code
+  written        TEXT,             -- the whole field, if it has other words or codes beside this code
   number_key     TEXT GENERATED ALWAYS AS -- number, as tracking codes are compared
-                         (nullif(upper(replace(replace(number, ' ', ''), '-', '')), '')),
+                         (nullif(CASE
+                           WHEN upper(replace(replace(replace(replace(replace(number, ' ', ''), '-', ''), '.', ''), '#', ''), '_', '')) NOT GLOB '420[0-9]*' OR upper(replace(replace(replace(replace(replace(number, ' ', ''), '-', ''), '.', ''), '#', ''), '_', '')) GLOB '*[^0-9]*' THEN upper(replace(replace(replace(replace(replace(number, ' ', ''), '-', ''), '.', ''), '#', ''), '_', ''))
+                           ELSE substr(upper(replace(replace(replace(replace(replace(number, ' ', ''), '-', ''), '.', ''), '#', ''), '_', '')), CASE length(upper(replace(replace(replace(replace(replace(number, ' ', ''), '-', ''), '.', ''), '#', ''), '_', ''))) WHEN 28 THEN 9 WHEN 30 THEN 9 WHEN 38 THEN 13 WHEN 34
+                             THEN iif(substr(upper(replace(replace(replace(replace(replace(number, ' ', ''), '-', ''), '.', ''), '#', ''), '_', '')), 9, 2) BETWEEN '91' AND '95', 9, 13) ELSE 1 END) END, '')),
   url            TEXT,             -- tracking page for the customer
   PRIMARY KEY (shop_domain, fulfillment_id, position)
 ) STRICT;
@@ -1264,7 +1275,10 @@ CREATE TABLE shipments (
   tracker_id        TEXT NOT NULL,    -- EasyPost's id, trk_…: carriers reuse tracking codes
   tracking_code     TEXT,             -- number of the carrier
   tracking_key      TEXT GENERATED ALWAYS AS -- tracking_code, as tracking codes are compared
-                         (nullif(upper(replace(replace(tracking_code, ' ', ''), '-', '')), '')),
+                         (nullif(CASE
+                           WHEN upper(replace(replace(replace(replace(replace(tracking_code, ' ', ''), '-', ''), '.', ''), '#', ''), '_', '')) NOT GLOB '420[0-9]*' OR upper(replace(replace(replace(replace(replace(tracking_code, ' ', ''), '-', ''), '.', ''), '#', ''), '_', '')) GLOB '*[^0-9]*' THEN upper(replace(replace(replace(replace(replace(tracking_code, ' ', ''), '-', ''), '.', ''), '#', ''), '_', ''))
+                           ELSE substr(upper(replace(replace(replace(replace(replace(tracking_code, ' ', ''), '-', ''), '.', ''), '#', ''), '_', '')), CASE length(upper(replace(replace(replace(replace(replace(tracking_code, ' ', ''), '-', ''), '.', ''), '#', ''), '_', ''))) WHEN 28 THEN 9 WHEN 30 THEN 9 WHEN 38 THEN 13 WHEN 34
+                             THEN iif(substr(upper(replace(replace(replace(replace(replace(tracking_code, ' ', ''), '-', ''), '.', ''), '#', ''), '_', '')), 9, 2) BETWEEN '91' AND '95', 9, 13) ELSE 1 END) END, '')),
   carrier           TEXT,             -- USPS, UPS, FedEx …
   status            TEXT,             -- pre_transit, in_transit, out_for_delivery, delivered, return_to_sender, failure
                                       -- …
@@ -1311,10 +1325,12 @@ CREATE TABLE tracking_events (
   country        TEXT NOT NULL,    -- place; '' if absent
   source         TEXT NOT NULL,    -- sender of the scan; '' if absent
   carrier_code   TEXT NOT NULL DEFAULT '', -- the carrier's own code of the scan; '' if absent
+  occurrence     INTEGER NOT NULL DEFAULT 1, -- 1, 2, 3 …: place among the equal scans of one body. Scans with an exact
+                                   -- time and equal fields are one scan
   extras         TEXT,             -- JSON: fields of the scan that no column takes
   event_id       INTEGER NOT NULL, -- first event with the scan
   PRIMARY KEY (mode, tracker_id, at, unread_time, status, status_detail, message, description, city, state, zip,
-               country, source, carrier_code)
+               country, source, carrier_code, occurrence)
 ) STRICT;
 
 CREATE TABLE easypost_objects (
@@ -1329,7 +1345,10 @@ CREATE TABLE easypost_objects (
                          (nullif(upper(replace(replace(reference, ' ', ''), '#', '')), '')),
   tracking_code   TEXT,             -- number of the carrier
   tracking_key    TEXT GENERATED ALWAYS AS -- tracking_code, as tracking codes are compared
-                         (nullif(upper(replace(replace(tracking_code, ' ', ''), '-', '')), '')),
+                         (nullif(CASE
+                           WHEN upper(replace(replace(replace(replace(replace(tracking_code, ' ', ''), '-', ''), '.', ''), '#', ''), '_', '')) NOT GLOB '420[0-9]*' OR upper(replace(replace(replace(replace(replace(tracking_code, ' ', ''), '-', ''), '.', ''), '#', ''), '_', '')) GLOB '*[^0-9]*' THEN upper(replace(replace(replace(replace(replace(tracking_code, ' ', ''), '-', ''), '.', ''), '#', ''), '_', ''))
+                           ELSE substr(upper(replace(replace(replace(replace(replace(tracking_code, ' ', ''), '-', ''), '.', ''), '#', ''), '_', '')), CASE length(upper(replace(replace(replace(replace(replace(tracking_code, ' ', ''), '-', ''), '.', ''), '#', ''), '_', ''))) WHEN 28 THEN 9 WHEN 30 THEN 9 WHEN 38 THEN 13 WHEN 34
+                             THEN iif(substr(upper(replace(replace(replace(replace(replace(tracking_code, ' ', ''), '-', ''), '.', ''), '#', ''), '_', '')), 9, 2) BETWEEN '91' AND '95', 9, 13) ELSE 1 END) END, '')),
   carrier         TEXT,             -- USPS, UPS, FedEx …
   shipment_id     TEXT,             -- shipment of the object
   batch_id        TEXT,             -- batch of the object

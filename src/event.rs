@@ -112,6 +112,8 @@ pub struct Envelope {
 
 /// First characters of the webhook id of a test event.
 const TEST_ID_PREFIX: &str = "test:";
+/// Start of the webhook id of an event that the digest of its body identifies.
+pub const DIGEST_ID_PREFIX: &str = "sha256:";
 
 /// An envelope with an authentic body. Only a verifier can make one: see [`crate::proof`].
 #[derive(Debug, Clone)]

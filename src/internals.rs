@@ -207,5 +207,5 @@ pub mod store {
     }
 }
 pub mod text {
-    pub use crate::text::{clean_code, normalize_sku, normalize_tracking_code};
+    pub use crate::text::{clean_code, normalize_sku, normalize_tracking_code, split_tracking_codes};
 }

@@ -1,5 +1,5 @@
-//! Parses the bodies that Keycloak's HTTP listeners post into one JSON object. The verifier reads only the fields that
-//! identify an event, the handler all.
+//! Parses the bodies that Keycloak's HTTP listeners post into one JSON object, or an array of several. The verifier
+//! reads only the fields that identify an event, the handler all.
 //!
 //! Most listeners post JSON. jessylenne/keycloak-event-listener-http and its forks post a form with one field `json`.
 //! Its value only resembles JSON: single quotes, nothing escaped, `'null'` for null and a comma before a closing brace
@@ -17,15 +17,19 @@ use crate::lenient_json::{
 use std::collections::HashMap;
 use std::rc::Rc;
 
-/// Returns the event as an object, with the repairs of unreadable text; `None` if the body is not an event.
+/// Returns the event as an object, or several events as an array, with the repairs of unreadable text; `None` if the
+/// body has no event.
 #[must_use]
 pub fn parse_keycloak_event(body: &[u8]) -> Option<LenientJson> {
+    let has_event = |event: &LenientJson| {
+        event.value.is_object() || event.value.as_array().is_some_and(|events| events.iter().any(JsonValue::is_object))
+    };
     if let Ok(event) = parse_lenient_json(body) {
-        return event.value.is_object().then_some(event);
+        return has_event(&event).then_some(event);
     }
     let text = decode_form_field(body)?;
     if let Ok(event) = parse_lenient_json(&text) {
-        return event.value.is_object().then_some(event);
+        return has_event(&event).then_some(event);
     }
     let (text, repairs) = repair_plain_text(&text);
     parse_loose_json(text.trim()).map(|value| LenientJson { value, repairs, repeated_names: Vec::new() })
@@ -44,13 +48,50 @@ pub fn read_keycloak_fields<const N: usize>(body: &[u8], names: [&str; N]) -> Op
     })
 }
 
+/// Returns the events of a body that is an array of events; `None` for every other body.
+#[must_use]
+pub fn read_keycloak_list(body: &[u8]) -> Option<Vec<JsonValue>> {
+    let starts_array = |text: &[u8]| {
+        let text = text.strip_prefix("\u{feff}".as_bytes()).unwrap_or(text);
+        text.trim_ascii_start().first() == Some(&b'[')
+    };
+    // A single event is read without building it, see `read_keycloak_fields`.
+    let is_array = starts_array(body) || decode_form_field(body).is_some_and(|text| starts_array(&text));
+    let events = is_array.then(|| parse_keycloak_event(body)).flatten()?.value;
+    Some(events.as_array()?.to_vec())
+}
+
+/// Returns true if equal bytes are the same event, because it has an id or a time.
+#[must_use]
+pub fn states_identity(event: &JsonValue) -> bool {
+    let is_text =
+        |field: &str| event.get(field).and_then(JsonValue::as_str).is_some_and(|text| !text.trim().is_empty());
+    let has_time = |field: &&str| match event.get(field) {
+        Some(JsonValue::Text(text)) => parse_event_time(text).is_some(),
+        Some(JsonValue::Number(number)) => parse_event_time(&number.to_string()).is_some(),
+        _ => false,
+    };
+    ["uid", "id"].into_iter().any(is_text) || TIME_FIELDS.iter().any(has_time)
+}
+
 /// Returns true if the event has a time of its own. Only then do equal bytes mean that the listener repeats an event.
 #[must_use]
 pub fn states_event_time(body: &[u8]) -> bool {
+    read_event_times(body).next().is_some()
+}
+
+/// Returns true if the event has a time, and only in whole seconds. Then equal bytes can be two events of one second.
+#[must_use]
+pub fn states_whole_seconds(body: &[u8]) -> bool {
+    let mut times = read_event_times(body).peekable();
+    times.peek().is_some() && times.all(|at| at.subsec_nanosecond() == 0)
+}
+
+fn read_event_times(body: &[u8]) -> impl Iterator<Item = Timestamp> {
     // The pseudo-JSON of a form never has a time.
     let read = |text: &[u8]| read_scalar_fields(text, TIME_FIELDS);
     let fields = read(body).or_else(|| read(&decode_form_field(body)?));
-    fields.into_iter().flatten().flatten().any(|text| parse_event_time(&text).is_some())
+    fields.into_iter().flatten().flatten().filter_map(|text| parse_event_time(&text))
 }
 
 /// Fields with the time of an event, in the order of preference.

@@ -48,15 +48,80 @@ pub fn clean_code(code: &str) -> String {
     visible.collect::<String>().trim().to_owned()
 }
 
-/// Returns the form in which tracking numbers are compared: [`clean_code`] in capitals, without blanks and hyphens.
+/// Returns the form in which tracking numbers are compared: [`clean_code`] in capitals, without the signs by which
+/// people group it, and without the routing code of USPS before it.
 ///
 /// The columns `tracking_key` and `number_key` of schema.sql have the same form.
 #[must_use]
 pub fn normalize_tracking_code(code: &str) -> String {
     let mut normal = clean_code(code);
-    normal.retain(|letter| !matches!(letter, ' ' | '-'));
+    normal.retain(|letter| !matches!(letter, ' ' | '-' | '.' | '#' | '_'));
     normal.make_ascii_uppercase();
-    normal
+    let routing = count_routing_digits(&normal);
+    normal.split_off(routing)
+}
+
+/// Returns the length of the routing code before a USPS code: 420 and a ZIP code of 5 or 9 digits (GS1 application
+/// identifier 420, in USPS Publication 199). The code itself has 20, 22 or 26 digits.
+fn count_routing_digits(code: &str) -> usize {
+    if !code.starts_with("420") || !code.bytes().all(|byte| byte.is_ascii_digit()) {
+        return 0;
+    }
+    match code.len() {
+        28 | 30 => 8,
+        // 5 digits and a code of 26, which begins with 91 to 95, or 9 digits and a code of 22.
+        34 if ("91"..="95").contains(&&code[8..10]) => 8,
+        34 | 38 => 12,
+        _ => 0,
+    }
+}
+
+/// Words before or after a tracking code that are no part of it. Longer words without a digit are none either.
+const TRACKING_LABELS: [&str; 14] =
+    ["DHL", "UPS", "DPD", "GLS", "TNT", "AWB", "PRO", "BOL", "FED", "EMS", "AND", "NO", "NR", "ID"];
+/// Shortest word without a digit that is no part of a tracking code.
+const LABEL_LETTERS_MIN: usize = 4;
+/// Shortest code of several that only blanks separate: a person groups one code into shorter pieces.
+const UNGROUPED_CODE_MIN: usize = 10;
+
+/// Returns the tracking codes in one field: people write `DHL AWB# 1234567890`, or two codes with a comma between them.
+#[must_use]
+pub fn split_tracking_codes(field: &str) -> Vec<String> {
+    let parts = field.split([',', ';', '|', '/', '&', '+', '\n', '\r', '\t']);
+    let mut codes: Vec<String> = Vec::new();
+    for part in parts.map(clean_code).filter(|part| part.bytes().any(|byte| byte.is_ascii_digit())) {
+        let is_label = |word: &&str| {
+            let letters = word.trim_matches(|letter: char| !letter.is_alphanumeric());
+            letters.chars().all(char::is_alphabetic)
+                && (letters.is_empty()
+                    || letters.chars().count() >= LABEL_LETTERS_MIN
+                    || TRACKING_LABELS.contains(&letters.to_uppercase().as_str()))
+        };
+        let mut words: Vec<&str> = part.split([' ', '#', ':', '(', ')']).filter(|word| !word.is_empty()).collect();
+        let is_plain = words.len() == part.split_whitespace().count() && !part.contains(['#', ':', '(', ')']);
+        let count = words.len();
+        let first = words.iter().position(|word| !is_label(word)).unwrap_or(0);
+        words.drain(..first);
+        while words.len() > 1 && words.last().is_some_and(is_label) {
+            words.pop();
+        }
+        let is_whole = |word: &&str| {
+            word.len() >= UNGROUPED_CODE_MIN && word.bytes().filter(u8::is_ascii_digit).count() * 2 > word.len()
+        };
+        if words.len() > 1 && words.iter().all(is_whole) {
+            codes.extend(words.into_iter().map(str::to_owned));
+        } else if is_plain && words.len() == count {
+            codes.push(part);
+        } else {
+            codes.push(words.join(" "));
+        }
+    }
+    let whole = clean_code(field);
+    match codes.len() {
+        0 if whole.is_empty() => Vec::new(),
+        0 => vec![whole],
+        _ => codes,
+    }
 }
 
 /// Returns the form in which SKUs are compared: [`clean_code`] in capitals, each blank as a hyphen. A hyphen stays,
@@ -140,8 +205,43 @@ mod tests {
             ("\u{202d}9405\u{202c} 5\u{2013}5\u{ad}", "9405 5-5", "940555"),
             ("Müsli ß", "Müsli ß", "MüSLIß"),
             (" - ", "-", ""),
+            ("#1Z.999_AA.1", "#1Z.999_AA.1", "1Z999AA1"),
         ] {
             assert_eq!((clean_code(written).as_str(), normalize_tracking_code(written).as_str()), (clean, normal));
+        }
+    }
+
+    #[test]
+    fn codes_of_a_field_are_separate_and_without_labels() {
+        for (field, codes) in [
+            ("1Z 999 AA1 01 2345 6784", &["1Z 999 AA1 01 2345 6784"][..]),
+            ("RR 123 456 789 US", &["RR 123 456 789 US"]),
+            ("TBA 123456789012", &["TBA 123456789012"]),
+            ("DHL AWB# 111111111", &["111111111"]),
+            ("Tracking no.: 1Z999AA10123456784 (UPS Ground)", &["1Z999AA10123456784"]),
+            ("USPS 9400 1000 0000 0000 0000 00", &["9400 1000 0000 0000 0000 00"]),
+            ("1Z999AA10123456784, 1Z999AA10123456795", &["1Z999AA10123456784", "1Z999AA10123456795"]),
+            ("1Z999AA10123456784 9400100000000000000000", &["1Z999AA10123456784", "9400100000000000000000"]),
+            ("UPS 1Z999AA10123456784\nDHL 1234567890", &["1Z999AA10123456784", "1234567890"]),
+            ("picked up", &["picked up"]),
+            ("B 2", &["B 2"]),
+            (" ", &[]),
+        ] {
+            assert_eq!(split_tracking_codes(field), codes, "{field:?}");
+        }
+    }
+
+    #[test]
+    fn routing_code_of_usps_is_no_part_of_the_code() {
+        for (written, normal) in [
+            ("420 90210 9400 1118 9922 3197 4284 90", "9400111899223197428490"),
+            ("420902101234 9400111899223197428490", "9400111899223197428490"),
+            ("4204321792001901755477000000000011", "92001901755477000000000011"),
+            ("420432179876 92001901755477000000000011", "92001901755477000000000011"),
+            ("42012345", "42012345"),
+            ("420A0000000000000000000000000A", "420A0000000000000000000000000A"),
+        ] {
+            assert_eq!(normalize_tracking_code(written), normal);
         }
     }
 

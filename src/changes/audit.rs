@@ -1,6 +1,6 @@
 //! An entry of the audit trail as a handler states it.
 
-/// The row that an event adds to the audit trail.
+/// A row that an event adds to the audit trail.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AuditEntry {
     pub at: String,

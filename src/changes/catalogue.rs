@@ -85,7 +85,7 @@ define_tables! {
         deleted_with_shop true personal [Order via FULFILLMENTS => ClearColumns(&["extras"])];
     /// The number stays, as the number of the order does: a shipment is found by it, and it names no person by itself.
     FULFILLMENT_TRACKING_NUMBERS = "fulfillment_tracking_numbers" ("shop_domain", "fulfillment_id", "position") lists []
-        deleted_with_shop true personal [Order via FULFILLMENTS => ClearColumns(&["url"])];
+        deleted_with_shop true personal [Order via FULFILLMENTS => ClearColumns(&["url", "written"])];
     FULFILLMENT_EVENTS = "fulfillment_events" ("shop_domain", "fulfillment_event_id") lists []
         deleted_with_shop true personal [Order => ClearColumns(&["message", "city", "zip", "extras"])];
     FULFILLMENT_ORDERS = "fulfillment_orders" ("shop_domain", "fulfillment_order_id") lists []
@@ -127,7 +127,7 @@ define_tables! {
     /// Scans of packages: facts, not entities.
     TRACKING_EVENTS = "tracking_events" (
         "mode", "tracker_id", "at", "unread_time", "status", "status_detail", "message", "description", "city", "state",
-        "zip", "country", "source", "carrier_code"
+        "zip", "country", "source", "carrier_code", "occurrence"
     ) lists []
         deleted_with_shop false personal [TrackingCode via SHIPMENTS => DeleteRows];
     EASYPOST_OBJECTS = "easypost_objects" ("mode", "id") lists []

@@ -21,8 +21,8 @@ pub enum Change {
     Row(RowChange),
     /// A row that is added once, such as a scan.
     Fact(FactChange),
-    /// A row of the audit trail.
-    AuditEntry(Box<AuditEntry>),
+    /// The rows of the audit trail that the event adds: one, or one for each event in a list.
+    AuditEntries(Vec<AuditEntry>),
     /// A purchase order or a change to one, and its position in the file: 1, 2, 3 …
     PurchaseOrder(i64, Box<PurchaseOrder>),
     /// A document to send to a trading partner.

@@ -18,7 +18,7 @@ pub struct TableSpec {
 }
 
 /// The value of one column.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum CellValue {
     Null,
     Integer(i64),
@@ -121,6 +121,22 @@ impl ListRows {
         let mut remaining = self.bytes.as_slice();
         (0..self.count).map(move |_| (0..self.width).map(|_| read_cell(&mut remaining)).collect())
     }
+
+    /// Returns only these columns of the rows, by their index in ascending order.
+    pub fn iter_columns(&self, indexes: &[usize]) -> impl Iterator<Item = Vec<CellValue>> {
+        let mut remaining = self.bytes.as_slice();
+        (0..self.count).map(move |_| {
+            let mut cells = Vec::with_capacity(indexes.len());
+            for index in 0..self.width {
+                if indexes.contains(&index) {
+                    cells.push(read_cell(&mut remaining));
+                } else {
+                    skip_cell(&mut remaining);
+                }
+            }
+            cells
+        })
+    }
 }
 
 impl FromIterator<Vec<CellValue>> for ListRows {
@@ -142,6 +158,15 @@ fn read_cell(remaining: &mut &[u8]) -> CellValue {
             CellValue::Text(String::from_utf8(text.to_vec()).expect("`push` wrote a text"))
         }
     }
+}
+
+fn skip_cell(remaining: &mut &[u8]) {
+    let length = match take_array::<1>(remaining)[0] {
+        NULL_TAG => 0,
+        INTEGER_TAG => size_of::<i64>(),
+        _ => usize::try_from(u64::from_le_bytes(take_array(remaining))).expect("a text is in memory"),
+    };
+    *remaining = &remaining[length..];
 }
 
 fn take_array<const N: usize>(remaining: &mut &[u8]) -> [u8; N] {
@@ -192,6 +217,8 @@ mod tests {
         ];
         let list: ListRows = rows.iter().cloned().collect();
         assert_eq!((list.len(), list.iter().collect::<Vec<_>>()), (2, rows));
+        let expected = vec![vec![CellValue::Null, "Müsli".into()], vec!["".into(), CellValue::Null]];
+        assert_eq!(list.iter_columns(&[0, 2]).collect::<Vec<_>>(), expected);
         assert!(ListRows::default().is_empty());
     }
 }

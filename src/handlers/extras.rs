@@ -11,12 +11,14 @@ use crate::handlers::json::read_id_text;
 use crate::lenient_json::{JsonObject, JsonValue};
 use rust_decimal::Decimal;
 use std::borrow::Cow;
+use std::hash::{DefaultHasher, Hash, Hasher};
 
 /// Tables with the column `extras`, each with the fields that other tables or columns have.
 ///
 /// `name` is a field that is elsewhere whatever it is. The others are elsewhere only in the shape that the other table
 /// reads: `name{}` is an object, `name[]` an array of objects. With `id` in the brackets, each object has a number
-/// there; with `text:id`, a text. What has another shape, such as an element without an id, stays in `extras`.
+/// there; with `text:id`, a text. What has another shape, such as an element without an id, stays in `extras`. So does
+/// an element whose id a later one repeats.
 const ELSEWHERE: &[(&str, &str)] = &[
     (
         "sales_orders",
@@ -33,8 +35,8 @@ const ELSEWHERE: &[(&str, &str)] = &[
         "id refund_line_items[] transactions[id] order_adjustments[] refund_shipping_lines[] duties[] \
          additional_fees[]",
     ),
-    // The line of the order, which sales_order_lines has.
-    ("refund_lines", "line_item"),
+    // A refund in its order leaves out `line_item`, which sales_order_lines has.
+    ("refund_lines", ""),
     // The shipping line of the order, and the keys of the refund and its order.
     ("refund_parts", "shipping_line refund_id order_id"),
     ("fulfillments", "id line_items[id] tracking_number tracking_numbers tracking_url tracking_urls"),
@@ -223,12 +225,38 @@ fn remove_elsewhere<'v>(name: &str, value: &'v JsonValue, elsewhere: &[&str]) ->
         _ if shape.is_empty() => None,
         JsonValue::Object(_) if shape.starts_with('{') && is_taken(value) => None,
         JsonValue::Array(elements) if shape.starts_with('[') => {
-            let left = elements.iter().filter(|element| !is_taken(element) && !is_empty(element));
-            let left: Box<[JsonValue]> = left.cloned().collect();
+            // Of two elements with one id, the other table has the last.
+            let is_overwritten = find_overwritten_elements(elements, ids);
+            let left = elements.iter().enumerate().filter(|(index, element)| {
+                (!is_taken(element) || is_overwritten.binary_search(index).is_ok()) && !is_empty(element)
+            });
+            let left: Box<[JsonValue]> = left.map(|(_, element)| element.clone()).collect();
             (!left.is_empty()).then_some(Cow::Owned(JsonValue::Array(left)))
         }
         _ => Some(Cow::Borrowed(value)),
     }
+}
+
+/// Returns the indexes of the elements whose id a later element repeats, in ascending order.
+fn find_overwritten_elements(elements: &[JsonValue], ids: &str) -> Vec<usize> {
+    let read_key = |element: &JsonValue| {
+        ids.split('|').find_map(|field| match field.strip_prefix("text:") {
+            Some(field) => read_id_text(element, field),
+            None => element.get(field).and_then(parse_entity_id).map(|id| id.to_string()),
+        })
+    };
+    let digest = |key: String| {
+        let mut hasher = DefaultHasher::new();
+        key.hash(&mut hasher);
+        hasher.finish()
+    };
+    let keys = elements.iter().enumerate().filter_map(|(index, element)| Some((digest(read_key(element)?), index)));
+    let mut keys: Vec<(u64, usize)> = keys.collect();
+    keys.sort_unstable();
+    let mut overwritten: Vec<usize> =
+        keys.windows(2).filter(|pair| pair[0].0 == pair[1].0).map(|pair| pair[0].1).collect();
+    overwritten.sort_unstable();
+    overwritten
 }
 
 /// Returns true if one of the fields, separated by `|`, is an id.
@@ -319,6 +347,10 @@ mod tests {
                 r#"{"line_items": [{"id": 1}, {"sku": "A"}, {"id": "gid://shopify/LineItem/2"}], "refunds": {}}"#
                     .to_owned(),
                 Some(r#"{"line_items":[{"sku":"A"}]}"#),
+            ),
+            (
+                r#"{"line_items": [{"id": 1, "sku": "A"}, {"id": 2}, {"id": "1", "sku": "B"}]}"#.to_owned(),
+                Some(r#"{"line_items":[{"id":1,"sku":"A"}]}"#),
             ),
             (
                 r#"{"line_items": {"added": [1]}, "shipping_address": "Main St 1", "tax_lines": [5, {"rate": 1}]}"#

@@ -18,10 +18,13 @@ use crate::clock;
 use crate::clock::Timestamp;
 use crate::event::Subject;
 use crate::handlers::json::read_text;
+use crate::handlers::keycloak_fields::{
+    ACTOR_OF_ADMIN_EVENT, ACTOR_OF_USER_EVENT, FieldReader, collect_details, states_value,
+};
 use crate::handlers::{Event, Handler, HandlerError, Plan, json};
 use crate::keycloak_event::{TIME_FIELDS, parse_event_time, parse_keycloak_event};
-use crate::lenient_json::{JsonObject, JsonValue};
-use std::rc::Rc;
+use crate::lenient_json::JsonValue;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// Handles each event of Keycloak. Topics: all topics of the source `keycloak`. Writes `system_log`.
@@ -37,9 +40,18 @@ impl Handler for KeycloakEventHandler {
             // The body is neither JSON nor the listener's form. Parsing it again as JSON gives the place of the error.
             None => (json::parse_body(event.body)?, Vec::new()),
         };
-        let entry = build_audit_entry(&body, event);
-        let subjects = entry.user_id.iter().map(|user| Subject::new("keycloak_user", user.as_str())).collect();
-        let mut plan = Plan { changes: vec![Change::AuditEntry(Box::new(entry))], subjects, ..Plan::default() };
+        let bodies = body.as_array().filter(|events| !events.is_empty()).unwrap_or(std::slice::from_ref(&body));
+        let is_list = body.as_array().is_some();
+        let (entries, times): (Vec<AuditEntry>, Vec<TimeReading>) =
+            bodies.iter().map(|body| build_audit_entry(body, event, is_list)).unzip();
+        let subjects: BTreeSet<&String> = entries.iter().filter_map(|entry| entry.user_id.as_ref()).collect();
+        let subjects = subjects.into_iter().map(|user| Subject::new("keycloak_user", user.as_str())).collect();
+        let mut plan = Plan { changes: vec![Change::AuditEntries(entries)], subjects, ..Plan::default() };
+        if times.contains(&TimeReading::Unreadable) {
+            plan.add_note(
+                "the time of the event cannot be read: `at` is the time of receipt, and `details` has the text",
+            );
+        }
         for note in notes {
             plan.add_note(&note);
         }
@@ -49,7 +61,8 @@ impl Handler for KeycloakEventHandler {
 
 const ADMIN_OPERATIONS: [&str; 4] = ["CREATE", "UPDATE", "DELETE", "ACTION"];
 
-fn build_audit_entry(body: &JsonValue, event: &Event<'_>) -> AuditEntry {
+/// Builds the row of one event. A list keeps the ids of its events in the details, because the list has its own id.
+fn build_audit_entry(body: &JsonValue, event: &Event<'_>, is_in_list: bool) -> (AuditEntry, TimeReading) {
     let stated_type = read_text(body, "type");
     let bare_type = stated_type.as_deref().map(|name| {
         ["access.", "admin.", "system."].iter().find_map(|prefix| name.strip_prefix(prefix)).unwrap_or(name)
@@ -64,83 +77,85 @@ fn build_audit_entry(body: &JsonValue, event: &Event<'_>) -> AuditEntry {
         (Some(name), _, _) => name.to_owned(),
         (None, None, _) => "unknown".to_owned(),
     };
-    let read_auth = |field: &str| ["authDetails", "auth"].iter().find_map(|name| read_text(body.get(name)?, field));
-    let read_actor = |field: &str| read_text(body, field).or_else(|| read_auth(field));
+    let mut reader = FieldReader::new(body);
+    // In an admin event, `authDetails` is who acted. A user beside it is whom the action was about.
+    let containers = if operation.is_some() { ACTOR_OF_ADMIN_EVENT } else { ACTOR_OF_USER_EVENT };
+    let realm = REALM_PLACES.iter().find_map(|place| reader.read(*place));
+    reader.take_equal(&REALM_PLACES, realm.as_deref());
+    let mut take_actor = |field: &'static str| reader.take_first(&containers.map(|container| (container, field)));
+    let user_id = take_actor("userId");
+    let stated_name = take_actor("username");
+    let client_id = take_actor("clientId");
+    let ip_address = take_actor("ipAddress");
+    let session_id = take_actor("sessionId");
     let details = body.get("details").filter(|details| details.is_object());
-    let read_detail = |field: &str| details.and_then(|details| read_text(details, field));
-    let error = read_text(body, "error");
-    AuditEntry {
-        at: clock::format_timestamp(resolve_event_time(body, event)),
+    let username = stated_name.or_else(|| details.and_then(|details| read_text(details, "username")));
+    let resource_path = reader.take_first(&[("", "resourcePath")]);
+    let error = body.get("error").filter(|error| states_error(error)).map(|error| match read_text(body, "error") {
+        Some(text) => text,
+        None => error.to_string(),
+    });
+    let (at, reading) = resolve_event_time(body, event);
+    let taken = [("type", &stated_type), ("operationType", &operation)];
+    let resources = [("resourceType", &resource), ("resourceTypeAsString", &resource)];
+    for (field, value) in taken.into_iter().chain(resources) {
+        reader.take_equal(&[("", field)], value.as_deref());
+    }
+    reader.take_if("error", |_| true);
+    reader.take_if("representation", |_| true);
+    reader.take_if("id", |_| !is_in_list);
+    reader.take_if("uid", |_| !is_in_list);
+    reader.take_if("details", JsonValue::is_object);
+    let is_in_path = |id: &JsonValue| match (id.as_str(), &resource_path) {
+        (Some(id), Some(path)) => path.split('/').any(|part| part == id),
+        _ => false,
+    };
+    reader.take_if("resourceId", is_in_path);
+    for field in TIME_FIELDS {
+        reader.take_if(field, |value| read_time_value(value) == Some(at) && reading == TimeReading::Stated);
+    }
+    let entry = AuditEntry {
+        at: clock::format_timestamp(at),
         result: if error.is_some() || kind.ends_with("_ERROR") { "error" } else { "ok" },
         kind: truncate_text(kind),
-        // The name is preferred, because `realmId` is a UUID in new versions. `authDetails` has the realm in which an
-        // admin signed in and not the changed one, so it comes last.
-        realm: read_text(body, "realmName")
-            .or_else(|| read_text(body, "realmId"))
-            .or_else(|| read_auth("realmName"))
-            .or_else(|| read_auth("realmId"))
-            .map(truncate_text),
-        user_id: read_actor("userId").map(truncate_text),
-        username: read_actor("username").or_else(|| read_detail("username")).map(truncate_text),
-        client_id: read_actor("clientId").map(truncate_text),
-        ip_address: read_actor("ipAddress").map(truncate_text),
-        session_id: read_actor("sessionId").map(truncate_text),
+        realm: realm.map(truncate_text),
+        user_id: user_id.map(truncate_text),
+        username: username.map(truncate_text),
+        client_id: client_id.map(truncate_text),
+        ip_address: ip_address.map(truncate_text),
+        session_id: session_id.map(truncate_text),
         operation: operation.map(truncate_text),
         resource: resource.map(truncate_text),
-        resource_path: read_text(body, "resourcePath").map(truncate_text),
+        resource_path: resource_path.map(truncate_text),
         error: error.map(truncate_text),
-        details: collect_details(body).map(|details| details.to_string()).map(|text| match text.len() {
+        details: collect_details(body, &reader).map(|details| details.to_string()).map(|text| match text.len() {
             0..=DETAILS_BYTES_MAX => text,
             bytes => format!(r#"{{"left_out":"{bytes} bytes, see the event's body"}}"#),
         }),
-    }
+    };
+    (entry, reading)
 }
 
-/// Fields that columns have, that identify the event, or that only its body keeps: what an admin wrote may be secret.
-const READ_FIELDS: [&str; 26] = [
-    "type",
-    "id",
-    "uid",
-    "eventId",
-    "source",
-    "@class",
-    "time",
-    "timestamp",
-    "realmId",
-    "realmName",
-    "clientId",
-    "userId",
-    "username",
-    "ipAddress",
-    "sessionId",
-    "operationType",
-    "resourceType",
-    "resourceTypeAsString",
-    "resourceId",
-    "resourcePath",
-    "error",
-    "details",
-    "authDetails",
-    "auth",
-    "representation",
-    "representationIncluded",
+/// Places of the realm, in the order of preference. The name is preferred, because `realmId` is a UUID in new versions.
+/// `authDetails` has the realm in which an admin signed in and not the changed one, so it comes last.
+const REALM_PLACES: [(&str, &str); 6] = [
+    ("", "realmName"),
+    ("", "realmId"),
+    ("authDetails", "realmName"),
+    ("auth", "realmName"),
+    ("authDetails", "realmId"),
+    ("auth", "realmId"),
 ];
 
-/// Returns the details of an event, with the fields that no column takes in `other_fields`. Listeners add their own.
-fn collect_details(body: &JsonValue) -> Option<JsonValue> {
-    let details = body.get("details").filter(|details| !details.is_null());
-    let own = details.and_then(JsonValue::as_object);
-    let is_unread = |(name, value): &(&str, &JsonValue)| {
-        !value.is_null() && (!READ_FIELDS.contains(name) || (*name == "details" && own.is_none()))
-    };
-    let copy = |(name, value): (&str, &JsonValue)| (Rc::from(name), value.clone());
-    let others: JsonObject =
-        body.as_object().into_iter().flat_map(JsonObject::iter).filter(is_unread).map(copy).collect();
-    if others.is_empty() {
-        return own.and(details).cloned();
+/// Returns true for an error of any shape: `false`, and an object or list without content, are none.
+fn states_error(error: &JsonValue) -> bool {
+    match error {
+        JsonValue::Null | JsonValue::Bool(false) => false,
+        JsonValue::Text(text) => !text.is_empty(),
+        JsonValue::Array(elements) => !elements.is_empty(),
+        JsonValue::Object(object) => !object.is_empty(),
+        JsonValue::Bool(true) | JsonValue::Number(_) => true,
     }
-    let own = own.into_iter().flat_map(JsonObject::iter).map(copy);
-    Some(JsonValue::Object(own.chain([("other_fields".into(), JsonValue::Object(others))]).collect()))
 }
 
 /// Longest text in a column of the trail, in characters. Anybody can type megabytes as a user name.
@@ -156,14 +171,38 @@ fn truncate_text(text: String) -> String {
     }
 }
 
+/// What the time of an event is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum TimeReading {
+    Stated,
+    /// The event states none.
+    Absent,
+    /// The event states a time that is none, or an implausible one.
+    Unreadable,
+}
+
 /// Returns the time of the event by Keycloak's clock, or its time of receipt if Keycloak's time is implausible.
 ///
 /// A time more than a day after receipt, or before the year 2000, is implausible. A row far in the future would keep
 /// all later rows from ever being truncated.
-fn resolve_event_time(body: &JsonValue, event: &Event<'_>) -> Timestamp {
+fn resolve_event_time(body: &JsonValue, event: &Event<'_>) -> (Timestamp, TimeReading) {
     let latest = clock::add_duration(event.received_at, Duration::from_hours(24));
-    let stated = TIME_FIELDS.iter().find_map(|field| parse_event_time(&read_text(body, field)?));
-    stated.filter(|at| *at <= latest).unwrap_or(event.received_at)
+    let stated: Vec<&JsonValue> =
+        TIME_FIELDS.iter().filter_map(|field| body.get(field)).filter(|at| states_value(at)).collect();
+    let found = stated.iter().find_map(|value| read_time_value(value).filter(|at| *at <= latest));
+    match (found, stated.is_empty()) {
+        (Some(at), _) => (at, TimeReading::Stated),
+        (None, true) => (event.received_at, TimeReading::Absent),
+        (None, false) => (event.received_at, TimeReading::Unreadable),
+    }
+}
+
+fn read_time_value(value: &JsonValue) -> Option<Timestamp> {
+    match value {
+        JsonValue::Text(text) => parse_event_time(text),
+        JsonValue::Number(number) => parse_event_time(&number.to_string()),
+        _ => None,
+    }
 }
 
 /// Returns the operation of an admin event and the type of its resource, as far as the event states them.
@@ -194,6 +233,15 @@ mod tests {
 
     /// Returns type, operation and resource of the entry of an event.
     fn read_kind(body: &str) -> (String, Option<String>, Option<String>) {
+        let entry = read_entry(body);
+        (entry.kind, entry.operation, entry.resource)
+    }
+
+    fn read_entry(body: &str) -> AuditEntry {
+        read_entry_and_note(body).0
+    }
+
+    fn read_entry_and_note(body: &str) -> (AuditEntry, Option<String>) {
         let key = EventKey {
             source: Source::Keycloak,
             shop_domain: String::new(),
@@ -203,15 +251,16 @@ mod tests {
         let identity = EventIdentity { id: 1, key };
         let event = Event {
             identity: &identity,
-            received_at: Timestamp::UNIX_EPOCH,
+            received_at: Timestamp::from_second(1_000_000_000).unwrap(),
             triggered_at: None,
             body_hash: 0,
             body: body.as_bytes(),
             is_events_preview: false,
             body_notes: None,
         };
-        match KeycloakEventHandler.plan(&event).unwrap().changes.pop() {
-            Some(Change::AuditEntry(entry)) => (entry.kind, entry.operation, entry.resource),
+        let mut plan = KeycloakEventHandler.plan(&event).unwrap();
+        match plan.changes.pop() {
+            Some(Change::AuditEntries(mut entries)) => (entries.remove(0), plan.note),
             other => panic!("{other:?}"),
         }
     }
@@ -269,8 +318,79 @@ mod tests {
             ),
             (r#"{"type": "LOGIN", "details": "text"}"#, Some(r#"{"other_fields":{"details":"text"}}"#)),
         ] {
-            let details = collect_details(&body.parse().unwrap()).map(|details| details.to_string());
-            assert_eq!(details.as_deref(), expected, "{body}");
+            assert_eq!(read_entry(body).details.as_deref(), expected, "{body}");
+        }
+    }
+
+    /// Checks who acted, whom it was about, and what a second field states.
+    #[test]
+    fn every_value_is_in_a_column_or_in_the_details() {
+        let admin = r#""operationType": "DELETE", "resourceType": "USER""#;
+        for (body, user, result, details) in [
+            (format!(r#"{{{admin}, "resourceId": "v"}}"#), None, "ok", Some(r#"{"other_fields":{"resourceId":"v"}}"#)),
+            (format!(r#"{{{admin}, "resourceId": "v", "resourcePath": "users/v"}}"#), None, "ok", None),
+            (
+                format!(r#"{{{admin}, "userId": "target", "authDetails": {{"userId": "admin", "ipAddress": "::1"}}}}"#),
+                Some("admin"),
+                "ok",
+                Some(r#"{"other_fields":{"userId":"target"}}"#),
+            ),
+            (
+                format!(r#"{{{admin}, "realmId": "acme", "authDetails": {{"realmId": "master", "userId": "a"}}}}"#),
+                Some("a"),
+                "ok",
+                Some(r#"{"other_fields":{"authDetails":{"realmId":"master"}}}"#),
+            ),
+            (
+                r#"{"type": "LOGIN", "userId": "u", "realmId": "9f", "realmName": "acme"}"#.to_owned(),
+                Some("u"),
+                "ok",
+                Some(r#"{"other_fields":{"realmId":"9f"}}"#),
+            ),
+            (
+                r#"{"type": "LOGIN", "username": "a", "authDetails": {"username": "b"}, "auth": {"username": "a"}}"#
+                    .to_owned(),
+                None,
+                "ok",
+                Some(r#"{"other_fields":{"authDetails":{"username":"b"}}}"#),
+            ),
+            (
+                r#"{"type": "LOGIN", "x": 1, "details": {"other_fields": "own"}}"#.to_owned(),
+                None,
+                "ok",
+                Some(r#"{"other_fields":"own","other_fields_2":{"x":1}}"#),
+            ),
+            (r#"{"type": "LOGIN", "error": {"code": "E"}}"#.to_owned(), None, "error", None),
+            (r#"{"type": "LOGIN", "error": ["E"]}"#.to_owned(), None, "error", None),
+            (r#"{"type": "LOGIN", "error": true}"#.to_owned(), None, "error", None),
+            (r#"{"type": "LOGIN", "error": {}}"#.to_owned(), None, "ok", None),
+            (r#"{"type": "LOGIN", "error": false}"#.to_owned(), None, "ok", None),
+        ] {
+            let entry = read_entry(&body);
+            assert_eq!((entry.user_id.as_deref(), entry.result), (user, result), "{body}");
+            assert_eq!(entry.details.as_deref(), details, "{body}");
+        }
+        let entry = read_entry(r#"{"type": "LOGIN", "error": {"code": "E"}}"#);
+        assert_eq!(entry.error.as_deref(), Some(r#"{"code":"E"}"#));
+    }
+
+    #[test]
+    fn time_that_cannot_be_read_is_noted_and_kept() {
+        for (body, note, details) in [
+            (r#"{"type": "LOGIN"}"#, false, None),
+            (r#"{"type": "LOGIN", "time": null, "timestamp": ""}"#, false, None),
+            (r#"{"type": "LOGIN", "time": 946684800000}"#, false, None),
+            (r#"{"type": "LOGIN", "time": "10:77"}"#, true, Some(r#"{"other_fields":{"time":"10:77"}}"#)),
+            (r#"{"type": "LOGIN", "time": 12}"#, true, Some(r#"{"other_fields":{"time":12}}"#)),
+            (
+                r#"{"type": "LOGIN", "time": 946684800000, "timestamp": "2000-01-02T00:00:00Z"}"#,
+                false,
+                Some(r#"{"other_fields":{"timestamp":"2000-01-02T00:00:00Z"}}"#),
+            ),
+        ] {
+            let (entry, found) = read_entry_and_note(body);
+            assert_eq!(found.is_some(), note, "{body}: {found:?}");
+            assert_eq!(entry.details.as_deref(), details, "{body}");
         }
     }
 

@@ -12,6 +12,8 @@ pub mod fallback;
 pub mod fields;
 pub mod json;
 pub mod keycloak;
+mod keycloak_fields;
+pub mod repeated_rows;
 pub mod routes;
 pub mod shopify;
 

@@ -7,6 +7,7 @@ use crate::handlers::edi::{EdiFileHandler, OutboundDocumentHandler};
 use crate::handlers::fallback::FallbackHandler;
 use crate::handlers::json::BodyNotes;
 use crate::handlers::keycloak::KeycloakEventHandler;
+use crate::handlers::repeated_rows::describe_repeated_rows;
 use crate::handlers::shopify::DeletionHandler;
 use crate::handlers::shopify::customers::{CustomerHandler, CustomerMergeHandler};
 use crate::handlers::shopify::fulfillment_orders::{FulfillmentHoldHandler, FulfillmentOrderHandler};
@@ -85,8 +86,8 @@ impl Routes {
         Self(vec![("", "", handler)])
     }
 
-    /// Runs the handler of an event. The note names the parts of the body that could not be read, and its
-    /// repeated keys.
+    /// Runs the handler of an event. The note names the parts of the body that could not be read, its repeated
+    /// keys, and the rows that it states twice.
     ///
     /// # Errors
     /// The handler's own.
@@ -95,6 +96,9 @@ impl Routes {
         let event = Event { body_notes: Some(&body_notes), ..*event };
         let mut plan = self.find_handler(event.source(), event.topic()).plan(&event)?;
         for note in body_notes.take() {
+            plan.add_note(&note);
+        }
+        for note in describe_repeated_rows(&plan) {
             plan.add_note(&note);
         }
         Ok(plan)

@@ -8,7 +8,8 @@
 //! each authenticated event is stored.
 
 use crate::event::{Envelope, EventKey, Source, VerifiedWebhook};
-use crate::keycloak_event::{read_keycloak_fields, states_event_time};
+use crate::keycloak_event::{read_keycloak_fields, read_keycloak_list, states_event_time, states_identity};
+use crate::lenient_json::JsonValue;
 use crate::proof::{AuthenticBody, HMAC_TAG_BYTES, verify_basic_auth, verify_bearer_token, verify_hmac_sha256};
 use crate::providers::{
     Rejection, RejectionReason, WebhookRequest, build_digest_id, build_unique_id, headers, parse_body_id, parse_name,
@@ -61,6 +62,7 @@ impl KeycloakVerifier {
             Some(authentic) => authentic,
             None => self.verify_proof(request)?,
         };
+        let list = read_keycloak_list(request.body);
         let fields = read_keycloak_fields(request.body, FIELDS).unwrap_or_default();
         let [uid, id, kind, resource, operation] = &fields;
         let name = |field: &Option<String>| field.as_deref().and_then(parse_name).map(str::to_owned);
@@ -74,12 +76,15 @@ impl KeycloakVerifier {
             key: EventKey {
                 source: Source::Keycloak,
                 shop_domain: String::new(),
-                topic: name(kind).or_else(admin_type).unwrap_or_else(|| "unknown".to_owned()),
+                topic: match &list {
+                    Some(events) => name_list_topic(events),
+                    None => name(kind).or_else(admin_type).unwrap_or_else(|| UNKNOWN_TOPIC.to_owned()),
+                },
                 webhook_id: uid
                     .as_deref()
                     .and_then(parse_body_id)
                     .or_else(|| id.clone())
-                    .unwrap_or_else(|| build_bodys_id(request.body)),
+                    .unwrap_or_else(|| build_bodys_id(request.body, list.as_deref())),
             },
             provider_event_id: id,
             triggered_at: None,
@@ -158,9 +163,27 @@ impl KeycloakVerifier {
     }
 }
 
-/// Returns the webhook id of an event that states none.
-fn build_bodys_id(body: &[u8]) -> String {
-    if states_event_time(body) { build_digest_id(body) } else { build_unique_id() }
+/// Topic of an event that states neither a type nor an operation.
+const UNKNOWN_TOPIC: &str = "unknown";
+
+/// Returns the topic of a list of events: their type if all have the same one, else `mixed`.
+fn name_list_topic(events: &[JsonValue]) -> String {
+    let read = |event: &JsonValue, field: &str| event.get(field)?.as_str().and_then(parse_name).map(str::to_owned);
+    let name = |event: &JsonValue| {
+        read(event, "type").or_else(|| {
+            let operation = read(event, "operationType")?;
+            Some(read(event, "resourceType").map_or_else(|| operation.clone(), |kind| format!("{kind}-{operation}")))
+        })
+    };
+    let first = events.first().and_then(name).unwrap_or_else(|| UNKNOWN_TOPIC.to_owned());
+    let is_same = events.iter().all(|event| name(event).as_ref() == Some(&first));
+    if is_same { first } else { "mixed".to_owned() }
+}
+
+/// Returns the webhook id of an event that states none, or of a list of events.
+fn build_bodys_id(body: &[u8], list: Option<&[JsonValue]>) -> String {
+    let is_identified = list.map_or_else(|| states_event_time(body), |events| events.iter().all(states_identity));
+    if is_identified { build_digest_id(body) } else { build_unique_id() }
 }
 
 const SIGNATURE_HEADER: &str = "x-keycloak-signature";

@@ -16,7 +16,7 @@ pub mod test_mark;
 pub use rejection::{Rejection, RejectionReason};
 
 use crate::clock::Timestamp;
-use crate::event::VerifiedWebhook;
+use crate::event::{DIGEST_ID_PREFIX, VerifiedWebhook};
 use crate::lenient_json::REPLACEMENT;
 use crate::text::format_count;
 use bytes::Bytes;
@@ -105,7 +105,7 @@ fn compute_digest(body: &[u8]) -> String {
 
 /// Returns the webhook id of a request without one: the digest of its body, so that equal bodies are the same event.
 fn build_digest_id(body: &[u8]) -> String {
-    format!("sha256:{}", compute_digest(body))
+    format!("{DIGEST_ID_PREFIX}{}", compute_digest(body))
 }
 
 /// Returns a webhook id that no other event has, for a request that nothing identifies.

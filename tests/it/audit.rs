@@ -284,3 +284,61 @@ fn equal_events_without_id_and_time_are_all_logged_and_raise_an_alert() {
         assert_eq!(alerts, "login_errors_from_address|192.0.2.7\nlogin_errors_of_user|ada", "{body}");
     }
 }
+
+/// A body with a time and no id is one event, however often it comes. A listener whose times are whole seconds writes
+/// equal bodies for different logins, so the requests count for the alert all the same.
+#[test]
+fn repeated_requests_of_a_failed_login_raise_an_alert() {
+    let body = r#"{"type":"LOGIN_ERROR","time":"2026-11-28T10:00:00Z","ipAddress":"192.0.2.7","username":"ada"}"#;
+    let home = Home::new("");
+    let daemon = home.serve();
+    for index in 0..12 {
+        let response = daemon.request(&keycloak_request(body.as_bytes()));
+        assert_eq!(response.is_duplicate(), index > 0);
+    }
+    home.wait_until_processed();
+    assert_eq!(home.sql("SELECT count(*) FROM system_log"), "1");
+    assert_eq!(home.sql("SELECT repeats FROM webhook_events"), "11");
+    let alerts = home.sql("SELECT kind, subject, count FROM alerts ORDER BY kind");
+    assert_eq!(alerts, "login_errors_from_address|192.0.2.7|12\nlogin_errors_of_user|ada|12");
+}
+
+/// A listener with milliseconds repeats a request only if it got no answer.
+#[test]
+fn repeated_requests_of_an_exact_time_raise_no_alert() {
+    let body = r#"{"type":"LOGIN_ERROR","time":1795255200001,"ipAddress":"192.0.2.7","username":"ada"}"#;
+    let home = Home::new("");
+    let daemon = home.serve();
+    for _ in 0..12 {
+        daemon.request(&keycloak_request(body.as_bytes()));
+    }
+    home.wait_until_processed();
+    assert_eq!(home.sql("SELECT repeats, (SELECT count(*) FROM alerts) FROM webhook_events"), "0|0");
+}
+
+#[test]
+fn list_of_events_is_one_row_for_each_and_raises_alerts() {
+    let failure =
+        |id: u32| format!(r#"{{"id":"x{id}","type":"LOGIN_ERROR","username":"ada","time":{}}}"#, 1_795_255_200_000_i64);
+    let failures: Vec<String> = (0..12).map(failure).collect();
+    let list = format!("[{}]", failures.join(","));
+    let mixed = r#"[{"type":"LOGIN","userId":"u"},{"operationType":"DELETE","resourceType":"USER"},7]"#;
+    let home = Home::new("");
+    let daemon = home.serve();
+    for (body, is_repeated) in [(list.as_str(), false), (&list, true), (mixed, false), (mixed, false)] {
+        assert_eq!(daemon.request(&keycloak_request(body.as_bytes())).is_duplicate(), is_repeated, "{body}");
+    }
+    home.wait_until_processed();
+    assert_eq!(home.sql("SELECT topic FROM webhook_events ORDER BY id"), "LOGIN_ERROR\nmixed\nmixed");
+    assert_eq!(
+        home.sql("SELECT type, count(*) FROM system_log GROUP BY event_id, type ORDER BY min(id)"),
+        "LOGIN_ERROR|12\nLOGIN|1\nUSER-DELETE|1\nunknown|1\nLOGIN|1\nUSER-DELETE|1\nunknown|1"
+    );
+    assert_eq!(home.sql("SELECT details FROM system_log WHERE id = 1"), r#"{"other_fields":{"id":"x0"}}"#);
+    assert_eq!(home.sql("SELECT subject, count FROM alerts"), "ada|12");
+    // Working the event again adds no row.
+    home.run_ok(&["events", "retry", "1"]);
+    home.wait_until_processed();
+    assert_eq!(home.sql("SELECT count(*) FROM system_log"), "18");
+    home.run_ok(&["audit", "verify"]);
+}

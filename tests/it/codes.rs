@@ -4,13 +4,15 @@ use crate::support::{Daemon, Home, SHOP, easypost_request, send_webhook};
 use serde_json::{Value, json};
 
 /// Ways to write one tracking number.
-const TRACKING_NUMBERS: [&str; 6] = [
+const TRACKING_NUMBERS: [&str; 8] = [
     "1Z 999 AA1 01 2345 6784",
     "1z999aa10123456784",
     "1Z-999-AA1-01-2345-6784",
     " 1Z999AA10123456784\r\n",
     "1Z\u{a0}999\u{2009}AA1\u{2011}01\u{2013}2345 6784",
     "\u{feff}1Z999AA1\u{200b}0123456784\u{200e}",
+    "1Z.999.AA1.01.2345.6784",
+    "#1Z_999_AA1_0123456784",
 ];
 
 fn fulfillment(id: u64, order: u64, number: &str) -> Value {
@@ -58,6 +60,30 @@ fn tracking_number_is_compared_in_its_normal_form() {
         let expected = "1Z999AA10123456784";
         let subjects = home.sql("SELECT DISTINCT key FROM event_subjects WHERE kind = 'tracking_code'");
         assert_eq!(subjects, expected, "a redaction of the order finds both events");
+    }
+}
+
+/// People write more than one code into a field, and words beside it.
+#[test]
+fn every_code_in_a_field_finds_its_shipment() {
+    for (field, code, rows) in [
+        ("DHL AWB# 111111111", "111111111", "111111111|DHL AWB# 111111111"),
+        (
+            "1Z999AA10123456784, 1Z999AA10123456795",
+            "1Z999AA10123456795",
+            "1Z999AA10123456784|1Z999AA10123456784, 1Z999AA10123456795\n\
+             1Z999AA10123456795|1Z999AA10123456784, 1Z999AA10123456795",
+        ),
+        ("420902109400111899223197428490", "9400111899223197428490", "420902109400111899223197428490|"),
+        ("9400111899223197428490", "420902109400111899223197428490", "9400111899223197428490|"),
+    ] {
+        let home = Home::new("");
+        let daemon = home.serve();
+        send_webhook(&daemon, "f", "fulfillments/create", fulfillment(40, 4001, field).to_string().as_bytes());
+        post_easypost(&daemon, &tracker_event("trk_1", code, &json!([])));
+        home.wait_until_processed();
+        assert_eq!(home.sql("SELECT order_id, linked_by FROM shipments"), "4001|tracking_code", "{field}");
+        assert_eq!(home.sql("SELECT number, written FROM fulfillment_tracking_numbers ORDER BY position"), rows);
     }
 }
 
@@ -112,7 +138,15 @@ fn generated_columns_have_the_normal_form() {
     use novex_ingest::internals::text::{clean_code, normalize_sku, normalize_tracking_code};
     let home = Home::new("");
     home.serve().stop();
-    for code in TRACKING_NUMBERS.iter().copied().chain(["ä-1 b", "Müsli 12", "A--1", "'"]) {
+    let usps = [
+        "420902109400111899223197428490",
+        "420 90210-1234 9400 1118 9922 3197 4284 90",
+        "4204321792001901755477000000000011",
+        "42043217987692001901755477000000000011",
+        "4204321770120000000000000000",
+        "42043217",
+    ];
+    for code in TRACKING_NUMBERS.iter().copied().chain(usps).chain(["ä-1 b", "Müsli 12", "A--1", "'"]) {
         let clean = clean_code(code).replace('\'', "''");
         home.sql(&format!(
             "INSERT INTO fulfillment_tracking_numbers (shop_domain, fulfillment_id, position, number) \
@@ -166,6 +200,24 @@ fn scan_without_zone_or_time_is_kept_and_marked() {
     assert_eq!(rows, expected);
     let others = home.sql("SELECT DISTINCT description, carrier_code FROM tracking_events");
     assert_eq!(others, "long text|X1");
+}
+
+/// Two attempts without a time are two scans, also if a later body states them again. One time is one scan.
+#[test]
+fn equal_scans_without_a_time_are_all_kept() {
+    let scan = |time: &Value| json!({"message": "attempt", "status": "in_transit", "datetime": time});
+    let (none, day, exact) = (Value::Null, json!("2025-05-13"), json!("2025-05-12T16:09:26Z"));
+    let scans = [&none, &none, &day, &day, &exact, &exact].map(scan);
+    let home = Home::new("");
+    let daemon = home.serve();
+    let first = tracker_event("trk_1", "94055", &json!(scans));
+    post_easypost(&daemon, &first);
+    let third = json!([scan(&none), scan(&none), scan(&none)]);
+    let again = String::from_utf8(tracker_event("trk_1", "94055", &third)).unwrap();
+    post_easypost(&daemon, &again.replace("evt_trk_1", "evt_2").into_bytes());
+    home.wait_until_processed();
+    let rows = home.sql("SELECT time_certainty, occurrence FROM tracking_events ORDER BY at, occurrence");
+    assert_eq!(rows, "none|1\nnone|2\nnone|3\nexact|1\ndate|1\ndate|2");
 }
 
 #[test]

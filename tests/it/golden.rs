@@ -55,7 +55,7 @@ async fn each_row_is_found_by_its_event() {
             match change {
                 Change::Row(row) => written.push((row.table.name, format_key(&row.key))),
                 Change::DataRequest(_) => written.push(("data_requests", "1".to_owned())),
-                Change::AuditEntry(_) => written.push(("system_log", "1".to_owned())),
+                Change::AuditEntries(_) => written.push(("system_log", "1".to_owned())),
                 // Scans are part of their shipment.
                 Change::Fact(_) => {}
                 other => panic!("{}: {other:?}", path.display()),

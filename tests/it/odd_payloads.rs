@@ -234,3 +234,74 @@ async fn odd_shapes_are_read_or_kept() {
         assert_eq!(fixture.sql(sql), expected, "{sql}");
     }
 }
+
+/// Two elements of a list with one id: which of them is right is not known, so the note names both.
+#[tokio::test(flavor = "multi_thread")]
+async fn repeated_id_in_a_list_is_noted_and_nothing_is_lost() {
+    let pair = |one: Value, two: Value| json!([{"id": 8, "sku": "C", "quantity": 1, "price": "3.00"}, one, two]);
+    let (one, two) = (
+        json!({"id": 7, "sku": "A", "quantity": 1, "price": "1.00"}),
+        json!({"id": "7", "sku": "B", "quantity": 5, "price": "2.00"}),
+    );
+    for (topic, body, note, rows, kept) in [
+        (
+            "products/update",
+            json!({"id": 1, "variants": pair(one.clone(), two.clone())}),
+            "the body repeats elements of product_variants, variant_id 7 at the places 2 and 3: the last one counts",
+            "SELECT sku FROM product_variants ORDER BY variant_id",
+            ("products", "$.variants[0].sku"),
+        ),
+        (
+            "fulfillments/create",
+            json!({"id": 1, "order_id": 2, "line_items": pair(one.clone(), two.clone())}),
+            "the body repeats elements of fulfillment_lines, line_id 7 at the places 2 and 3: the last one counts",
+            "SELECT sku FROM fulfillment_lines ORDER BY line_id",
+            ("fulfillments", "$.line_items[0].sku"),
+        ),
+    ] {
+        let event = shopify_event(topic, &body);
+        assert_eq!(event.plan("s").unwrap().note.as_deref(), Some(note));
+        let fixture = fixture_with(&[event]).await;
+        assert_eq!(fixture.sql(rows), "B\nC");
+        let (table, path) = kept;
+        assert_eq!(fixture.sql(&format!("SELECT extras ->> '{path}' FROM {table}")), "A");
+    }
+    let refund = json!({"id": 3, "order_id": 2, "created_at": "2026-11-24T10:00:00Z", "refund_line_items":
+        [{"id": 7, "line_item_id": 4, "quantity": 1}, {"id": 7, "line_item_id": 4, "quantity": 2}],
+        "transactions": [{"id": 9, "kind": "sale", "amount": "1.00"}, {"id": 9, "kind": "sale", "amount": "2.00"}]});
+    let note = shopify_event("refunds/create", &refund).plan("s").unwrap().note.unwrap();
+    assert_eq!(
+        note,
+        "the body states two different rows of order_transactions with transaction_id 9: the last one counts; \
+         the body repeats elements of refund_lines, refund_line_id 7 at the places 1 and 2: each counts"
+    );
+}
+
+/// Half of an order is worse than an order that waits, so no line of the body counts.
+#[tokio::test(flavor = "multi_thread")]
+async fn order_with_a_repeated_line_keeps_its_lines_and_is_noticed() {
+    let order = |minute: u32, lines: Value| {
+        let body = json!({"id": 7, "name": "#7", "updated_at": format!("2026-11-24T10:{minute:02}:00Z"),
+            "line_items": lines});
+        shopify_event("orders/updated", &body)
+    };
+    let good = order(1, json!([{"id": 1, "quantity": 3, "sku": "A", "price": "1.00"}]));
+    let bad = order(2, json!([{"id": 1, "quantity": 2, "sku": "A"}, {"id": 1, "quantity": 9, "sku": "B"}]));
+    let problem = "two lines have the id 1: 2 × A and 9 × B";
+    let note = bad.plan("s").unwrap().note.unwrap();
+    assert_eq!(note, format!("the order's lines are unchanged: {problem}"));
+    let fixture = assert_same_rows_in_any_order(&[good, bad]).await;
+    assert_eq!(fixture.sql("SELECT quantity, sku FROM sales_order_lines"), "3|A");
+    assert_eq!(fixture.sql("SELECT attention FROM sales_attention"), problem);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn return_whose_lines_do_not_make_its_total_is_noted() {
+    let lines = json!([{"id": 1, "quantity": 3}, {"id": 2, "quantity": 1}]);
+    for (total, is_noted) in [(4, false), (2, false), (5, true)] {
+        let body = json!({"id": 40, "order": {"id": 7}, "total_return_line_items": total, "return_line_items": lines});
+        let note = shopify_event("returns/approve", &body).plan("s").unwrap().note;
+        let expected = "the lines of the return have 4 units, and total_return_line_items is 5";
+        assert_eq!(note.as_deref(), is_noted.then_some(expected));
+    }
+}

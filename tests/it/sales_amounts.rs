@@ -265,3 +265,178 @@ fn parts_of_refunds_and_details_of_orders_are_kept() {
     assert_eq!(personal, "|||", "a redaction clears them");
     assert_eq!(home.sql("SELECT count(*) FROM refund_parts WHERE title IS NOT NULL OR reason IS NOT NULL"), "0");
 }
+
+/// An order of 2 × 50.00 with a discount of 20.00, 8.00 tax and 10.00 shipping.
+fn whole_order() -> Value {
+    let set = |amount: &str| json!({"shop_money": {"amount": amount, "currency_code": "EUR"}});
+    json!({"id": 5, "name": "#5", "currency": "EUR", "total_price": "98.00", "current_total_price": "98.00",
+        "subtotal_price": "80.00", "current_subtotal_price": "80.00", "total_line_items_price": "100.00",
+        "total_discounts": "20.00", "current_total_discounts": "20.00", "total_tax": "8.00",
+        "current_total_tax": "8.00", "total_price_set": set("98.00"), "total_shipping_price_set": set("10.00"),
+        "current_shipping_price_set": set("10.00"),
+        "line_items": [{"id": 51, "quantity": 2, "current_quantity": 2, "price": "50.00", "price_set": set("50.00"),
+            "discount_allocations": [{"amount": "20.00"}], "tax_lines": [{"rate": 0.1, "price": "8.00"}]}],
+        "shipping_lines": [{"id": 59, "price": "10.00", "discounted_price": "10.00"}],
+        "tax_lines": [{"rate": 0.1, "price": "8.00"}]})
+}
+
+/// Sets a field by its JSON pointer; `Null` removes it.
+fn with_change(mut body: Value, (pointer, value): (&str, Value)) -> Value {
+    let (parent, name) = pointer.rsplit_once('/').unwrap();
+    let parent = body.pointer_mut(parent).unwrap();
+    match (parent, value) {
+        (Value::Object(object), Value::Null) => drop(object.remove(name)),
+        (Value::Object(object), value) => drop(object.insert(name.to_owned(), value)),
+        (Value::Array(elements), value) => elements[name.parse::<usize>().unwrap()] = value,
+        (other, _) => panic!("{other} has no {name}"),
+    }
+    body
+}
+
+async fn read_attention(topic: &str, body: &Value, table: &str) -> String {
+    let fixture = fixture_with(&[shopify_event(topic, body)]).await;
+    fixture.sql(&format!("SELECT attention FROM {table}"))
+}
+
+/// Each total names another figure than its parts, although one way to add up the order fits.
+#[tokio::test(flavor = "multi_thread")]
+async fn part_of_an_order_that_its_lines_do_not_make_is_noticed() {
+    assert_eq!(read_attention("orders/create", &whole_order(), "sales_orders").await, "");
+    for (change, expected) in [
+        (
+            ("/line_items/0/quantity", json!(4)),
+            "the lines add up to 200.00 EUR, and total_line_items_price is 100.00 EUR",
+        ),
+        (("/line_items", json!([])), "the lines add up to 0 EUR, and total_line_items_price is 100.00 EUR"),
+        (
+            ("/total_line_items_price", json!("500.00")),
+            "the items are 500.00 EUR less discounts of 20.00 EUR, and subtotal_price is 80.00 EUR",
+        ),
+        (
+            ("/tax_lines/0", json!({"rate": 0.02, "price": "1.60"})),
+            "the tax lines add up to 1.60 EUR, and total_tax is 8.00 EUR",
+        ),
+        (
+            ("/line_items/0/discount_allocations/0/amount", json!("5.00")),
+            "the discounts of the lines add up to 5.00 EUR, and total_discounts is 20.00 EUR",
+        ),
+        (
+            ("/total_shipping_price_set/shop_money/amount", json!("70.00")),
+            "the shipping lines add up to 10.00 EUR, and the order's shipping is 70.00 EUR",
+        ),
+        (("/total_price_set/shop_money/amount", json!("98.01")), "total_price is 98.00, and total_price_set has 98.01"),
+        (
+            ("/line_items/0/price_set/shop_money/amount", json!("5.00")),
+            "line_items: price is 50.00, and price_set has 5.00",
+        ),
+        (("/line_items/0/current_quantity", json!(7)), "current_quantity of line 51 is 7, and its quantity is 2"),
+        (
+            ("/line_items/0/current_quantity", json!(1)),
+            "the lines that are left add up to 50.00 EUR, and current_subtotal_price is 80.00 EUR",
+        ),
+    ] {
+        let attention =
+            read_attention("orders/create", &with_change(whole_order(), change.clone()), "sales_orders").await;
+        assert!(attention.contains(expected), "{change:?}: {attention}");
+    }
+    let shipping = with_change(whole_order(), ("/shipping_lines/0", json!({"id": 59, "price": "70.00"})));
+    let attention = read_attention("orders/create", &shipping, "sales_orders").await;
+    assert_eq!(attention, "the shipping lines add up to 70.00 EUR, and the order's shipping is 10.00 EUR");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn current_total_without_its_shipping_is_between_its_bounds() {
+    let older = with_change(whole_order(), ("/current_shipping_price_set", Value::Null));
+    for (total, is_noticed) in [("98.00", false), ("88.00", false), ("87.99", true), ("98.01", true)] {
+        let order = with_change(older.clone(), ("/current_total_price", json!(total)));
+        let attention = read_attention("orders/create", &order, "sales_orders").await;
+        assert_eq!(attention.contains("the parts of current_total add up to"), is_noticed, "{total}: {attention}");
+    }
+}
+
+/// Edits, refunds, rounding, free shipping and removed shipping lines change some of the figures, and not all.
+#[tokio::test(flavor = "multi_thread")]
+async fn right_order_of_every_kind_is_not_noticed() {
+    let edited = [
+        ("/line_items/0/current_quantity", json!(1)),
+        ("/current_subtotal_price", json!("40.00")),
+        ("/current_total_discounts", json!("10.00")),
+        ("/current_total_tax", json!("4.00")),
+        ("/current_total_price", json!("54.00")),
+    ];
+    let removed = json!([{"id": 58, "price": "7.00", "is_removed": true}, {"id": 59, "price": "10.00"}]);
+    for changes in [
+        edited.to_vec(),
+        vec![("/tax_lines/0", json!({"rate": 0.1, "price": "8.01"}))],
+        vec![("/tax_lines/0", json!({"rate": 0.1, "price": "10.00"}))],
+        vec![("/tax_lines", json!([]))],
+        vec![("/line_items/0/discount_allocations", json!([]))],
+        vec![("/shipping_lines", removed)],
+    ] {
+        let order = changes.iter().cloned().fold(whole_order(), with_change);
+        assert_eq!(read_attention("orders/create", &order, "sales_orders").await, "", "{changes:?}");
+    }
+}
+
+fn whole_refund() -> Value {
+    json!({"id": 6, "order_id": 5, "created_at": "2026-11-24T10:00:00Z",
+        "refund_line_items": [{"id": 61, "line_item_id": 51, "quantity": 1, "subtotal": "40.00", "total_tax": "4.00",
+            "line_item": {"id": 51, "sku": "JAM", "quantity": 2, "price": "50.00", "tax_lines": [{"price": "8.00"}]}}],
+        "refund_shipping_lines": [{"id": 62, "shipping_line": {"id": 59, "price": "10.00"},
+            "subtotal_amount_set": {"shop_money": {"amount": "10.00", "currency_code": "EUR"}}}],
+        "order_adjustments": [{"id": 63, "order_id": 5, "refund_id": 6, "kind": "refund_discrepancy", "amount": "0.00"}],
+        "transactions": [{"id": 64, "order_id": 5, "kind": "refund", "status": "success", "amount": "54.00",
+            "currency": "EUR"}]})
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn refund_that_its_order_does_not_allow_is_noticed() {
+    assert_eq!(read_attention("refunds/create", &whole_refund(), "refunds").await, "");
+    for (change, expected) in [
+        (
+            ("/refund_line_items/0/subtotal", json!("400.00")),
+            "the refund gives 400.00 for 1 of line 51, whose price is 50.00",
+        ),
+        (("/refund_line_items/0/quantity", json!(9)), "the refund takes 9 of line 51, and its quantity is 2"),
+        (
+            ("/refund_line_items/0/total_tax", json!("40.00")),
+            "the refund gives 40.00 of tax for line 51, whose tax is 8.00",
+        ),
+        (
+            ("/refund_shipping_lines/0/shipping_line/price", json!("1.00")),
+            "the refund gives 10.00 for shipping, whose price is 1.00",
+        ),
+        (
+            ("/transactions/0/order_id", json!(9999)),
+            "a transaction of the refund names order 9999, and the refund order 5",
+        ),
+        (
+            ("/order_adjustments/0/refund_id", json!(7)),
+            "an adjustment of the refund names refund 7, and the refund refund 6",
+        ),
+        // A body without transactions states no total, and its lines can be wrong all the same.
+        (("/transactions", Value::Null), ""),
+    ] {
+        let attention = read_attention("refunds/create", &with_change(whole_refund(), change.clone()), "refunds").await;
+        assert!(attention.contains(expected), "{change:?}: {attention}");
+    }
+    let other = with_change(whole_refund(), ("/order_id", json!(8)));
+    let order = with_change(whole_order(), ("/refunds", json!([other])));
+    let attention = read_attention("orders/updated", &order, "refunds").await;
+    assert!(attention.contains("the refund is in order 5 and names order 8"), "{attention}");
+    let (one, two) = (whole_refund(), with_change(whole_refund(), ("/id", json!(7))));
+    let two = with_change(two, ("/refund_line_items/0/quantity", json!(2)));
+    let order = with_change(whole_order(), ("/refunds", json!([one, two])));
+    let attention = read_attention("orders/updated", &order, "sales_orders").await;
+    assert!(attention.contains("the refunds take 3 of line 51, and its quantity is 2"), "{attention}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn refund_without_its_order_names_its_goods() {
+    let refund = whole_refund();
+    let fixture = fixture_with(&[shopify_event("refunds/create", &refund)]).await;
+    assert_eq!(fixture.sql("SELECT extras ->> '$.line_item.sku' FROM refund_lines"), "JAM");
+    let order = with_change(whole_order(), ("/refunds", json!([refund])));
+    let fixture = fixture_with(&[shopify_event("orders/updated", &order)]).await;
+    assert_eq!(fixture.sql("SELECT extras FROM refund_lines"), "", "sales_order_lines has the line");
+}

@@ -128,6 +128,7 @@ fn print_event_fields(
         ("dismissed because", event.dismissed_reason),
         ("redacted at", format_at(event.redacted_at)),
         ("same body as", event.same_body_as.map(|other| format!("event {other}"))),
+        ("repeats", (event.repeats > 0).then(|| format!("{}, see docs/events.md#keycloak", event.repeats))),
         ("body", Some(body)),
         ("conflicts", describe_conflicts(conflicts)),
     ];

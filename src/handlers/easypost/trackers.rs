@@ -12,6 +12,7 @@ use crate::handlers::json::{
 };
 use crate::handlers::{Event, Handler, HandlerError, Plan, build_tracking_subject, fields};
 use crate::lenient_json::JsonValue;
+use std::collections::HashMap;
 
 const TRACKER_FIELDS: &[JsonField] = &[
     JsonField("tracking_code", FieldKind::Code, "tracking_code"),
@@ -84,16 +85,36 @@ impl Handler for TrackerHandler {
         plan.subjects.push(Subject::new("tracker", id.as_str()));
         plan.subjects.extend(read_text(tracker, "tracking_code").map(|code| build_tracking_subject(&code)));
         let scans = iter_array(tracker, "tracking_details").filter(|scan| scan.is_object());
-        for scan in scans {
-            plan.changes.push(build_tracking_event(&mode, &id, scan)?);
-        }
+        let mut facts = scans.map(|scan| build_tracking_event(&mode, &id, scan)).collect::<Result<Vec<_>, _>>()?;
+        number_equal_scans(&mut facts);
+        plan.changes.extend(facts.into_iter().map(Change::Fact));
         Ok(plan)
     }
 }
 
+/// Numbers the scans of a body whose key is the same: two attempts without a time are two scans. A carrier that lists
+/// one scan with its exact time twice means one.
+fn number_equal_scans(scans: &mut Vec<FactChange>) {
+    let mut seen: HashMap<Vec<(&'static str, CellValue)>, Vec<CellValue>> = HashMap::new();
+    scans.retain_mut(|scan| {
+        let cell = |wanted: &str| scan.columns.iter().find(|(name, _)| *name == wanted).map(|(_, cell)| cell.clone());
+        let is_exact = cell("time_certainty")
+            .is_some_and(|certainty| ["exact", "no_zone"].iter().any(|exact| certainty == CellValue::from(*exact)));
+        let extras = cell("extras").unwrap_or(CellValue::Null);
+        let key = scan.columns.iter().filter(|(name, _)| *name != "extras").cloned().collect();
+        let earlier = seen.entry(key).or_default();
+        if is_exact && earlier.contains(&extras) {
+            return false;
+        }
+        earlier.push(extras);
+        scan.columns.push(("occurrence", i64::try_from(earlier.len()).unwrap_or(i64::MAX).into()));
+        true
+    });
+}
+
 /// Builds the row of a scan. Carriers leave out the zone of a time, and sometimes the time (sailrish/shipit#17). Such a
 /// scan is kept, and `time_certainty` says what its time is worth.
-fn build_tracking_event(mode: &str, tracker_id: &str, scan: &JsonValue) -> Result<Change, HandlerError> {
+fn build_tracking_event(mode: &str, tracker_id: &str, scan: &JsonValue) -> Result<FactChange, HandlerError> {
     let stated = read_text(scan, "datetime").unwrap_or_default();
     let at = parse_time(&stated);
     let time_certainty = match &at {
@@ -118,5 +139,5 @@ fn build_tracking_event(mode: &str, tracker_id: &str, scan: &JsonValue) -> Resul
     let read: Vec<JsonField> =
         SCAN_FIELDS.iter().copied().chain([JsonField("at", FieldKind::Text, "datetime")]).collect();
     columns.push(("extras", collect_extras(TRACKING_EVENTS.name, scan, &read)?));
-    Ok(Change::Fact(FactChange { table: TRACKING_EVENTS, columns }))
+    Ok(FactChange { table: TRACKING_EVENTS, columns })
 }

@@ -12,7 +12,7 @@ use crate::handlers::shopify::payments::{add_order_id, find_order_subject};
 use crate::handlers::shopify::{build_list, build_resource_row, build_row, require_entity_id, to_position};
 use crate::handlers::{Event, Handler, HandlerError, Plan, build_tracking_subject, fields};
 use crate::lenient_json::JsonValue;
-use crate::text::clean_code;
+use crate::text::{clean_code, split_tracking_codes};
 
 const FULFILLMENT_FIELDS: &[JsonField] = &[
     JsonField("order_id", FieldKind::Id, "order_id"),
@@ -71,11 +71,13 @@ pub(crate) fn add_fulfillment(
     add_order_id(&mut row.columns, order_id);
     row.lists.extend(build_list("fulfillment_lines", body.get("line_items"), LINE_FIELDS, false)?);
     if let Some(numbers) = read_tracking_numbers(body) {
-        let stated = numbers.iter().filter(|(number, _)| !number.is_empty());
-        plan.subjects.extend(stated.map(|(number, _)| build_tracking_subject(number)));
+        let stated = numbers.iter().filter(|number| !number.code.is_empty());
+        plan.subjects.extend(stated.map(|number| build_tracking_subject(&number.code)));
         let rows = numbers.into_iter().enumerate();
-        let rows = rows.map(|(index, (number, url))| vec![to_position(index), number.into(), url.into()]);
-        let columns = vec!["position", "number", "url"];
+        let rows = rows.map(|(index, number)| {
+            vec![to_position(index), number.code.into(), number.written.into(), number.url.into()]
+        });
+        let columns = vec!["position", "number", "written", "url"];
         row.lists.push(ListChange {
             table: "fulfillment_tracking_numbers",
             partition: None,
@@ -90,9 +92,18 @@ pub(crate) fn add_fulfillment(
     Ok(())
 }
 
+/// A tracking number of a fulfillment.
+struct TrackingNumber {
+    /// Empty for an address that belongs to no number.
+    code: String,
+    /// The whole field, if it has more than the code.
+    written: Option<String>,
+    url: Option<String>,
+}
+
 /// Reads `tracking_numbers` and the single `tracking_number` of older bodies, each with its address; `None` if the body
-/// has neither.
-fn read_tracking_numbers(body: &JsonValue) -> Option<Vec<(String, Option<String>)>> {
+/// has neither. A field with several codes gives one row for each.
+fn read_tracking_numbers(body: &JsonValue) -> Option<Vec<TrackingNumber>> {
     let list = body.get("tracking_numbers").and_then(JsonValue::as_array);
     if list.is_none()
         && ["tracking_number", "tracking_url", "tracking_urls"].iter().all(|name| body.get(name).is_none())
@@ -102,22 +113,33 @@ fn read_tracking_numbers(body: &JsonValue) -> Option<Vec<(String, Option<String>
     let first_url = read_text(body, "tracking_url");
     let urls: Vec<Option<String>> = iter_array(body, "tracking_urls").map(to_text).collect();
     let url = |index: usize| urls.get(index).cloned().flatten().or_else(|| first_url.clone());
-    let mut numbers = Vec::new();
+    let mut numbers: Vec<TrackingNumber> = Vec::new();
     for (index, number) in list.into_iter().flatten().enumerate() {
-        numbers.extend(to_text(number).map(|number| (number, url(index))));
+        add_tracking_numbers(number, url(index).as_ref(), &mut numbers);
     }
-    let single = read_text(body, "tracking_number").map(|number| clean_code(&number)).unwrap_or_default();
-    if !single.is_empty() && !numbers.iter().any(|(number, _)| *number == single) {
-        numbers.push((single, url(urls.len())));
+    let mut others = Vec::new();
+    if let Some(single) = body.get("tracking_number") {
+        add_tracking_numbers(single, url(urls.len()).as_ref(), &mut others);
     }
+    others.retain(|other| numbers.iter().all(|number| number.code != other.code));
+    numbers.append(&mut others);
     // An address that belongs to no number is kept without one.
-    let others = urls.into_iter().flatten().chain(first_url);
-    for url in others {
-        if !numbers.iter().any(|(_, known)| known.as_ref() == Some(&url)) {
-            numbers.push((String::new(), Some(url)));
+    for url in urls.into_iter().flatten().chain(first_url) {
+        if !numbers.iter().any(|number| number.url.as_ref() == Some(&url)) {
+            numbers.push(TrackingNumber { code: String::new(), written: None, url: Some(url) });
         }
     }
     Some(numbers)
+}
+
+/// Adds each code of a field.
+fn add_tracking_numbers(field: &JsonValue, url: Option<&String>, numbers: &mut Vec<TrackingNumber>) {
+    let Some(clean) = to_text(field) else { return };
+    let codes = field.as_str().map_or_else(|| vec![clean.clone()], split_tracking_codes);
+    for code in codes {
+        let written = (code != clean).then(|| clean.clone());
+        numbers.push(TrackingNumber { code, written, url: url.cloned() });
+    }
 }
 
 /// Returns a text that is not empty, or the digits of a number.

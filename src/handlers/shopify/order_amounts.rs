@@ -7,6 +7,7 @@
 use crate::handlers::HandlerError;
 use crate::handlers::json::{iter_array, read_text};
 use crate::handlers::shopify::money::{add_amounts, read_amount, read_amount_or_zero};
+use crate::handlers::shopify::order_parts::find_part_problems;
 use crate::lenient_json::JsonValue;
 use rust_decimal::Decimal;
 
@@ -20,7 +21,19 @@ pub(super) enum AmountCheck {
     Differs(String),
 }
 
-/// Compares the totals of an order with their parts: as ordered, and after edits and refunds.
+impl AmountCheck {
+    /// Returns the check with one more problem.
+    pub(super) fn with_problem(self, problem: Option<String>) -> Self {
+        match (problem, self) {
+            (None, check) => check,
+            (Some(problem), Self::Differs(others)) => Self::Differs(format!("{problem}; {others}")),
+            (Some(problem), Self::NotStated | Self::Fits) => Self::Differs(problem),
+        }
+    }
+}
+
+/// Compares the totals of an order with their parts: as ordered, and after edits and refunds. Compares each part with
+/// the lines that make it up, by [`find_part_problems`].
 pub(super) fn check_order_amounts(order: &JsonValue) -> Result<AmountCheck, HandlerError> {
     let checks = [check_total(order)?, check_current_total(order)?];
     let currency = read_text(order, "currency").unwrap_or_default();
@@ -30,10 +43,11 @@ pub(super) fn check_order_amounts(order: &JsonValue) -> Result<AmountCheck, Hand
             problems.push(format!("the parts of {name} add up to {sum} {currency}, and it is {stated} {currency}"));
         }
     }
+    problems.extend(find_part_problems(order)?);
     Ok(match (checks.iter().all(Option::is_none), problems.is_empty()) {
-        (true, _) => AmountCheck::NotStated,
+        (_, false) => AmountCheck::Differs(problems.join("; ")),
+        (true, true) => AmountCheck::NotStated,
         (false, true) => AmountCheck::Fits,
-        (false, false) => AmountCheck::Differs(problems.join("; ")),
     })
 }
 
@@ -68,10 +82,9 @@ fn check_total(order: &JsonValue) -> Result<ComparedTotal, HandlerError> {
 fn check_current_total(order: &JsonValue) -> Result<ComparedTotal, HandlerError> {
     let total = read_amount(order, "current_total_price")?;
     let subtotal = read_amount(order, "current_subtotal_price")?;
-    // Older API versions state no shipping that is left, so the sum cannot be known.
+    let (Some(total), Some(subtotal)) = (total, subtotal) else { return Ok(None) };
     let shipping = read_amount(order, "current_shipping_price_set.shop_money.amount")?;
-    let (Some(total), Some(subtotal), Some(shipping)) = (total, subtotal, shipping) else { return Ok(None) };
-    let goods: Vec<Decimal> = add_amounts([subtotal, shipping]).into_iter().collect();
+    let goods: Vec<Decimal> = shipping.and_then(|shipping| add_amounts([subtotal, shipping])).into_iter().collect();
     let rest = PartsBesideGoods {
         tax: read_amount_or_zero(order, "current_total_tax")?,
         duties: read_amount_or_zero(order, "current_total_duties_set.shop_money.amount")?,
@@ -83,7 +96,19 @@ fn check_current_total(order: &JsonValue) -> Result<ComparedTotal, HandlerError>
             read_amount_or_zero(order, "total_cash_rounding_refund_adjustment_set.shop_money.amount")?,
         ],
     };
-    Ok(rest.compare(order, total, &goods))
+    if shipping.is_some() {
+        return Ok(rest.compare(order, total, &goods));
+    }
+    // Older API versions state no shipping that is left: it is none, all or a part of what was ordered.
+    let Some(most) = read_amount(order, "total_shipping_price_set.shop_money.amount")? else { return Ok(None) };
+    let bounds = [Some(subtotal), add_amounts([subtotal, most])];
+    let compared = bounds.into_iter().flatten().map(|goods| rest.compare(order, total, &[goods]));
+    let sums: Vec<Decimal> = compared.flatten().map(|(stated, sum)| sum.unwrap_or(stated)).collect();
+    let slack: Decimal = rest.sometimes.iter().map(Decimal::abs).sum();
+    let (Some(least), Some(most)) = (sums.iter().min(), sums.iter().max()) else { return Ok(None) };
+    let is_possible = total >= *least - slack && total <= *most + slack;
+    // A sum that only may be right says nothing about the total.
+    Ok((!is_possible).then_some((total, Some(*most))))
 }
 
 /// The parts of a total beside goods and shipping.

@@ -148,12 +148,17 @@ impl Handler for OrderHandler {
             row.columns.push(("email", email.into()));
         }
         let mut notes = Vec::new();
-        if !has_complete_lines(&body) {
+        let repeated_line = find_repeated_line(&body);
+        let line_problem = match &repeated_line {
+            _ if !has_complete_lines(&body) => Some("one has no id or no whole quantity"),
+            problem => problem.as_deref(),
+        };
+        if let Some(problem) = line_problem {
             // Without the field, the lines and their taxes and discounts stay unchanged.
             body.remove("line_items");
-            notes.push("the order's lines are unchanged: one has no id or no whole quantity");
+            notes.push(format!("the order's lines are unchanged: {problem}"));
         }
-        match check_order_amounts(&body)? {
+        match check_order_amounts(&body)?.with_problem(repeated_line) {
             AmountCheck::NotStated => {}
             AmountCheck::Fits => row.columns.push(("attention", CellValue::Null)),
             AmountCheck::Differs(problem) => row.columns.push(("attention", problem.into())),
@@ -175,10 +180,10 @@ impl Handler for OrderHandler {
             refunds::add_refund(event, refund, Some(&body), &mut plan)?;
         }
         if !iter_array(&body, "fulfillments").chain(iter_array(&body, "refunds")).all(|item| has_id(&item)) {
-            notes.push("a fulfillment or refund in the order has no id and is left out");
+            notes.push("a fulfillment or refund in the order has no id and is left out".to_owned());
         }
         for note in notes {
-            plan.add_note(note);
+            plan.add_note(&note);
         }
         Ok(plan)
     }
@@ -201,6 +206,21 @@ fn has_complete_lines(body: &JsonValue) -> bool {
     };
     iter_array(body, "line_items")
         .all(|line| line.get("id").and_then(fields::parse_entity_id).is_some() && read_quantity(line).is_some())
+}
+
+/// Returns what the first two lines with one id state. Which of them counts is not known, so no line is written.
+fn find_repeated_line(body: &JsonValue) -> Option<String> {
+    let read_id = |line: &JsonValue| line.get("id").and_then(fields::parse_entity_id);
+    let lines = body.get("line_items").and_then(JsonValue::as_array)?;
+    let mut ids: Vec<(i64, usize)> =
+        lines.iter().enumerate().filter_map(|(index, line)| Some((read_id(line)?, index))).collect();
+    ids.sort_unstable();
+    let pair = ids.windows(2).find(|pair| pair[0].0 == pair[1].0)?;
+    let describe = |index: usize| {
+        let part = |field: &str| read_text(&lines[index], field).unwrap_or_else(|| "-".to_owned());
+        format!("{} × {}", part("quantity"), part("sku"))
+    };
+    Some(format!("two lines have the id {}: {} and {}", pair[0].0, describe(pair[0].1), describe(pair[1].1)))
 }
 
 /// Reads the addresses. Each is a list of its own, so that a body with only one of them leaves the other unchanged.

@@ -10,6 +10,7 @@ use crate::handlers::json::{iter_array, read_text};
 use crate::handlers::shopify::body_shapes::read_body;
 use crate::handlers::shopify::payments::{add_order_id, build_transaction_row, find_order_subject};
 use crate::handlers::shopify::refund_amounts::{RefundAmounts, is_refund_transaction, read_refund_amounts};
+use crate::handlers::shopify::refund_lines::{find_refund_problems, map_order_lines, read_line_id};
 use crate::handlers::shopify::{build_numbered_list, build_resource_row, require_entity_id, to_position};
 use crate::handlers::{Event, Handler, HandlerError, Plan, fields};
 use crate::lenient_json::JsonValue;
@@ -130,9 +131,19 @@ pub(crate) fn add_refund(
     let mut row = build_resource_row(event, REFUNDS, refund, REFUND_FIELDS)?;
     let refund_id = require_entity_id(refund, "id", REFUNDS)?;
     add_order_id(&mut row.columns, order.and_then(|order| order.get("id")).and_then(fields::parse_entity_id));
-    let amounts = read_refund_amounts(refund, order)?;
+    let mut amounts = read_refund_amounts(refund, order)?;
+    let problems = find_refund_problems(refund, order)?;
+    if !problems.is_empty() {
+        let own = amounts.as_mut().and_then(|amounts| amounts.attention.take());
+        let attention = own.into_iter().chain(problems).collect::<Vec<_>>().join("; ");
+        match &mut amounts {
+            Some(amounts) => amounts.attention = Some(attention),
+            None => row.columns.push(("attention", attention.into())),
+        }
+    }
     row.columns.extend(amounts.iter().flat_map(build_amount_columns));
-    row.lists.extend(build_numbered_list("refund_lines", refund.get("refund_line_items"), REFUND_LINE_FIELDS)?);
+    let lines = list_refund_lines(refund, order);
+    row.lists.extend(build_numbered_list("refund_lines", lines.as_ref(), REFUND_LINE_FIELDS)?);
     for (field, scope, fields) in PART_LISTS {
         row.lists.extend(build_part_list(refund.get(field), scope, fields)?);
     }
@@ -159,6 +170,22 @@ pub(crate) fn add_refund(
         plan.changes.push(Change::Row(row));
     }
     Ok(())
+}
+
+/// Returns the lines of a refund, without the lines of the order that the order around the refund has. A refund that
+/// arrives without its order keeps them, because nothing else says what was sold.
+fn list_refund_lines(refund: &JsonValue, order: Option<&JsonValue>) -> Option<JsonValue> {
+    let lines = refund.get("refund_line_items").and_then(JsonValue::as_array)?;
+    let known = map_order_lines(refund, order);
+    let is_in_order = |line: &JsonValue| read_line_id(line).is_some_and(|id| known.contains_key(&id));
+    let without_order_line = |line: &JsonValue| {
+        let mut line = line.clone();
+        if is_in_order(&line) {
+            line.remove("line_item");
+        }
+        line
+    };
+    Some(JsonValue::Array(lines.iter().map(without_order_line).collect()))
 }
 
 /// Returns the amount of a transaction in the shop's and in the customer's currency, as far as they are known.

@@ -9,11 +9,13 @@ use crate::changes::catalogue::RETURNS;
 use crate::clock;
 use crate::event::Subject;
 use crate::handlers::extras::add_extras;
-use crate::handlers::fields::{FieldKind, JsonField};
+use crate::handlers::fields::{FieldKind, JsonField, parse_whole_number};
+use crate::handlers::json::read_text;
 use crate::handlers::shopify::body_shapes::read_body;
 use crate::handlers::shopify::payments::find_order_subject;
 use crate::handlers::shopify::{build_list, build_row};
 use crate::handlers::{Event, Handler, HandlerError, Plan, fields};
+use crate::lenient_json::JsonValue;
 
 const RETURN_FIELDS: &[JsonField] = &[
     JsonField("name", FieldKind::Text, "name"),
@@ -59,7 +61,19 @@ impl Handler for ReturnHandler {
         Ok(Plan {
             changes: vec![Change::Row(row)],
             subjects: subjects.into_iter().flatten().collect(),
+            note: describe_other_total(&body),
             ..Plan::default()
         })
     }
+}
+
+/// Returns the note about a return whose lines do not add up to its total, in units or in lines.
+fn describe_other_total(body: &JsonValue) -> Option<String> {
+    let read = |object: &JsonValue, field: &str| read_text(object, field).and_then(|text| parse_whole_number(&text));
+    let total = read(body, "total_return_line_items")?;
+    let lines = body.get("return_line_items").and_then(JsonValue::as_array)?;
+    let units: Option<Vec<i64>> = lines.iter().map(|line| read(line, "quantity")).collect();
+    let units = units?.iter().try_fold(0_i64, |sum, units| sum.checked_add(*units))?;
+    let fits = total == units || usize::try_from(total) == Ok(lines.len());
+    (!fits).then(|| format!("the lines of the return have {units} units, and total_return_line_items is {total}"))
 }

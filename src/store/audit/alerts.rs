@@ -146,7 +146,7 @@ struct LoginAlertKind {
     kind: AlertKind,
     /// Words before the subject in the message.
     preposition: &'static str,
-    /// Counts failed logins of a subject between two times.
+    /// Counts failed logins of a subject between two times, each with the requests that repeated it.
     count_sql: &'static str,
 }
 
@@ -154,14 +154,14 @@ struct LoginAlertKind {
 const LOGIN_ERRORS_OF_USER: LoginAlertKind = LoginAlertKind {
     kind: AlertKind::LoginErrorsOfUser,
     preposition: "of the user",
-    count_sql: "SELECT count(*) FROM system_log WHERE type = 'LOGIN_ERROR' AND lower(coalesce(username, user_id)) = ?1 \
-                AND at BETWEEN ?2 AND ?3",
+    count_sql: "SELECT count(*) + coalesce(sum((SELECT repeats FROM webhook_events WHERE id = event_id)), 0) FROM system_log \
+                WHERE type = 'LOGIN_ERROR' AND lower(coalesce(username, user_id)) = ?1 AND at BETWEEN ?2 AND ?3",
 };
 const LOGIN_ERRORS_FROM_ADDRESS: LoginAlertKind = LoginAlertKind {
     kind: AlertKind::LoginErrorsFromAddress,
     preposition: "from the address",
-    count_sql: "SELECT count(*) FROM system_log WHERE type = 'LOGIN_ERROR' AND ip_address = ?1 AND at BETWEEN ?2 AND \
-                ?3",
+    count_sql: "SELECT count(*) + coalesce(sum((SELECT repeats FROM webhook_events WHERE id = event_id)), 0) FROM system_log \
+                WHERE type = 'LOGIN_ERROR' AND ip_address = ?1 AND at BETWEEN ?2 AND ?3",
 };
 
 /// Raises an alert if `row` is a failed login and reaches the threshold. Extends an alert that already exists for it.

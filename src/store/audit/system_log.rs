@@ -99,17 +99,26 @@ impl AuditRecord {
     }
 }
 
-/// Appends the entry of an event, unless the event has one, and raises alerts for it.
-pub fn append_audit_entry(
+/// Appends the entries of an event, unless the event has one, and raises alerts for them.
+pub fn append_audit_entries(
     connection: &Connection,
     event_id: i64,
-    entry: &AuditEntry,
+    entries: &[AuditEntry],
     threshold: &alerts::LoginErrorThreshold,
 ) -> Result<(), StoreError> {
     let is_known = connection.prepare_cached("SELECT 1 FROM system_log WHERE event_id = ?")?.exists([event_id])?;
     if is_known {
         return Ok(());
     }
+    entries.iter().try_for_each(|entry| append_audit_entry(connection, event_id, entry, threshold))
+}
+
+fn append_audit_entry(
+    connection: &Connection,
+    event_id: i64,
+    entry: &AuditEntry,
+    threshold: &alerts::LoginErrorThreshold,
+) -> Result<(), StoreError> {
     let (last_id, prev_hash) = read_chain_end(connection)?;
     let mut row = AuditRecord {
         id: last_id + 1,
@@ -134,6 +143,13 @@ pub fn append_audit_entry(
     row.hash = row.compute_hash();
     insert_audit_row(connection, &row)?;
     alerts::raise_login_alerts(connection, &row, threshold)
+}
+
+/// Returns the rows of an event, in their order.
+pub fn read_event_entries(connection: &Connection, event_id: i64) -> Result<Vec<AuditRecord>, StoreError> {
+    let sql = format!("SELECT {COLUMNS} FROM system_log WHERE event_id = ? ORDER BY id");
+    let mut statement = connection.prepare_cached(&sql)?;
+    Ok(statement.query_map([event_id], read_audit_row)?.collect::<Result<_, _>>()?)
 }
 
 /// What a person did in the console or with a command.

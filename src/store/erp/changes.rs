@@ -57,10 +57,12 @@ pub fn apply_changes(
                     request,
                 )?;
             }
-            // The event was completed before: its entry is there, or a truncation deleted it.
-            Change::AuditEntry(_)
+            // The event was completed before: its entries are there, or a truncation deleted them.
+            Change::AuditEntries(_)
                 if event.was_claimed_before && has_completed_before(connection, event.identity.id)? => {}
-            Change::AuditEntry(entry) => system_log::append_audit_entry(connection, event.identity.id, entry, logins)?,
+            Change::AuditEntries(entries) => {
+                system_log::append_audit_entries(connection, event.identity.id, entries, logins)?;
+            }
         }
     }
     insert_subjects(connection, event, subjects)

@@ -156,7 +156,7 @@ fn replace_list(connection: &Connection, row: &RowChange, list: &ListChange) -> 
     let sql = format!("DELETE FROM {} WHERE {}{partition_condition}", list.table, build_key_condition(row.table));
     connection.prepare_cached(&sql)?.execute(params_from_iter(row.key.iter().chain(&value)))?;
     let names: Vec<&str> = row.table.key.iter().copied().chain(column).chain(list.columns.iter().copied()).collect();
-    // A body may name one line twice; the last one wins.
+    // A body may state one line twice: the last one counts, and `describe_repeated_rows` adds the note.
     let sql = format!(
         "INSERT OR REPLACE INTO {} ({}) VALUES ({})",
         list.table,

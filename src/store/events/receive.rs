@@ -1,7 +1,10 @@
 //! Stores verified webhooks durably, each of them once.
 
 use crate::clock;
-use crate::event::{EventKey, VerifiedWebhook};
+use crate::event::{DIGEST_ID_PREFIX, EventKey, Source, VerifiedWebhook};
+use crate::keycloak_event::states_whole_seconds;
+use crate::store::audit::alerts::{self, LoginErrorThreshold};
+use crate::store::audit::system_log;
 use crate::store::db::types::to_body_hash;
 use crate::store::db::writer::{PendingWrite, WriteClass};
 use crate::store::{Store, StoreError};
@@ -61,9 +64,14 @@ impl Store {
     ) -> Result<PendingWrite<Receipt>, StoreError> {
         // The caller's thread computes the digest, because all writes wait for the one writer thread.
         let digest: [u8; 32] = Sha256::digest(webhook.body()).into();
+        let threshold = self.login_error_threshold;
         self.writer.try_submit(WriteClass::Insert, move |connection| {
             let _hold = hold;
-            insert_event(connection, &webhook, &digest, max_attempts)
+            let receipt = insert_event(connection, &webhook, &digest, max_attempts)?;
+            if receipt.arrival == Arrival::Duplicate && may_be_another_event(&webhook) {
+                count_repeat(connection, receipt.event_id, &threshold)?;
+            }
+            Ok(receipt)
         })
     }
 }
@@ -105,6 +113,26 @@ fn insert_event(
     let InsertedEvent { id, arrival } = inserted.expect("a missing id returns above");
     insert_payload_and_log(connection, id, &envelope.headers, webhook.body(), &received_at)?;
     Ok(Receipt { event_id: id, arrival, is_test: webhook.is_test() })
+}
+
+/// Returns true for a repeated event of Keycloak that only its bytes identify, with a time in whole seconds. An equal
+/// body can be another event of the same second.
+fn may_be_another_event(webhook: &VerifiedWebhook) -> bool {
+    let key = &webhook.envelope().key;
+    key.source == Source::Keycloak
+        && !webhook.is_test()
+        && key.webhook_id.starts_with(DIGEST_ID_PREFIX)
+        && states_whole_seconds(webhook.body())
+}
+
+/// Counts a request that repeated an event, so that repeated failed logins raise an alert all the same.
+fn count_repeat(connection: &Connection, event_id: i64, threshold: &LoginErrorThreshold) -> Result<(), StoreError> {
+    connection.prepare_cached("UPDATE webhook_events SET repeats = repeats + 1 WHERE id = ?")?.execute([event_id])?;
+    // The alert of an event that is not worked yet counts its repeats then.
+    for row in system_log::read_event_entries(connection, event_id)? {
+        alerts::raise_login_alerts(connection, &row, threshold)?;
+    }
+    Ok(())
 }
 
 /// Returns the webhook id of an event whose id another topic has. No header holds such an id, because it is not ASCII.

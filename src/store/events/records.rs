@@ -52,6 +52,9 @@ pub struct EventRecord {
     pub provider_event_id: Option<String>,
     pub triggered_at: Option<String>,
     pub same_body_as: Option<i64>,
+    /// Later requests with the bytes of an event of Keycloak that has no id and a time in whole seconds.
+    #[serde(skip)]
+    pub repeats: i64,
     pub redacted_at: Option<String>,
     /// When an operator dismissed the failed event.
     pub dismissed_at: Option<String>,
@@ -84,7 +87,7 @@ pub struct Payload {
 pub(super) const COLUMNS: &str = "id, source, shop_domain, topic, webhook_id, status, attempts, max_attempts, next_attempt_at, \
                        locked_by, locked_at, lease_expires_at, last_error, note, received_at, completed_at, \
                        provider_event_id, triggered_at, same_body_as, redacted_at, dismissed_at, dismissed_reason, \
-                       dismissed_by, test";
+                       dismissed_by, test, repeats";
 /// Places of columns in [`COLUMNS`].
 pub(super) const LAST_ERROR_COLUMN: usize = 12;
 pub(super) const RECEIVED_AT_COLUMN: usize = 14;
@@ -113,6 +116,7 @@ pub(super) fn read_event_row(row: &Row<'_>) -> rusqlite::Result<EventRecord> {
         dismissed_reason: row.get(21)?,
         dismissed_by: row.get(22)?,
         is_test: row.get(23)?,
+        repeats: row.get(24)?,
     })
 }
 

@@ -12,6 +12,7 @@
 use crate::store::StoreError;
 use crate::store::events::records;
 use crate::store::events::records::EventRecord;
+use crate::text::normalize_tracking_code;
 use rusqlite::types::Value as SqlValue;
 use rusqlite::{Connection, ToSql, params};
 use std::cmp::Reverse;
@@ -48,6 +49,7 @@ pub struct SearchHit {
 type FoundSubject = (String, String, Option<String>);
 
 /// The lookups of the whole text: the kind of the subject, and the query for it, whose columns are shop domain and key.
+/// ?3 is the text as tracking codes are compared.
 const LOOKUPS: &[(&str, &str)] = &[
     ("order", "SELECT shop_domain, order_id FROM sales_orders WHERE name IN (?1, '#' || ?1) LIMIT ?2"),
     ("order", "SELECT shop_domain, order_id FROM sales_orders WHERE email = ?1 COLLATE NOCASE LIMIT ?2"),
@@ -61,21 +63,17 @@ const LOOKUPS: &[(&str, &str)] = &[
          ORDER BY shop_domain DESC, rowid DESC LIMIT ?2",
     ),
     ("product", "SELECT shop_domain, product_id FROM product_variants WHERE sku = ?1 LIMIT ?2"),
-    ("tracking_code", "SELECT NULL, upper(replace(replace(?1, ' ', ''), '-', '')) WHERE ?2 > 0"),
+    ("tracking_code", "SELECT NULL, ?3 WHERE ?2 > 0"),
     (
         "order",
         "SELECT f.shop_domain, f.order_id FROM fulfillment_tracking_numbers n JOIN fulfillments f USING (shop_domain, \
-         fulfillment_id) WHERE n.number_key = upper(replace(replace(?1, ' ', ''), '-', '')) LIMIT ?2",
+         fulfillment_id) WHERE n.number_key = ?3 LIMIT ?2",
     ),
-    (
-        "order",
-        "SELECT shop_domain, order_id FROM shipments WHERE tracking_key = upper(replace(replace(?1, ' ', ''), '-', '')) AND order_id IS NOT NULL \
-         LIMIT ?2",
-    ),
+    ("order", "SELECT shop_domain, order_id FROM shipments WHERE tracking_key = ?3 AND order_id IS NOT NULL LIMIT ?2"),
     ("purchase_order", "SELECT NULL, po_number FROM purchase_orders WHERE po_number = ?1 LIMIT ?2"),
 ];
 
-/// The lookups of the start of a text: all texts from ?1 to ?3.
+/// The lookups of the start of a text: all texts from ?1 to ?3; ?4 and ?5 are the same for tracking codes.
 const PREFIX_LOOKUPS: &[(&str, &str)] = &[
     ("order", "SELECT shop_domain, order_id FROM sales_orders WHERE name >= ?1 AND name < ?3 LIMIT ?2"),
     ("order", "SELECT shop_domain, order_id FROM sales_orders WHERE name >= '#' || ?1 AND name < '#' || ?3 LIMIT ?2"),
@@ -103,13 +101,13 @@ const PREFIX_LOOKUPS: &[(&str, &str)] = &[
     ("product", "SELECT shop_domain, product_id FROM product_variants WHERE sku >= ?1 AND sku < ?3 LIMIT ?2"),
     (
         "tracking_code",
-        "SELECT NULL, tracking_key FROM shipments WHERE tracking_key >= upper(replace(replace(?1, ' ', ''), '-', '')) \
-         AND tracking_key < upper(replace(replace(?3, ' ', ''), '-', '')) LIMIT ?2",
+        "SELECT NULL, tracking_key FROM shipments WHERE tracking_key >= ?4 \
+         AND tracking_key < ?5 LIMIT ?2",
     ),
     (
         "tracking_code",
-        "SELECT NULL, number_key FROM fulfillment_tracking_numbers WHERE number_key >= upper(replace(replace(?1, ' ', ''), '-', '')) \
-         AND number_key < upper(replace(replace(?3, ' ', ''), '-', '')) LIMIT ?2",
+        "SELECT NULL, number_key FROM fulfillment_tracking_numbers WHERE number_key >= ?4 \
+         AND number_key < ?5 LIMIT ?2",
     ),
     ("purchase_order", "SELECT NULL, po_number FROM purchase_orders WHERE po_number >= ?1 AND po_number < ?3 LIMIT ?2"),
 ];
@@ -230,8 +228,10 @@ fn list_events_about(connection: &Connection, subject: &FoundSubject, limit: u32
 
 fn find_whole_text(connection: &Connection, text: &str) -> Result<BTreeSet<FoundSubject>, StoreError> {
     let mut subjects = BTreeSet::new();
+    let code = normalize_tracking_code(text);
     for (kind, sql) in LOOKUPS {
-        collect_subjects(connection, kind, sql, &[&text, &SUBJECTS_PER_LOOKUP_MAX], &mut subjects)?;
+        let values: [&dyn ToSql; 3] = [&text, &SUBJECTS_PER_LOOKUP_MAX, &code];
+        collect_subjects(connection, kind, sql, &values[..count_parameters(sql)], &mut subjects)?;
     }
     for (index, _) in text.match_indices(char::is_whitespace) {
         let (before, after) = (text[..index].trim_matches(is_separator), text[index..].trim_matches(is_separator));
@@ -253,8 +253,11 @@ fn find_whole_text(connection: &Connection, text: &str) -> Result<BTreeSet<Found
 fn find_parts(connection: &Connection, text: &str) -> Result<(BTreeSet<FoundSubject>, bool), StoreError> {
     let mut subjects = BTreeSet::new();
     let end = format!("{text}\u{10ffff}");
+    let code = normalize_tracking_code(text);
+    let code_end = format!("{code}\u{10ffff}");
     for (kind, sql) in PREFIX_LOOKUPS {
-        collect_subjects(connection, kind, sql, &[&text, &SUBJECTS_PER_LOOKUP_MAX, &end], &mut subjects)?;
+        let values: [&dyn ToSql; 5] = [&text, &SUBJECTS_PER_LOOKUP_MAX, &end, &code, &code_end];
+        collect_subjects(connection, kind, sql, &values[..count_parameters(sql)], &mut subjects)?;
     }
     let words = text.split(is_separator).filter(|word| !word.is_empty()).map(str::to_lowercase);
     let words: Vec<String> = words.collect();
@@ -288,6 +291,11 @@ fn find_parts(connection: &Connection, text: &str) -> Result<(BTreeSet<FoundSubj
         skipped_old_rows |= row_count >= SCAN_ROWS_MAX;
     }
     Ok((subjects, skipped_old_rows))
+}
+
+/// Returns the number of values that a lookup takes: the highest number in it.
+fn count_parameters(sql: &str) -> usize {
+    (1..=5).rfind(|number| sql.contains(&format!("?{number}"))).unwrap_or(0)
 }
 
 /// Returns true for a character between two words: `Lovelace, Ada`.
