@@ -226,6 +226,9 @@ fn change_values(
     }
     let differences = difference::list_line_differences(before, &after);
     if !has_effect(before, &after) {
+        if !doubts.is_empty() {
+            return LineEffect::refuse(doubts.join("; "));
+        }
         // A line without a code does not claim a change.
         return if line.change.is_none() {
             LineEffect::skip(CHANGES_NOTHING)
@@ -237,15 +240,19 @@ fn change_values(
     LineEffect::apply(difference::join_differences(&differences)).with_doubts(&doubts)
 }
 
-/// Returns the line with all values of the change (RZ). A price that the change does not state stays, and is a doubt.
+/// Returns the line with all values of the change (RZ). A price that the change does not state stays, and so does a
+/// value for which it states an empty part: both are doubts.
 fn replace_line(before: &PurchaseOrderLine, line: &PurchaseOrderLine) -> (PurchaseOrderLine, Vec<String>) {
     let mut after = PurchaseOrderLine { number: before.number.clone(), ..overwrite::to_order_line(line) };
-    let Some(price) = before.price.as_ref().filter(|_| line.price.is_none()) else { return (after, Vec::new()) };
-    after.price = Some(price.clone());
-    if after.price_basis.is_none() {
-        after.price_basis.clone_from(&before.price_basis);
+    let mut doubts = overwrite::keep_line_values(&mut after, before);
+    if let Some(price) = before.price.as_ref().filter(|_| line.price.is_none()) {
+        after.price = Some(price.clone());
+        if after.price_basis.is_none() {
+            after.price_basis.clone_from(&before.price_basis);
+        }
+        doubts.push(format!("RZ replaces all values, but it states no price: the price stays {price}"));
     }
-    (after, vec![format!("RZ replaces all values, but it states no price: the price stays {price}")])
+    (after, doubts)
 }
 
 /// Returns false if the two versions differ at most in ids and a price basis that the order did not state yet.

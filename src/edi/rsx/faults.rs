@@ -11,6 +11,8 @@ pub(crate) struct RsxFaultCollector {
     pub faults: Vec<EdiFault>,
     /// What a person must look at.
     pub findings: Vec<String>,
+    /// Values that cannot be read, although the model has a field for them.
+    pub unreadable: Vec<String>,
 }
 
 impl RsxFaultCollector {
@@ -73,7 +75,9 @@ impl RsxFaultCollector {
     fn read_number(&mut self, node: &RsxNode, at: &str, name: &str, severity: FaultSeverity) -> Option<String> {
         let number = node.take_parsed(&[name], decimal::normalize_decimal);
         if let (None, Some(text)) = (&number, node.child_text(&[name])) {
-            self.add_fault(severity, &format!("{at}/{name}"), format!("{text:?} is not a number"));
+            let (location, message) = (format!("{at}/{name}"), format!("{text:?} is not a number"));
+            self.unreadable.push(format!("{location}: {message}"));
+            self.add_fault(severity, &location, message);
         }
         number
     }
@@ -84,7 +88,9 @@ impl RsxFaultCollector {
         let day = parse_day(&text);
         if day.is_none() {
             let name = names.first().copied().unwrap_or_default();
-            self.add_warning(&format!("{at}/{name}"), format!("{text:?} is not a date"));
+            let (location, message) = (format!("{at}/{name}"), format!("{text:?} is not a date"));
+            self.unreadable.push(format!("{location}: {message}"));
+            self.add_warning(&location, message);
         }
         node.take_parsed(names, |text| parse_day(text).filter(|_| text.len() == DAY_LENGTH));
         day

@@ -107,6 +107,11 @@ fn read_rsx_order(document: &RsxNode, is_change: bool) -> RsxDocument {
     }
     read_summary(document, &mut order, &mut faults);
     order.fill_numbers_from_references();
+    if is_change {
+        // A value that the change means to replace would stay without a word.
+        let unreadable = std::mem::take(&mut faults.unreadable);
+        order.findings.extend(unreadable.into_iter().map(|fact| format!("a change cannot be read in whole: {fact}")));
+    }
     for (at, finding) in document.find_contradictions("") {
         faults.add_order_finding(&at, finding);
     }

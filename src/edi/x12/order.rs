@@ -325,6 +325,7 @@ impl X12OrderReader {
                 }
                 None => order_parts::read_header_segment(&mut self.order, cursor, &mut faults),
             };
+        order_parts::check_readable(cursor, &mut faults);
         self.faults = faults;
         if !is_read && !order_parts::is_known_segment(&cursor.id) {
             let message = format!("{} is not known in this set: its values are kept as they are", cursor.id);

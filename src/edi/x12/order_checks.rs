@@ -45,6 +45,11 @@ pub(crate) fn check_completeness(
         take_total_of_last_line(order);
     }
     order.findings.append(&mut faults.findings);
+    if order.is_change {
+        // A value that the change means to replace would stay without a word.
+        let unreadable = std::mem::take(&mut faults.unreadable);
+        order.findings.extend(unreadable.into_iter().map(|fact| format!("a change cannot be read in whole: {fact}")));
+    }
     order.fill_numbers_from_references();
     for contradiction in order_findings::add_document_findings(order) {
         let (id, element) = match contradiction.sum {
