@@ -4,6 +4,7 @@
 //! unclear, and its values are not applied.
 
 use crate::edi::decimal;
+use crate::edi::order_percentages;
 use crate::edi::purchase_order::PurchaseOrderLine;
 use crate::edi::revisions::allowed_values::{self, AllowedValues, NOTHING};
 use crate::edi::revisions::line_match::{LineMatch, MatchDoubt, name_goods, name_line};
@@ -224,6 +225,7 @@ fn change_values(
             LineEffect::refuse(CHANGES_NOTHING)
         };
     }
+    doubts.extend(order_percentages::find_line_percentage_findings(line, &[&after, before]));
     state.order.lines[index] = after;
     LineEffect::apply(difference::join_differences(&differences)).with_doubts(&doubts)
 }
@@ -272,8 +274,10 @@ fn find_missing_price(own: &PurchaseOrderLine, line: &PurchaseOrderLine, code: &
 /// Adds a line that is not in the order, or opens a cancelled one again.
 fn add_line(state: &mut OrderState, line: &PurchaseOrderLine, target: &LineTarget) -> LineEffect {
     let decided = quantity::decide_quantity("AI", line, None, ChangeQuantities::Total);
+    let of_percentages = order_percentages::find_line_percentage_findings(line, &[line]);
     let doubt = match decided {
         QuantityDecision::Refuse(reason) => return LineEffect::refuse(reason),
+        _ if !of_percentages.is_empty() => Some(of_percentages.join("; ")),
         QuantityDecision::SetInDoubt(_, reason) => Some(reason),
         QuantityDecision::Keep => Some("AI adds a line, but it states no quantity".to_owned()),
         QuantityDecision::Set(_) => None,

@@ -291,6 +291,8 @@ fn is_document_extra(extra: &OrderExtra) -> bool {
     const OF_ORDER: [&str; 2] = ["Meta/IsDropShip", "Meta/OrderManagement"];
     let location = extra.location.as_str();
     (location.starts_with("Meta/") && !OF_ORDER.contains(&location))
+        || location.starts_with("ISA")
+        || location.starts_with("GS0")
         || location.starts_with("BCH")
         || location.starts_with("G92")
         || location.starts_with("Header/OrderHeader/Document")

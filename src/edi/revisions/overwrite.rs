@@ -2,9 +2,10 @@
 //!
 //! The functions name every field of the model, so that a new field does not compile until its rule is written here.
 
-use crate::edi::purchase_order::{EdiReference, OrderExtra, PurchaseOrder, PurchaseOrderLine};
+use crate::edi::purchase_order::{EdiInstruction, EdiReference, OrderExtra, PurchaseOrder, PurchaseOrderLine};
 use crate::edi::revisions::is_document_extra;
 use crate::edi::revisions::listed_parts::{keep_values, replace_list, replace_parts};
+use std::collections::HashSet;
 
 /// Overwrites the values of the header that the change states. Lines are not changed. Returns what is not certain.
 pub(super) fn overwrite_header(order: &mut PurchaseOrder, change: &PurchaseOrder) -> Vec<String> {
@@ -58,7 +59,7 @@ pub(super) fn overwrite_header(order: &mut PurchaseOrder, change: &PurchaseOrder
     ];
     add_new(&mut order.extras, &of_document);
     add_new(&mut order.findings, findings);
-    add_new(&mut order.instructions, instructions);
+    add_instructions(&mut order.instructions, instructions);
     add_new(&mut order.notes, notes);
     // REF*DP and REF*IA are the department and the vendor, also where only the reference states them.
     let department = department.as_ref().or_else(|| find_reference(references, &["DP"]));
@@ -139,7 +140,7 @@ pub(super) fn overwrite_line(line: &mut PurchaseOrderLine, change: &PurchaseOrde
     ];
     replace_values(&mut line.schedules, schedules);
     replace_values(&mut line.prices, prices);
-    add_new(&mut line.instructions, instructions);
+    add_instructions(&mut line.instructions, instructions);
     add_new(&mut line.notes, notes);
     doubts.concat()
 }
@@ -188,6 +189,15 @@ fn replace_values<T: Clone>(old: &mut Vec<T>, new: &[T]) {
     if !new.is_empty() {
         *old = new.to_vec();
     }
+}
+
+/// Adds instructions. A payer of the freight replaces the earlier one of the same address.
+fn add_instructions(instructions: &mut Vec<EdiInstruction>, new: &[EdiInstruction]) {
+    let states_payer = |instruction: &EdiInstruction| instruction.kind == "freight" && instruction.code.is_some();
+    let replaced: HashSet<_> =
+        new.iter().filter(|other| states_payer(other)).map(|other| other.address.as_deref()).collect();
+    instructions.retain(|own| !states_payer(own) || !replaced.contains(&own.address.as_deref()));
+    add_new(instructions, new);
 }
 
 /// Adds the notes or instructions that are not there yet.

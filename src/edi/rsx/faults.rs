@@ -2,7 +2,7 @@
 
 use crate::edi::decimal;
 use crate::edi::fault::{EdiFault, FaultSeverity, SyntaxErrorCode};
-use crate::edi::purchase_order::PurchaseOrderLine;
+use crate::edi::purchase_order::{EdiDate, PurchaseOrderLine};
 use crate::edi::rsx::tree::RsxNode;
 
 /// Faults of one document.
@@ -95,6 +95,14 @@ impl RsxFaultCollector {
         node.take_parsed(names, |text| parse_day(text).filter(|_| text.len() == DAY_LENGTH));
         day
     }
+}
+
+/// Returns the contradiction between `ShipDate`, which stays an extra, and the date 010 (shipment requested).
+pub(crate) fn contradict_ship_date(details: &RsxNode, dates: &[EdiDate]) -> Option<String> {
+    let day = parse_day(&details.child_text(&["ShipDate"])?)?;
+    let requested = dates.iter().filter(|date| date.qualifier == "010" && date.address.is_none());
+    let other = requested.filter_map(|date| date.on.as_ref()).find(|other| **other != day)?;
+    Some(format!("states ShipDate {day} and the date 010 {other}"))
 }
 
 /// Length of `2026-11-24`.

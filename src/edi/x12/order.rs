@@ -213,6 +213,9 @@ impl X12OrderReader {
                 if self.order.stated_lines.is_none() && self.order.stated_quantity.is_none() {
                     self.order.stated_lines = cursor.take(1);
                     self.order.stated_quantity = cursor.take(2);
+                } else {
+                    let stated = [&self.order.stated_lines, &self.order.stated_quantity];
+                    order_checks::compare_second_totals(&cursor, &mut self.faults, &[1, 2], &stated);
                 }
             }
             "SLN" if self.current_line().is_some() => self.begin_component(&mut cursor),

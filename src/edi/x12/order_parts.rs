@@ -127,8 +127,13 @@ pub(crate) fn read_shared_segment(
         "REF" | "N9" => parts.references.push(EdiReference { address, ..segments::read_ref(cursor) }),
         "PER" => parts.contacts.push(EdiContact { address, ..segments::read_per(cursor) }),
         "DTM" => {
-            parts.dates.push(EdiDate { address, ..segments::read_dtm(cursor) });
+            let date = segments::read_dtm(cursor);
             check_date(cursor, faults, 2, "the date");
+            if let Some(finding) = segments::contradict_dtm(cursor, &date) {
+                faults.add_warning(cursor, 6, SyntaxErrorCode::None, finding.as_str());
+                faults.findings.push(finding);
+            }
+            parts.dates.push(EdiDate { address, ..date });
         }
         "TD5" => parts.carriers.push(CarrierDetails { address, ..segments::read_td5(cursor) }),
         "PKG" | "TD4" | "FOB" => {

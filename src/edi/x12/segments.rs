@@ -1,5 +1,6 @@
 //! Reads the segments of an order, each into its part of the model. Element positions are the same in 4010 and 5010.
 
+use crate::edi::codes;
 use crate::edi::decimal;
 use crate::edi::purchase_order::{
     AllowanceCharge, CarrierDetails, EdiAddress, EdiAmount, EdiContact, EdiDate, EdiInstruction, EdiPrice,
@@ -83,6 +84,23 @@ pub(crate) fn read_dtm(cursor: &mut SegmentCursor<'_, '_>) -> EdiDate {
         _ => {}
     }
     date
+}
+
+/// Returns the contradiction between the two forms in which a DTM can state its day, or the form that cannot be read.
+pub(crate) fn contradict_dtm(cursor: &SegmentCursor<'_, '_>, date: &EdiDate) -> Option<String> {
+    let (format, text) = (cursor.peek(5), cursor.peek(6));
+    if !cursor.is_left(6) || !matches!(format, "D8" | "DT" | "D6" | "RD8") {
+        return None;
+    }
+    let period =
+        if format == "RD8" { parse_period(text) } else { parse_date_time(text).map(|(day, _)| (day.clone(), day)) };
+    let Some((from, until)) = period else {
+        return Some(format!("DTM06 is {text:?}, which cannot be read as {format}"));
+    };
+    let day = date.on.as_ref()?;
+    let is_same = from <= *day && *day <= until;
+    let kind = codes::DATES.describe(&date.qualifier);
+    (!is_same).then(|| format!("{kind} is {day} in DTM02 and {from} in DTM06"))
 }
 
 /// Reads a REF or N9.
