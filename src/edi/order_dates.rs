@@ -11,6 +11,9 @@ const DAYS_BEFORE_ORDER_MAX: i32 = 7;
 /// Most values that one conflict names.
 const VALUES_MAX: usize = 5;
 
+/// Most addresses of one list whose dates are compared; bounds the time.
+const ADDRESSES_MAX: usize = 100;
+
 /// What a date says about shipment or delivery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum DateRole {
@@ -117,7 +120,7 @@ fn list_impossible_sequences(dates: &[EdiDate], inherited: &[EdiDate]) -> Vec<St
     };
     let addresses: BTreeSet<Option<&str>> = dates.iter().map(|date| date.address.as_deref()).collect();
     let mut conflicts = Vec::new();
-    for address in addresses {
+    for address in addresses.into_iter().take(ADDRESSES_MAX) {
         for (first, second) in SEQUENCES {
             let (own_first, own_second) = (find(dates, first, address), find(dates, second, address));
             if own_first.is_none() && own_second.is_none() {

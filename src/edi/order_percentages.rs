@@ -58,7 +58,7 @@ pub(crate) fn find_percentage_findings(order: &PurchaseOrder) -> Vec<String> {
     let of_order =
         has_percentages.then(|| AllowanceBasis::of_lines(HeaderAmounts::of(order), &lines)).unwrap_or_default();
     let mut findings = contradict_parts(&order.allowances, &order.terms, &[of_order]);
-    for (index, line) in lines.iter().enumerate() {
+    for (index, line) in lines.iter().copied().enumerate() {
         let name = line.describe_position(index + 1);
         let found = find_line_percentage_findings(line, &[line]);
         findings.extend(found.into_iter().map(|finding| format!("{name}: {finding}")));
@@ -107,10 +107,10 @@ fn contradict_terms(terms: &PaymentTerms, basis: &AllowanceBasis) -> Option<Stri
     let percent = decimal::parse_decimal(terms.discount_percent.as_deref()?)?;
     let amount = decimal::parse_decimal(terms.discount_amount.as_deref()?)?;
     let first = take_percentage(basis.goods?, percent)?;
-    let is_near = |total: &Decimal| {
-        take_percentage(*total, percent).is_some_and(|discount| (discount - amount).abs() <= basis.tolerance)
+    let fits = |total: &Decimal| {
+        take_percentage(*total, percent).is_some_and(|discount| is_near(discount, amount, basis.tolerance))
     };
-    (!basis.totals.iter().any(is_near)).then(|| {
+    (!basis.totals.iter().any(fits)).then(|| {
         let (percent, goods) = (format_number(percent), format_number(basis.goods.unwrap_or_default()));
         let first = format_number(round_to_cents(first));
         format!(
@@ -146,7 +146,7 @@ fn list_contradictions(allowances: &[AllowanceCharge], basis: &AllowanceBasis) -
         let checks = [check_percentage(allowance, basis, net), check_rate(allowance, basis)];
         let stated: Vec<(String, Vec<Decimal>)> = checks.into_iter().flatten().collect();
         let fits = |possible: &[Decimal]| {
-            possible.iter().any(|wanted| (round_to_cents(*wanted) - amount).abs() <= basis.tolerance)
+            possible.iter().any(|wanted| is_near(round_to_cents(*wanted), amount, basis.tolerance))
         };
         let is_contradicted = !stated.is_empty() && !stated.iter().any(|(_, possible)| fits(possible));
         findings.push(stated.first().filter(|_| is_contradicted).map(|(fact, possible)| {
@@ -189,6 +189,10 @@ fn check_rate(allowance: &AllowanceCharge, basis: &AllowanceBasis) -> Option<(St
     Some((fact, quantities.filter_map(|quantity| quantity.checked_mul(rate)).collect()))
 }
 
+fn is_near(one: Decimal, other: Decimal, tolerance: Decimal) -> bool {
+    one.checked_sub(other).is_some_and(|difference| difference.abs() <= tolerance)
+}
+
 fn take_percentage(base: Decimal, percent: Decimal) -> Option<Decimal> {
     base.checked_mul(percent)?.checked_div(Decimal::ONE_HUNDRED)
 }
@@ -199,8 +203,8 @@ pub(crate) fn contradict_tax(amount: &str, percent: &str, basis: &str) -> Option
     let amount = decimal::parse_decimal(amount)?;
     let (percent, basis) = (decimal::parse_decimal(percent)?, decimal::parse_decimal(basis)?);
     let tax = take_percentage(basis, percent)?;
-    let is_near = |tax: Decimal| (round_to_cents(tax) - amount).abs() <= Decimal::new(1, 2);
-    let fits = is_near(tax) || tax.checked_mul(Decimal::ONE_HUNDRED).is_some_and(is_near);
+    let is_tax = |tax: Decimal| is_near(round_to_cents(tax), amount, Decimal::new(1, 2));
+    let fits = is_tax(tax) || tax.checked_mul(Decimal::ONE_HUNDRED).is_some_and(is_tax);
     (!fits).then(|| {
         let (percent, basis, tax) = (format_number(percent), format_number(basis), format_number(round_to_cents(tax)));
         format!("{percent} % of {basis} is {tax}, the amount of the tax is {}", format_number(amount))

@@ -276,7 +276,9 @@ impl TaxSum {
         // Some senders write a percentage as a fraction: 0.085.
         let factor =
             percent.map(|percent| if percent < Decimal::ONE { percent } else { percent / Decimal::ONE_HUNDRED });
-        let most = factor.and_then(|factor| goods.checked_mul(factor)).map(|tax| round_to_cents(tax) + Decimal::ONE);
+        let most = factor
+            .and_then(|factor| goods.checked_mul(factor))
+            .map(|tax| round_to_cents(tax).saturating_add(Decimal::ONE));
         self.open = Some(self.open.unwrap_or_default().saturating_add(most.unwrap_or(Decimal::MAX)));
     }
 }

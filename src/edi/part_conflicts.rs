@@ -20,15 +20,15 @@ const SINGLE_IDS: [&str; 23] = [
 pub(crate) fn list_header_conflicts(order: &PurchaseOrder) -> Vec<String> {
     let parts = list_shared_conflicts(&order.instructions, &order.allowances, &order.terms);
     let mut conflicts: Vec<String> = parts.into_iter().map(|conflict| format!("the order {conflict}")).collect();
-    let mut places: BTreeMap<(&str, &str), BTreeSet<String>> = BTreeMap::new();
-    for address in &order.addresses {
-        if let (Some(id), Some(place)) = (address.id.as_deref(), describe_place(address)) {
-            places.entry((address.kind.as_str(), id)).or_default().insert(place);
+    let mut places: BTreeMap<_, &EdiAddress> = BTreeMap::new();
+    for address in order.addresses.iter().filter(|address| address.id.is_some()) {
+        let first = *places.entry((&address.kind, &address.id_qualifier, &address.id)).or_insert(address);
+        if is_other_place(first, address) {
+            let kind = codes::ROLES.describe(&address.kind);
+            let id = address.id.as_deref().unwrap_or_default();
+            let (first, other) = (describe_place(first), describe_place(address));
+            conflicts.push(format!("the order states {first} and {other} for {kind} {id}"));
         }
-    }
-    for ((kind, id), places) in places.into_iter().filter(|(_, places)| places.len() > 1) {
-        let kind = codes::ROLES.describe(kind);
-        conflicts.push(format!("the order states {} for one place, {kind} {id}", join_values(&places)));
     }
     conflicts
 }
@@ -94,12 +94,21 @@ fn list_id_conflicts(line: &PurchaseOrderLine) -> Vec<String> {
     several.map(describe).collect()
 }
 
-fn describe_place(address: &EdiAddress) -> Option<String> {
-    let parts = [address.city.as_deref(), address.state.as_deref(), address.postal_code.as_deref()];
-    let lines = address.lines.iter().map(String::as_str);
-    let place: Vec<&str> =
-        address.name.as_deref().into_iter().chain(lines).chain(parts.into_iter().flatten()).collect();
-    (!place.is_empty()).then(|| place.join(", "))
+/// Returns true if two addresses state different values of one field.
+fn is_other_place(one: &EdiAddress, other: &EdiAddress) -> bool {
+    let differs = |one: &Option<String>, other: &Option<String>| {
+        one.as_ref().zip(other.as_ref()).is_some_and(|(one, other)| !one.eq_ignore_ascii_case(other))
+    };
+    differs(&one.name, &other.name)
+        || differs(&one.city, &other.city)
+        || differs(&one.state, &other.state)
+        || differs(&one.postal_code, &other.postal_code)
+        || (!one.lines.is_empty() && !other.lines.is_empty() && one.lines != other.lines)
+}
+
+fn describe_place(address: &EdiAddress) -> String {
+    let parts = [&address.name, &address.city, &address.state].into_iter().flatten();
+    parts.map(String::as_str).collect::<Vec<_>>().join(", ")
 }
 
 /// Returns what an allowance or charge cannot be: less than zero, or more than the whole.
