@@ -2,11 +2,10 @@
 
 use crate::edi::fault::{EdiFault, FaultSeverity, SyntaxErrorCode, WHOLE_FILE};
 use crate::edi::purchase_order::OrderExtra;
-use crate::edi::x12::envelope_extras;
 use crate::edi::x12::order_layout::is_order_set;
-use crate::edi::x12::segments;
 use crate::edi::x12::text::X12Text;
 use crate::edi::x12::tokenizer::{SEGMENTS_MAX, X12Segment, X12Tokenizer, trim_fillers};
+use crate::edi::x12::{envelope_extras, segments};
 use crate::text::format_count;
 use std::collections::HashSet;
 
