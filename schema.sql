@@ -5,8 +5,8 @@
 --
 -- Contents
 --   Events              webhook_events, webhook_payloads, webhook_event_log, webhook_conflicts, event_subjects,
---                       rejected_requests, secret_uses, event_counts, event_counts_by_hour, database_lineage,
---                       write_probe
+--                       rejected_requests, secret_uses, bulk_retries, event_counts, event_counts_by_hour,
+--                       database_lineage, write_probe
 --   Deliveries          destination_deliveries, destination_delivery_log, destinations
 --   Privacy             redacted_subjects, redactions, destructive_requests, data_requests
 --   Views for operators queue, failures, destination_queue, destination_failures, event_history, throughput_by_hour,
@@ -200,6 +200,27 @@ CREATE TABLE secret_uses (
   last_used_at TEXT NOT NULL, -- arrival of the event
   PRIMARY KEY (source, shop_domain, secret)
 ) STRICT, WITHOUT ROWID;
+
+CREATE TABLE bulk_retries (
+  -- The last 1,000 retries of all events that match a filter, which a person starts in the console.
+  id             INTEGER PRIMARY KEY AUTOINCREMENT, -- in the order of their starts
+  started_at     TEXT NOT NULL,                     -- time of the start
+  started_by     TEXT NOT NULL,                     -- name of the console user
+  address        TEXT,                              -- address of the browser
+  filter         TEXT NOT NULL,                     -- filter as in the address of the page:
+                                                    -- status=failed&source=shopify
+  state          TEXT NOT NULL DEFAULT 'running'    -- running → completed; stopped by a person; interrupted by the end
+                 CHECK (state IN ('running', 'completed', 'stopped', 'interrupted', 'failed')), -- of the daemon; failed
+  position       INTEGER NOT NULL,                  -- events with this id or a higher one are done or came later
+  retried        INTEGER NOT NULL DEFAULT 0,        -- number of retried events
+  skipped        INTEGER NOT NULL DEFAULT 0,        -- number of events that cannot be retried, such as those without
+                                                    -- a body
+  worker         TEXT NOT NULL,                     -- hostname:pid of the process that retries
+  worker_process TEXT NOT NULL,                     -- identity of that process
+  finished_at    TEXT,                              -- time of the end; NULL: it runs
+  error          TEXT                               -- why it failed or was interrupted
+) STRICT;
+CREATE INDEX bulk_retries_running ON bulk_retries (id) WHERE state = 'running';
 
 CREATE TABLE event_counts (
   -- Number of events by source and status, without test events. Triggers maintain it, so that a count costs the same
@@ -464,20 +485,30 @@ CREATE TABLE console_users (
   id            INTEGER PRIMARY KEY, -- in the order of creation
   name          TEXT NOT NULL UNIQUE COLLATE NOCASE, -- as the person enters it
   role          TEXT NOT NULL CHECK (role IN ('viewer', 'operator', 'admin')), -- rights; each role has those before it
-  password_hash TEXT,          -- Argon2id as a PHC string; NULL: signs in through Keycloak only
+  password_hash TEXT,          -- Argon2id as a PHC string; NULL: nobody can sign in with this name
   created_at    TEXT NOT NULL, -- when the user was added
   changed_at    TEXT NOT NULL, -- last change of the role or the password
-  last_login_at TEXT           -- last successful sign-in; NULL: none yet
+  last_login_at TEXT,          -- last successful sign-in; NULL: none yet
+  totp_secret   BLOB,          -- key of the one-time codes (RFC 6238), as sensitive as a password; NULL: the user enters
+                               -- no codes
+  totp_confirmed_at TEXT,      -- when the user proved the key with a first code
+  totp_last_step INTEGER       -- time step of the last used code; this code and earlier ones are refused
 ) STRICT;
 
 CREATE TABLE console_sessions (
   -- Sign-ins to the console. A row ends at expires_at, or when its user has been idle too long.
   token_hash   BLOB PRIMARY KEY,                     -- SHA-256 of the token in the browser's cookie
-  user_id      INTEGER NOT NULL REFERENCES console_users ON DELETE CASCADE, -- whose session it is
+  user_id      INTEGER REFERENCES console_users ON DELETE CASCADE, -- whose session it is; NULL: of a person whom the
+                                                     -- OIDC provider named
   csrf_token   TEXT NOT NULL,                        -- random; each form of the session has it
   created_at   TEXT NOT NULL,                        -- sign-in
   last_seen_at TEXT NOT NULL,                        -- last request, to the minute
-  expires_at   TEXT NOT NULL                         -- end, whatever the user does
+  expires_at   TEXT NOT NULL,                        -- end, whatever the user does
+  address      TEXT,                                 -- address of the browser at the sign-in
+  oidc_subject TEXT,                                 -- id of the person at the OIDC provider; NULL: a user of console_users
+  oidc_name    TEXT,                                 -- name of that person
+  oidc_role    TEXT CHECK (oidc_role IN ('viewer', 'operator', 'admin')), -- rights of that person
+  CHECK ((user_id IS NULL) = (oidc_subject IS NOT NULL AND oidc_name IS NOT NULL AND oidc_role IS NOT NULL))
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE api_tokens (
@@ -1318,14 +1349,15 @@ CREATE INDEX sales_order_lines_unmapped ON sales_order_lines (shop_domain, order
 CREATE INDEX order_transactions_by_order ON order_transactions (shop_domain, order_id);
 CREATE INDEX order_transactions_by_refund ON order_transactions (shop_domain, refund_id) WHERE refund_id IS NOT NULL;
 CREATE INDEX refunds_by_order ON refunds (shop_domain, order_id);
-CREATE INDEX sales_orders_attention ON sales_orders (shop_domain) WHERE attention IS NOT NULL;
-CREATE INDEX refunds_attention ON refunds (shop_domain) WHERE attention IS NOT NULL;
+CREATE INDEX sales_orders_attention ON sales_orders (shop_domain, order_id) WHERE attention IS NOT NULL;
+CREATE INDEX refunds_attention ON refunds (shop_domain, order_id) WHERE attention IS NOT NULL;
 CREATE INDEX fulfillments_by_order ON fulfillments (shop_domain, order_id);
 CREATE INDEX fulfillment_tracking_by_number ON fulfillment_tracking_numbers (number_key);
 CREATE INDEX fulfillment_holds_by_fulfillment_order ON fulfillment_holds (shop_domain, fulfillment_order_id);
 CREATE INDEX shipments_by_tracking_code ON shipments (tracking_key);
 CREATE INDEX shipments_by_shipment ON shipments (shipment_id);
 CREATE INDEX shipments_by_order ON shipments (shop_domain, order_id);
+CREATE INDEX shipments_by_status ON shipments (status);
 CREATE INDEX easypost_objects_by_tracking_code ON easypost_objects (tracking_key);
 CREATE INDEX easypost_objects_by_batch ON easypost_objects (batch_id) WHERE batch_id IS NOT NULL;
 CREATE INDEX easypost_objects_by_reference ON easypost_objects (reference_key);
@@ -1581,7 +1613,10 @@ CREATE TABLE purchase_orders (
   PRIMARY KEY (partner, po_number, release)
 ) STRICT;
 CREATE INDEX purchase_orders_by_number ON purchase_orders (po_number);
-CREATE INDEX purchase_orders_attention ON purchase_orders (partner) WHERE attention IS NOT NULL;
+CREATE INDEX purchase_orders_by_last_event ON purchase_orders (last_event_id);
+CREATE INDEX purchase_orders_by_partner ON purchase_orders (partner, last_event_id);
+CREATE INDEX purchase_orders_attention ON purchase_orders (partner, po_number, release) WHERE attention IS NOT NULL;
+CREATE INDEX purchase_orders_unmapped ON purchase_orders (partner, po_number, release) WHERE customer IS NULL;
 
 CREATE TABLE purchase_order_lines (
   -- Lines of a purchase order in their current state, cancelled lines too.
@@ -1613,7 +1648,8 @@ CREATE INDEX purchase_order_lines_by_buyer_item ON purchase_order_lines (buyer_i
 CREATE INDEX purchase_order_lines_by_vendor_item ON purchase_order_lines (vendor_item);
 CREATE INDEX purchase_order_lines_by_upc ON purchase_order_lines (upc);
 CREATE INDEX purchase_order_lines_by_gtin ON purchase_order_lines (gtin);
-CREATE INDEX purchase_order_lines_unmapped ON purchase_order_lines (partner) WHERE item IS NULL;
+CREATE INDEX purchase_order_lines_unmapped ON purchase_order_lines (partner, po_number, release, status)
+  WHERE item IS NULL;
 
 CREATE TABLE purchase_order_parts (
   -- Other parts of a purchase order, one row each: dates, references, contacts, addresses, terms, carriers,

@@ -14,11 +14,6 @@ pub mod changes {
         pub use crate::changes::rows::{CellValue, ListChange, RowChange};
     }
 }
-pub mod cli {
-    pub mod mappings {
-        pub use crate::cli::mappings::csv_file::{read_mappings_csv, write_mappings_csv};
-    }
-}
 pub mod clock {
     pub use crate::clock::{Clock, Timestamp, add_duration, format_timestamp};
 }
@@ -138,6 +133,11 @@ pub mod queue {
 }
 pub mod secret {
     pub use crate::secret::Secret;
+}
+pub mod spreadsheet {
+    pub mod mappings_csv {
+        pub use crate::spreadsheet::mappings_csv::{read_mappings_csv, write_mappings_csv};
+    }
 }
 pub mod store {
     pub use crate::store::{Store, StoreError, StoreOptions};

@@ -19,6 +19,7 @@
 mod access;
 mod app;
 mod backoff;
+mod backup_files;
 mod backup_target;
 mod byte_budget;
 mod changes;
@@ -49,6 +50,7 @@ mod queue;
 mod runtime;
 mod secret;
 mod server;
+mod spreadsheet;
 mod store;
 mod text;
 mod tls;

@@ -66,6 +66,24 @@ pub fn normalize_sku(sku: &str) -> String {
     clean_code(sku).replace(' ', "-").to_ascii_uppercase()
 }
 
+/// Most characters of a reason.
+const REASON_CHARS_MAX: usize = 1_000;
+
+/// Parses the reason of a person's decision.
+///
+/// # Errors
+/// The message for the person, if the reason is empty or too long.
+pub fn parse_reason(text: &str) -> Result<String, String> {
+    let text = text.trim();
+    if text.is_empty() {
+        return Err("write the reason, for the person who asks later".to_owned());
+    }
+    if text.chars().count() > REASON_CHARS_MAX {
+        return Err(format!("write at most {REASON_CHARS_MAX} characters"));
+    }
+    Ok(text.to_owned())
+}
+
 /// Returns the candidate that is most similar to `name`, without regard to case, if one is similar enough to be meant.
 #[must_use]
 pub fn find_similar<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {

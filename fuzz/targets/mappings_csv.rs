@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use novex_ingest::internals::cli::mappings::{read_mappings_csv, write_mappings_csv};
+use novex_ingest::internals::spreadsheet::mappings_csv::{read_mappings_csv, write_mappings_csv};
 
 fuzz_target!(|input: &[u8]| {
     match read_mappings_csv(input) {

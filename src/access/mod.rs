@@ -1,7 +1,10 @@
-//! Who may do what in the console and the API: roles of people, scopes of programs, passwords and tokens. Pure.
+//! Who may do what in the console and the API: roles of people, scopes of programs, passwords, one-time codes and
+//! tokens. Pure.
 
+pub mod id_token;
 pub mod password;
 pub mod token;
+pub mod totp;
 
 use clap::ValueEnum;
 use serde::Serialize;

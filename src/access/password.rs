@@ -49,6 +49,8 @@ pub fn hash_password(password: &str) -> anyhow::Result<String> {
 #[must_use]
 pub fn verify_password(hash: Option<&str>, password: &str) -> bool {
     let Ok(parsed) = PasswordHash::new(hash.unwrap_or(NO_USER_HASH)) else { return false };
+    // A test counts these lines: a name that nobody has must cost as much as one that a user has.
+    tracing::debug!("Argon2id compares a password");
     let is_right = Argon2::default().verify_password(password.as_bytes(), &parsed).is_ok();
     is_right && hash.is_some()
 }

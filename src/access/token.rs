@@ -6,6 +6,8 @@ use rustls::crypto::SecureRandom;
 use sha2::{Digest, Sha256};
 use std::io;
 
+/// Start of the tokens of programs, by which a scanner for secrets finds them.
+pub const API_TOKEN_PREFIX: &str = "novex_";
 /// Bytes of a token.
 const TOKEN_BYTES: usize = 32;
 

@@ -80,6 +80,7 @@ fn find_sections_needing_restart(old: &Config, new: &Config) -> Vec<&'static str
         ("[worker]", old.worker != new.worker),
         ("[sps]", polling(old) != polling(new)),
         ("[[destinations]]", old.destinations != new.destinations),
+        ("[console]", old.console != new.console),
         ("[privacy]", old.privacy != new.privacy),
         ("[log]", old.log != new.log),
         ("keycloak.login_errors", login_errors(old) != login_errors(new)),

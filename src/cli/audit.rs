@@ -1,6 +1,5 @@
 //! `audit`: lists, verifies and truncates the audit trail of Keycloak, and lists alerts.
 
-use crate::cli::events::dismiss::parse_reason;
 use crate::cli::filters::parse_number;
 use crate::cli::output::print_line;
 use crate::cli::rows::RowFormatArgs;
@@ -9,10 +8,10 @@ use crate::cli::table::{free_text, print_table, time_cell};
 use crate::cli::{CliError, GlobalArgs};
 use crate::config::SecretLoading;
 use crate::presentation::times::{TimeArg, TimeFormat, parse_time_arg};
-use crate::store::audit::system_log::AuditFilter;
+use crate::store::audit::audit_lists::{AuditFilter, list_audit_records};
 use crate::store::audit::{alerts, system_log};
 use crate::store::db::reader::Reader;
-use crate::text::format_count;
+use crate::text::{format_count, parse_reason};
 use anyhow::bail;
 use clap::Args;
 use std::collections::BTreeSet;
@@ -147,11 +146,12 @@ fn print_audit_trail(reader: &Reader, args: &AuditListArgs, times: &TimeFormat) 
     let filter = AuditFilter {
         user: args.user.clone(),
         kind: args.kind.clone(),
+        realm: None,
         address: args.address.clone(),
         since: args.since.as_ref().map(|since| since.resolve(times)),
         until: args.until.as_ref().map(|until| until.resolve(times)),
     };
-    let rows = reader.read(|connection| system_log::list_audit_records(connection, &filter, i64::MAX, args.limit))?;
+    let rows = reader.read(|connection| list_audit_records(connection, &filter, i64::MAX, args.limit))?;
     if args.format.print_rows(&AUDIT_COLUMNS, &rows)? {
         return Ok(());
     }
@@ -180,15 +180,7 @@ fn print_audit_trail(reader: &Reader, args: &AuditListArgs, times: &TimeFormat) 
 }
 
 fn verify_audit_trail(reader: &Reader, args: &AuditVerifyArgs, times: &TimeFormat) -> anyhow::Result<()> {
-    let verification = loop {
-        let truncations = reader.read(system_log::list_truncations)?;
-        let read = |id, limit| reader.read(|connection| system_log::list_audit_records_after(connection, id, limit));
-        let verification = system_log::verify_chain(read, truncations.clone())?;
-        // A truncation while the rows are read looks like tampering: verify again.
-        if verification.broken.is_none() || reader.read(system_log::list_truncations)? == truncations {
-            break verification;
-        }
-    };
+    let verification = system_log::verify_stored_chain(reader)?;
     if args.json {
         print_line(&serde_json::to_string(&verification)?)?;
     } else if let Some(truncation) = &verification.truncation {

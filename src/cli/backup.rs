@@ -1,14 +1,16 @@
 //! `backup`: copies the database while it is in use, verifies the copy, removes older copies and uploads the new one.
 
+use crate::backup_files::{
+    BACKUP_NAME_PREFIX, FinishedBackup, build_backup_name, is_backup_name, make_backup, read_lineage,
+};
 use crate::backup_target::BackupTarget;
 use crate::cli::output::print_line;
 use crate::cli::{CliError, GlobalArgs};
-use crate::clock::{self, Clock};
+use crate::clock::Clock;
 use crate::config::SecretLoading;
 use crate::config::backup::BackupSettings;
 use crate::presentation::quantities::format_bytes;
 use crate::runtime;
-use crate::store::db::backup;
 use crate::text::format_count;
 use crate::transfer::{TransferError, Transport};
 use anyhow::Context;
@@ -18,9 +20,6 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// Start and end of the name of a backup in a directory. The time between them makes names sort by age.
-const BACKUP_NAME_PREFIX: &str = "novex-ingest-";
-const BACKUP_NAME_SUFFIX: &str = ".db";
 /// Age at which a file that a killed run left is removed.
 const UNFINISHED_AGE_MIN: Duration = Duration::from_hours(24);
 
@@ -45,26 +44,6 @@ fn parse_keep_count(text: &str) -> Result<u32, String> {
     count.ok_or_else(|| "write a whole number of 1 or more".to_owned())
 }
 
-/// Returns a name with the time and the lineage of the database: `novex-ingest-20261124T133059Z-1a2b3c4d.db`.
-fn build_backup_name(lineage: &str) -> String {
-    let time = clock::format_file_timestamp(Clock::system().now());
-    format!("{BACKUP_NAME_PREFIX}{time}-{lineage}{BACKUP_NAME_SUFFIX}")
-}
-
-/// Returns a free name in a directory. It waits for the next second if a backup of this second exists.
-fn find_free_name(directory: &Path, lineage: &str) -> PathBuf {
-    const ROUNDS_MAX: usize = 100;
-    let mut path = directory.join(build_backup_name(lineage));
-    for _ in 0..ROUNDS_MAX {
-        if fs::symlink_metadata(&path).is_err() {
-            break;
-        }
-        std::thread::sleep(Duration::from_millis(20));
-        path = directory.join(build_backup_name(lineage));
-    }
-    path
-}
-
 pub fn run_backup(global: &GlobalArgs, args: &BackupArgs) -> Result<(), CliError> {
     let secrets = if args.upload { SecretLoading::DestinationsOnly } else { SecretLoading::Skip };
     let config = global.load_config(secrets)?;
@@ -76,21 +55,13 @@ pub fn run_backup(global: &GlobalArgs, args: &BackupArgs) -> Result<(), CliError
             return Err(anyhow::anyhow!(error).into());
         }
     };
-    let lineage = backup::read_database_lineage(&config.store.path)
-        .map_err(|error| anyhow::anyhow!("no backup was made: {error}"))?;
+    let lineage = read_lineage(&config.store.path)?;
     let place = BackupTarget::resolve(&args.target, args.keep.is_some()).map_err(CliError::Usage)?;
     if place.create(&config.store.path)? && !args.json {
         print_line(&format!("created the directory {}", args.target.display()))?;
     }
-    let target = match place {
-        BackupTarget::Directory(directory) => find_free_name(&directory, &lineage),
-        BackupTarget::File(file) => file,
-    };
-    let backup = backup::create_backup(&config.store.path, &target, config.store.min_free_bytes)
-        .map_err(|error| anyhow::anyhow!("no backup was made: {error}"))?;
-    // A restore would refuse it, so it must not push out older ones.
-    backup::verify_restorable(&target, &config.store.path)
-        .map_err(|error| anyhow::anyhow!("a copy was made, and all older backups stay, but {error}"))?;
+    let FinishedBackup { file: target, summary: backup } =
+        make_backup(&config.store.path, place, &lineage, config.store.min_free_bytes)?;
     let removed = match args.keep {
         Some(keep) => rotate_backups(&args.target, &target, &lineage, keep as usize)
             .context("the new backup is verified, but older ones cannot be removed")?,
@@ -156,14 +127,6 @@ fn upload_backup(settings: &BackupSettings, file: &Path, lineage: &str) -> anyho
         transport.close().await;
         Ok(())
     })?
-}
-
-/// Returns true for the name of a backup of this database. A backup of another one may hold the only copy of its
-/// events.
-fn is_backup_name(name: &str, lineage: &str) -> bool {
-    let end = format!("-{lineage}{BACKUP_NAME_SUFFIX}");
-    let time = name.strip_prefix(BACKUP_NAME_PREFIX).and_then(|name| name.strip_suffix(&end));
-    time.is_some_and(|time| time.len() == 16 && time.ends_with('Z'))
 }
 
 /// Removes the oldest backups before `new`, so that `keep` remain with it, and returns how many it removed.

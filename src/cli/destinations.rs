@@ -9,10 +9,11 @@ use crate::cli::table::{free_text, print_table, time_cell};
 use crate::cli::{CliError, GlobalArgs};
 use crate::clock::Clock;
 use crate::config::{Config, SecretLoading};
-use crate::delivery::destinations::{Destination, DestinationSettings, OutboundEvent, SendResult};
+use crate::delivery::destinations::{Destination, DestinationSettings};
 use crate::presentation::program::quote_word;
 use crate::presentation::times::TimeFormat;
 use crate::runtime;
+use crate::store::access::Actor;
 use crate::store::events::destinations;
 use crate::store::events::destinations::DestinationState;
 use crate::text::format_count;
@@ -219,22 +220,16 @@ fn find_destination<'c>(config: &'c Config, name: &str) -> anyhow::Result<&'c De
 }
 
 fn test_destination(config: &Config, name: &str) -> anyhow::Result<()> {
-    let destination = Destination::new(find_destination(config, name)?.clone())?;
-    match runtime::block_on(destination.send(&OutboundEvent::test(), Clock::system().now()))? {
-        SendResult::Delivered => print_line(&format!("{name} accepted the test event."))?,
-        SendResult::Rejected { error } => {
-            bail!("{name} rejected the test event: {error}. A delivery that is rejected so fails at once")
-        }
-        SendResult::Unavailable { error, .. } | SendResult::RetryLater { error, .. } => {
-            bail!("{name} did not accept the test event: {error}. Deliveries stay queued and are attempted again")
-        }
-    }
+    let settings = find_destination(config, name)?.clone();
+    runtime::block_on(Destination::send_test_event(settings, Clock::system().now()))??;
+    print_line(&format!("{name} accepted the test event."))?;
     Ok(())
 }
 
 fn set_destination_paused(config: &Config, name: &str, pause: bool) -> anyhow::Result<()> {
     find_destination(config, name)?;
-    with_store(config, async |store| Ok(store.set_destination_paused(name, pause).await?))?;
+    let actor = Actor::from_operator(name_operator(None));
+    with_store(config, async |store| Ok(store.set_destination_paused(name, pause, actor).await?))?;
     print_line(&if pause {
         format!("{name} is paused; its deliveries stay queued.")
     } else {

@@ -35,6 +35,7 @@ impl EventFilterArgs {
             source: self.source,
             topic: self.topic.clone(),
             since: self.since.as_ref().map(|since| since.resolve(times)),
+            ..EventFilter::default()
         }
     }
 }

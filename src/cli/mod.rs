@@ -7,7 +7,6 @@ pub mod audit;
 pub mod backup;
 pub mod completions;
 pub mod config;
-mod csv_output;
 pub mod destinations;
 pub mod doctor;
 pub mod events;

@@ -1,7 +1,6 @@
 //! `privacy`: redactions that wait, customers' requests for their data with their deadlines, and the scrub after a
 //! redaction.
 
-use crate::cli::events::dismiss::parse_reason;
 use crate::cli::filters::parse_number;
 use crate::cli::output::print_line;
 use crate::cli::rows::RowFormatArgs;
@@ -12,13 +11,14 @@ use crate::clock::{self, Clock, Timestamp};
 use crate::config::{Config, SecretLoading};
 use crate::presentation::times::TimeFormat;
 use crate::queue::process;
+use crate::store::access::Actor;
 use crate::store::db::reader::Reader;
-use crate::store::leases::request_decisions::{DecisionResult, RequestDecision};
+use crate::store::leases::request_decisions::RequestDecision;
 use crate::store::privacy::data_requests;
 use crate::store::privacy::data_requests::DataRequest;
 use crate::store::privacy::destructive_requests::{DestructiveRequest, RequestState, list_destructive_requests};
 use crate::store::privacy::scrub::ScrubResult;
-use crate::text::format_count;
+use crate::text::{format_count, parse_reason};
 use anyhow::{Context, bail};
 use clap::Args;
 use serde_json::Value;
@@ -204,17 +204,12 @@ fn run_request(global: &GlobalArgs, args: &PrivacyRunArgs) -> anyhow::Result<()>
 }
 
 fn decide_request(config: &Config, event: i64, decision: RequestDecision, by: Option<&str>) -> anyhow::Result<()> {
-    let (by, worker) = (name_operator(by), process::identify_current_process().worker);
+    let (actor, worker) = (Actor::from_operator(name_operator(by)), process::identify_current_process().worker);
     let result =
-        with_store(config, async |store| Ok(store.decide_destructive_request(event, decision, by, worker).await?))?;
-    match result {
-        DecisionResult::Written => Ok(()),
-        DecisionResult::NoRequest => {
-            bail!("event {event} is no redaction and no refused deletion; `novex-ingest privacy list` lists them")
-        }
-        DecisionResult::InProcess => bail!("a worker works on event {event} at this moment; try again"),
-        DecisionResult::Done => bail!("event {event} was worked already; `novex-ingest events show {event}`"),
-        DecisionResult::NoBody => bail!("the body of event {event} is gone: a redaction or retention removed it"),
+        with_store(config, async |store| Ok(store.decide_destructive_request(event, decision, actor, worker).await?))?;
+    match result.describe_refusal(event) {
+        None => Ok(()),
+        Some(text) => bail!("{text}"),
     }
 }
 
@@ -243,7 +238,8 @@ fn export_customer_data(reader: &Reader, id: i64) -> anyhow::Result<()> {
 
 fn complete_data_request(global: &GlobalArgs, id: i64) -> anyhow::Result<()> {
     let config = global.load_config(SecretLoading::Skip)?;
-    let exists = with_store(&config, async |store| Ok(store.complete_data_request(id).await?))?;
+    let actor = Actor::from_operator(name_operator(None));
+    let exists = with_store(&config, async |store| Ok(store.complete_data_request(id, actor).await?))?;
     if !exists {
         bail!("there is no request {id}; `novex-ingest privacy list` lists them");
     }

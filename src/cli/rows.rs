@@ -1,11 +1,12 @@
 //! Rows of lists for programs: JSON lines and CSV.
 
-use crate::cli::csv_output::CsvWriter;
-use crate::cli::output::print_line;
+use crate::cli::output::{StdoutWriter, open_stdout, print_line};
+use crate::spreadsheet::cells::CsvWriter;
 use crate::text::is_hidden_char;
 use clap::Args;
 use serde::Serialize;
 use serde_json::Value;
+use std::io::Stdout;
 
 /// The form in which a list is printed: a table for people, or rows for programs.
 #[derive(Debug, Clone, Copy, Args)]
@@ -32,7 +33,7 @@ impl RowFormatArgs {
         if !self.csv {
             return Ok(None);
         }
-        let writer = Box::new(CsvWriter::begin(columns)?);
+        let writer = Box::new(CsvWriter::begin_in(open_stdout(), columns)?);
         Ok(Some(RowWriter::Csv { writer, columns }))
     }
 
@@ -47,7 +48,7 @@ impl RowFormatArgs {
 /// Writes rows to standard output, each as soon as it is known.
 pub(crate) enum RowWriter {
     JsonLines,
-    Csv { writer: Box<CsvWriter>, columns: &'static [&'static str] },
+    Csv { writer: Box<CsvWriter<StdoutWriter<Stdout>>>, columns: &'static [&'static str] },
 }
 
 impl RowWriter {

@@ -1,7 +1,7 @@
 //! `tokens`: creates, lists and revokes tokens of programs for the API and the metrics.
 
 use crate::access::TokenScope;
-use crate::access::token::SecretToken;
+use crate::access::token::{API_TOKEN_PREFIX, SecretToken};
 use crate::cli::filters::parse_number;
 use crate::cli::output::print_line;
 use crate::cli::rows::RowFormatArgs;
@@ -14,9 +14,6 @@ use crate::store::access::tokens::{self, ApiToken};
 use anyhow::bail;
 use clap::Args;
 use serde_json::json;
-
-/// Beginning of each token, by which a scanner of secrets recognises it.
-const TOKEN_PREFIX: &str = "novex_";
 
 #[derive(Debug, clap::Subcommand)]
 pub enum TokensCommand {
@@ -64,7 +61,7 @@ pub fn run_tokens(global: &GlobalArgs, command: &TokensCommand) -> Result<(), Cl
 
 fn create_token(global: &GlobalArgs, args: &TokenCreateArgs) -> anyhow::Result<()> {
     let config = global.load_config(SecretLoading::Skip)?;
-    let token = SecretToken::generate(TOKEN_PREFIX)?;
+    let token = SecretToken::generate(API_TOKEN_PREFIX)?;
     let actor = Actor::from_operator(name_operator(None));
     let mut scopes = args.scopes.clone();
     scopes.sort_unstable();

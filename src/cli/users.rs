@@ -13,9 +13,6 @@ use anyhow::{Context, bail};
 use clap::Args;
 use std::io::{IsTerminal, Read};
 
-/// Most characters of a user's name.
-const NAME_CHARS_MAX: usize = 64;
-
 #[derive(Debug, clap::Subcommand)]
 pub enum UsersCommand {
     /// Add a user; asks for the password
@@ -28,12 +25,14 @@ pub enum UsersCommand {
     Password(UserPasswordArgs),
     /// Set the role of a user
     Role(UserRoleArgs),
+    /// Remove the one-time codes of a user who lost the device, and end the user's sessions
+    Totp(UserTotpArgs),
 }
 
 #[derive(Debug, Args)]
 pub struct UserAddArgs {
     /// Name that the user enters at the sign-in
-    #[arg(value_parser = parse_user_name)]
+    #[arg(value_parser = users::parse_user_name)]
     name: String,
     /// Rights: viewer reads, operator also retries and maps, admin also manages users
     #[arg(long, default_value = "operator")]
@@ -72,6 +71,15 @@ pub struct UserRoleArgs {
     role: Role,
 }
 
+#[derive(Debug, Args)]
+pub struct UserTotpArgs {
+    /// Name of the user
+    name: String,
+    /// Sign in without codes until the user sets them up again
+    #[arg(long, required = true)]
+    reset: bool,
+}
+
 pub fn run_users(global: &GlobalArgs, command: &UsersCommand) -> Result<(), CliError> {
     let actor = Actor::from_operator(name_operator(None));
     match command {
@@ -91,8 +99,9 @@ pub fn run_users(global: &GlobalArgs, command: &UsersCommand) -> Result<(), CliE
         }
         UsersCommand::Password(args) => {
             let hash = read_password_hash(&args.name, args.password_stdin)?;
-            let change =
-                change_users(global, async |store| store.set_user_password(args.name.clone(), hash, actor).await)?;
+            let change = change_users(global, async |store| {
+                store.set_user_password(args.name.clone(), hash, None, actor).await
+            })?;
             report_change(change, &args.name)?;
             print_line(&format!("Set the password of {}; the sessions ended.", args.name))?;
         }
@@ -101,6 +110,15 @@ pub fn run_users(global: &GlobalArgs, command: &UsersCommand) -> Result<(), CliE
                 change_users(global, async |store| store.set_user_role(args.name.clone(), args.role, actor).await)?;
             report_change(change, &args.name)?;
             print_line(&format!("{} is now {}.", args.name, args.role.as_str()))?;
+        }
+        UsersCommand::Totp(args) => {
+            let change =
+                change_users(global, async |store| store.remove_totp_key(args.name.clone(), None, actor).await)?;
+            report_change(change, &args.name)?;
+            print_line(&format!(
+                "Removed the one-time codes of {}; the sessions ended. The password alone is enough now.",
+                args.name
+            ))?;
         }
     }
     Ok(())
@@ -115,23 +133,14 @@ fn change_users(
 }
 
 fn report_change(change: UserChange, name: &str) -> anyhow::Result<()> {
-    match change {
-        UserChange::Done => Ok(()),
-        UserChange::NameTaken => {
-            bail!("user {name} exists; nothing was changed. Set the password: `novex-ingest users password {name}`")
-        }
-        UserChange::NoSuchUser => bail!("no user has the name {name}: `novex-ingest users list`"),
-        UserChange::LastAdmin => {
-            bail!(
-                "{name} is the last admin, and without one nobody could manage users in the console; nothing was \
-                 changed. Add another: `novex-ingest users add NAME --role admin`"
-            )
-        }
+    match change.describe_refusal(name) {
+        None => Ok(()),
+        Some(text) => bail!("{text}"),
     }
 }
 
 fn print_users(global: &GlobalArgs, args: &UsersListArgs) -> anyhow::Result<()> {
-    const COLUMNS: [&str; 6] = ["id", "name", "role", "created_at", "changed_at", "last_login_at"];
+    const COLUMNS: [&str; 7] = ["id", "name", "role", "created_at", "changed_at", "last_login_at", "totp_confirmed_at"];
     let users: Vec<ConsoleUser> = global.open_reader()?.read(users::list_users)?;
     if args.format.print_rows(&COLUMNS, &users)? {
         return Ok(());
@@ -142,13 +151,14 @@ fn print_users(global: &GlobalArgs, args: &UsersListArgs) -> anyhow::Result<()> 
     }
     let times = global.time_format();
     print_table(
-        &["NAME", "ROLE", "CREATED", "LAST SIGN-IN"],
+        &["NAME", "ROLE", "CREATED", "LAST SIGN-IN", "CODES"],
         users.iter().map(|user| {
             vec![
                 user.name.as_str().into(),
                 user.role.as_str().into(),
                 time_cell(&times, Some(&user.created_at)),
                 time_cell(&times, user.last_login_at.as_deref()),
+                if user.totp_confirmed_at.is_some() { "yes".into() } else { "no".into() },
             ]
         }),
     )?;
@@ -173,13 +183,4 @@ fn read_password_hash(user: &str, from_stdin: bool) -> anyhow::Result<String> {
     };
     password::check_password(&text, user).map_err(|message| anyhow::anyhow!("{message}; nothing was changed"))?;
     password::hash_password(&text)
-}
-
-/// Parses the name of a user: letters, digits and `.@_-`, so that it is one word in logs and commands.
-fn parse_user_name(text: &str) -> Result<String, String> {
-    let is_allowed = |letter: char| letter.is_alphanumeric() || ".@_-".contains(letter);
-    if text.is_empty() || text.chars().count() > NAME_CHARS_MAX || !text.chars().all(is_allowed) {
-        return Err(format!("use 1 to {NAME_CHARS_MAX} letters, digits, dots, @, hyphens and underscores"));
-    }
-    Ok(text.to_owned())
 }

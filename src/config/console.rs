@@ -1,7 +1,9 @@
 //! `[console]`: the listener for people and for programs of the ERP.
 
+use crate::config::oidc::{OidcSettings, read_oidc_section};
 use crate::config::reader::ConfigTable;
 use crate::config::tls::read_certificate_files;
+use crate::secret::Secret;
 use crate::store::access::sessions::SessionLimits;
 use crate::tls::TlsSettings;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -21,12 +23,16 @@ pub struct ConsoleSettings {
     /// The certificate of the console, which is not the one of the public listener.
     pub tls: TlsSettings,
     pub session_limits: SessionLimits,
+    /// The provider that signs people in, beside the users of the database.
+    pub oidc: Option<OidcSettings>,
 }
 
-/// Reads `[console]`. `state` is the directory that the daemon may write to; `file` makes a path absolute.
+/// Reads `[console]`. `state` is the directory that the daemon may write to; `secrets` reads the key `secrets`; `file`
+/// makes a path absolute.
 pub(crate) fn read_console_section(
     mut table: ConfigTable<'_>,
     state: &Path,
+    secrets: impl FnOnce(&mut ConfigTable<'_>) -> Vec<Secret>,
     file: impl Fn(&str) -> PathBuf,
 ) -> ConsoleSettings {
     let is_enabled = table.read_bool("enabled", true);
@@ -37,6 +43,7 @@ pub(crate) fn read_console_section(
         idle: table.read_duration("session_idle", 12 * Duration::from_hours(1), MINUTE..=30 * DAY),
         total: table.read_duration("session_max", 7 * DAY, MINUTE..=90 * DAY),
     };
+    let oidc = read_oidc_section(table.read_table("oidc"), secrets, &file);
     table.finish();
-    ConsoleSettings { is_enabled, listen, tls, session_limits }
+    ConsoleSettings { is_enabled, listen, tls, session_limits, oidc }
 }

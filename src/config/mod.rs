@@ -8,6 +8,7 @@ pub mod dev;
 pub mod error;
 pub mod log;
 pub mod networks;
+pub mod oidc;
 pub mod privacy;
 pub mod reader;
 pub mod retention;
@@ -20,7 +21,7 @@ pub mod tls;
 pub use error::{ConfigError, ConfigErrors, ConfigWarning};
 
 use crate::clock::{self, Timestamp};
-use reader::ConfigDocument;
+use reader::{ConfigDocument, EffectiveSetting};
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
@@ -72,6 +73,8 @@ pub struct Config {
     pub log: crate::logging::LogSettings,
     /// Warnings that `serve` logs at start and `config check` prints.
     pub warnings: Vec<ConfigWarning>,
+    /// The value of every key, for people. It has no secret.
+    pub settings: Vec<EffectiveSetting>,
     /// Lines of keys whose errors only an attempt shows; 0 if the default applies.
     pub lines: ConfigLines,
 }

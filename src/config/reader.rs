@@ -5,6 +5,7 @@ use crate::config::error::{ConfigError, ConfigErrors};
 use crate::text::find_similar;
 use std::cell::RefCell;
 use std::collections::BTreeSet;
+use std::fmt::Display;
 use std::ops::{Range, RangeInclusive};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -22,6 +23,7 @@ struct ParseContext {
     path: PathBuf,
     line_starts: Vec<usize>,
     errors: RefCell<Vec<ConfigError>>,
+    settings: RefCell<Vec<EffectiveSetting>>,
     known_keys: RefCell<BTreeSet<String>>,
 }
 
@@ -50,6 +52,7 @@ impl<'t> ConfigDocument<'t> {
             path: path.to_owned(),
             line_starts,
             errors: RefCell::default(),
+            settings: RefCell::default(),
             known_keys: RefCell::default(),
         });
         let (root, errors) = DeTable::parse_recoverable(text);
@@ -65,6 +68,12 @@ impl<'t> ConfigDocument<'t> {
     /// Returns the top level of the file.
     pub fn root(&mut self) -> &mut ConfigTable<'t> {
         &mut self.root
+    }
+
+    /// Returns the value of every key that was read so far, in the order of reading.
+    #[must_use]
+    pub fn take_settings(&self) -> Vec<EffectiveSetting> {
+        self.context.settings.take()
     }
 
     /// Returns all errors, ordered by line.
@@ -205,8 +214,11 @@ impl<'t> ConfigTable<'t> {
     }
 
     /// Reads a text and parses it as `T`, or returns the default.
-    pub fn read_parsed<T: std::str::FromStr>(&mut self, key: &str, default: T, example: &str) -> T {
-        let Some(text) = self.read_text(key) else { return default };
+    pub fn read_parsed<T: std::str::FromStr + Display>(&mut self, key: &str, default: T, example: &str) -> T {
+        let Some(text) = self.read_text(key) else {
+            self.record_default(key, default.to_string());
+            return default;
+        };
         text.value.parse().unwrap_or_else(|_| {
             self.report_error_at(
                 &text,
@@ -220,7 +232,10 @@ impl<'t> ConfigTable<'t> {
     /// Reads a whole number in a range, or returns the default.
     pub fn read_number(&mut self, key: &str, default: u64, range: RangeInclusive<u64>) -> u64 {
         let (at, found) = match self.take_value(key) {
-            None => return default,
+            None => {
+                self.record_default(key, default.to_string());
+                return default;
+            }
             Some((at, DeValue::Integer(number))) => {
                 let digits = number.as_str().replace('_', "");
                 (at, digits.parse::<u64>().ok())
@@ -243,7 +258,10 @@ impl<'t> ConfigTable<'t> {
 
     /// Reads a duration such as "15s", "10m", "6h", in a range, or returns the default.
     pub fn read_duration(&mut self, key: &str, default: Duration, range: RangeInclusive<Duration>) -> Duration {
-        let Some(text) = self.read_text(key) else { return default };
+        let Some(text) = self.read_text(key) else {
+            self.record_default(key, format_duration(default));
+            return default;
+        };
         let hint = |range: &RangeInclusive<Duration>| {
             let [low, high, default] = [*range.start(), *range.end(), default].map(format_duration);
             format!("Write a time from \"{low}\" to \"{high}\", such as \"{default}\".")
@@ -264,7 +282,10 @@ impl<'t> ConfigTable<'t> {
     /// Reads true or false, or returns the default.
     pub fn read_bool(&mut self, key: &str, default: bool) -> bool {
         match self.take_value(key) {
-            None => default,
+            None => {
+                self.record_default(key, default.to_string());
+                default
+            }
             Some((_, DeValue::Boolean(flag))) => flag,
             Some((at, other)) => {
                 self.report_wrong_type(&at, key, &other, "true or false");
@@ -310,7 +331,19 @@ impl<'t> ConfigTable<'t> {
         let name = self.qualified_key(key);
         self.context.known_keys.borrow_mut().insert(name);
         let value: Spanned<DeValue<'t>> = self.entries.as_mut()?.remove(key)?;
+        if let Some(shown) = describe_value(key, value.get_ref()) {
+            self.record_setting(key, shown, false);
+        }
         Some((value.span(), value.into_inner()))
+    }
+
+    fn record_default(&self, key: &str, value: String) {
+        self.record_setting(key, value, true);
+    }
+
+    fn record_setting(&self, key: &str, value: String, is_default: bool) {
+        let key = self.qualified_key(key);
+        self.context.settings.borrow_mut().push(EffectiveSetting { key, value, is_default });
     }
 
     fn report_wrong_type(&self, at: &Range<usize>, key: &str, found: &DeValue<'_>, expected: &str) {
@@ -327,6 +360,52 @@ impl<'t> ConfigTable<'t> {
     fn qualified_key(&self, key: &str) -> String {
         if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) }
     }
+}
+
+/// The value of a key, as it is in force. It has no secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EffectiveSetting {
+    /// The key with its tables: `server.listen`.
+    pub key: String,
+    pub value: String,
+    pub is_default: bool,
+}
+
+/// Returns a value as people may see it; None for a table.
+///
+/// `secrets` has places of secrets, and everything else there is an error. A URL can have a token in its path, and a
+/// program one in its arguments, so these are left out.
+fn describe_value(key: &str, value: &DeValue<'_>) -> Option<String> {
+    let show_text = |text: &str| match text.split_once("://") {
+        Some((scheme, rest)) => {
+            let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+            let host = authority.rsplit('@').next().unwrap_or_default();
+            let is_whole = host.len() == rest.trim_end_matches('/').len();
+            format!("{scheme}://{host}{}", if is_whole { "" } else { "/…" })
+        }
+        None if key == "secrets" && !is_secret_reference(text) => "…".to_owned(),
+        None => text.to_owned(),
+    };
+    match value {
+        DeValue::String(text) => Some(show_text(text)),
+        DeValue::Integer(number) => Some(number.as_str().to_owned()),
+        DeValue::Float(number) => Some(number.as_str().to_owned()),
+        DeValue::Boolean(flag) => Some(flag.to_string()),
+        DeValue::Datetime(time) => Some(time.to_string()),
+        DeValue::Array(list) => {
+            let texts: Vec<String> = list.iter().filter_map(|item| describe_value(key, item.get_ref())).collect();
+            match texts.first() {
+                Some(program) if key == "command" && texts.len() > 1 => Some(format!("{program}, …")),
+                Some(_) => Some(texts.join(", ")),
+                None => None,
+            }
+        }
+        DeValue::Table(_) => None,
+    }
+}
+
+fn is_secret_reference(text: &str) -> bool {
+    ["file:", "credential:", "env:"].iter().any(|kind| text.starts_with(kind))
 }
 
 fn describe_type(value: &DeValue<'_>) -> &'static str {
@@ -363,5 +442,41 @@ fn format_duration(duration: Duration) -> String {
         () if ms.is_multiple_of(60_000) && ms > 0 => format!("{}m", ms / 60_000),
         () if ms.is_multiple_of(1000) => format!("{}s", ms / 1000),
         () => format!("{ms}ms"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_have_no_secret() {
+        let text = "[a]\nurl = \"https://user:pw@erp.example.com:8443/path?k=v\"\nsecrets = [\"file:x\", \"hunter2\"]\n\
+                    command = [\"/bin/x\", \"--token\", \"hunter2\"]\nplain = \"https://erp.example.com/\"\n";
+        let mut document = ConfigDocument::parse(Path::new("c.toml"), text);
+        let mut table = document.root().read_table("a");
+        for key in ["url", "plain"] {
+            table.read_text(key);
+        }
+        for key in ["secrets", "command"] {
+            table.read_texts(key);
+        }
+        table.read_number("count", 7, 1..=9);
+        table.read_duration("time", Duration::from_secs(90), Duration::ZERO..=Duration::MAX);
+        table.finish();
+        let shown: Vec<String> = document
+            .take_settings()
+            .into_iter()
+            .map(|setting| format!("{} {} {}", setting.key, setting.value, setting.is_default))
+            .collect();
+        let expected = [
+            "a.url https://erp.example.com:8443/… false",
+            "a.plain https://erp.example.com false",
+            "a.secrets file:x, … false",
+            "a.command /bin/x, … false",
+            "a.count 7 true",
+            "a.time 90s true",
+        ];
+        assert_eq!(shown, expected);
     }
 }

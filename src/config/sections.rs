@@ -103,6 +103,7 @@ pub(crate) fn read_sections(
         server,
         store,
         warnings: Vec::new(),
+        settings: Vec::new(),
     };
     let mut destinations = reader.read_destinations(root.read_tables("destinations"), config.worker.max_attempts);
     let sps = reader.read_sps(root.read_table("sps"));
@@ -118,7 +119,8 @@ pub(crate) fn read_sections(
         ));
     }
     root.report_unknown_keys();
-    (Config { sps, destinations, warnings: reader.warnings, ..config }, document.into_errors())
+    let settings = document.take_settings();
+    (Config { sps, destinations, warnings: reader.warnings, settings, ..config }, document.into_errors())
 }
 
 /// Reads the name by which providers reach this machine, and the settings of the listener.
@@ -210,7 +212,8 @@ impl SectionReader<'_> {
 
     fn read_console(&mut self, table: ConfigTable<'_>, store: &StoreSettings) -> ConsoleSettings {
         let path = self.config_path;
-        read_console_section(table, store.state_directory(), |name| resolve_path(path, name))
+        let state = store.state_directory();
+        read_console_section(table, state, |table| self.read_secrets(table), |name| resolve_path(path, name))
     }
 
     fn read_shopify(&mut self, mut table: ConfigTable<'_>) -> Vec<ShopSettings> {

@@ -1,5 +1,6 @@
 //! `[tls]`: certificate files, or an ACME authority.
 
+use crate::config::oidc::is_secure_url;
 use crate::config::reader::ConfigTable;
 use crate::secret::Secret;
 use crate::tls::TlsSettings;
@@ -61,7 +62,7 @@ fn read_acme_section(
     let url = table.read_text("directory").map_or_else(
         || LETS_ENCRYPT_DIRECTORY_URL.to_owned(),
         |url| {
-            if !is_directory_url(&url.value) {
+            if !is_secure_url(&url.value) {
                 let hint = "Write the full https:// URL of the authority's directory.";
                 table.report_error_at(&url, format!("{:?} is not the URL of a directory", url.value), hint);
             }
@@ -150,13 +151,4 @@ fn check_dns_name(name: &str) -> Option<(&'static str, &'static str)> {
         "is not a DNS name",
         "Write it as hooks.example.com, without https:// and port; other letters than a to z as xn--….",
     ))
-}
-
-/// Returns whether a URL is HTTPS, or plain HTTP to this machine.
-fn is_directory_url(url: &str) -> bool {
-    reqwest::Url::parse(url).is_ok_and(|url| match url.scheme() {
-        "https" => url.has_host(),
-        "http" => matches!(url.host_str(), Some("127.0.0.1" | "[::1]" | "localhost")),
-        _ => false,
-    })
 }

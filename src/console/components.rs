@@ -16,6 +16,24 @@ pub fn build_action(user: &CurrentUser, path: &str, label: &str, fields: &[(&str
     }
 }
 
+/// Returns a text field of a filter or form with its label.
+#[must_use]
+pub fn build_input(name: &str, label: &str, value: &str, placeholder: &str) -> Markup {
+    html! { label { (label) " " input name=(name) value=(value) placeholder=(placeholder); } }
+}
+
+/// Returns a field for a password with its label. `autocomplete` is `current-password` or `new-password`.
+#[must_use]
+pub fn build_password_input(name: &str, label: &str, autocomplete: &str) -> Markup {
+    html! { label { (label) " " input name=(name) type="password" autocomplete=(autocomplete) required; } }
+}
+
+/// Returns the sentence about what an action did, which the next page shows.
+#[must_use]
+pub fn build_notice(is_done: bool, text: &str) -> Markup {
+    html! { p class={ "notice" @if !is_done { " failed" } } role="status" { (text) } }
+}
+
 /// Returns a selection of a filter. The empty value chooses everything.
 #[must_use]
 pub fn build_select(name: &str, label: &str, chosen: &str, values: &[String]) -> Markup {

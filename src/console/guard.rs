@@ -3,6 +3,7 @@
 use crate::access::token::{TokenDigest, digest_token};
 use crate::access::{Role, TokenScope};
 use crate::console::api::problem::{build_problem, build_store_problem};
+use crate::console::form_parts::{FormPart, parse_form_parts};
 use crate::console::listener::ClientAddress;
 use crate::console::router::{FORM_BYTES_MAX, RouteAccess};
 use crate::console::{ConsoleState, pages};
@@ -13,13 +14,14 @@ use axum::Extension;
 use axum::body::{Body, to_bytes};
 use axum::extract::{Request, State};
 use axum::http::header::{
-    AUTHORIZATION, CACHE_CONTROL, CONTENT_SECURITY_POLICY, COOKIE, HOST, LOCATION, ORIGIN, REFERRER_POLICY,
-    X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
+    AUTHORIZATION, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, COOKIE, HOST, LOCATION, ORIGIN,
+    REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
 };
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use std::sync::Arc;
+use std::time::Duration;
 use subtle::ConstantTimeEq;
 
 /// Name of the cookie. A browser accepts `__Host-` only with Secure, with Path=/ and without Domain.
@@ -123,15 +125,38 @@ async fn find_user(
     let digest = digest_token(token);
     let (limits, now) = (state.config.console.session_limits, state.store.clock.now());
     let session = state.read(move |connection| find_session(connection, &digest, limits, now)).await?;
+    // Without the provider in the configuration, its people have no rights.
+    let session = session.filter(|session| session.oidc_subject.is_none() || state.oidc.is_some());
     Ok(session.map(|session| CurrentUser { session, digest, address }))
 }
 
 /// Returns the token in the cookie of the session.
 #[must_use]
 pub fn read_session_cookie(headers: &HeaderMap) -> Option<&str> {
+    read_cookie(headers, SESSION_COOKIE)
+}
+
+/// Requests with which a browser sends a cookie.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CookieSite {
+    /// Those that a page of the console causes.
+    Strict,
+    /// Also a link or redirect of another site, such as the one that the OIDC provider sends.
+    Lax,
+}
+
+/// Returns a cookie for `Set-Cookie`. `lifetime` zero deletes it.
+#[must_use]
+pub fn build_cookie(name: &str, value: &str, site: CookieSite, lifetime: Duration) -> String {
+    format!("{name}={value}; Path=/; Secure; HttpOnly; SameSite={site:?}; Max-Age={}", lifetime.as_secs())
+}
+
+/// Returns the value of a cookie.
+#[must_use]
+pub fn read_cookie<'h>(headers: &'h HeaderMap, cookie: &str) -> Option<&'h str> {
     let cookies = headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok());
     let mut pairs = cookies.flat_map(|cookies| cookies.split(';')).filter_map(|pair| pair.trim().split_once('='));
-    pairs.find(|(name, _)| *name == SESSION_COOKIE).map(|(_, token)| token)
+    pairs.find(|(name, _)| *name == cookie).map(|(_, value)| value)
 }
 
 /// Returns whether a request comes from a page of this console. Every browser of the last years sends one of the two
@@ -154,7 +179,12 @@ async fn check_form_token(request: Request, expected: &str) -> Result<Request, R
         let text = format!("The form has more than {} KiB, so nothing was done.", FORM_BYTES_MAX >> 10);
         return Err(pages::show_refusal(StatusCode::PAYLOAD_TOO_LARGE, &text));
     };
-    let token = find_form_value(&body, CSRF_FIELD).unwrap_or_default();
+    let content_type = head.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let token = match parse_form_parts(content_type, &body) {
+        Some(parts) => find_part_value(&parts, CSRF_FIELD),
+        None => find_form_value(&body, CSRF_FIELD),
+    };
+    let token = token.unwrap_or_default();
     if !bool::from(token.as_bytes().ct_eq(expected.as_bytes())) {
         let text = "The form is of an earlier session, so nothing was done. Open the page again and repeat it.";
         return Err(pages::show_refusal(StatusCode::FORBIDDEN, text));
@@ -165,6 +195,12 @@ async fn check_form_token(request: Request, expected: &str) -> Result<Request, R
 /// Returns the value of a field of a form (`application/x-www-form-urlencoded`).
 fn find_form_value(body: &[u8], name: &str) -> Option<String> {
     form_urlencoded::parse(body).find(|(key, _)| key == name).map(|(_, value)| value.into_owned())
+}
+
+/// Returns the value of a part of a form with a file.
+fn find_part_value(parts: &[FormPart<'_>], name: &str) -> Option<String> {
+    let part = parts.iter().find(|part| part.name == name)?;
+    Some(String::from_utf8_lossy(part.content).into_owned())
 }
 
 fn redirect_to_login(request: &Request) -> Response {

@@ -1,6 +1,6 @@
 //! Serves the console on a thread of its own.
 
-use crate::console::{ConsoleState, router};
+use crate::console::{ConsoleState, bulk_retry, router};
 use crate::server::listener::bind_listener;
 use crate::tls::certificates::{CertificateResolver, build_crypto_provider};
 use anyhow::Context;
@@ -75,7 +75,8 @@ async fn serve_console(
 ) {
     let Some(listener) = bind_console(state.config.console.listen, first_attempt, &mut stop).await else { return };
     let tls = build_tls_acceptor(&certificate);
-    let router = router::build_router(state);
+    tokio::spawn(bulk_retry::interrupt_ended_retries(state.clone()));
+    let router = router::build_router(state.clone());
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     loop {
         let (tcp, from) = tokio::select! {
@@ -100,6 +101,8 @@ async fn serve_console(
         });
     }
     drop(listener);
+    state.stop.send_replace(true);
+    let _ = timeout(DRAIN_TIMEOUT, state.bulk_retry_place.acquire()).await;
     let places_max = u32::try_from(CONNECTIONS_MAX).unwrap_or(u32::MAX);
     let _ = timeout(DRAIN_TIMEOUT, places.acquire_many(places_max)).await;
 }

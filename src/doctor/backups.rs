@@ -88,9 +88,7 @@ pub(crate) fn check_backups(config: &Config, lineage: Option<(String, String)>, 
     } else {
         format!("{make_one}. Keep copies on another disk too.")
     };
-    let modified_at = |path: &PathBuf| fs::metadata(path).and_then(|data| data.modified()).ok();
-    let backups = backup::list_backups_in(&directory).into_iter();
-    let Some((at, path)) = backups.filter_map(|path| Some((modified_at(&path)?, path))).max() else {
+    let Some((path, age)) = find_newest_backup(&directory) else {
         return findings.add_warning("backup", format!("there is none in {shown}"), fix);
     };
     // `backup` verified the copy. Verifying it again takes as long as reading it: `restore --check`.
@@ -99,7 +97,6 @@ pub(crate) fn check_backups(config: &Config, lineage: Option<(String, String)>, 
         return findings.add_failure("backup", message, format!("Make another one: {make_one}"));
     }
     check_lineage(config, lineage, &directory, &path, findings);
-    let age = at.elapsed().map_or(0, |age| age.as_secs());
     let message = format!("the newest in {shown} is {} old", format_duration(age));
     if age > BACKUP_AGE_SECONDS_MAX {
         findings.add_warning("backup", message, fix);
@@ -108,8 +105,16 @@ pub(crate) fn check_backups(config: &Config, lineage: Option<(String, String)>, 
     }
 }
 
+/// Returns the newest backup in a directory, with its age in seconds.
+pub(crate) fn find_newest_backup(directory: &Path) -> Option<(PathBuf, u64)> {
+    let modified_at = |path: &PathBuf| fs::metadata(path).and_then(|data| data.modified()).ok();
+    let backups = backup::list_backups_in(directory).into_iter();
+    let (at, path) = backups.filter_map(|path| Some((modified_at(&path)?, path))).max()?;
+    Some((path, at.elapsed().map_or(0, |age| age.as_secs())))
+}
+
 /// Returns the directory of the nightly backups: the target in the timer's unit, else the one beside the database.
-fn find_nightly_directory(config: &Config) -> PathBuf {
+pub(crate) fn find_nightly_directory(config: &Config) -> PathBuf {
     let default = parent_directory(&config.store.path).join("backups");
     if !is_packaged(config) {
         return default;

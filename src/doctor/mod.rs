@@ -3,6 +3,7 @@
 //! Every check adds findings to [`Findings`]. A failed check never keeps the others from running.
 
 pub mod backups;
+pub mod console;
 pub mod database;
 pub mod deliveries;
 pub mod directories;
@@ -35,6 +36,7 @@ pub fn run_checks(path: &Path, times: TimeFormat) -> anyhow::Result<Findings> {
         let queues = DeliveryQueues::read(&config);
         let unreachable = network::check_network(&config, &queues, &mut findings)?;
         database::check_database(&config, &queues, &unreachable, &mut findings);
+        console::check_console(&config, &mut findings);
         check_rotations(&config, &mut findings);
     }
     Ok(findings)

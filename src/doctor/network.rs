@@ -117,6 +117,14 @@ fn collect_required_hosts(config: &Config, queues: &DeliveryQueues) -> RequiredH
         };
         hosts.add_url(&acme.directory_url, user);
     }
+    if let Some(oidc) = &config.console.oidc {
+        let user = HostUser {
+            name: "the provider of [console.oidc]".to_owned(),
+            destination: None,
+            consequence: "nobody can sign in to the console through it".to_owned(),
+        };
+        hosts.add_url(&oidc.issuer, user);
+    }
     hosts
 }
 

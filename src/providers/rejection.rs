@@ -2,6 +2,7 @@
 //!
 //! The answer never states which part of an authentication failed. The table `rejected_requests` has the exact reason.
 
+use crate::event::Source;
 use std::fmt;
 
 /// Reason of a rejection. Its name is stored in `rejected_requests` and never changes.
@@ -167,6 +168,26 @@ impl RejectionReason {
                 "Webhooks are POST requests: a browser or monitor sent this one, or the provider uses another method."
             }
         }
+    }
+}
+
+/// Returns the fix for a stored reason; empty for a reason of another version.
+#[must_use]
+pub fn find_rejection_hint(reason: &str) -> &'static str {
+    RejectionReason::ALL.into_iter().find(|one| one.as_str() == reason).map_or("", RejectionReason::hint)
+}
+
+/// Returns the pattern of request paths for a source and topic. An empty pattern matches nothing.
+#[must_use]
+pub fn build_path_pattern(source: Option<Source>, topic: Option<&str>) -> Option<String> {
+    match (topic, source) {
+        (Some(topic), None | Some(Source::Shopify)) => Some(format!("/api/webhooks/shopify/{topic}")),
+        // Only Shopify's addresses have a topic.
+        (Some(_), Some(_)) => Some(String::new()),
+        (None, Some(Source::Keycloak)) => Some("/api/keycloak/*".to_owned()),
+        (None, Some(Source::Sps)) => Some("/api/sps/*".to_owned()),
+        (None, Some(source)) => Some(format!("/api/webhooks/{}*", source.as_str())),
+        (None, None) => None,
     }
 }
 

@@ -1,13 +1,10 @@
 //! Rules that the compiler does not check, read from the source text. `words` has the rules of language.
 
+use crate::support::root;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-
-pub fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-}
 
 /// Every Rust file under a folder of the project, with its text; paths are relative to the project.
 pub fn sources(folder: &str) -> Vec<(String, String)> {
@@ -51,7 +48,7 @@ const LAYERS: [&[&str]; 16] = [
     &["event"],
     &["changes", "transfer", "tls", "logging"],
     &["store", "providers", "handlers"],
-    &["queue"],
+    &["queue", "backup_files", "spreadsheet"],
     &["delivery", "edi_poll"],
     &["processor", "server"],
     &["config"],

@@ -115,7 +115,7 @@ fn each_route_needs_its_role() {
             match route.access {
                 RouteAccess::User(needed) if *role < needed => assert_eq!(status, 403, "{role:?} at {path}"),
                 RouteAccess::User(_) => {
-                    assert!(status < 500 && ![401, 403].contains(&status), "{role:?} at {path}: {status}")
+                    assert!(status < 500 && ![401, 403].contains(&status), "{role:?} at {path}: {status}");
                 }
                 RouteAccess::Program(_) => assert_eq!(status, 401, "a cookie is no token at {path}"),
                 RouteAccess::Public => {}

@@ -1,12 +1,12 @@
 //! `payload = "rows"`: a destination gets the ERP rows that an event became.
 
-use crate::architecture::root;
 use crate::support::answers::answer_file;
 use crate::support::destinations::{home_with_destinations, http_destination, wait_until_delivered};
 use crate::support::edi_files::{interchange, order_set};
 use crate::support::fake_erp::{FakeErp, ReceivedRequest, Reply};
 use crate::support::outbound_documents::{invoice, send_document};
 use crate::support::provider_events::{apply_plans, golden_events};
+use crate::support::root;
 use crate::support::{Home, Request, SHOP, StoreFixture, keycloak_request, shopify_request};
 use novex_ingest::internals::changes::catalogue::ALL_TABLES;
 use novex_ingest::internals::store::erp::event_rows::EventRowsResult;

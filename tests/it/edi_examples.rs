@@ -1,6 +1,6 @@
 //! The examples of docs/edi.md: the sample order is received, shown as on paper, and answered as the document states.
 
-use crate::architecture::root;
+use crate::support::root;
 use crate::support::terminal::run_at_terminal;
 use crate::support::{BIN, Home};
 use std::fs;

@@ -2,7 +2,7 @@
 
 use crate::support::seed::seeded_config;
 use crate::support::{Home, SHOP, order_body};
-use novex_ingest::internals::cli::mappings::{read_mappings_csv, write_mappings_csv};
+use novex_ingest::internals::spreadsheet::mappings_csv::{read_mappings_csv, write_mappings_csv};
 use novex_ingest::internals::store::erp::mappings::ProductMapping;
 use proptest::prelude::*;
 use std::fs;

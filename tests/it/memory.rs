@@ -1,7 +1,7 @@
 //! The memory of the daemon under its systemd unit: events with large bodies, and unsigned bodies, stay within the
 //! bound of docs/performance.md, and the memory goes back to the system.
 
-use crate::architecture::root;
+use crate::support::root;
 use crate::support::{Daemon, Home, order_body, shopify_request, wait_until};
 use std::fs;
 

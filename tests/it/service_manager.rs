@@ -1,6 +1,6 @@
 //! The service manager: sockets that stay open over a restart, and a watchdog that real writes feed.
 
-use crate::architecture::root;
+use crate::support::root;
 use crate::support::sqlite::DatabaseLock;
 use crate::support::{BIN, Connection, Home, Request, SetOnDrop, WAIT_MAX, shopify_request, wait_until};
 use rustix::io::FdFlags;

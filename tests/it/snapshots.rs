@@ -4,9 +4,9 @@
 //! A changed text fails its test and writes the new text beside the snapshot as `*.snap.new`. `INSTA_UPDATE=always
 //! tests/run --test it snapshots::` accepts all new texts.
 
-use crate::architecture::root;
 use crate::support::destinations::{home_with_destinations, http_destination, send_orders};
 use crate::support::fake_erp::{FakeErp, Reply};
+use crate::support::root;
 use crate::support::{Home, Request, keycloak_request, shopify_request};
 use clap::CommandFactory;
 use novex_ingest::cli::Cli;

@@ -1,6 +1,5 @@
 //! Facts that a partner requires, its form of labels, and references, dates and trailers that the ERP states.
 
-use crate::architecture::root;
 use crate::support::Home;
 use crate::support::edi_files::{interchange, order_set};
 use crate::support::order_documents::{DocumentSpec, LineSpec};
@@ -8,6 +7,7 @@ use crate::support::outbound_documents::{
     home_with_order, invoice, invoice_with_more_facts, receive_file, send_document, ship_notice,
     ship_notice_with_more_facts,
 };
+use crate::support::root;
 use serde_json::{Value, json};
 use std::fs;
 

@@ -1,11 +1,11 @@
 //! Signatures of HTTP deliveries, checked by the official libraries of Standard Webhooks and by the samples of
 //! docs/erp-integration.md.
 
-use crate::architecture::root;
 use crate::support::destinations::{home_with_destinations, http_destination, send_orders, wait_until_delivered};
 use crate::support::fake_erp::{FakeErp, ReceivedRequest, Reply};
 use crate::support::libraries::Language::{JavaScript, Python};
 use crate::support::libraries::{Language, run_program_ok};
+use crate::support::root;
 use serde_json::{Value, json};
 use std::fs;
 

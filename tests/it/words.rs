@@ -1,7 +1,7 @@
 //! The language of the project, in code, documents and everything that a person reads: docs/STYLE.md has the rules,
 //! this file checks those that a program can check.
 
-use crate::architecture::root;
+use crate::support::root;
 use std::fs;
 use std::path::Path;
 use std::process::Command;

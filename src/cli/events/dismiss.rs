@@ -10,7 +10,7 @@ use crate::store::db::reader::Reader;
 use crate::store::events::destinations;
 use crate::store::events::records::EventStatus;
 use crate::store::leases::dismissals::{Dismissal, DismissedEvent};
-use crate::text::format_count;
+use crate::text::{format_count, parse_reason};
 use anyhow::bail;
 use clap::Args;
 use serde_json::json;
@@ -50,21 +50,6 @@ pub struct EventsDismissArgs {
     /// Print one JSON line per event
     #[arg(long)]
     json: bool,
-}
-
-/// Most characters of a reason.
-const REASON_CHARS_MAX: usize = 1_000;
-
-/// Parses the reason of a decision.
-pub(crate) fn parse_reason(text: &str) -> Result<String, String> {
-    let text = text.trim();
-    if text.is_empty() {
-        return Err("write the reason, for the person who asks later".to_owned());
-    }
-    if text.chars().count() > REASON_CHARS_MAX {
-        return Err(format!("write at most {REASON_CHARS_MAX} characters"));
-    }
-    Ok(text.to_owned())
 }
 
 pub fn dismiss_events(global: &GlobalArgs, args: &EventsDismissArgs) -> anyhow::Result<()> {

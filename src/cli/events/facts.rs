@@ -93,11 +93,7 @@ impl FactsReader {
             progress.push(other);
         }
         let mut rows = event_summary::find_event_summary(connection, event.identity.id, &key.shop_domain)?;
-        // Another event wrote the rows of a test event's subject, and those of an event that is not completed.
-        if event.status != "completed" || event.is_test {
-            rows.rows.retain(|row| row.event_id == Some(event.identity.id));
-            rows.has_more = false;
-        }
+        rows.keep_own_rows(event);
         Ok(EventFacts { rows, destinations: progress })
     }
 

@@ -1,10 +1,12 @@
-//! `events`: looks at events, retries, dismisses and exports them, removes test events, and lists rejected requests.
+//! `events`: looks at events, retries, resends, dismisses and exports them, removes test events, and lists rejected
+//! requests.
 
 pub mod dismiss;
 mod facts;
 pub mod list;
 pub mod rejected;
 pub mod remove_tests;
+pub mod resend;
 pub mod retry;
 pub mod search;
 pub mod show;
@@ -21,6 +23,8 @@ pub enum EventsCommand {
     Show(show::EventsShowArgs),
     /// Retry events: give failed ones new attempts, and make waiting ones due now
     Retry(retry::EventsRetryArgs),
+    /// Send events to one destination again, under the same ids; they are not processed again
+    Resend(resend::EventsResendArgs),
     /// Dismiss failed events and deliveries that need no retry; doctor leaves them out
     Dismiss(dismiss::EventsDismissArgs),
     /// Find events by order, customer, product, tracking code or number, or a part of one
@@ -40,6 +44,7 @@ pub fn run_events(global: &GlobalArgs, command: EventsCommand) -> Result<(), Cli
         EventsCommand::List(args) => list::print_events(global, &args),
         EventsCommand::Show(args) => show::print_event(global, &args),
         EventsCommand::Retry(args) => retry::retry_events(global, &args),
+        EventsCommand::Resend(args) => resend::resend_events(global, &args),
         EventsCommand::Dismiss(args) => dismiss::dismiss_events(global, &args),
         EventsCommand::Search(args) => search::print_search_hits(global, &args),
         EventsCommand::Tail(args) => tail::follow_event_history(global, &args),

@@ -6,7 +6,7 @@ use crate::cli::output::{print_line, print_untrusted_line};
 use crate::cli::rows::RowFormatArgs;
 use crate::event::Source;
 use crate::presentation::times::{TimeArg, TimeFormat, parse_time_arg};
-use crate::providers::RejectionReason;
+use crate::providers::rejection::{build_path_pattern, find_rejection_hint};
 use crate::store::events::rejections::{self, RejectionFilter, RejectionRecord};
 use crate::text::format_count;
 use clap::Args;
@@ -63,11 +63,13 @@ pub fn print_rejections(global: &GlobalArgs, args: &EventsRejectedArgs) -> anyho
         http_status: args.status,
         path: build_path_pattern(args.source, args.topic.as_deref()),
         since: args.since.as_ref().map(|since| since.resolve(&times)),
+        ..RejectionFilter::default()
     };
     let rows = reader.read(|connection| rejections::list_rejections(connection, &filter, args.limit))?;
+    let rows: Vec<RejectionRecord> = rows.into_iter().map(|(_, rejection)| rejection).collect();
     if let Some(mut writer) = args.format.open_writer(&REJECTION_COLUMNS)? {
         return rows.iter().try_for_each(|rejection| {
-            writer.write_row(&HintedRejection { rejection, hint: find_rejection_hint(rejection) })
+            writer.write_row(&HintedRejection { rejection, hint: find_rejection_hint(&rejection.reason) })
         });
     }
     if rows.is_empty() {
@@ -77,25 +79,12 @@ pub fn print_rejections(global: &GlobalArgs, args: &EventsRejectedArgs) -> anyho
     Ok(())
 }
 
-/// Returns the pattern of request paths for a source and topic. An empty pattern matches nothing.
-fn build_path_pattern(source: Option<Source>, topic: Option<&str>) -> Option<String> {
-    match (topic, source) {
-        (Some(topic), None | Some(Source::Shopify)) => Some(format!("/api/webhooks/shopify/{topic}")),
-        // Only Shopify's addresses have a topic.
-        (Some(_), Some(_)) => Some(String::new()),
-        (None, Some(Source::Keycloak)) => Some("/api/keycloak/*".to_owned()),
-        (None, Some(Source::Sps)) => Some("/api/sps/*".to_owned()),
-        (None, Some(source)) => Some(format!("/api/webhooks/{}*", source.as_str())),
-        (None, None) => None,
-    }
-}
-
 fn print_rejection(row: &RejectionRecord, times: &TimeFormat) -> std::io::Result<()> {
     let at = times.format_time_with_age(&row.at);
     print_untrusted_line(&format!("{at}  {} {}  from {}", row.method, row.path, row.remote_addr))?;
     let detail = row.detail.as_deref().unwrap_or("");
     print_untrusted_line(&format!("    {} {}: {detail}", row.http_status, row.reason))?;
-    print_untrusted_line(&format!("    hint: {}", find_rejection_hint(row)))?;
+    print_untrusted_line(&format!("    hint: {}", find_rejection_hint(&row.reason)))?;
     let digest = row.body_sha256.as_deref().map_or(String::new(), |digest| format!(", sha256 {digest}"));
     let size = format_count(row.body_bytes, "byte", "bytes");
     print_untrusted_line(&format!("    headers: {}; body: {size}{digest}", row.header_names))?;
@@ -104,8 +93,4 @@ fn print_rejection(row: &RejectionRecord, times: &TimeFormat) -> std::io::Result
         print_untrusted_line(&format!("    {more} not recorded, because of their rate"))?;
     }
     Ok(())
-}
-
-fn find_rejection_hint(row: &RejectionRecord) -> &'static str {
-    RejectionReason::ALL.into_iter().find(|reason| reason.as_str() == row.reason).map_or("", RejectionReason::hint)
 }

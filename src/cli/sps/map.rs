@@ -2,13 +2,13 @@
 
 use crate::cli::output::print_line;
 use crate::cli::rows::RowFormatArgs;
-use crate::cli::store::with_store;
+use crate::cli::store::{name_operator, with_store};
 use crate::cli::table::{free_text, print_table};
 use crate::config::Config;
-use crate::store::StoreError;
+use crate::store::access::Actor;
 use crate::store::db::reader::Reader;
 use crate::store::erp::sps_mappings;
-use crate::store::erp::sps_mappings::{ItemMapping, PartnerMapping};
+use crate::store::erp::sps_mappings::{ItemMapping, PartnerMapping, describe_refused_mapping, parse_item_kind};
 use crate::text::format_count;
 use clap::Args;
 use serde_json::json;
@@ -66,24 +66,6 @@ pub struct SpsMapItemArgs {
     factor: String,
 }
 
-/// Kinds of a number that have a column of their own, and the one without a qualifier.
-const ITEM_KINDS: [&str; 5] = ["buyer", "vendor", "upc", "gtin", "none"];
-/// Longest qualifier of a product id; X12 has two characters.
-const QUALIFIER_CHARS_MAX: usize = 10;
-
-/// Parses the kind of a number: one of the five words, or a qualifier, which is in capitals.
-fn parse_item_kind(text: &str) -> Result<String, String> {
-    if ITEM_KINDS.contains(&text) {
-        return Ok(text.to_owned());
-    }
-    let is_qualifier =
-        (1..=QUALIFIER_CHARS_MAX).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_alphanumeric());
-    if !is_qualifier {
-        return Err(format!("use {}, or a qualifier such as PL", ITEM_KINDS.join(", ")));
-    }
-    Ok(text.to_ascii_uppercase())
-}
-
 pub fn print_unmapped(reader: &Reader, args: &SpsUnmappedArgs) -> anyhow::Result<()> {
     let (partners, lines) = reader.read(|connection| {
         Ok((sps_mappings::list_unmapped_partners(connection)?, sps_mappings::list_unmapped_lines(connection)?))
@@ -125,6 +107,7 @@ pub fn print_unmapped(reader: &Reader, args: &SpsUnmappedArgs) -> anyhow::Result
 }
 
 pub fn save_sps_mapping(config: &Config, command: &SpsMapCommand) -> anyhow::Result<()> {
+    let actor = Actor::from_operator(name_operator(None));
     let saved = with_store(config, async |store| match command {
         SpsMapCommand::Partner(args) => {
             let mapping = PartnerMapping {
@@ -132,7 +115,7 @@ pub fn save_sps_mapping(config: &Config, command: &SpsMapCommand) -> anyhow::Res
                 customer: args.customer.clone(),
                 quantity: args.quantity.clone(),
             };
-            let orders = format_count(store.map_partner(mapping).await?, "order has", "orders have");
+            let orders = format_count(store.map_partner(mapping, actor).await?, "order has", "orders have");
             Ok(format!("{} is customer {}; {orders} this customer", args.partner, args.customer))
         }
         SpsMapCommand::Item(args) => {
@@ -145,16 +128,13 @@ pub fn save_sps_mapping(config: &Config, command: &SpsMapCommand) -> anyhow::Res
                 item_unit: args.item_unit.clone(),
                 factor: args.factor.clone(),
             };
-            let lines = format_count(store.map_item(mapping).await?, "order line has", "order lines have");
+            let lines = format_count(store.map_item(mapping, actor).await?, "order line has", "order lines have");
             Ok(format!("{} is item {}; {lines} this item", args.value, args.item))
         }
     });
-    let message = saved.map_err(|error| match error.downcast_ref::<StoreError>() {
-        Some(StoreError::Sqlite(inner)) if inner.to_string().contains("CHECK") => anyhow::anyhow!(
-            "the mapping was not saved: no value may be empty, and a factor has at most six digits on each side of its \
-             point"
-        ),
-        _ => error,
+    let message = saved.map_err(|error| match error.downcast_ref().and_then(describe_refused_mapping) {
+        Some(refusal) => anyhow::anyhow!(refusal),
+        None => error,
     })?;
     print_line(&message)?;
     Ok(())

@@ -4,7 +4,6 @@
 pub mod map;
 pub mod orders;
 mod paper;
-mod paper_parts;
 pub mod parse;
 pub mod poll;
 pub mod send;

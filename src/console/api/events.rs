@@ -51,7 +51,7 @@ impl EventListQuery {
             status: self.status.as_ref().map(parse_status).transpose()?,
             source: self.source.as_ref().map(parse_source).transpose()?,
             topic: self.topic.clone(),
-            since: None,
+            ..EventFilter::default()
         })
     }
 }

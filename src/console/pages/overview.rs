@@ -154,14 +154,16 @@ fn build_sources(sources: &[SourceState]) -> Markup {
     html! {
         section {
             h2 { "Sources" }
-            table {
-                thead { tr { th { "Source" } th { "Last event" } th class="number" { "Last 24 hours" } } }
-                tbody {
-                    @for source in sources {
-                        tr {
-                            th scope="row" { a href={ "/events?source=" (source.source) } { (source.source) } }
-                            td { (build_time(&source.last_event_at)) }
-                            td class="number" { (source.received_last_day) }
+            div class="scroll" {
+                table {
+                    thead { tr { th { "Source" } th { "Last event" } th class="number" { "Last 24 hours" } } }
+                    tbody {
+                        @for source in sources {
+                            tr {
+                                th scope="row" { a href={ "/events?source=" (source.source) } { (source.source) } }
+                                td { (build_time(&source.last_event_at)) }
+                                td class="number" { (source.received_last_day) }
+                            }
                         }
                     }
                 }
@@ -201,18 +203,20 @@ fn build_destinations(destinations: &[DestinationState]) -> Markup {
         @if !destinations.is_empty() {
             section {
                 h2 { "Destinations" }
-                table {
-                    thead {
-                        tr { th { "Destination" } th { "State" } th class="number" { "Waiting" } th class="number" { "Failed" } th { "Last success" } }
-                    }
-                    tbody {
-                        @for state in destinations {
-                            tr {
-                                th scope="row" { (state.name) }
-                                td { (describe_destination(state)) }
-                                td class="number" { (state.waiting) }
-                                td class="number" { (state.failed) }
-                                td { @if let Some(at) = &state.last_success_at { (build_time(at)) } }
+                div class="scroll" {
+                    table {
+                        thead {
+                            tr { th { "Destination" } th { "State" } th class="number" { "Waiting" } th class="number" { "Failed" } th { "Last success" } }
+                        }
+                        tbody {
+                            @for state in destinations {
+                                tr {
+                                    th scope="row" { (state.name) }
+                                    td { (describe_destination(state)) }
+                                    td class="number" { (state.waiting) }
+                                    td class="number" { (state.failed) }
+                                    td { @if let Some(at) = &state.last_success_at { (build_time(at)) } }
+                                }
                             }
                         }
                     }
@@ -222,7 +226,8 @@ fn build_destinations(destinations: &[DestinationState]) -> Markup {
     }
 }
 
-fn describe_destination(state: &DestinationState) -> Markup {
+/// Returns the state of a destination in words: up, down or paused.
+pub fn describe_destination(state: &DestinationState) -> Markup {
     match (&state.paused_at, &state.down_since) {
         (Some(at), _) => html! { span class="status received" { "paused" } " since " (build_time(at)) },
         (None, Some(at)) => html! { span class="status failed" { "down" } " since " (build_time(at)) },

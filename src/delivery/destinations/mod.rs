@@ -21,6 +21,7 @@ use crate::store::erp::outbound_documents::SEND_TOPIC_PREFIX;
 use crate::store::leases::delivery_outcomes::Cause;
 use crate::text::{escape_hidden_chars, keep_first_chars};
 use crate::transfer::source::SourceSettings;
+use anyhow::bail;
 use bytes::Bytes;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -240,6 +241,23 @@ impl Destination {
             *error = keep_first_chars(&escape_hidden_chars(error), ERROR_CHARS_MAX);
         }
         result
+    }
+
+    /// Delivers a made-up event once, so that a person sees whether the destination works.
+    ///
+    /// # Errors
+    /// What the destination answered, with the consequence for deliveries.
+    pub async fn send_test_event(settings: DestinationSettings, now: Timestamp) -> anyhow::Result<()> {
+        let name = settings.name.clone();
+        match Self::new(settings)?.send(&OutboundEvent::test(), now).await {
+            SendResult::Delivered => Ok(()),
+            SendResult::Rejected { error } => {
+                bail!("{name} rejected the test event: {error}. A delivery that is rejected so fails at once")
+            }
+            SendResult::Unavailable { error, .. } | SendResult::RetryLater { error, .. } => {
+                bail!("{name} did not accept the test event: {error}. Deliveries stay queued and are attempted again")
+            }
+        }
     }
 
     /// Returns true if it is for outbound EDI documents.

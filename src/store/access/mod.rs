@@ -4,10 +4,13 @@
 
 pub mod sessions;
 pub mod tokens;
+pub mod totp;
 pub mod users;
 
-use crate::store::StoreError;
+use crate::clock;
 use crate::store::audit::system_log::{OperatorAction, append_operator_action};
+use crate::store::db::writer::WriteClass;
+use crate::store::{Store, StoreError};
 use rusqlite::Connection;
 
 /// Who changes something, for the audit trail.
@@ -36,5 +39,23 @@ impl Actor {
     ) -> Result<(), StoreError> {
         let (by, address) = (self.name.as_str(), self.address.as_deref());
         append_operator_action(connection, at, OperatorAction { by, resource, operation, path, address, error })
+    }
+}
+
+impl Store {
+    /// Records what a person did that changed no row, such as a test of a destination. `error` is the reason why it
+    /// was refused or failed.
+    pub async fn record_action(
+        &self,
+        actor: Actor,
+        (resource, operation): (&'static str, &'static str),
+        path: String,
+        error: Option<String>,
+    ) -> Result<(), StoreError> {
+        let at = clock::format_timestamp(self.clock.now());
+        let job = move |connection: &Connection| {
+            actor.log_action(connection, &at, (resource, operation, &path), error.as_deref())
+        };
+        self.writer.submit(WriteClass::Insert, job).await
     }
 }

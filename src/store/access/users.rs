@@ -1,7 +1,9 @@
 //! Users of the console.
 
 use crate::access::Role;
+use crate::access::token::TokenDigest;
 use crate::clock;
+use crate::secret::Secret;
 use crate::store::access::Actor;
 use crate::store::db::writer::WriteClass;
 use crate::store::{Store, StoreError};
@@ -20,6 +22,11 @@ pub struct ConsoleUser {
     pub created_at: String,
     pub changed_at: String,
     pub last_login_at: Option<String>,
+    /// When the user proved the key of the one-time codes; None: the user enters no codes.
+    pub totp_confirmed_at: Option<String>,
+    /// Key of the one-time codes.
+    #[serde(skip)]
+    pub totp_secret: Option<Secret>,
 }
 
 /// What a change of a user did.
@@ -31,9 +38,46 @@ pub enum UserChange {
     NoSuchUser,
     /// Nobody could manage users any more.
     LastAdmin,
+    /// The user enters no one-time codes.
+    NoCodes,
 }
 
-const COLUMNS: &str = "id, name, role, password_hash, created_at, changed_at, last_login_at";
+impl UserChange {
+    /// Returns why nothing was changed; None if it was done.
+    #[must_use]
+    pub fn describe_refusal(self, name: &str) -> Option<String> {
+        match self {
+            Self::Done => None,
+            Self::NameTaken => Some(format!(
+                "user {name} exists; nothing was changed. Set the password: `novex-ingest users password {name}`"
+            )),
+            Self::NoSuchUser => Some(format!("no user has the name {name}: `novex-ingest users list`")),
+            Self::LastAdmin => Some(format!(
+                "{name} is the last admin, and without one nobody could manage users in the console; nothing was \
+                 changed. Add another: `novex-ingest users add NAME --role admin`"
+            )),
+            Self::NoCodes => Some(format!("{name} has no one-time codes; nothing was changed")),
+        }
+    }
+}
+
+/// Most characters of a user's name.
+const NAME_CHARS_MAX: usize = 64;
+
+/// Parses the name of a user: letters, digits and `.@_-`, so that it is one word in logs and commands.
+///
+/// # Errors
+/// The message with the fix.
+pub fn parse_user_name(text: &str) -> Result<String, String> {
+    let is_allowed = |letter: char| letter.is_alphanumeric() || ".@_-".contains(letter);
+    if text.is_empty() || text.chars().count() > NAME_CHARS_MAX || !text.chars().all(is_allowed) {
+        return Err(format!("use 1 to {NAME_CHARS_MAX} letters, digits, dots, @, hyphens and underscores"));
+    }
+    Ok(text.to_owned())
+}
+
+const COLUMNS: &str = "id, name, role, password_hash, created_at, changed_at, last_login_at, totp_confirmed_at, \
+                       totp_secret";
 
 fn read_user_row(row: &Row<'_>) -> rusqlite::Result<ConsoleUser> {
     let role: String = row.get(2)?;
@@ -46,6 +90,8 @@ fn read_user_row(row: &Row<'_>) -> rusqlite::Result<ConsoleUser> {
         created_at: row.get(4)?,
         changed_at: row.get(5)?,
         last_login_at: row.get(6)?,
+        totp_confirmed_at: row.get(7)?,
+        totp_secret: row.get::<_, Option<Vec<u8>>>(8)?.map(Secret::new),
     })
 }
 
@@ -68,7 +114,7 @@ fn is_last_admin(connection: &Connection, name: &str) -> Result<bool, StoreError
     Ok(connection.query_row(sql, [name], |row| row.get(0)).optional()?.unwrap_or(false))
 }
 
-fn log_user_change(
+pub(super) fn log_user_change(
     connection: &Connection,
     at: &str,
     actor: &Actor,
@@ -119,11 +165,12 @@ impl Store {
         self.writer.submit(WriteClass::Maintain, job).await
     }
 
-    /// Sets the password of a user and ends the user's sessions.
+    /// Sets the password of a user and ends the user's sessions, all but `kept`.
     pub async fn set_user_password(
         &self,
         name: String,
         password_hash: String,
+        kept: Option<TokenDigest>,
         actor: Actor,
     ) -> Result<UserChange, StoreError> {
         let at = clock::format_timestamp(self.clock.now());
@@ -132,7 +179,7 @@ impl Store {
             if connection.execute(sql, params![password_hash, at, name])? == 0 {
                 return Ok(UserChange::NoSuchUser);
             }
-            end_sessions_of(connection, &name)?;
+            end_sessions_of(connection, &name, kept)?;
             log_user_change(connection, &at, &actor, "PASSWORD", &name)?;
             Ok(UserChange::Done)
         };
@@ -157,10 +204,16 @@ impl Store {
     }
 }
 
-fn end_sessions_of(connection: &Connection, name: &str) -> Result<(), StoreError> {
+/// Ends the sessions of a user, all but `kept`.
+pub(super) fn end_sessions_of(
+    connection: &Connection,
+    name: &str,
+    kept: Option<TokenDigest>,
+) -> Result<(), StoreError> {
     connection.execute(
-        "DELETE FROM console_sessions WHERE user_id = (SELECT id FROM console_users WHERE name = ?)",
-        [name],
+        "DELETE FROM console_sessions WHERE user_id = (SELECT id FROM console_users WHERE name = ?) \
+         AND token_hash IS NOT ?",
+        params![name, kept],
     )?;
     Ok(())
 }

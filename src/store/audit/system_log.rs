@@ -12,9 +12,10 @@
 use crate::changes::audit::AuditEntry;
 use crate::clock;
 use crate::store::audit::alerts;
+use crate::store::db::reader::Reader;
 use crate::store::db::writer::WriteClass;
 use crate::store::{Store, StoreError};
-use rusqlite::{Connection, OptionalExtension, Row, ToSql, named_params, params};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::Serialize;
 use serde_json::json;
 use sha2::{Digest, Sha256};
@@ -46,10 +47,10 @@ pub struct AuditRecord {
 /// `prev_hash` of the first row.
 pub const GENESIS_HASH: &str = "0000000000000000000000000000000000000000000000000000000000000000";
 
-const COLUMNS: &str = "id, event_id, at, type, realm, user_id, username, client_id, ip_address, session_id, operation, \
+pub(super) const COLUMNS: &str = "id, event_id, at, type, realm, user_id, username, client_id, ip_address, session_id, operation, \
                        resource, resource_path, result, error, details, prev_hash, hash";
 
-fn read_audit_row(row: &Row<'_>) -> rusqlite::Result<AuditRecord> {
+pub(super) fn read_audit_row(row: &Row<'_>) -> rusqlite::Result<AuditRecord> {
     Ok(AuditRecord {
         id: row.get(0)?,
         event_id: row.get(1)?,
@@ -355,6 +356,19 @@ pub fn verify_chain(
     }
 }
 
+/// Checks the whole stored chain in short reads.
+pub fn verify_stored_chain(reader: &Reader) -> Result<AuditVerification, StoreError> {
+    loop {
+        let truncations = reader.read(list_truncations)?;
+        let read = |id, limit| reader.read(|connection| list_audit_records_after(connection, id, limit));
+        let verification = verify_chain(read, truncations.clone())?;
+        // A truncation while the rows are read looks like tampering: verify again.
+        if verification.broken.is_none() || reader.read(list_truncations)? == truncations {
+            return Ok(verification);
+        }
+    }
+}
+
 /// Returns the break between a row and the previous row with the given id and hash.
 fn find_row_break(row: &AuditRecord, prev_id: i64, prev_hash: &str) -> Option<ChainBreak> {
     let (id, problem) = if row.id != prev_id + 1 {
@@ -367,48 +381,6 @@ fn find_row_break(row: &AuditRecord, prev_id: i64, prev_hash: &str) -> Option<Ch
         return None;
     };
     Some(ChainBreak { id, problem })
-}
-
-/// A filter of audit records; the default matches all.
-#[derive(Debug, Clone, Default)]
-pub struct AuditFilter {
-    /// Keycloak id or name of the user.
-    pub user: Option<String>,
-    /// A glob for the type: `LOGIN*`.
-    pub kind: Option<String>,
-    pub address: Option<String>,
-    /// This time or later, as [`clock::format_timestamp`] writes it.
-    pub since: Option<String>,
-    /// Before this time, in the same form.
-    pub until: Option<String>,
-}
-
-/// Returns a page of audit records, the newest first. `before` is the last id of the previous page.
-pub fn list_audit_records(
-    connection: &Connection,
-    filter: &AuditFilter,
-    before: i64,
-    limit: u32,
-) -> Result<Vec<AuditRecord>, StoreError> {
-    let sql = format!(
-        "SELECT {COLUMNS} FROM system_log WHERE id < :before AND (:user IS NULL OR :user IN (user_id, username)) \
-         AND (:kind IS NULL OR type GLOB :kind) AND (:address IS NULL OR ip_address = :address) \
-         AND (:since IS NULL OR at >= :since) AND (:until IS NULL OR at < :until) ORDER BY id DESC LIMIT :limit"
-    );
-    let mut statement = connection.prepare_cached(&sql)?;
-    let rows = statement.query_map(
-        named_params! {
-            ":before": before,
-            ":user": &filter.user as &dyn ToSql,
-            ":kind": filter.kind,
-            ":address": filter.address,
-            ":since": filter.since,
-            ":until": filter.until,
-            ":limit": limit,
-        },
-        read_audit_row,
-    )?;
-    Ok(rows.collect::<Result<_, _>>()?)
 }
 
 /// Returns a page of audit records for [`verify_chain`], the oldest first.

@@ -7,6 +7,7 @@ use crate::changes::catalogue::{ALL_TABLES, SALES_ORDERS};
 use crate::changes::rows::TableSpec;
 use crate::store::StoreError;
 use crate::store::erp::event_subjects::{EVENT_TABLES, EventTable, find_subject_kind, read_event_subjects};
+use crate::store::events::records::EventRecord;
 use rusqlite::types::Value as SqlValue;
 use rusqlite::{Connection, OptionalExtension, params, params_from_iter};
 use serde::Serialize;
@@ -25,6 +26,9 @@ pub struct RowReference {
     pub key: serde_json::Map<String, serde_json::Value>,
     /// What people call it: the name of an order, the title of a product.
     pub name: Option<String>,
+    /// True if the name is a person's, or an e-mail address.
+    #[serde(skip)]
+    pub is_name_personal: bool,
     /// The newest event of the row; None if the table has no such column.
     pub event_id: Option<i64>,
     #[serde(skip)]
@@ -68,6 +72,17 @@ pub struct EventSummary {
     pub orders: Vec<EventOrder>,
     /// The customer of the first order, or the customer that the event itself is about.
     pub customer: Option<String>,
+}
+
+impl EventSummary {
+    /// Leaves out rows that another event wrote: those of a test event's subject, and of an event that is not
+    /// completed.
+    pub fn keep_own_rows(&mut self, event: &EventRecord) {
+        if event.status != "completed" || event.is_test {
+            self.rows.retain(|row| row.event_id == Some(event.identity.id));
+            self.has_more = false;
+        }
+    }
 }
 
 /// Returns the rows that an event of a shop became.
@@ -158,8 +173,15 @@ fn build_row(table: &'static str, key: &[&str], columns: BTreeMap<String, SqlVal
         Some(SqlValue::Integer(id)) => Some(*id),
         _ => None,
     });
-    let mut row =
-        RowReference { table, key: serde_json::Map::new(), name: None, event_id, key_text: String::new(), columns };
+    let mut row = RowReference {
+        table,
+        key: serde_json::Map::new(),
+        name: None,
+        is_name_personal: false,
+        event_id,
+        key_text: String::new(),
+        columns,
+    };
     for column in key {
         let value = match row.columns.get(*column) {
             Some(SqlValue::Integer(number)) => (*number).into(),
@@ -170,6 +192,8 @@ fn build_row(table: &'static str, key: &[&str], columns: BTreeMap<String, SqlVal
     let values: Vec<String> = key.iter().filter_map(|column| row.text(column)).collect();
     row.key_text = values.join(" ");
     row.name = describe_row(&row);
+    let is_person = row.text("first_name").is_some() || row.text("last_name").is_some();
+    row.is_name_personal = row.name.is_some() && (is_person || row.name == row.text("email"));
     row
 }
 
@@ -230,17 +254,23 @@ fn find_sales_order(
     order_id: &str,
 ) -> Result<Option<EventOrder>, StoreError> {
     let sql = format!(
-        "SELECT o.name, coalesce((SELECT {PERSON} FROM customers p WHERE p.shop_domain = o.shop_domain AND \
-           p.customer_id = o.customer_id), \
-           (SELECT coalesce({PERSON}, p.company) AS person FROM sales_order_addresses p WHERE p.shop_domain = o.shop_domain \
-           AND p.order_id = o.order_id AND coalesce({PERSON}, p.company) IS NOT NULL ORDER BY p.kind LIMIT 1), o.email), \
-           o.total, o.currency FROM {} o WHERE o.shop_domain = ?1 AND o.order_id = ?2",
+        "SELECT o.name, {}, o.total, o.currency FROM {} o WHERE o.shop_domain = ?1 AND o.order_id = ?2",
+        build_customer_expression(),
         SALES_ORDERS.name
     );
     let order = connection.prepare_cached(&sql)?.query_row(params![shop_domain, order_id], |row| {
         Ok(EventOrder { number: row.get(0)?, customer: row.get(1)?, total: row.get(2)?, currency: row.get(3)? })
     });
     Ok(order.optional()?)
+}
+
+/// Returns the SQL expression for the customer of the sales order `o`: the name, or else the email address.
+pub(crate) fn build_customer_expression() -> String {
+    format!(
+        "coalesce((SELECT {PERSON} FROM customers p WHERE p.shop_domain = o.shop_domain AND p.customer_id = o.customer_id), \
+         (SELECT coalesce({PERSON}, p.company) AS person FROM sales_order_addresses p WHERE p.shop_domain = o.shop_domain \
+         AND p.order_id = o.order_id AND coalesce({PERSON}, p.company) IS NOT NULL ORDER BY p.kind LIMIT 1), o.email)"
+    )
 }
 
 /// The name of a person in the row `p`, NULL if it has none.

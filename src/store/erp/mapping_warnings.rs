@@ -43,7 +43,7 @@ fn describe_similar(similar: Option<&str>) -> String {
 }
 
 /// Returns the shops of orders and products. Each step finds the next shop by the primary key.
-fn list_stored_shops(connection: &Connection) -> Result<BTreeSet<String>, StoreError> {
+pub(crate) fn list_stored_shops(connection: &Connection) -> Result<BTreeSet<String>, StoreError> {
     let mut shops = BTreeSet::new();
     for table in ["sales_orders", "products"] {
         let mut statement = connection.prepare_cached(&format!(

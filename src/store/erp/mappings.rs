@@ -1,6 +1,8 @@
 //! Product mappings: the ERP's item of a shop's product. Triggers in `schema.sql` complete older orders.
 
 use crate::changes::rows::CellValue;
+use crate::clock;
+use crate::store::access::Actor;
 use crate::store::db::writer::WriteClass;
 use crate::store::{Store, StoreError};
 use rusqlite::{Connection, Row, params, params_from_iter};
@@ -81,10 +83,19 @@ pub fn list_unmapped_products(connection: &Connection) -> Result<Vec<UnmappedPro
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
+/// Returns the path of a mapping in the audit trail.
+fn build_mapping_path(shop_domain: &str, variant_id: Option<i64>, sku: Option<&str>) -> String {
+    match (variant_id, sku) {
+        (Some(variant), _) => format!("mappings/{shop_domain}/variant {variant}"),
+        (None, sku) => format!("mappings/{shop_domain}/{}", sku.unwrap_or_default()),
+    }
+}
+
 impl Store {
     /// Adds or replaces mappings in one transaction; on an error none is stored. Returns the number of order lines
     /// without an item before and after.
-    pub async fn map_products(&self, mappings: Vec<ProductMapping>) -> Result<(i64, i64), StoreError> {
+    pub async fn map_products(&self, mappings: Vec<ProductMapping>, actor: Actor) -> Result<(i64, i64), StoreError> {
+        let at = clock::format_timestamp(self.clock.now());
         self.writer
             .submit(WriteClass::Maintain, move |connection| {
                 let count_unmapped = || -> Result<i64, StoreError> {
@@ -111,6 +122,11 @@ impl Store {
                             mapping.note
                         ])?;
                 }
+                let path = match &mappings[..] {
+                    [mapping] => build_mapping_path(&mapping.shop_domain, mapping.variant_id, mapping.sku.as_deref()),
+                    several => format!("mappings/{} of a file", several.len()),
+                };
+                actor.log_action(connection, &at, ("PRODUCT-MAPPING", "SAVE", &path), None)?;
                 Ok((before, count_unmapped()?))
             })
             .await
@@ -122,13 +138,19 @@ impl Store {
         shop: String,
         variant_id: Option<i64>,
         sku: Option<String>,
+        actor: Actor,
     ) -> Result<bool, StoreError> {
+        let at = clock::format_timestamp(self.clock.now());
         self.writer
             .submit(WriteClass::Maintain, move |connection| {
                 let deleted = connection.execute(
                     "DELETE FROM shopify_product_mappings WHERE shop_domain = ?1 AND (variant_id = ?2 OR sku = ?3)",
                     params![shop, variant_id, sku],
                 )?;
+                if deleted > 0 {
+                    let path = build_mapping_path(&shop, variant_id, sku.as_deref());
+                    actor.log_action(connection, &at, ("PRODUCT-MAPPING", "REMOVE", &path), None)?;
+                }
                 Ok(deleted > 0)
             })
             .await

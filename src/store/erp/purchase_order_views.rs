@@ -6,7 +6,7 @@ use crate::store::StoreError;
 use crate::store::erp::messages::{self, MessageView};
 use crate::store::erp::purchase_orders;
 use crate::store::erp::sent_views::{self, SentSummary};
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, Row, params};
 use serde::Serialize;
 
 /// Selects purchase orders.
@@ -32,6 +32,37 @@ pub struct PurchaseOrderSummary {
     pub lines_total: Option<String>,
     pub attention: Option<String>,
     pub event_id: Option<i64>,
+}
+
+/// The columns of [`PurchaseOrderSummary`] in a query on `purchase_orders o`.
+macro_rules! order_summary_columns {
+    () => {
+        "o.partner, o.po_number, o.release, o.status, o.customer, o.ordered_on, \
+         (SELECT count(*) FROM purchase_order_lines l WHERE l.partner = o.partner AND l.po_number = o.po_number AND l.release = o.release), \
+         (SELECT count(*) FROM purchase_order_lines l WHERE l.partner = o.partner AND l.po_number = o.po_number AND l.release = o.release \
+            AND l.item IS NULL AND l.status = 'open') AS unmapped, \
+         o.changes, o.lines_total, o.attention, o.event_id"
+    };
+}
+pub(crate) use order_summary_columns;
+
+impl PurchaseOrderSummary {
+    pub(crate) fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
+        Ok(Self {
+            partner: row.get(0)?,
+            po_number: row.get(1)?,
+            release: row.get(2)?,
+            status: row.get(3)?,
+            customer: row.get(4)?,
+            ordered_on: row.get(5)?,
+            lines: row.get(6)?,
+            unmapped: row.get(7)?,
+            changes: row.get(8)?,
+            lines_total: row.get(9)?,
+            attention: row.get(10)?,
+            event_id: row.get(11)?,
+        })
+    }
 }
 
 /// A line of [`PurchaseOrderView`].
@@ -117,31 +148,15 @@ pub fn list_purchase_orders(
     connection: &Connection,
     filter: &PurchaseOrderFilter,
 ) -> Result<Vec<PurchaseOrderSummary>, StoreError> {
-    let mut statement = connection.prepare_cached(
-        "SELECT o.partner, o.po_number, o.release, o.status, o.customer, o.ordered_on, \
-           (SELECT count(*) FROM purchase_order_lines l WHERE l.partner = o.partner AND l.po_number = o.po_number AND l.release = o.release), \
-           (SELECT count(*) FROM purchase_order_lines l WHERE l.partner = o.partner AND l.po_number = o.po_number AND l.release = o.release \
-              AND l.item IS NULL AND l.status = 'open') AS unmapped, \
-           o.changes, o.lines_total, o.attention, o.event_id FROM purchase_orders o \
+    let mut statement = connection.prepare_cached(concat!(
+        "SELECT ",
+        order_summary_columns!(),
+        " FROM purchase_orders o \
          WHERE (?1 IS NULL OR o.partner = ?1) AND (NOT ?2 OR o.attention IS NOT NULL OR o.customer IS NULL OR unmapped > 0) \
          ORDER BY o.last_event_id DESC, o.po_number LIMIT ?3",
-    )?;
-    let rows = statement.query_map(params![filter.partner, filter.attention_only, filter.limit], |row| {
-        Ok(PurchaseOrderSummary {
-            partner: row.get(0)?,
-            po_number: row.get(1)?,
-            release: row.get(2)?,
-            status: row.get(3)?,
-            customer: row.get(4)?,
-            ordered_on: row.get(5)?,
-            lines: row.get(6)?,
-            unmapped: row.get(7)?,
-            changes: row.get(8)?,
-            lines_total: row.get(9)?,
-            attention: row.get(10)?,
-            event_id: row.get(11)?,
-        })
-    })?;
+    ))?;
+    let values = params![filter.partner, filter.attention_only, filter.limit];
+    let rows = statement.query_map(values, PurchaseOrderSummary::read)?;
     Ok(rows.collect::<Result<_, _>>()?)
 }
 

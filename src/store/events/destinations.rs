@@ -3,6 +3,7 @@
 use crate::clock;
 use crate::clock::Timestamp;
 use crate::event::Source;
+use crate::store::access::Actor;
 use crate::store::db::writer::WriteClass;
 use crate::store::events::records::EventFilter;
 use crate::store::{Store, StoreError};
@@ -308,8 +309,9 @@ const FORGET_BATCH_SIZE: u32 = 500;
 
 impl Store {
     /// Pauses or resumes a destination.
-    pub async fn set_destination_paused(&self, name: &str, is_paused: bool) -> Result<(), StoreError> {
-        let (name, at) = (name.to_owned(), is_paused.then(|| clock::format_timestamp(self.clock.now())));
+    pub async fn set_destination_paused(&self, name: &str, is_paused: bool, actor: Actor) -> Result<(), StoreError> {
+        let (name, now) = (name.to_owned(), clock::format_timestamp(self.clock.now()));
+        let (at, operation) = if is_paused { (Some(now.clone()), "PAUSE") } else { (None, "RESUME") };
         self.writer
             .submit(WriteClass::Wake, move |connection| {
                 connection.execute(
@@ -318,7 +320,7 @@ impl Store {
                      NULL THEN NULL ELSE next_probe_at END",
                     params![name, at],
                 )?;
-                Ok(())
+                actor.log_action(connection, &now, ("DESTINATION", operation, &format!("destinations/{name}")), None)
             })
             .await
     }

@@ -1,8 +1,9 @@
 //! Reading events: lists that page by key, single events, and their payloads.
 
 use crate::event::{EARLIER_EVENTS_MAX, EarlierEvent, EventIdentity, EventKey, Source};
+use crate::store::events::scan::{ScanLimits, scan_events};
 use crate::store::{Store, StoreError};
-use rusqlite::{Connection, OptionalExtension, Row, ToSql, named_params, params};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::Serialize;
 
 /// A state of events that a filter selects.
@@ -26,6 +27,10 @@ pub struct EventFilter {
     pub topic: Option<String>,
     /// Received at this time or later, as [`crate::clock::format_timestamp`] writes it.
     pub since: Option<String>,
+    /// Received before this time, in the same form.
+    pub until: Option<String>,
+    /// A part of the last error, in any case of its letters; `*` matches anything.
+    pub error: Option<String>,
 }
 
 /// An event as stored, without its payload.
@@ -76,12 +81,16 @@ pub struct Payload {
     pub body_hash: i64,
 }
 
-const COLUMNS: &str = "id, source, shop_domain, topic, webhook_id, status, attempts, max_attempts, next_attempt_at, \
+pub(super) const COLUMNS: &str = "id, source, shop_domain, topic, webhook_id, status, attempts, max_attempts, next_attempt_at, \
                        locked_by, locked_at, lease_expires_at, last_error, note, received_at, completed_at, \
                        provider_event_id, triggered_at, same_body_as, redacted_at, dismissed_at, dismissed_reason, \
                        dismissed_by, test";
+/// Places of columns in [`COLUMNS`].
+pub(super) const LAST_ERROR_COLUMN: usize = 12;
+pub(super) const RECEIVED_AT_COLUMN: usize = 14;
+pub(super) const COMPLETED_AT_COLUMN: usize = 15;
 
-fn read_event_row(row: &Row<'_>) -> rusqlite::Result<EventRecord> {
+pub(super) fn read_event_row(row: &Row<'_>) -> rusqlite::Result<EventRecord> {
     let key = EventKey { source: row.get(1)?, shop_domain: row.get(2)?, topic: row.get(3)?, webhook_id: row.get(4)? };
     Ok(EventRecord {
         identity: EventIdentity { id: row.get(0)?, key },
@@ -114,42 +123,8 @@ pub fn list_events(
     before: Option<i64>,
     limit: u32,
 ) -> Result<Vec<EventRecord>, StoreError> {
-    let mut statement = connection.prepare_cached(&build_list_sql(filter.status))?;
-    let rows = statement.query_map(
-        named_params! {
-            ":before": before.unwrap_or(i64::MAX),
-            ":source": filter.source.map(Source::as_str),
-            ":topic": &filter.topic as &dyn ToSql,
-            ":since": filter.since,
-            ":limit": limit,
-        },
-        read_event_row,
-    )?;
-    Ok(rows.collect::<Result<_, _>>()?)
-}
-
-/// Returns the SQL of a list, which reads unfinished and failed events from their partial indexes.
-///
-/// So ten million completed events do not slow it down. The status is part of the text because SQLite uses a partial
-/// index only if the condition is a constant.
-fn build_list_sql(status: Option<EventStatus>) -> String {
-    let (index, condition) = match status {
-        Some(EventStatus::Received) => ("INDEXED BY webhook_events_due", "AND status = 'received'"),
-        Some(EventStatus::Processing) => ("INDEXED BY webhook_events_leased", "AND status = 'processing'"),
-        Some(EventStatus::Failed) => {
-            ("INDEXED BY webhook_events_failed", "AND status = 'failed' AND dismissed_at IS NULL")
-        }
-        Some(EventStatus::Dismissed) => {
-            ("INDEXED BY webhook_events_failed", "AND status = 'failed' AND dismissed_at IS NOT NULL")
-        }
-        Some(EventStatus::Completed) => ("", "AND status = 'completed'"),
-        None => ("", ""),
-    };
-    format!(
-        "SELECT {COLUMNS} FROM webhook_events {index} WHERE id < :before {condition} \
-         AND (:source IS NULL OR source = :source) AND (:topic IS NULL OR topic GLOB :topic) \
-         AND (:since IS NULL OR received_at >= :since) ORDER BY id DESC LIMIT :limit"
-    )
+    let limits = ScanLimits { rows: limit as usize, scanned: u32::MAX };
+    Ok(scan_events(connection, filter, before, limits)?.events)
 }
 
 /// Returns one event, or None if it does not exist.

@@ -64,21 +64,26 @@ pub struct RejectionFilter {
     pub path: Option<String>,
     /// Rejected at this time or later, as [`crate::clock::format_timestamp`] writes it.
     pub since: Option<String>,
+    pub reason: Option<String>,
+    /// Only rejections with a lower id: the last one of the page before.
+    pub before: Option<i64>,
 }
 
-/// Returns the last rejections, the newest first.
+/// Returns the last rejections with their ids, the newest first.
 pub fn list_rejections(
     connection: &Connection,
     filter: &RejectionFilter,
     limit: u32,
-) -> Result<Vec<RejectionRecord>, StoreError> {
+) -> Result<Vec<(i64, RejectionRecord)>, StoreError> {
     let mut statement = connection.prepare_cached(
         "SELECT at, remote_addr, method, path, http_status, reason, detail, header_names, body_sha256, body_bytes, \
-         unrecorded FROM rejected_requests WHERE (?1 IS NULL OR http_status = ?1) AND (?2 IS NULL OR path GLOB ?2) \
-         AND (?3 IS NULL OR at >= ?3) ORDER BY id DESC LIMIT ?4",
+         unrecorded, id FROM rejected_requests WHERE (?1 IS NULL OR http_status = ?1) AND (?2 IS NULL OR path GLOB ?2) \
+         AND (?3 IS NULL OR at >= ?3) AND (?4 IS NULL OR reason = ?4) AND (?5 IS NULL OR id < ?5) \
+         ORDER BY id DESC LIMIT ?6",
     )?;
-    let rows = statement.query_map(params![filter.http_status, filter.path, filter.since, limit], |row| {
-        Ok(RejectionRecord {
+    let values = params![filter.http_status, filter.path, filter.since, filter.reason, filter.before, limit];
+    let rows = statement.query_map(values, |row| {
+        let rejection = RejectionRecord {
             at: row.get(0)?,
             remote_addr: row.get(1)?,
             method: row.get(2)?,
@@ -90,7 +95,8 @@ pub fn list_rejections(
             body_sha256: row.get(8)?,
             body_bytes: row.get::<_, i64>(9)?.unsigned_abs(),
             unrecorded: row.get::<_, i64>(10)?.unsigned_abs(),
-        })
+        };
+        Ok((row.get(11)?, rejection))
     })?;
     Ok(rows.collect::<Result<_, _>>()?)
 }

@@ -193,6 +193,19 @@ pub fn search_events(connection: &Connection, text: &str, limit: u32) -> Result<
     Ok(SearchResult { hits, has_more, skipped_old_rows })
 }
 
+/// Returns the subjects of one kind that `text` names, or a part of it: key and shop; without a shop, those of every
+/// shop.
+pub fn find_subjects(
+    connection: &Connection,
+    text: &str,
+    kind: &str,
+) -> Result<Vec<(String, Option<String>)>, StoreError> {
+    let mut subjects = find_whole_text(connection, text)?;
+    subjects.extend(find_parts(connection, text)?.0);
+    add_related_subjects(connection, &mut subjects)?;
+    Ok(subjects.into_iter().filter(|subject| subject.0 == kind).map(|(_, key, shop)| (key, shop)).collect())
+}
+
 /// Returns the newest events about a subject; one more than the limit, which shows that there are more.
 fn list_events_about(connection: &Connection, subject: &FoundSubject, limit: u32) -> Result<Vec<i64>, StoreError> {
     let (kind, key, shop_domain) = subject;

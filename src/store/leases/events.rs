@@ -188,7 +188,12 @@ impl Store {
 }
 
 /// Appends one entry for all events of a retry to the audit trail.
-fn log_retry(connection: &Connection, at: &str, actor: &Actor, retried: &[RetriedEvent]) -> Result<(), StoreError> {
+pub(super) fn log_retry(
+    connection: &Connection,
+    at: &str,
+    actor: &Actor,
+    retried: &[RetriedEvent],
+) -> Result<(), StoreError> {
     let (Some(first), Some(last)) = (retried.first(), retried.last()) else { return Ok(()) };
     let path = match retried.len() {
         1 => format!("events/{}", first.event_id),
@@ -257,7 +262,8 @@ fn claim_due_events(
     Ok(claims)
 }
 
-fn retry_event(
+/// Retries one event. Returns None if it stays as it is.
+pub(super) fn retry_event(
     connection: &Connection,
     id: i64,
     attempts: u32,

@@ -14,6 +14,7 @@
 //! [`events`], [`deliveries`] and [`files`] have what differs: which rows are due, and what an outcome writes.
 
 pub mod begun;
+pub mod bulk_retries;
 pub mod deliveries;
 pub mod delivery_outcomes;
 pub mod dismissals;
@@ -22,6 +23,7 @@ pub mod events;
 pub mod files;
 pub mod recovery;
 pub mod request_decisions;
+pub mod resends;
 
 use crate::clock;
 use crate::store::db::writer::WriteClass;

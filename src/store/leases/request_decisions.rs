@@ -1,7 +1,7 @@
 //! Decisions of an operator about destructive requests: stop one, or work it now.
 
 use crate::clock;
-use crate::store::audit::system_log;
+use crate::store::access::Actor;
 use crate::store::db::writer::WriteClass;
 use crate::store::leases::event_outcomes::{EventLogRow, append_event_log_row};
 use crate::store::privacy::destructive_requests::{RequestState, find_destructive_request, record_destructive_request};
@@ -31,6 +31,22 @@ pub enum DecisionResult {
     NoBody,
 }
 
+impl DecisionResult {
+    /// Returns why nothing was changed; None if the decision was written.
+    #[must_use]
+    pub fn describe_refusal(self, event: i64) -> Option<String> {
+        match self {
+            Self::Written => None,
+            Self::NoRequest => Some(format!(
+                "event {event} is no redaction and no refused deletion; `novex-ingest privacy list` lists them"
+            )),
+            Self::InProcess => Some(format!("a worker works on event {event} at this moment; try again")),
+            Self::Done => Some(format!("event {event} was worked already; `novex-ingest events show {event}`")),
+            Self::NoBody => Some(format!("the body of event {event} is gone: a redaction or retention removed it")),
+        }
+    }
+}
+
 impl Store {
     /// Writes a decision about the request of an event, with the change of the event's status.
     ///
@@ -40,13 +56,13 @@ impl Store {
         &self,
         event_id: i64,
         decision: RequestDecision,
-        by: String,
+        actor: Actor,
         worker: String,
     ) -> Result<DecisionResult, StoreError> {
         let now = clock::format_timestamp(self.clock.now());
         self.writer
             .submit(WriteClass::Wake, move |connection| {
-                write_decision(connection, event_id, &decision, (&by, &worker), &now)
+                write_decision(connection, event_id, &decision, (&actor, &worker), &now)
             })
             .await
     }
@@ -56,9 +72,10 @@ fn write_decision(
     connection: &Connection,
     event_id: i64,
     decision: &RequestDecision,
-    (by, worker): (&str, &str),
+    (actor, worker): (&Actor, &str),
     at: &str,
 ) -> Result<DecisionResult, StoreError> {
+    let by = actor.name.as_str();
     let found: Option<(String, u32, String, bool)> = connection
         .prepare_cached(
             "SELECT status, attempts, topic, EXISTS (SELECT 1 FROM webhook_payloads WHERE event_id = id) \
@@ -114,6 +131,6 @@ fn write_decision(
     append_event_log_row(connection, event_id, at, &row)?;
     // The reason is not in the audit trail: a redaction could not erase it there.
     let operation = if is_stop { "STOP" } else { "RUN" };
-    system_log::append_operator_entry(connection, at, by, operation, &format!("events/{event_id}"))?;
+    actor.log_action(connection, at, ("EVENT", operation, &format!("events/{event_id}")), None)?;
     Ok(DecisionResult::Written)
 }

@@ -3,6 +3,7 @@
 use crate::changes::privacy::{NewDataRequest, PersonalColumn};
 use crate::clock;
 use crate::lenient_json::repair_json;
+use crate::store::access::Actor;
 use crate::store::db::reader::Reader;
 use crate::store::db::writer::WriteClass;
 use crate::store::events::records;
@@ -175,18 +176,23 @@ fn read_email_and_phone(
 
 impl Store {
     /// Marks a request as answered; returns false if no request has this number.
-    pub async fn complete_data_request(&self, id: i64) -> Result<bool, StoreError> {
+    pub async fn complete_data_request(&self, id: i64, actor: Actor) -> Result<bool, StoreError> {
         let now = clock::format_timestamp(self.clock.now());
         self.writer
             .submit(WriteClass::Maintain, move |connection| {
-                let found = connection
-                    .query_row(
-                        "UPDATE data_requests SET done_at = coalesce(done_at, ?1) WHERE id = ?2 RETURNING id",
-                        params![now, id],
-                        |_| Ok(()),
-                    )
+                let is_open: Option<bool> = connection
+                    .query_row("SELECT done_at IS NULL FROM data_requests WHERE id = ?", [id], |row| row.get(0))
                     .optional()?;
-                Ok(found.is_some())
+                if is_open == Some(true) {
+                    connection.execute("UPDATE data_requests SET done_at = ?1 WHERE id = ?2", params![now, id])?;
+                    actor.log_action(
+                        connection,
+                        &now,
+                        ("DATA-REQUEST", "DONE", &format!("data-requests/{id}")),
+                        None,
+                    )?;
+                }
+                Ok(is_open.is_some())
             })
             .await
     }

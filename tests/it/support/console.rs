@@ -1,6 +1,6 @@
 //! A browser without a window: it signs in to the console of a daemon, keeps the cookie, and sends forms as pages do.
 
-use super::{Connection, Daemon, Home, Request, Response};
+use super::{Connection, Daemon, Home, Request, Response, SHOP};
 use std::io::Write;
 use std::net::SocketAddr;
 use std::process::Stdio;
@@ -57,7 +57,12 @@ impl ConsoleClient {
     pub fn sign_in(&mut self, name: &str, password: &str) -> Response {
         let encode = |text: &str| text.replace('%', "%25").replace('&', "%26").replace('+', "%2B").replace(' ', "+");
         let body = format!("name={}&password={}", encode(name), encode(password));
-        let response = self.send(form_request("/login", &body));
+        self.send_and_keep_cookie(form_request("/login", &body))
+    }
+
+    /// Sends a request and keeps the cookie of the answer, in place of the one before.
+    pub fn send_and_keep_cookie(&mut self, request: Request) -> Response {
+        let response = self.send(request);
         if let Some(cookie) = response.header("set-cookie") {
             cookie.split(';').next().unwrap().clone_into(&mut self.cookie);
         }
@@ -94,4 +99,49 @@ pub fn form_request(path: &str, body: &str) -> Request {
     Request::post(path, body.as_bytes())
         .with_header("content-type", "application/x-www-form-urlencoded")
         .with_header("sec-fetch-site", "same-origin")
+}
+
+/// Returns fields as the body of a form.
+pub fn encode_form(fields: &[(&str, &str)]) -> String {
+    form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish()
+}
+
+/// Text that a browser would run if a page did not escape it.
+pub const ATTACK: &str = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>";
+
+/// Checks that a page has [`ATTACK`] as text, and nothing of it as markup.
+pub fn assert_escaped(path: &str, page: &Response) {
+    assert_eq!(page.status, 200, "{path}: {page:?}");
+    assert!(!page.body.contains("<script>alert") && !page.body.contains("<img"), "{path}: {}", page.body);
+    assert!(page.body.contains("&lt;script&gt;alert(1)"), "{path} shows the text: {}", page.body);
+}
+
+/// Follows the links to the next page, and returns each page.
+pub fn follow_pages(client: &ConsoleClient, first: &str) -> Vec<String> {
+    let (mut pages, mut path) = (Vec::new(), first.to_owned());
+    loop {
+        let page = client.get(&path);
+        assert_eq!(page.status, 200, "{path}: {page:?}");
+        let next = page.body.find("<a rel=\"next\" href=\"").map(|start| start + "<a rel=\"next\" href=\"".len());
+        let next =
+            next.map(|start| page.body[start..start + page.body[start..].find('"').unwrap()].replace("&amp;", "&"));
+        pages.push(page.body);
+        let Some(next) = next else { return pages };
+        assert!(pages.len() < 100, "the pages of {first} have an end");
+        path = next;
+    }
+}
+
+/// Inserts failed events with a body and the errors `order N has no line N`, as if they had arrived now.
+pub fn insert_failed_events(home: &Home, count: u32) {
+    home.sql(&format!(
+        "PRAGMA foreign_keys = ON; BEGIN; \
+         CREATE TEMP TABLE numbers AS WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {count}) \
+         SELECT i + (SELECT coalesce(max(id), 0) FROM webhook_events) AS id FROM n; \
+         INSERT INTO webhook_events (id, source, shop_domain, topic, webhook_id, status, attempts, received_at, \
+         completed_at, last_error) SELECT id, 'shopify', '{SHOP}', 'orders/create', 'inserted-' || id, 'failed', 8, \
+         strftime('%Y-%m-%dT%H:%M:%fZ', 'now'), strftime('%Y-%m-%dT%H:%M:%fZ', 'now'), \
+         'order ' || id || ' has no line ' || id FROM numbers; \
+         INSERT INTO webhook_payloads SELECT id, '{{}}', CAST('{{\"id\":' || id || '}}' AS BLOB) FROM numbers; COMMIT;"
+    ));
 }

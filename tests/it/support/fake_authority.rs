@@ -117,7 +117,7 @@ fn sign_request(request: &[u8]) -> String {
     openssl(&[&["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"][..], &own].concat());
     let with = ["-CA", &ca, "-CAkey", &key, "-CAcreateserial", "-extfile", &ext, "-out", &out, "-days", "90"];
     openssl(&[&["x509", "-req", "-inform", "DER", "-in", &csr][..], &with].concat());
-    fs::read_to_string(out).unwrap() + &fs::read_to_string(ca).unwrap()
+    fs::read_to_string(out).unwrap() + &*fs::read_to_string(ca).unwrap()
 }
 
 /// Serves one request of a connection; returns `None` at its end.
@@ -195,5 +195,5 @@ fn serve_request(stream: &TcpStream, base: &str, state: &Mutex<AuthorityState>) 
     let head = format!(
         "HTTP/1.1 {status} X\r\nreplay-nonce: {status}{length}\r\ncontent-type: {kind}\r\n{headers}content-length: {length}\r\n\r\n"
     );
-    (&*stream).write_all((head + &content).as_bytes()).ok()
+    (&*stream).write_all((head + &*content).as_bytes()).ok()
 }

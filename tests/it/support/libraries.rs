@@ -1,6 +1,6 @@
 //! Programs in Python and JavaScript, with the libraries that `tests/setup` installs.
 
-use crate::architecture::root;
+use super::root;
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
@@ -12,7 +12,8 @@ pub enum Language {
     JavaScript,
 }
 
-fn libraries() -> PathBuf {
+/// Returns the directory of the libraries.
+pub fn libraries() -> PathBuf {
     let directory = root().join("target/test-tools");
     assert!(directory.join("pins").exists(), "{} has no libraries: run tests/setup", directory.display());
     directory

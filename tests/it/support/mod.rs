@@ -10,6 +10,7 @@ pub mod destinations;
 pub mod edi_files;
 pub mod fake_authority;
 pub mod fake_erp;
+pub mod fake_oidc;
 pub mod fake_sps_api;
 pub mod grocery_documents;
 pub mod home;
@@ -30,6 +31,8 @@ pub mod strangers;
 pub mod terminal;
 pub mod wait;
 
+use std::path::Path;
+
 pub use client::{Connection, Request, Response};
 pub use daemon::{Daemon, send_signal};
 pub use home::Home;
@@ -39,6 +42,11 @@ pub use requests::{
 pub use sqlite::sql;
 pub use store_fixture::StoreFixture;
 pub use wait::{SetOnDrop, WAIT_MAX, wait_until};
+
+/// Returns the directory of the project.
+pub fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
 
 pub const BIN: &str = env!("CARGO_BIN_EXE_novex-ingest");
 /// Configuration in which a redaction runs at once.

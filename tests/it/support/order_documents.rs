@@ -52,7 +52,7 @@ impl DocumentSpec {
                 let (list, name) = if self.is_change { ("OrderChanges", "OrderChange") } else { ("Orders", "Order") };
                 let mut text = format!("<?xml version=\"1.0\"?><{list} xmlns=\"http://www.spscommerce.com/RSX\">");
                 write_xml(name, &self.build_rsx(), &mut text);
-                text + &format!("</{list}>")
+                text + &*format!("</{list}>")
             }
         }
     }

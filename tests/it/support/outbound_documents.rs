@@ -86,5 +86,5 @@ pub fn send_document(home: &Home, kind: &str, document: &Value, more: &[&str]) -
     let path = home.path("document.json").display().to_string();
     let out = home.run(&[&["sps", "send", kind, &path], more].concat());
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    (out.status.code().unwrap(), text(&out.stdout) + &text(&out.stderr))
+    (out.status.code().unwrap(), text(&out.stdout) + &*text(&out.stderr))
 }

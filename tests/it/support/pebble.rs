@@ -76,7 +76,7 @@ impl Pebble {
     pub fn launch(&mut self) {
         let log = |name: &str| fs::File::create(self.path(name)).unwrap();
         let help = Command::new("pebble-challtestsrv").arg("-h").output().expect("pebble, of Debian's package pebble");
-        let help = String::from_utf8_lossy(&help.stderr).into_owned() + &String::from_utf8_lossy(&help.stdout);
+        let help = String::from_utf8_lossy(&help.stderr).into_owned() + &*String::from_utf8_lossy(&help.stdout);
         let mut dns = Command::new("pebble-challtestsrv");
         // The flags differ between versions.
         dns.arg(if help.contains("-dnsserver") { "-dnsserver" } else { "-dns01" });

@@ -1,16 +1,16 @@
 //! `mappings`: maps the products of a shop to items of the ERP, one by one or from a CSV file.
 
-pub mod csv_file;
-mod csv_text;
-
 use crate::cli::filters::parse_number;
-use crate::cli::mappings::csv_file::{CSV_COLUMNS, MappingsFile, validate_mapping};
 use crate::cli::output::print_line;
 use crate::cli::rows::RowFormatArgs;
-use crate::cli::store::with_store;
+use crate::cli::store::{name_operator, with_store};
 use crate::cli::table::{free_text, print_table};
 use crate::cli::{CliError, GlobalArgs, output};
 use crate::config::{Config, SecretLoading};
+use crate::spreadsheet::mappings_csv::{
+    CSV_COLUMNS, MappingsFile, read_mappings_csv, validate_mapping, write_mappings_csv,
+};
+use crate::store::access::Actor;
 use crate::store::db::reader::Reader;
 use crate::store::erp::mapping_warnings::find_mapping_warnings;
 use crate::store::erp::mappings;
@@ -160,7 +160,8 @@ fn save_mappings(global: &GlobalArgs, mappings: Vec<ProductMapping>) -> anyhow::
     let config = global.load_config(SecretLoading::Skip)?;
     print_warnings(&config, &mappings)?;
     let saved = format_count(mappings.len(), "mapping", "mappings");
-    let (before, after) = with_store(&config, async |store| Ok(store.map_products(mappings).await?))?;
+    let actor = Actor::from_operator(name_operator(None));
+    let (before, after) = with_store(&config, async |store| Ok(store.map_products(mappings, actor).await?))?;
     let completed = format_count(before - after, "order line", "order lines");
     let waiting = format_count(after, "still waits", "still wait");
     let hint = if after > 0 { " (`novex-ingest mappings list --unmapped`)" } else { "" };
@@ -170,9 +171,9 @@ fn save_mappings(global: &GlobalArgs, mappings: Vec<ProductMapping>) -> anyhow::
 
 fn remove_mapping(global: &GlobalArgs, key: MappingKeyArgs) -> anyhow::Result<()> {
     let config = global.load_config(SecretLoading::Skip)?;
-    let removed = with_store(&config, async |store| {
-        Ok(store.unmap_product(key.shop.to_ascii_lowercase(), key.variant, key.sku.map(|sku| clean_code(&sku))).await?)
-    })?;
+    let actor = Actor::from_operator(name_operator(None));
+    let (shop, sku) = (key.shop.to_ascii_lowercase(), key.sku.map(|sku| clean_code(&sku)));
+    let removed = with_store(&config, async |store| Ok(store.unmap_product(shop, key.variant, sku, actor).await?))?;
     if !removed {
         bail!("there is no such mapping; `novex-ingest mappings list` lists all");
     }
@@ -189,7 +190,7 @@ fn import_mappings(global: &GlobalArgs, args: &MappingsImportArgs) -> anyhow::Re
     } else {
         fs::read(&args.file).with_context(|| format!("{name} cannot be read"))?
     };
-    let MappingsFile { dialect, mappings } = csv_file::read_mappings_csv(&bytes).map_err(|errors| {
+    let MappingsFile { dialect, mappings, .. } = read_mappings_csv(&bytes).map_err(|errors| {
         let lines: Vec<String> = errors
             .iter()
             .map(|error| format!("{name}:{}: {}", error.line, replace_control_chars(&error.message)))
@@ -223,5 +224,5 @@ fn print_warnings(config: &Config, mappings: &[ProductMapping]) -> anyhow::Resul
 
 fn export_mappings(reader: &Reader) -> anyhow::Result<()> {
     let mappings = reader.read(mappings::list_product_mappings)?;
-    csv_file::write_mappings_csv(mappings, output::open_stdout())
+    write_mappings_csv(mappings, output::open_stdout())
 }

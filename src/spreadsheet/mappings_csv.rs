@@ -1,7 +1,7 @@
 //! The CSV file of product mappings, which `mappings export` writes and `mappings import` reads.
 
-use crate::cli::csv_output::{restore_cell, write_csv};
-use crate::cli::mappings::csv_text::{CsvDialect, CsvRow, CsvSeparator, LineError, read_csv_rows};
+use crate::spreadsheet::cells::{restore_cell, write_csv};
+use crate::spreadsheet::csv_text::{CsvDialect, CsvRow, CsvSeparator, LineError, read_csv_rows};
 use crate::store::erp::mappings::ProductMapping;
 use crate::text::clean_code;
 use std::collections::HashMap;
@@ -14,6 +14,8 @@ pub const CSV_COLUMNS: [&str; 6] = ["shop_domain", "variant_id", "sku", "item", 
 pub struct MappingsFile {
     pub dialect: CsvDialect,
     pub mappings: Vec<ProductMapping>,
+    /// Line of each mapping in the file.
+    pub lines: Vec<u64>,
 }
 
 /// Writes mappings with commas, in UTF-8. [`read_mappings_csv`] returns equal ones.
@@ -40,20 +42,22 @@ pub fn read_mappings_csv(bytes: &[u8]) -> Result<MappingsFile, Vec<LineError>> {
         return Err(vec![LineError::new(1, "the file is empty")]);
     };
     let columns = find_columns(header)?;
-    let (mut mappings, mut errors, mut lines) = (Vec::new(), Vec::new(), HashMap::new());
+    let (mut mappings, mut errors) = (Vec::new(), Vec::new());
+    let (mut lines, mut known_lines) = (Vec::new(), HashMap::new());
     for row in rows {
         match read_mapping(row, &columns, dialect.separator) {
             Ok(mapping) => {
                 let product = (mapping.shop_domain.clone(), mapping.variant_id, mapping.sku.clone());
-                if let Some(earlier) = lines.insert(product, row.line) {
+                if let Some(earlier) = known_lines.insert(product, row.line) {
                     errors.push(LineError::new(row.line, format!("maps the same product as line {earlier}")));
                 }
                 mappings.push(mapping);
+                lines.push(row.line);
             }
             Err(message) => errors.push(LineError::new(row.line, message)),
         }
     }
-    if errors.is_empty() { Ok(MappingsFile { dialect, mappings }) } else { Err(errors) }
+    if errors.is_empty() { Ok(MappingsFile { dialect, mappings, lines }) } else { Err(errors) }
 }
 
 /// Returns the place of a column in [`CSV_COLUMNS`]. `Shop Domain` is `shop_domain`.

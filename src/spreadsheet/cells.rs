@@ -1,12 +1,11 @@
-//! CSV output for spreadsheets. A cell with text of others must never become a formula.
+//! Cells of CSV files for spreadsheets. A cell with text of others must never become a formula.
 //!
 //! A spreadsheet runs a cell that begins with `=` or another [`FORMULA_STARTS`] as a formula, which can start programs
 //! or send the other cells away. [`neutralise_cell`] puts an apostrophe before it, and [`restore_cell`] takes exactly
 //! these apostrophes away again.
 
-use crate::cli::output::{self, StdoutWriter};
 use crate::text::is_hidden_char;
-use std::io::{self, Stdout};
+use std::io;
 
 /// First characters of a formula. East Asian spreadsheets also accept the full-width ones.
 const FORMULA_STARTS: [char; 8] = ['=', '+', '-', '@', '＝', '＋', '－', '＠'];
@@ -17,14 +16,7 @@ const SEPARATORS: [char; 5] = [';', '\t', '|', '\r', '\n'];
 const PREFIX: char = '\'';
 
 /// Writes CSV with commas. No cell of it is a formula.
-pub struct CsvWriter<W: io::Write = StdoutWriter<Stdout>>(csv::Writer<W>);
-
-impl CsvWriter<StdoutWriter<Stdout>> {
-    /// Writes the line of column names to standard output.
-    pub fn begin(header: &[&str]) -> anyhow::Result<Self> {
-        Self::begin_in(output::open_stdout(), header)
-    }
-}
+pub struct CsvWriter<W: io::Write>(csv::Writer<W>);
 
 impl<W: io::Write> CsvWriter<W> {
     /// Writes the line of column names.
