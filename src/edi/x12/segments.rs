@@ -214,6 +214,17 @@ pub(crate) fn read_pack_size(cursor: &mut SegmentCursor<'_, '_>, element: usize)
     Some(cursor.take(element + 1).map_or(size.clone(), |unit| format!("{size} {unit}")))
 }
 
+/// Takes the method of handling (331) from SAC11, where some senders write it.
+///
+/// SAC11 is the end of a range of quantities that begins in SAC10. Without SAC10, a code there is no quantity.
+fn take_early_handling(cursor: &mut SegmentCursor<'_, '_>) -> Option<String> {
+    let is_alone = cursor.peek(10).is_empty();
+    cursor.take_parsed(11, |text| {
+        let is_code = text.len() == 2 && text.starts_with('0') && text.bytes().all(|byte| byte.is_ascii_digit());
+        (is_alone && is_code).then(|| text.to_owned())
+    })
+}
+
 /// Reads a SAC. The second value is true if the amount has a decimal point, which N2 does not allow.
 pub(crate) fn read_sac(cursor: &mut SegmentCursor<'_, '_>) -> (AllowanceCharge, bool) {
     let amount = cursor.take_parsed(5, decimal::parse_n2);
@@ -228,7 +239,7 @@ pub(crate) fn read_sac(cursor: &mut SegmentCursor<'_, '_>) -> (AllowanceCharge, 
         rate: cursor.take_parsed(8, decimal::normalize_decimal),
         unit: cursor.take(9),
         quantity: cursor.take_parsed(10, decimal::normalize_decimal),
-        handling: cursor.take(12),
+        handling: cursor.take(12).or_else(|| take_early_handling(cursor)),
         description: cursor.take(15),
     };
     (allowance, has_point)
