@@ -14,7 +14,7 @@ const VALUES_MAX: usize = 5;
 /// Most addresses of one list whose dates are compared; bounds the time.
 const ADDRESSES_MAX: usize = 100;
 
-/// What a date says about shipment or delivery.
+/// Meaning of a date for shipment or delivery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum DateRole {
     CancelAfter,

@@ -33,7 +33,7 @@ pub(crate) fn list_header_conflicts(order: &PurchaseOrder) -> Vec<String> {
     conflicts
 }
 
-/// Returns the conflicts between the parts of a line. `is_rsx` tells the meaning of its packs.
+/// Returns the conflicts between the parts of a line. `is_rsx` decides what its packs count.
 pub(crate) fn list_line_conflicts(line: &PurchaseOrderLine, is_rsx: bool) -> Vec<String> {
     let mut conflicts = list_shared_conflicts(&line.instructions, &line.allowances, &line.terms);
     conflicts.extend(list_id_conflicts(line));
