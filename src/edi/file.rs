@@ -306,6 +306,11 @@ fn read_x12_file(text: &str) -> EdiFile {
                 let (mut order, key, order_faults) = x12::order::read_x12_order(interchange, set);
                 if let Some(order) = &mut order {
                     order.origin = DocumentOrigin { transaction_set: set.kind.clone(), ..origin.clone() };
+                    order.extras.extend(x12::envelope_extras::list_envelope_extras(
+                        interchange,
+                        &group.sender,
+                        &group.receiver,
+                    ));
                 }
                 documents.push(EdiDocument {
                     kind: set.kind.clone(),

@@ -1,14 +1,10 @@
 //! Values of an order that contradict each other: a number of two lines, two places to ship to, two days of one kind.
 
-use crate::edi::codes;
-use crate::edi::purchase_order::{EdiAddress, EdiDate, PurchaseOrder, PurchaseOrderLine};
+use crate::edi::order_dates::{self, join_values};
+use crate::edi::part_conflicts;
+use crate::edi::purchase_order::{EdiAddress, PurchaseOrder, PurchaseOrderLine};
 use crate::edi::revisions::OrderStatus;
 use std::collections::{BTreeMap, BTreeSet};
-
-/// Dates of which an order or a line has one: cancel after, deliver, ship, and not before or after them.
-const SINGLE_DATES: [&str; 7] = ["001", "002", "010", "037", "038", "063", "064"];
-/// Most values that one conflict names.
-const VALUES_MAX: usize = 5;
 
 /// Returns the conflicts of an order and its open lines.
 pub(crate) fn list_order_conflicts(order: &PurchaseOrder, line_statuses: &[OrderStatus]) -> Vec<String> {
@@ -23,10 +19,13 @@ pub(crate) fn list_order_conflicts(order: &PurchaseOrder, line_statuses: &[Order
     let mut conflicts = Vec::new();
     let places: BTreeSet<String> =
         order.addresses.iter().filter(|address| address.kind == "ST").map(EdiAddress::label).collect();
-    if places.len() > 1 {
+    if places.len() > 1 && !are_places_of_schedules(order, &open) {
         conflicts.push(format!("the order has several places to ship to: {}", join_values(&places)));
     }
-    conflicts.extend(list_date_conflicts(&order.dates).into_iter().map(|conflict| format!("the order {conflict}")));
+    let ordered_on = order.ordered_on.as_deref();
+    let of_dates = order_dates::list_date_conflicts(&order.dates, &[], ordered_on);
+    conflicts.extend(of_dates.into_iter().map(|conflict| format!("the order {conflict}")));
+    conflicts.extend(part_conflicts::list_header_conflicts(order));
     let mut goods_by_number: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
     for (_, line) in &open {
         if let (Some(number), Some(goods)) = (line.number.as_deref(), line.item_key()) {
@@ -48,28 +47,30 @@ pub(crate) fn list_order_conflicts(order: &PurchaseOrder, line_statuses: &[Order
     }
     for (index, line) in open {
         let name = line.describe_position(index + 1);
-        conflicts.extend(list_date_conflicts(&line.dates).into_iter().map(|conflict| format!("{name} {conflict}")));
+        let of_dates = order_dates::list_date_conflicts(&line.dates, &order.dates, ordered_on);
+        let is_rsx = order.origin.format.starts_with("rsx");
+        let of_parts = part_conflicts::list_line_conflicts(line, is_rsx);
+        conflicts.extend(of_dates.into_iter().chain(of_parts).map(|conflict| format!("{name} {conflict}")));
     }
     conflicts
 }
 
-/// Returns the kinds of date that state several days, of the same address or of none.
-fn list_date_conflicts(dates: &[EdiDate]) -> Vec<String> {
-    let mut days: BTreeMap<(&str, Option<&str>), BTreeSet<String>> = BTreeMap::new();
-    let is_single = |date: &&EdiDate| date.until.is_none() && SINGLE_DATES.contains(&date.qualifier.as_str());
-    for date in dates.iter().filter(is_single) {
-        let key = (date.qualifier.as_str(), date.address.as_deref());
-        days.entry(key).or_default().extend(date.on.clone());
+/// Returns true if each open line distributes its quantity over these places, as orders for several stores do.
+fn are_places_of_schedules(order: &PurchaseOrder, open: &[(usize, &PurchaseOrderLine)]) -> bool {
+    let ids: BTreeSet<&str> = order
+        .addresses
+        .iter()
+        .filter(|address| address.kind == "ST")
+        .filter_map(|address| address.id.as_deref())
+        .collect();
+    let mut used = BTreeSet::new();
+    for (_, line) in open {
+        let locations: Option<Vec<&str>> = line.schedules.iter().map(|part| part.location.as_deref()).collect();
+        match locations {
+            Some(locations) if !locations.is_empty() => used.extend(locations),
+            _ => return false,
+        }
     }
-    let several = days.into_iter().filter(|(_, days)| days.len() > 1);
-    let describe = |((qualifier, _), days): ((&str, Option<&str>), BTreeSet<String>)| {
-        format!("states {} as {}", codes::DATES.describe(qualifier), join_values(&days))
-    };
-    several.map(describe).collect()
-}
-
-fn join_values(values: &BTreeSet<String>) -> String {
-    let named: Vec<&str> = values.iter().take(VALUES_MAX).map(String::as_str).collect();
-    let rest = if values.len() > VALUES_MAX { " and others" } else { "" };
-    format!("{}{rest}", named.join(" and "))
+    let has_ids = order.addresses.iter().all(|address| address.kind != "ST" || address.id.is_some());
+    has_ids && used == ids
 }

@@ -6,9 +6,9 @@
 use crate::edi::decimal;
 use crate::edi::order_conflicts;
 use crate::edi::order_percentages;
-use crate::edi::order_totals::{self, LineTotals, format_number, round_to_cents};
+use crate::edi::order_totals::{self, HeaderAmounts, LineTotals, format_number, round_to_cents};
 use crate::edi::prices::SINGLE_UNITS;
-use crate::edi::purchase_order::{LineSchedule, OrderExtra, PurchaseOrder, PurchaseOrderLine};
+use crate::edi::purchase_order::{EdiAmount, LineSchedule, PurchaseOrder, PurchaseOrderLine};
 use crate::edi::revisions::{OrderState, OrderStatus};
 use crate::text::format_count;
 use rust_decimal::Decimal;
@@ -35,7 +35,27 @@ pub(crate) enum StatedSum {
     Total,
     /// Total of one line, or of all lines before allowances.
     LineTotal,
+    /// Price of one unit of a line.
+    UnitPrice,
+    Gross,
+    Net,
+    /// `TotalSalesAmount` of RSX.
+    Sales,
 }
+
+/// Amounts of the header (522) that are totals of the order, with what each is.
+const TOTALS_OF_ORDER: [(&str, StatedSum); 4] =
+    [("1", StatedSum::LineTotal), ("GV", StatedSum::Gross), ("N", StatedSum::Net), ("TT", StatedSum::Total)];
+/// Amounts of a line that its quantity and its price give. Element 522 defines LI as the price of one unit.
+const AMOUNTS_OF_LINE: [(&str, StatedSum); 5] = [
+    ("1", StatedSum::LineTotal),
+    ("GV", StatedSum::Gross),
+    ("LI", StatedSum::UnitPrice),
+    ("N", StatedSum::Net),
+    ("TT", StatedSum::Total),
+];
+/// Place of a total in RSX that has no field.
+const SALES_TOTAL: &str = "Summary/TotalSalesAmount";
 
 impl StatedSum {
     /// Returns the place of the sum in the format of a document.
@@ -46,12 +66,19 @@ impl StatedSum {
             Self::Quantity if is_rsx => "Summary/TotalQuantity",
             Self::Total if is_rsx => "Summary/TotalAmount",
             Self::LineTotal if is_rsx => "ExtendedItemTotal or MonetaryAmounts 1",
+            Self::UnitPrice if is_rsx => "MonetaryAmounts LI",
+            Self::Gross if is_rsx => "MonetaryAmounts GV",
+            Self::Net if is_rsx => "MonetaryAmounts N",
+            Self::Sales => SALES_TOTAL,
             Self::Quantity if is_grocery => "G7601",
             Self::Total if is_grocery => "G7608",
             Self::Lines => "CTT01",
             Self::Quantity => "CTT02",
             Self::Total => "AMT*TT",
             Self::LineTotal => "AMT*1",
+            Self::UnitPrice => "AMT*LI",
+            Self::Gross => "AMT*GV",
+            Self::Net => "AMT*N",
         }
     }
 }
@@ -85,7 +112,7 @@ pub(crate) fn add_document_findings(order: &mut PurchaseOrder) -> Vec<SumContrad
 
 fn find_sum_contradictions(order: &PurchaseOrder) -> Vec<SumContradiction> {
     let mut found = Vec::new();
-    let mut add = |sum: StatedSum, computed: String, stated: &str| {
+    let mut add = |(sum, computed): (StatedSum, String), stated: &str| {
         let message = format!("{computed}, {} states {stated:?}", sum.name(order));
         found.push(SumContradiction { sum, message });
     };
@@ -95,27 +122,12 @@ fn find_sum_contradictions(order: &PurchaseOrder) -> Vec<SumContradiction> {
         && decimal::parse_decimal(stated) != Some(counted.len().into())
     {
         let lines = format_count(counted.len(), "line", "lines");
-        add(StatedSum::Lines, format!("the document has {lines}"), stated);
+        add((StatedSum::Lines, format!("the document has {lines}")), stated);
     }
-    for (index, line) in counted.iter().enumerate() {
-        let is_compared = |qualifier: &str| qualifier == "1" || (qualifier == "TT" && !order.is_change);
-        for amount in line.amounts.iter().filter(|amount| is_compared(&amount.qualifier)) {
-            let (stated, exact) = (decimal::parse_decimal(&amount.amount), line.exact_amount());
-            // Without a CTT before it, the total of the order follows the last line.
-            let is_total = |stated| {
-                let is_last = amount.qualifier == "TT" && index + 1 == counted.len();
-                is_last && LineTotals::of(&order.allowances, &counted).is_some_and(|totals| totals.fits(stated))
-            };
-            // A line's total may be the one after its own allowances and charges.
-            let fits = |stated| LineTotals::of(&[], &[line]).is_some_and(|totals| totals.fits(stated));
-            if let (Some(stated), Some(exact)) = (stated, exact.map(round_to_cents))
-                && !fits(stated)
-                && !is_total(stated)
-            {
-                let name = line.describe_position(index + 1);
-                let computed = format!("{name}: quantity times price is {}", format_number(exact));
-                let sum = if amount.qualifier == "TT" { StatedSum::Total } else { StatedSum::LineTotal };
-                add(sum, computed, &amount.amount);
+    for index in 0..counted.len() {
+        for amount in &counted[index].amounts {
+            if let Some(contradiction) = contradict_line_amount(order, &counted, index, amount) {
+                add(contradiction, &amount.amount);
             }
         }
     }
@@ -123,42 +135,70 @@ fn find_sum_contradictions(order: &PurchaseOrder) -> Vec<SumContradiction> {
     if order.is_change {
         return found;
     }
-    if let Some(stated) = &order.stated_quantity {
-        let sum = order_totals::sum_quantities(&counted);
-        if decimal::parse_decimal(stated) != sum && !order_totals::is_hash_of_units(&counted, stated) {
-            let sum = sum.map_or_else(|| "no number".to_owned(), format_number);
-            add(StatedSum::Quantity, format!("the quantities add up to {sum}"), stated);
-        }
+    if let Some(stated) = &order.stated_quantity
+        && !order_totals::fits_quantities(order, &counted, stated)
+    {
+        let sum = order_totals::sum_quantities(&counted).map_or_else(|| "no number".to_owned(), format_number);
+        add((StatedSum::Quantity, format!("the quantities add up to {sum}")), stated);
     }
-    let totals = order.stated_total.iter().map(|total| (StatedSum::Total, total));
-    let of_lines = order
-        .amounts
-        .iter()
-        .filter(|amount| amount.qualifier == "1")
-        .map(|amount| (StatedSum::LineTotal, &amount.amount));
-    for (sum, stated) in totals.chain(of_lines) {
+    let of_amount = |amount: &'_ EdiAmount| {
+        let sum = TOTALS_OF_ORDER.iter().find(|(qualifier, _)| *qualifier == amount.qualifier)?.1;
+        Some((sum, amount.amount.clone()))
+    };
+    let sales = order.extras.iter().filter(|extra| extra.location == SALES_TOTAL);
+    let totals = (order.stated_total.iter().map(|total| (StatedSum::Total, total.clone())))
+        .chain(order.amounts.iter().filter_map(of_amount))
+        .chain(sales.map(|extra| (StatedSum::Sales, extra.value.clone())));
+    let totals: Vec<(StatedSum, String)> = totals.collect();
+    for (sum, stated) in &totals {
         if let Some(computed) = contradict_total(order, &counted, stated) {
-            add(sum, computed, stated);
+            add((*sum, computed), stated);
         }
     }
     found
 }
 
-/// Returns what the lines add up to, if a stated total is none of their totals.
-///
-/// Returns None also if the lines give no certain sum.
-fn contradict_total(order: &PurchaseOrder, lines: &[&PurchaseOrderLine], stated: &str) -> Option<String> {
-    let stated = decimal::parse_decimal(stated)?;
-    let totals = LineTotals::of(&order.allowances, lines)?;
-    let extras = order.extras.iter().chain(lines.iter().flat_map(|line| &line.extras));
-    // The tax itself is not read: it can only raise the total.
-    let may_be_taxed = stated > totals.plain && extras.into_iter().any(is_tax);
-    (!totals.fits(stated) && !may_be_taxed).then(|| format!("the lines add up to {}", totals.describe()))
+/// Returns what an amount of a line must be, if it is another one.
+fn contradict_line_amount(
+    order: &PurchaseOrder,
+    lines: &[&PurchaseOrderLine],
+    index: usize,
+    amount: &EdiAmount,
+) -> Option<(StatedSum, String)> {
+    let sum = AMOUNTS_OF_LINE.iter().find(|(qualifier, _)| *qualifier == amount.qualifier)?.1;
+    // In a change it may be the total of the document.
+    if sum == StatedSum::Total && order.is_change {
+        return None;
+    }
+    let line = lines[index];
+    let (stated, exact) = (decimal::parse_decimal(&amount.amount)?, round_to_cents(line.exact_amount()?));
+    // A line's total may be the one after its own allowances and charges.
+    let fits_line = LineTotals::of(HeaderAmounts::default(), &[line]).is_some_and(|totals| totals.fits(stated));
+    // Without a CTT before it, the total of the order follows the last line.
+    let is_last = matches!(sum, StatedSum::Total | StatedSum::Gross | StatedSum::Net) && index + 1 == lines.len();
+    let fits_order =
+        || is_last && LineTotals::of(HeaderAmounts::of(order), lines).is_some_and(|totals| totals.fits(stated));
+    let is_price =
+        sum == StatedSum::UnitPrice && line.price.as_deref().and_then(decimal::parse_decimal) == Some(stated);
+    if fits_line || is_price || fits_order() {
+        return None;
+    }
+    let name = line.describe_position(index + 1);
+    Some((sum, format!("{name}: quantity times price is {}", format_number(exact))))
 }
 
-/// Returns true for a stated tax (TXI, `Taxes`), which no field has.
-fn is_tax(extra: &OrderExtra) -> bool {
-    extra.location.starts_with("TXI") || extra.location.split('/').any(|name| name == "Taxes" || name == "Tax")
+/// Returns what the lines add up to, if a stated total is none of their totals.
+///
+/// If some lines have no certain amount, only a total that is too small for the others contradicts them.
+fn contradict_total(order: &PurchaseOrder, lines: &[&PurchaseOrderLine], stated: &str) -> Option<String> {
+    let stated = decimal::parse_decimal(stated)?;
+    let header = HeaderAmounts::of(order);
+    let Some(totals) = LineTotals::of(header, lines) else {
+        let least = order_totals::find_least_total(header, lines)?;
+        let number = format_number(least);
+        return (stated < least).then(|| format!("the lines with a certain amount alone add up to {number}"));
+    };
+    (!totals.fits(stated)).then(|| format!("the lines add up to {}", totals.describe()))
 }
 
 impl OrderState {

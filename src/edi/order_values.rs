@@ -27,6 +27,21 @@ impl PurchaseOrder {
         if self.vendor.is_none() {
             self.vendor = self.find_reference(&["IA", "VR"]);
         }
+        self.compare_numbers_of_addresses();
+    }
+
+    /// Adds a finding for an address whose department or vendor number is not that of the order.
+    fn compare_numbers_of_addresses(&mut self) {
+        for (name, qualifier) in [("department", "DP"), ("vendor", "IA")] {
+            let is_of_kind = |part: &&EdiReference| part.qualifier == qualifier && part.value.is_some();
+            let own = self.references.iter().filter(is_of_kind).find(|part| part.address.is_none());
+            let Some(own) = own.and_then(|own| own.value.clone()) else { continue };
+            let other = self.references.iter().filter(is_of_kind).find_map(|part| {
+                let (address, value) = part.address.as_ref().zip(part.value.as_ref())?;
+                (*value != own).then(|| format!("{address} states the {name} {value}"))
+            });
+            self.findings.extend(other.map(|other| format!("the {name} is {own}, and {other}")));
+        }
     }
 
     /// Returns why the amounts of these lines cannot be added up, if they are in several currencies.

@@ -3,6 +3,7 @@
 //! The lines that a cancellation states must fit the order: codes that keep goods, or other quantities than those of
 //! the order, contradict it, and nothing is cancelled.
 
+use crate::edi::decimal;
 use crate::edi::purchase_order::PurchaseOrderLine;
 use crate::edi::revisions::change::{describe_claim, find_targets};
 use crate::edi::revisions::line_change::{LineEffect, LineTarget};
@@ -10,7 +11,8 @@ use crate::edi::revisions::line_match::{LineMatch, name_line};
 use crate::edi::revisions::originals::{DocumentRoles, OrderBase};
 use crate::edi::revisions::quantity::parse_quantity;
 use crate::edi::revisions::{
-    OrderState, OrderStatus, ReceivedDocument, Revision, RevisionOutcome, build_revision, overwrite, totals,
+    OrderState, OrderStatus, OriginalAmount, ReceivedDocument, Revision, RevisionOutcome, build_revision, overwrite,
+    totals,
 };
 use std::cmp::Ordering;
 use std::collections::HashSet;
@@ -71,8 +73,9 @@ fn list_other_amounts(
         let index = target.index().filter(|index| state.line_statuses[*index] == OrderStatus::Open)?;
         let own = &state.order.lines[index];
         let (stated, has) = find_other_amount(own, line)?;
-        let was_stated = state.original_amounts.get(index).is_some_and(|(quantity, unit)| {
-            let original = PurchaseOrderLine { quantity: quantity.clone(), unit: unit.clone(), ..own.clone() };
+        let was_stated = state.original_amounts.get(index).is_some_and(|original| {
+            let OriginalAmount { quantity, unit, price } = original.clone();
+            let original = PurchaseOrderLine { quantity, unit, price, ..own.clone() };
             find_other_amount(&original, line).is_none()
         });
         (was_stated == is_original)
@@ -107,7 +110,12 @@ fn find_other_amount(own: &PurchaseOrderLine, line: &PurchaseOrderLine) -> Optio
         return Some((format!("{left} {} left to receive", unit(line)), of_order));
     }
     let is_other_unit = line.quantity.is_some() && own.unit.is_some() && line.unit.is_some() && own.unit != line.unit;
-    is_other_unit.then(|| (format!("{} {}", line.quantity.as_deref().unwrap_or_default(), unit(line)), of_order))
+    if is_other_unit {
+        return Some((format!("{} {}", line.quantity.as_deref().unwrap_or_default(), unit(line)), of_order));
+    }
+    let parse = |price: &Option<String>| price.as_deref().and_then(decimal::parse_decimal);
+    let (stated, has) = (parse(&line.price).filter(|price| !price.is_zero())?, parse(&own.price)?);
+    (stated != has).then(|| (format!("the price {}", stated.normalize()), has.normalize().to_string()))
 }
 
 /// Joins names for a message; of many it states the number.

@@ -56,11 +56,16 @@ pub(super) fn apply_change(state: &mut OrderState, document: &ReceivedDocument, 
     totals::check_change_totals(state, document, totals);
     let header = difference::list_header_differences(&header, &state.order);
     let is_without_effect = header.is_empty()
+        && doubts.is_empty()
         && state.revisions[first_row..row_count].iter().all(|revision| revision.outcome == RevisionOutcome::NoEffect);
-    if !header.is_empty() {
+    if !header.is_empty() || !doubts.is_empty() {
         // The rows of the header come before those of the lines.
         let end = state.revisions.len();
-        let effect = LineEffect::apply(difference::join_differences(&header)).with_doubts(&doubts);
+        let effect = if header.is_empty() {
+            LineEffect::refuse(doubts.join("; "))
+        } else {
+            LineEffect::apply(difference::join_differences(&header)).with_doubts(&doubts)
+        };
         state.add_revision(document, None, effect);
         let added = state.revisions.len() - end;
         state.revisions[first_row..].rotate_right(added);

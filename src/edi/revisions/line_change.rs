@@ -3,7 +3,10 @@
 //! The code states what may differ. A line that changes nothing, contradicts its code or contradicts the order is
 //! unclear, and its values are not applied.
 
+use crate::edi::decimal;
+use crate::edi::order_percentages;
 use crate::edi::purchase_order::PurchaseOrderLine;
+use crate::edi::revisions::allowed_values::{self, AllowedValues, NOTHING};
 use crate::edi::revisions::line_match::{LineMatch, MatchDoubt, name_goods, name_line};
 use crate::edi::revisions::quantity::{self, QuantityDecision, parse_quantity};
 use crate::edi::revisions::{ChangeQuantities, OrderState, OrderStatus, RevisionOutcome, difference, overwrite};
@@ -65,27 +68,6 @@ const NOT_APPLIED: &str = "not applied: ";
 
 /// Message of a line whose values the order has already.
 const CHANGES_NOTHING: &str = "it changes nothing: the order has these values already";
-
-/// Values that a change code allows to differ.
-struct AllowedValues {
-    quantity: bool,
-    price: bool,
-    /// The unit, and the packs that are counted in it.
-    unit: bool,
-}
-
-/// Returns the values that may differ, or `None` for a code that sets no values or is not known.
-fn find_allowed_values(code: &str) -> Option<AllowedValues> {
-    let (quantity, price, unit) = match code {
-        "CA" | "MU" | "RZ" | "RE" | "RM" | "CL" | "CS" => (true, true, true),
-        "QI" | "QD" | "RQ" => (true, false, false),
-        "PC" | "PR" => (false, true, false),
-        "PQ" => (true, true, false),
-        "CT" | "CB" | "CC" | "CD" | "CE" | "CG" | "RA" | "RB" | "RS" => (false, false, false),
-        _ => return None,
-    };
-    Some(AllowedValues { quantity, price, unit })
-}
 
 /// Applies a line of a change to its target. `quantities` is their meaning.
 pub(super) fn apply_line(
@@ -150,7 +132,7 @@ fn change_values_by_code(
     (line, code): (&PurchaseOrderLine, &str),
     quantities: ChangeQuantities,
 ) -> LineEffect {
-    match find_allowed_values(code) {
+    match AllowedValues::of_code(code) {
         Some(allowed) => change_values(state, index, (line, code, &allowed), quantities),
         None => LineEffect::refuse(format!("novex-ingest does not know the change code {code}")),
     }
@@ -189,6 +171,12 @@ fn delete_line(state: &mut OrderState, index: usize, line: &PurchaseOrderLine) -
         let has = own.unit.as_deref().unwrap_or_default();
         return LineEffect::refuse(format!("DI deletes the line, but its unit is {unit}, and the order has {has}"));
     }
+    let is_zero = |price: &String| decimal::parse_decimal(price).is_some_and(|price| price.is_zero());
+    let price = line.price.clone().filter(|price| !is_zero(price));
+    let stated = PurchaseOrderLine { quantity: None, unit: None, price, ..line.clone() };
+    if let Some(problem) = allowed_values::find_forbidden_value(&state.order, own, (&stated, "DI"), &NOTHING) {
+        return LineEffect::refuse(problem);
+    }
     state.line_statuses[index] = OrderStatus::Cancelled;
     LineEffect::apply(format!("{} deleted", name_line(&state.order.lines[index], index)))
 }
@@ -201,7 +189,8 @@ fn change_values(
     quantities: ChangeQuantities,
 ) -> LineEffect {
     let before = &state.order.lines[index];
-    if let Some(problem) = find_forbidden_value(before, line, code, allowed) {
+    let problem = allowed_values::find_forbidden_value(&state.order, before, (line, code), allowed);
+    if let Some(problem) = problem.or_else(|| find_missing_price(before, line, code)) {
         return LineEffect::refuse(problem);
     }
     if code == "RZ" && line.quantity.is_none() {
@@ -226,6 +215,9 @@ fn change_values(
     }
     let differences = difference::list_line_differences(before, &after);
     if !has_effect(before, &after) {
+        if !doubts.is_empty() {
+            return LineEffect::refuse(doubts.join("; "));
+        }
         // A line without a code does not claim a change.
         return if line.change.is_none() {
             LineEffect::skip(CHANGES_NOTHING)
@@ -233,19 +225,24 @@ fn change_values(
             LineEffect::refuse(CHANGES_NOTHING)
         };
     }
+    doubts.extend(order_percentages::find_line_percentage_findings(line, &[&after, before]));
     state.order.lines[index] = after;
     LineEffect::apply(difference::join_differences(&differences)).with_doubts(&doubts)
 }
 
-/// Returns the line with all values of the change (RZ). A price that the change does not state stays, and is a doubt.
+/// Returns the line with all values of the change (RZ). A price that the change does not state stays, and so does a
+/// value for which it states an empty part: both are doubts.
 fn replace_line(before: &PurchaseOrderLine, line: &PurchaseOrderLine) -> (PurchaseOrderLine, Vec<String>) {
     let mut after = PurchaseOrderLine { number: before.number.clone(), ..overwrite::to_order_line(line) };
-    let Some(price) = before.price.as_ref().filter(|_| line.price.is_none()) else { return (after, Vec::new()) };
-    after.price = Some(price.clone());
-    if after.price_basis.is_none() {
-        after.price_basis.clone_from(&before.price_basis);
+    let mut doubts = overwrite::keep_line_values(&mut after, before);
+    if let Some(price) = before.price.as_ref().filter(|_| line.price.is_none()) {
+        after.price = Some(price.clone());
+        if after.price_basis.is_none() {
+            after.price_basis.clone_from(&before.price_basis);
+        }
+        doubts.push(format!("RZ replaces all values, but it states no price: the price stays {price}"));
     }
-    (after, vec![format!("RZ replaces all values, but it states no price: the price stays {price}")])
+    (after, doubts)
 }
 
 /// Returns false if the two versions differ at most in ids and a price basis that the order did not state yet.
@@ -260,44 +257,27 @@ fn has_effect(before: &PurchaseOrderLine, after: &PurchaseOrderLine) -> bool {
     !difference::list_line_differences(before, &compared).is_empty()
 }
 
-/// Returns the problem if the line states a quantity, price, unit or pack that its code does not change, or lacks the
-/// price that its code changes.
-fn find_forbidden_value(
-    own: &PurchaseOrderLine,
-    line: &PurchaseOrderLine,
-    code: &str,
-    allowed: &AllowedValues,
-) -> Option<String> {
-    for (name, is_allowed, stated, has) in [
-        ("quantity", allowed.quantity, &line.quantity, &own.quantity),
-        ("price", allowed.price, &line.price, &own.price),
-        ("unit", allowed.unit, &line.unit, &own.unit),
-        ("pack", allowed.unit, &line.pack, &own.pack),
-        ("inner pack", allowed.unit, &line.inner_pack, &own.inner_pack),
-    ] {
-        if let (false, Some(stated), Some(has)) = (is_allowed, stated, has)
-            && stated != has
-        {
-            return Some(format!("{code} does not change the {name}: expected {has}, found {stated}"));
-        }
-    }
+/// Returns the problem of a code that means another price, if the line states none.
+fn find_missing_price(own: &PurchaseOrderLine, line: &PurchaseOrderLine, code: &str) -> Option<String> {
     let is_same_price = line.price.is_none() || line.price == own.price;
     let is_same_basis = line.price_basis.is_none() || own.price_basis.is_none() || line.price_basis == own.price_basis;
-    if code == "PC" && is_same_price && is_same_basis {
-        let has = own.price.as_deref().unwrap_or("none");
-        return Some(match &line.price {
-            Some(_) => format!("PC means another price, but the order has {has} already"),
-            None => format!("PC means another price, but it states none; the order has {has}"),
-        });
+    if code != "PC" || !is_same_price || !is_same_basis {
+        return None;
     }
-    None
+    let has = own.price.as_deref().unwrap_or("none");
+    Some(match &line.price {
+        Some(_) => format!("PC means another price, but the order has {has} already"),
+        None => format!("PC means another price, but it states none; the order has {has}"),
+    })
 }
 
 /// Adds a line that is not in the order, or opens a cancelled one again.
 fn add_line(state: &mut OrderState, line: &PurchaseOrderLine, target: &LineTarget) -> LineEffect {
     let decided = quantity::decide_quantity("AI", line, None, ChangeQuantities::Total);
+    let of_percentages = order_percentages::find_line_percentage_findings(line, &[line]);
     let doubt = match decided {
         QuantityDecision::Refuse(reason) => return LineEffect::refuse(reason),
+        _ if !of_percentages.is_empty() => Some(of_percentages.join("; ")),
         QuantityDecision::SetInDoubt(_, reason) => Some(reason),
         QuantityDecision::Keep => Some("AI adds a line, but it states no quantity".to_owned()),
         QuantityDecision::Set(_) => None,

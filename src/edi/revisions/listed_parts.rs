@@ -5,9 +5,12 @@
 
 use crate::edi::codes;
 use crate::edi::purchase_order::{
-    AllowanceCharge, EdiAddress, EdiAmount, EdiContact, EdiDate, EdiReference, OrderExtra, ProductId, PurchaseOrderLine,
+    AllowanceCharge, CarrierDetails, EdiAddress, EdiAmount, EdiContact, EdiDate, EdiReference, OrderExtra,
+    PaymentTerms, ProductId, PurchaseOrderLine,
 };
-use std::collections::HashMap;
+use crate::edi::revisions::line_match::name_goods;
+use crate::edi::revisions::overwrite::overwrite_line;
+use std::collections::{HashMap, HashSet};
 
 /// Most comparisons of parts of one kind; of more parts no two are the same.
 const COMPARISONS_MAX: usize = 250_000;
@@ -29,6 +32,9 @@ pub(super) trait ListedPart: Clone + PartialEq {
     fn complete_from(self, _earlier: &Self) -> Self {
         self
     }
+
+    /// Returns the main value of the part for a message; None if the part states none that can be read.
+    fn main_value(&self) -> Option<String>;
 }
 
 impl ListedPart for EdiDate {
@@ -38,6 +44,10 @@ impl ListedPart for EdiDate {
 
     fn name_kind(&self) -> String {
         codes::DATES.describe(&self.qualifier)
+    }
+
+    fn main_value(&self) -> Option<String> {
+        self.on.clone()
     }
 }
 
@@ -55,7 +65,15 @@ impl ListedPart for EdiReference {
     }
 
     fn complete_from(self, earlier: &Self) -> Self {
-        Self { description: self.description.or_else(|| earlier.description.clone()), ..self }
+        Self {
+            value: self.value.or_else(|| earlier.value.clone()),
+            description: self.description.or_else(|| earlier.description.clone()),
+            ..self
+        }
+    }
+
+    fn main_value(&self) -> Option<String> {
+        self.value.clone()
     }
 }
 
@@ -93,6 +111,11 @@ impl ListedPart for EdiAddress {
             ..place
         }
     }
+
+    fn main_value(&self) -> Option<String> {
+        let place = [&self.id, &self.name, &self.city, &self.state, &self.postal_code, &self.country];
+        place.into_iter().flatten().chain(&self.lines).next().cloned()
+    }
 }
 
 impl ListedPart for EdiContact {
@@ -118,6 +141,11 @@ impl ListedPart for EdiContact {
             ..self
         }
     }
+
+    fn main_value(&self) -> Option<String> {
+        let numbers = self.others.iter().map(|number| &number.value);
+        [&self.name, &self.phone, &self.fax, &self.email].into_iter().flatten().chain(numbers).next().cloned()
+    }
 }
 
 impl ListedPart for AllowanceCharge {
@@ -127,6 +155,10 @@ impl ListedPart for AllowanceCharge {
 
     fn name_kind(&self) -> String {
         codes::ALLOWANCES.describe(self.code.as_deref().unwrap_or("allowances or charges without a code"))
+    }
+
+    fn main_value(&self) -> Option<String> {
+        self.describe_value()
     }
 }
 
@@ -138,6 +170,10 @@ impl ListedPart for EdiAmount {
     fn name_kind(&self) -> String {
         codes::AMOUNTS.describe(&self.qualifier)
     }
+
+    fn main_value(&self) -> Option<String> {
+        Some(self.amount.clone())
+    }
 }
 
 impl ListedPart for ProductId {
@@ -148,6 +184,10 @@ impl ListedPart for ProductId {
     fn name_kind(&self) -> String {
         codes::PRODUCT_IDS.describe(&self.qualifier)
     }
+
+    fn main_value(&self) -> Option<String> {
+        Some(self.value.clone())
+    }
 }
 
 impl ListedPart for OrderExtra {
@@ -157,6 +197,42 @@ impl ListedPart for OrderExtra {
 
     fn name_kind(&self) -> String {
         self.location.clone()
+    }
+
+    fn main_value(&self) -> Option<String> {
+        Some(self.value.clone())
+    }
+}
+
+impl ListedPart for PaymentTerms {
+    fn kind(&self) -> (&str, Option<&str>) {
+        ("", None)
+    }
+
+    fn name_kind(&self) -> String {
+        "terms".to_owned()
+    }
+
+    fn main_value(&self) -> Option<String> {
+        let days = [(&self.net_days, "net ", " days"), (&self.discount_percent, "", " %")];
+        let texts = [&self.net_on, &self.discount_on, &self.discount_days, &self.discount_amount, &self.description];
+        let days =
+            days.into_iter().find_map(|(days, before, after)| Some(format!("{before}{}{after}", days.as_ref()?)));
+        days.or_else(|| texts.into_iter().flatten().next().cloned())
+    }
+}
+
+impl ListedPart for CarrierDetails {
+    fn kind(&self) -> (&str, Option<&str>) {
+        ("", self.address.as_deref())
+    }
+
+    fn name_kind(&self) -> String {
+        "carrier".to_owned()
+    }
+
+    fn main_value(&self) -> Option<String> {
+        [&self.code, &self.routing, &self.method, &self.service].into_iter().flatten().next().cloned()
     }
 }
 
@@ -177,16 +253,28 @@ impl ListedPart for PurchaseOrderLine {
             self.ids.iter().all(|id| other.ids.contains(id))
         }
     }
+
+    fn complete_from(self, earlier: &Self) -> Self {
+        let mut completed = earlier.clone();
+        overwrite_line(&mut completed, &self);
+        completed.number = self.number.or(completed.number);
+        completed
+    }
+
+    fn main_value(&self) -> Option<String> {
+        name_goods(self).or_else(|| self.quantity.clone())
+    }
 }
 
 /// Replaces the parts that have the kind of a new one, and keeps the others. Returns what is not certain.
-pub(super) fn replace_parts<T: ListedPart>(parts: &mut Vec<T>, new: &[T]) -> Vec<String> {
+pub(super) fn replace_parts<T: ListedPart>(parts: &mut Vec<T>, stated: &[T]) -> Vec<String> {
+    let (new, mut doubts) = drop_empty_parts(parts, stated);
     if new.is_empty() {
-        return Vec::new();
+        return doubts;
     }
     let old = std::mem::take(parts);
     let mut by_kind: HashMap<_, (Vec<&T>, Vec<&T>)> = HashMap::new();
-    for part in new {
+    for part in &new {
         by_kind.entry(part.kind()).or_default().1.push(part);
     }
     for part in &old {
@@ -195,8 +283,7 @@ pub(super) fn replace_parts<T: ListedPart>(parts: &mut Vec<T>, new: &[T]) -> Vec
             None => parts.push(part.clone()),
         }
     }
-    let mut doubts = Vec::new();
-    for part in new {
+    for part in &new {
         if let Some((earlier, stated)) = by_kind.remove(&part.kind()) {
             let (merged, doubt) = merge_kind(&earlier, &stated);
             parts.extend(merged);
@@ -204,6 +291,62 @@ pub(super) fn replace_parts<T: ListedPart>(parts: &mut Vec<T>, new: &[T]) -> Vec
         }
     }
     doubts
+}
+
+/// Replaces the whole list, if the change states one. Returns what is not certain.
+pub(super) fn replace_list<T: ListedPart>(parts: &mut Vec<T>, stated: &[T]) -> Vec<String> {
+    let (new, doubts) = drop_empty_parts(parts, stated);
+    if !new.is_empty() {
+        *parts = new;
+    }
+    doubts
+}
+
+/// Keeps the values of an earlier version for which a new version has only empty parts. Returns what is not certain.
+pub(super) fn keep_values<T: ListedPart>(parts: &mut Vec<T>, earlier: &[T]) -> Vec<String> {
+    let (new, doubts) = drop_empty_parts(earlier, parts);
+    if !doubts.is_empty() {
+        let empty: HashSet<_> = parts.iter().filter(|part| part.main_value().is_none()).map(ListedPart::kind).collect();
+        let mut kept: Vec<T> = earlier.iter().filter(|part| empty.contains(&part.kind())).cloned().collect();
+        replace_parts(&mut kept, &new);
+        *parts = kept;
+    }
+    doubts
+}
+
+/// Returns the parts of a change without those that state no value, although the order has one of their kind: an empty
+/// part, or one that cannot be read, deletes nothing. The second list names each value that stays.
+fn drop_empty_parts<T: ListedPart>(earlier: &[T], stated: &[T]) -> (Vec<T>, Vec<String>) {
+    let mut values: HashMap<_, Vec<(&T, String)>> = HashMap::new();
+    for part in earlier {
+        if let Some(value) = part.main_value() {
+            values.entry(part.kind()).or_default().push((part, value));
+        }
+    }
+    let mut counts: HashMap<_, usize> = HashMap::new();
+    for part in stated {
+        *counts.entry(part.kind()).or_default() += 1;
+    }
+    let (mut new, mut doubts) = (Vec::new(), Vec::new());
+    for part in stated {
+        let own = values.get(&part.kind()).filter(|_| part.main_value().is_none());
+        let Some(own) = own else {
+            new.push(part.clone());
+            continue;
+        };
+        let is_only = counts.get(&part.kind()) == Some(&1);
+        if let ([(only, _)], true) = (own.as_slice(), is_only) {
+            let completed = part.clone().complete_from(only);
+            new.extend((completed.main_value().is_some() && completed != **only).then_some(completed));
+        }
+        let kind = part.name_kind();
+        let (verb, value) = match own.as_slice() {
+            [(_, value)] => ("stays", value.clone()),
+            several => ("stay", format!("{} values", several.len())),
+        };
+        doubts.push(format!("the change states {kind} without a value that can be read: {value} {verb}"));
+    }
+    (new, doubts)
 }
 
 /// Merges the parts of one kind with those that a change states. Returns what is not certain.

@@ -5,6 +5,7 @@
 //! what contradicts the order, itself or another document is `unclear`, and a person must look at it. The store calls
 //! [`fold_documents`] after each new document. docs/edi.md has the rules.
 
+mod allowed_values;
 mod cancellations;
 mod change;
 mod copies;
@@ -146,6 +147,20 @@ impl Revision {
     }
 }
 
+/// Quantity, unit and price of a line before all changes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct OriginalAmount {
+    quantity: Option<String>,
+    unit: Option<String>,
+    price: Option<String>,
+}
+
+impl OriginalAmount {
+    fn of(line: &PurchaseOrderLine) -> Self {
+        Self { quantity: line.quantity.clone(), unit: line.unit.clone(), price: line.price.clone() }
+    }
+}
+
 /// Purchase order after all its documents.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OrderState {
@@ -161,8 +176,8 @@ pub struct OrderState {
     pub last_event_id: i64,
     /// Document that cancelled the order, for messages.
     cancelled_by: Option<String>,
-    /// Quantity and unit of each line before all changes. A cancellation often repeats the order as it was first sent.
-    original_amounts: Vec<(Option<String>, Option<String>)>,
+    /// Amount of each line before all changes. A cancellation often repeats the order as it was first sent.
+    original_amounts: Vec<OriginalAmount>,
 }
 
 impl OrderState {
@@ -276,6 +291,8 @@ fn is_document_extra(extra: &OrderExtra) -> bool {
     const OF_ORDER: [&str; 2] = ["Meta/IsDropShip", "Meta/OrderManagement"];
     let location = extra.location.as_str();
     (location.starts_with("Meta/") && !OF_ORDER.contains(&location))
+        || location.starts_with("ISA")
+        || location.starts_with("GS0")
         || location.starts_with("BCH")
         || location.starts_with("G92")
         || location.starts_with("Header/OrderHeader/Document")
@@ -315,7 +332,7 @@ impl OrderState {
         Self {
             status: OrderStatus::Open,
             line_statuses: vec![OrderStatus::Open; order.lines.len()],
-            original_amounts: order.lines.iter().map(|line| (line.quantity.clone(), line.unit.clone())).collect(),
+            original_amounts: order.lines.iter().map(OriginalAmount::of).collect(),
             order,
             revisions: misplaced.iter().map(refuse).collect(),
             change_count: 0,

@@ -2,9 +2,10 @@
 //!
 //! The functions name every field of the model, so that a new field does not compile until its rule is written here.
 
-use crate::edi::purchase_order::{EdiReference, OrderExtra, PurchaseOrder, PurchaseOrderLine};
+use crate::edi::purchase_order::{EdiInstruction, EdiReference, OrderExtra, PurchaseOrder, PurchaseOrderLine};
 use crate::edi::revisions::is_document_extra;
-use crate::edi::revisions::listed_parts::replace_parts;
+use crate::edi::revisions::listed_parts::{keep_values, replace_list, replace_parts};
+use std::collections::HashSet;
 
 /// Overwrites the values of the header that the change states. Lines are not changed. Returns what is not certain.
 pub(super) fn overwrite_header(order: &mut PurchaseOrder, change: &PurchaseOrder) -> Vec<String> {
@@ -53,12 +54,12 @@ pub(super) fn overwrite_header(order: &mut PurchaseOrder, change: &PurchaseOrder
         replace_parts(&mut order.allowances, allowances),
         replace_parts(&mut order.amounts, amounts),
         replace_parts(&mut order.extras, &of_order),
+        replace_list(&mut order.terms, terms),
+        replace_list(&mut order.carriers, carriers),
     ];
     add_new(&mut order.extras, &of_document);
     add_new(&mut order.findings, findings);
-    replace_list(&mut order.terms, terms);
-    replace_list(&mut order.carriers, carriers);
-    add_new(&mut order.instructions, instructions);
+    add_instructions(&mut order.instructions, instructions);
     add_new(&mut order.notes, notes);
     // REF*DP and REF*IA are the department and the vendor, also where only the reference states them.
     let department = department.as_ref().or_else(|| find_reference(references, &["DP"]));
@@ -134,13 +135,28 @@ pub(super) fn overwrite_line(line: &mut PurchaseOrderLine, change: &PurchaseOrde
         replace_parts(&mut line.amounts, amounts),
         replace_parts(&mut line.extras, extras),
         replace_parts(&mut line.components, components),
+        replace_list(&mut line.carriers, carriers),
+        replace_list(&mut line.terms, terms),
     ];
-    replace_list(&mut line.schedules, schedules);
-    replace_list(&mut line.prices, prices);
-    replace_list(&mut line.carriers, carriers);
-    replace_list(&mut line.terms, terms);
-    add_new(&mut line.instructions, instructions);
+    replace_values(&mut line.schedules, schedules);
+    replace_values(&mut line.prices, prices);
+    add_instructions(&mut line.instructions, instructions);
     add_new(&mut line.notes, notes);
+    doubts.concat()
+}
+
+/// Keeps the values of a line for which its new version has only empty parts. Returns what is not certain.
+pub(super) fn keep_line_values(line: &mut PurchaseOrderLine, before: &PurchaseOrderLine) -> Vec<String> {
+    let doubts = [
+        keep_values(&mut line.dates, &before.dates),
+        keep_values(&mut line.references, &before.references),
+        keep_values(&mut line.addresses, &before.addresses),
+        keep_values(&mut line.allowances, &before.allowances),
+        keep_values(&mut line.contacts, &before.contacts),
+        keep_values(&mut line.components, &before.components),
+        keep_values(&mut line.carriers, &before.carriers),
+        keep_values(&mut line.terms, &before.terms),
+    ];
     doubts.concat()
 }
 
@@ -168,11 +184,20 @@ fn overwrite_value(old: &mut Option<String>, new: Option<&String>) {
     }
 }
 
-/// Replaces a list that the change states.
-fn replace_list<T: Clone>(old: &mut Vec<T>, new: &[T]) {
+/// Replaces a list that the change states, and each part of which has a value.
+fn replace_values<T: Clone>(old: &mut Vec<T>, new: &[T]) {
     if !new.is_empty() {
         *old = new.to_vec();
     }
+}
+
+/// Adds instructions. A payer of the freight replaces the earlier one of the same address.
+fn add_instructions(instructions: &mut Vec<EdiInstruction>, new: &[EdiInstruction]) {
+    let states_payer = |instruction: &EdiInstruction| instruction.kind == "freight" && instruction.code.is_some();
+    let replaced: HashSet<_> =
+        new.iter().filter(|other| states_payer(other)).map(|other| other.address.as_deref()).collect();
+    instructions.retain(|own| !states_payer(own) || !replaced.contains(&own.address.as_deref()));
+    add_new(instructions, new);
 }
 
 /// Adds the notes or instructions that are not there yet.

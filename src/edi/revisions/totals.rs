@@ -5,8 +5,9 @@
 
 use crate::edi::decimal;
 use crate::edi::order_findings::StatedSum;
-use crate::edi::order_totals::{self, LineTotals, format_number};
-use crate::edi::purchase_order::{PurchaseOrder, PurchaseOrderLine};
+use crate::edi::order_percentages::{self, AllowanceBasis};
+use crate::edi::order_totals::{self, HeaderAmounts, LineTotals, format_number};
+use crate::edi::purchase_order::{EdiAmount, PurchaseOrder, PurchaseOrderLine};
 use crate::edi::revisions::{
     OrderState, OrderStatus, ReceivedDocument, RevisionOutcome, build_revision, change, overwrite,
 };
@@ -18,12 +19,18 @@ pub(super) struct TotalsBefore {
     stated: Option<String>,
     /// Sum of the open lines, if it is certain and the change states a total.
     sum: Option<Decimal>,
+    /// Basis of the percentages in the header of the change.
+    basis: AllowanceBasis,
 }
 
 impl TotalsBefore {
     pub(super) fn of(state: &OrderState, change: &PurchaseOrder) -> Self {
         let totals = change.stated_total.as_ref().and_then(|_| state.add_up_open_lines());
-        Self { stated: state.order.stated_total.clone(), sum: totals.map(|totals| totals.plain) }
+        Self {
+            stated: state.order.stated_total.clone(),
+            sum: totals.map(|totals| totals.plain),
+            basis: state.find_allowance_basis(change),
+        }
     }
 }
 
@@ -31,9 +38,18 @@ impl TotalsBefore {
 /// of the order.
 pub(super) fn check_change_totals(state: &mut OrderState, document: &ReceivedDocument, before: TotalsBefore) {
     let change = &document.order;
+    let bases = [state.find_allowance_basis(change), before.basis];
+    for fact in order_percentages::contradict_parts(&change.allowances, &change.terms, &bases) {
+        state.revisions.push(build_revision(document, None, RevisionOutcome::Unclear, fact));
+    }
     let mut found = Vec::new();
     found.extend(contradict_line_count(state, change));
     found.extend(contradict_quantity(state, change));
+    let parse_total = |total: &EdiAmount| decimal::parse_decimal(&total.amount).filter(|_| total.qualifier == "TT");
+    let others: Vec<Decimal> = change.amounts.iter().filter_map(parse_total).collect();
+    if let Some(fact) = contradict_other_totals(state, change, &others, before.sum) {
+        state.revisions.push(build_revision(document, None, RevisionOutcome::Unclear, fact));
+    }
     if let Some(stated) = change.stated_total.as_deref().and_then(decimal::parse_decimal) {
         let of_order = state.add_up_open_lines();
         if !of_order.as_ref().is_some_and(|totals| totals.fits(stated)) {
@@ -48,6 +64,24 @@ pub(super) fn check_change_totals(state: &mut OrderState, document: &ReceivedDoc
     add_findings(state, document, found);
 }
 
+/// Returns the contradiction between further totals of a change and its lines, or the order after it.
+fn contradict_other_totals(
+    state: &OrderState,
+    change: &PurchaseOrder,
+    others: &[Decimal],
+    sum_before: Option<Decimal>,
+) -> Option<String> {
+    if others.is_empty() {
+        return None;
+    }
+    let of_order = state.add_up_open_lines()?;
+    let sums = list_sums_of_change(state, change, Some(&of_order).zip(sum_before));
+    let fits = |stated: &Decimal| of_order.fits(*stated) || sums.iter().any(|sum| sum.fits(*stated));
+    let wrong = others.iter().find(|stated| !fits(*stated))?;
+    let sums = describe_totals(sums.first(), &of_order);
+    Some(format!("a further total of the change is {}: {sums}", format_number(*wrong)))
+}
+
 /// Flags the number of lines of a cancellation.
 pub(super) fn check_cancellation_count(state: &mut OrderState, document: &ReceivedDocument) {
     let found = contradict_line_count(state, &document.order);
@@ -60,7 +94,7 @@ fn add_findings(state: &mut OrderState, document: &ReceivedDocument, found: Vec<
         let stated = match sum {
             StatedSum::Lines => &change.stated_lines,
             StatedSum::Quantity => &change.stated_quantity,
-            StatedSum::Total | StatedSum::LineTotal => &change.stated_total,
+            _ => &change.stated_total,
         };
         let message = format!("{} states {:?}: {fact}", sum.name(change), stated.as_deref().unwrap_or_default());
         state.revisions.push(build_revision(document, None, RevisionOutcome::Unclear, message));
@@ -81,13 +115,10 @@ fn contradict_line_count(state: &OrderState, change: &PurchaseOrder) -> Option<(
 
 fn contradict_quantity(state: &OrderState, change: &PurchaseOrder) -> Option<(StatedSum, String)> {
     let stated = change.stated_quantity.as_deref()?;
-    let number = decimal::parse_decimal(stated);
     let (own, kept): (Vec<_>, Vec<_>) =
         (change.lines.iter().collect(), change.lines.iter().filter(|line| !is_deletion(line)).collect());
     let open = state.list_open_lines();
-    let fits = |lines: &Vec<&PurchaseOrderLine>| {
-        order_totals::sum_quantities(lines) == number || order_totals::is_hash_of_units(lines, stated)
-    };
+    let fits = |lines: &Vec<&PurchaseOrderLine>| order_totals::fits_quantities(change, lines, stated);
     if [&own, &kept, &open].into_iter().any(fits) {
         return None;
     }
@@ -121,7 +152,7 @@ fn list_sums_of_change(
     let lines: Vec<(bool, PurchaseOrderLine)> =
         change.lines.iter().zip(&targets).map(|pair| (is_deletion(pair.0), complete(pair))).collect();
     let add_up = |lines: Vec<&PurchaseOrderLine>| {
-        (!lines.is_empty()).then(|| LineTotals::of(&change.allowances, &lines)).flatten()
+        (!lines.is_empty()).then(|| LineTotals::of(HeaderAmounts::of(change), &lines)).flatten()
     };
     let all = add_up(lines.iter().map(|(_, line)| line).collect());
     let kept = add_up(lines.iter().filter(|(is_deleted, _)| !is_deleted).map(|(_, line)| line).collect());
@@ -150,7 +181,15 @@ impl OrderState {
         lines.filter(|(_, status)| **status == OrderStatus::Open).map(|(line, _)| line).collect()
     }
 
+    /// Returns the basis of the percentages that the header of a change states; an empty one if it states none.
+    fn find_allowance_basis(&self, change: &PurchaseOrder) -> AllowanceBasis {
+        if change.allowances.is_empty() && change.terms.is_empty() {
+            return AllowanceBasis::default();
+        }
+        AllowanceBasis::of_lines(HeaderAmounts::of(&self.order), &self.list_open_lines())
+    }
+
     fn add_up_open_lines(&self) -> Option<LineTotals> {
-        LineTotals::of(&self.order.allowances, &self.list_open_lines())
+        LineTotals::of(HeaderAmounts::of(&self.order), &self.list_open_lines())
     }
 }

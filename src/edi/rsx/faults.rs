@@ -2,7 +2,7 @@
 
 use crate::edi::decimal;
 use crate::edi::fault::{EdiFault, FaultSeverity, SyntaxErrorCode};
-use crate::edi::purchase_order::PurchaseOrderLine;
+use crate::edi::purchase_order::{EdiDate, PurchaseOrderLine};
 use crate::edi::rsx::tree::RsxNode;
 
 /// Faults of one document.
@@ -11,6 +11,8 @@ pub(crate) struct RsxFaultCollector {
     pub faults: Vec<EdiFault>,
     /// What a person must look at.
     pub findings: Vec<String>,
+    /// Values that cannot be read, although the model has a field for them.
+    pub unreadable: Vec<String>,
 }
 
 impl RsxFaultCollector {
@@ -73,7 +75,9 @@ impl RsxFaultCollector {
     fn read_number(&mut self, node: &RsxNode, at: &str, name: &str, severity: FaultSeverity) -> Option<String> {
         let number = node.take_parsed(&[name], decimal::normalize_decimal);
         if let (None, Some(text)) = (&number, node.child_text(&[name])) {
-            self.add_fault(severity, &format!("{at}/{name}"), format!("{text:?} is not a number"));
+            let (location, message) = (format!("{at}/{name}"), format!("{text:?} is not a number"));
+            self.unreadable.push(format!("{location}: {message}"));
+            self.add_fault(severity, &location, message);
         }
         number
     }
@@ -84,11 +88,21 @@ impl RsxFaultCollector {
         let day = parse_day(&text);
         if day.is_none() {
             let name = names.first().copied().unwrap_or_default();
-            self.add_warning(&format!("{at}/{name}"), format!("{text:?} is not a date"));
+            let (location, message) = (format!("{at}/{name}"), format!("{text:?} is not a date"));
+            self.unreadable.push(format!("{location}: {message}"));
+            self.add_warning(&location, message);
         }
         node.take_parsed(names, |text| parse_day(text).filter(|_| text.len() == DAY_LENGTH));
         day
     }
+}
+
+/// Returns the contradiction between `ShipDate`, which stays an extra, and the date 010 (shipment requested).
+pub(crate) fn contradict_ship_date(details: &RsxNode, dates: &[EdiDate]) -> Option<String> {
+    let day = parse_day(&details.child_text(&["ShipDate"])?)?;
+    let requested = dates.iter().filter(|date| date.qualifier == "010" && date.address.is_none());
+    let other = requested.filter_map(|date| date.on.as_ref()).find(|other| **other != day)?;
+    Some(format!("states ShipDate {day} and the date 010 {other}"))
 }
 
 /// Length of `2026-11-24`.

@@ -3,7 +3,7 @@
 use crate::edi::codes;
 use crate::edi::decimal;
 use crate::edi::purchase_order::{EdiAmount, EdiPrice, LineSchedule, ProductId, PurchaseOrderLine};
-use crate::edi::rsx::faults::RsxFaultCollector;
+use crate::edi::rsx::faults::{self, RsxFaultCollector};
 use crate::edi::rsx::parts;
 use crate::edi::rsx::tree::RsxNode;
 use rust_decimal::Decimal;
@@ -28,6 +28,9 @@ pub(crate) fn read_line_item(item: &RsxNode, at: &str, faults: &mut RsxFaultColl
     if let Some(amount) = faults.take_number(details, at, "ExtendedItemTotal") {
         // Quantity times price; X12 writes it as AMT*1.
         line.amounts.push(EdiAmount { qualifier: "1".to_owned(), amount });
+    }
+    if let Some(finding) = faults::contradict_ship_date(details, &line.dates) {
+        faults.add_finding(at, &line, finding);
     }
     line.change = details.take_text(&["LineChangeCode"]);
     line.quantity_before = faults.take_number(details, at, "PreviousOrderQty");

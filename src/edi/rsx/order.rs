@@ -9,7 +9,7 @@ use crate::edi::fault::{EdiFault, FaultSeverity};
 use crate::edi::order_findings;
 use crate::edi::order_totals;
 use crate::edi::purchase_order::{EdiReference, PurchaseOrder, PurchaseOrderLine};
-use crate::edi::rsx::faults::RsxFaultCollector;
+use crate::edi::rsx::faults::{RsxFaultCollector, contradict_ship_date};
 use crate::edi::rsx::kind::{self, RsxDocumentKind};
 use crate::edi::rsx::tree::RsxNode;
 use crate::edi::rsx::{lines, parts};
@@ -106,13 +106,20 @@ fn read_rsx_order(document: &RsxNode, is_change: bool) -> RsxDocument {
         faults.add_error("LineItem", "is missing: the order has no lines");
     }
     read_summary(document, &mut order, &mut faults);
-    order.fill_numbers_from_references();
     for (at, finding) in document.find_contradictions("") {
         faults.add_order_finding(&at, finding);
     }
+    // The taxes among them count towards a total.
+    order.extras = document.collect_extras("");
+    check_sums(document, &mut order, &mut faults);
+    order.fill_numbers_from_references();
+    if is_change {
+        // A value that the change means to replace would stay without a word.
+        let unreadable = std::mem::take(&mut faults.unreadable);
+        order.findings.extend(unreadable.into_iter().map(|fact| format!("a change cannot be read in whole: {fact}")));
+    }
     order.findings.splice(..0, std::mem::take(&mut faults.findings));
     order.findings.truncate(order_findings::FINDINGS_MAX);
-    order.extras = document.collect_extras("");
     if limit_extras(&mut order) {
         let message =
             format!("the order has more than {EXTRAS_MAX} values without a column: only its file has the others");
@@ -185,6 +192,9 @@ fn read_header(
         amounts: shared.amounts,
         ..PurchaseOrder::default()
     };
+    if let Some(finding) = contradict_ship_date(order_header, &order.dates) {
+        faults.add_order_finding(PATH, finding);
+    }
     for (name, qualifier) in HEADER_REFERENCES {
         if let Some(value) = text(&[name]) {
             let qualifier = qualifier.to_owned();
@@ -194,13 +204,17 @@ fn read_header(
     order
 }
 
-/// Reads the stated totals, and warns if they do not fit.
+/// Reads the stated totals.
 fn read_summary(document: &RsxNode, order: &mut PurchaseOrder, faults: &mut RsxFaultCollector) {
-    if let Some(summary) = document.first_child(&["Summary"]) {
+    if let Some(summary) = faults.find_single(document, "Summary", "") {
         order.stated_lines = summary.take_text(&["TotalLineItemNumber"]);
         order.stated_quantity = summary.take_text(&["TotalQuantity"]);
         order.stated_total = faults.take_number(summary, "Summary", "TotalAmount");
     }
+}
+
+/// Warns of stated totals that do not fit.
+fn check_sums(document: &RsxNode, order: &mut PurchaseOrder, faults: &mut RsxFaultCollector) {
     for contradiction in order_findings::add_document_findings(order) {
         faults.add_warning(contradiction.sum.name(order), contradiction.message);
     }

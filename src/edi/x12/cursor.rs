@@ -50,6 +50,11 @@ impl<'s, 't> SegmentCursor<'s, 't> {
         self.take_parsed(element, |text| values.contains(&text).then_some(())).is_some()
     }
 
+    /// Returns true if an element has a value that nobody took.
+    pub fn is_left(&self, element: usize) -> bool {
+        !self.peek(element).is_empty() && self.taken.get(element - 1) == Some(&false)
+    }
+
     /// Returns what nobody took: the whole segment, or its single elements. `context` names what the segment belongs
     /// to, such as an address.
     pub fn into_extras(self, context: Option<&str>) -> Vec<OrderExtra> {
@@ -88,6 +93,8 @@ pub(crate) struct X12FaultCollector {
     pub has_error: bool,
     /// What a person must look at.
     pub findings: Vec<String>,
+    /// Values that cannot be read, although the model has a field for them.
+    pub unreadable: Vec<String>,
 }
 
 impl X12FaultCollector {
@@ -125,6 +132,18 @@ impl X12FaultCollector {
         message: impl Into<String>,
     ) {
         self.add_fault(FaultSeverity::Warning, (cursor.segment, cursor.position), element, code, message);
+    }
+
+    /// Adds a warning about a value that cannot be read.
+    pub fn add_unreadable(
+        &mut self,
+        cursor: &SegmentCursor<'_, '_>,
+        element: usize,
+        code: SyntaxErrorCode,
+        message: String,
+    ) {
+        self.unreadable.push(format!("{}{element:02}: {message}", cursor.id));
+        self.add_warning(cursor, element, code, message);
     }
 
     pub fn add_error(

@@ -1,10 +1,11 @@
 //! Reads interchanges, functional groups and transaction sets, and checks their counts and control numbers.
 
 use crate::edi::fault::{EdiFault, FaultSeverity, SyntaxErrorCode, WHOLE_FILE};
+use crate::edi::purchase_order::OrderExtra;
 use crate::edi::x12::order_layout::is_order_set;
-use crate::edi::x12::segments;
 use crate::edi::x12::text::X12Text;
 use crate::edi::x12::tokenizer::{SEGMENTS_MAX, X12Segment, X12Tokenizer, trim_fillers};
+use crate::edi::x12::{envelope_extras, segments};
 use crate::text::format_count;
 use std::collections::HashSet;
 
@@ -22,6 +23,8 @@ pub struct Interchange<'t> {
     /// True if ISA15 is T.
     pub is_test: bool,
     pub groups: Vec<FunctionalGroup<'t>>,
+    /// Values of the ISA that no field has: authorization (ISA02), and that there is a password (ISA04).
+    pub extras: Vec<OrderExtra>,
     /// TA1 segments: each answers an interchange that its receiver sent.
     pub ta1_segments: Vec<X12Segment<'t>>,
     pub faults: Vec<EdiFault>,
@@ -282,6 +285,7 @@ impl<'t> EnvelopeReader<'t> {
             control_number: text(13),
             // I is information: no production order either.
             is_test: matches!(text(15).to_uppercase().as_str(), "T" | "I"),
+            extras: envelope_extras::list_interchange_extras(isa),
             ..Interchange::default()
         });
     }

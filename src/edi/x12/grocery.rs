@@ -11,7 +11,7 @@ use crate::edi::purchase_order::{
 };
 use crate::edi::x12::cursor::{SegmentCursor, X12FaultCollector};
 use crate::edi::x12::order_parts::{self, PartLists};
-use crate::edi::x12::{order_lines, segments};
+use crate::edi::x12::{order_checks, order_lines, segments};
 
 /// Status of an order that is a simulation exercise (G5001): a test.
 const SIMULATION: &str = "X";
@@ -158,7 +158,11 @@ pub(crate) fn read_totals(
     faults: &mut X12FaultCollector,
 ) {
     if order.stated_quantity.is_some() || order.stated_total.is_some() {
-        return;
+        let total = decimal::parse_n2(cursor.peek(8)).map(|(total, _)| total);
+        if total.is_some() && total != order.stated_total {
+            faults.findings.push(format!("a second G76 states the total {}", total.unwrap_or_default()));
+        }
+        return order_checks::compare_second_totals(cursor, faults, &[1], &[&order.stated_quantity]);
     }
     order_parts::check_number(cursor, faults, 1, 330, "the total quantity");
     order.stated_quantity = cursor.take_parsed(1, decimal::normalize_decimal);

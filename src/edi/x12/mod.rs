@@ -12,6 +12,7 @@ pub mod acknowledgement;
 pub mod answers;
 mod cursor;
 pub mod envelope;
+pub(crate) mod envelope_extras;
 pub(crate) mod grocery;
 pub mod messages;
 pub mod order;

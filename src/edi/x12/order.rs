@@ -213,6 +213,9 @@ impl X12OrderReader {
                 if self.order.stated_lines.is_none() && self.order.stated_quantity.is_none() {
                     self.order.stated_lines = cursor.take(1);
                     self.order.stated_quantity = cursor.take(2);
+                } else {
+                    let stated = [&self.order.stated_lines, &self.order.stated_quantity];
+                    order_checks::compare_second_totals(&cursor, &mut self.faults, &[1, 2], &stated);
                 }
             }
             "SLN" if self.current_line().is_some() => self.begin_component(&mut cursor),
@@ -325,6 +328,7 @@ impl X12OrderReader {
                 }
                 None => order_parts::read_header_segment(&mut self.order, cursor, &mut faults),
             };
+        order_parts::check_readable(cursor, &mut faults);
         self.faults = faults;
         if !is_read && !order_parts::is_known_segment(&cursor.id) {
             let message = format!("{} is not known in this set: its values are kept as they are", cursor.id);

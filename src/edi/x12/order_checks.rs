@@ -7,7 +7,7 @@ use crate::edi::fault::{EdiFault, FaultSeverity, SyntaxErrorCode};
 use crate::edi::order_findings::{self, StatedSum};
 use crate::edi::purchase_order::{EdiAmount, PurchaseOrder};
 use crate::edi::x12::TransactionSet;
-use crate::edi::x12::cursor::X12FaultCollector;
+use crate::edi::x12::cursor::{SegmentCursor, X12FaultCollector};
 use crate::edi::x12::order_layout::OrderSetLayout;
 use crate::edi::x12::tokenizer::X12Segment;
 
@@ -45,6 +45,11 @@ pub(crate) fn check_completeness(
         take_total_of_last_line(order);
     }
     order.findings.append(&mut faults.findings);
+    if order.is_change {
+        // A value that the change means to replace would stay without a word.
+        let unreadable = std::mem::take(&mut faults.unreadable);
+        order.findings.extend(unreadable.into_iter().map(|fact| format!("a change cannot be read in whole: {fact}")));
+    }
     order.fill_numbers_from_references();
     for contradiction in order_findings::add_document_findings(order) {
         let (id, element) = match contradiction.sum {
@@ -52,7 +57,7 @@ pub(crate) fn check_completeness(
             StatedSum::Total if layout.is_grocery => ("G76", 8),
             StatedSum::Lines => ("CTT", 1),
             StatedSum::Quantity => ("CTT", 2),
-            StatedSum::Total | StatedSum::LineTotal => ("AMT", 2),
+            _ => ("AMT", 2),
         };
         let at = set.segments.iter().enumerate().rfind(|(_, segment)| segment.has_id(id));
         if let Some((index, segment)) = at {
@@ -63,6 +68,26 @@ pub(crate) fn check_completeness(
     // A set with another number of segments may lack some of them.
     let counts = set.faults.iter().filter(|fault| fault.location.eq_ignore_ascii_case("SE01"));
     order.findings.extend(counts.map(|fault| fault.message.clone()).chain(set.findings.iter().cloned()));
+}
+
+/// Adds a finding for each element of a second CTT or G76 that differs from the first one.
+pub(crate) fn compare_second_totals(
+    cursor: &SegmentCursor<'_, '_>,
+    faults: &mut X12FaultCollector,
+    elements: &[usize],
+    stated: &[&Option<String>],
+) {
+    for (element, first) in elements.iter().zip(stated) {
+        let text = cursor.peek(*element);
+        let number = decimal::parse_decimal(text);
+        if text.is_empty() || first.as_deref().is_some_and(|first| decimal::parse_decimal(first) == number) {
+            continue;
+        }
+        let first = first.as_deref().unwrap_or("no value");
+        let message = format!("a second {id} states {text} in {id}{element:02}, the first one {first}", id = cursor.id);
+        faults.add_warning(cursor, *element, SyntaxErrorCode::None, message.as_str());
+        faults.findings.push(message);
+    }
 }
 
 /// Takes the AMT*TT behind the last line of a change without a CTT as the total of the document, if it is not the

@@ -304,6 +304,7 @@ pub(crate) fn read_line_segment(
     }
     if has_unreadable_quantity {
         let message = format!("a quantity of {} is not a number: it is ignored", cursor.id);
+        faults.unreadable.push(message.clone());
         faults.add_warning(cursor, 0, SyntaxErrorCode::Segment(8), message);
     }
     true

@@ -83,7 +83,7 @@ pub(crate) fn check_date(cursor: &SegmentCursor<'_, '_>, faults: &mut X12FaultCo
     let text = cursor.peek(element);
     if !text.is_empty() && segments::parse_x12_date(text).is_none() {
         let message = format!("{name} is {text:?}, which is not a date");
-        faults.add_warning(cursor, element, SyntaxErrorCode::Element(373, 8, text.to_owned()), message);
+        faults.add_unreadable(cursor, element, SyntaxErrorCode::Element(373, 8, text.to_owned()), message);
     }
 }
 
@@ -98,7 +98,20 @@ pub(crate) fn check_number(
     let text = cursor.peek(element);
     if !text.is_empty() && decimal::parse_decimal(text).is_none() {
         let message = format!("{name} is {text:?}, which is not a number");
-        faults.add_warning(cursor, element, SyntaxErrorCode::Element(reference, 6, text.to_owned()), message);
+        faults.add_unreadable(cursor, element, SyntaxErrorCode::Element(reference, 6, text.to_owned()), message);
+    }
+}
+
+/// Elements with a number or a date that a reader takes if it can read them, by their segments.
+const READABLE_ELEMENTS: [(&str, &[usize]); 5] =
+    [("CTP", &[3]), ("ITD", &[3, 4, 6, 8]), ("SAC", &[7, 8, 10]), ("G23", &[5, 6, 8, 10]), ("G72", &[5, 6, 9])];
+
+/// Adds a warning for each number and date of a segment that was read, which is none.
+pub(crate) fn check_readable(cursor: &SegmentCursor<'_, '_>, faults: &mut X12FaultCollector) {
+    let Some((_, elements)) = READABLE_ELEMENTS.iter().find(|(id, _)| *id == cursor.id) else { return };
+    for element in elements.iter().filter(|element| cursor.is_left(**element)) {
+        let message = format!("{:?} is neither a number nor a date", cursor.peek(*element));
+        faults.add_unreadable(cursor, *element, SyntaxErrorCode::None, message);
     }
 }
 
@@ -114,8 +127,13 @@ pub(crate) fn read_shared_segment(
         "REF" | "N9" => parts.references.push(EdiReference { address, ..segments::read_ref(cursor) }),
         "PER" => parts.contacts.push(EdiContact { address, ..segments::read_per(cursor) }),
         "DTM" => {
-            parts.dates.push(EdiDate { address, ..segments::read_dtm(cursor) });
+            let date = segments::read_dtm(cursor);
             check_date(cursor, faults, 2, "the date");
+            if let Some(finding) = segments::contradict_dtm(cursor, &date) {
+                faults.add_warning(cursor, 6, SyntaxErrorCode::None, finding.as_str());
+                faults.findings.push(finding);
+            }
+            parts.dates.push(EdiDate { address, ..date });
         }
         "TD5" => parts.carriers.push(CarrierDetails { address, ..segments::read_td5(cursor) }),
         "PKG" | "TD4" | "FOB" => {
@@ -157,7 +175,7 @@ pub(crate) fn check_cents(
     let copy = cursor.segment.element(element).to_owned();
     if !copy.is_empty() && decimal::parse_n2(&copy).is_none() {
         let message = format!("the amount is {copy:?}, which is not a number: it is ignored");
-        faults.add_warning(cursor, element, SyntaxErrorCode::Element(reference, 6, copy), message);
+        faults.add_unreadable(cursor, element, SyntaxErrorCode::Element(reference, 6, copy), message);
     } else if has_point {
         let message = "the amount has a decimal point, although X12 implies two decimals: it is read as written";
         faults.add_warning(cursor, element, SyntaxErrorCode::Element(reference, 6, copy), message);

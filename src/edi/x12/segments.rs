@@ -1,5 +1,6 @@
 //! Reads the segments of an order, each into its part of the model. Element positions are the same in 4010 and 5010.
 
+use crate::edi::codes;
 use crate::edi::decimal;
 use crate::edi::purchase_order::{
     AllowanceCharge, CarrierDetails, EdiAddress, EdiAmount, EdiContact, EdiDate, EdiInstruction, EdiPrice,
@@ -83,6 +84,23 @@ pub(crate) fn read_dtm(cursor: &mut SegmentCursor<'_, '_>) -> EdiDate {
         _ => {}
     }
     date
+}
+
+/// Returns the contradiction between the two forms in which a DTM can state its day, or the form that cannot be read.
+pub(crate) fn contradict_dtm(cursor: &SegmentCursor<'_, '_>, date: &EdiDate) -> Option<String> {
+    let (format, text) = (cursor.peek(5), cursor.peek(6));
+    if !cursor.is_left(6) || !matches!(format, "D8" | "DT" | "D6" | "RD8") {
+        return None;
+    }
+    let period =
+        if format == "RD8" { parse_period(text) } else { parse_date_time(text).map(|(day, _)| (day.clone(), day)) };
+    let Some((from, until)) = period else {
+        return Some(format!("DTM06 is {text:?}, which cannot be read as {format}"));
+    };
+    let day = date.on.as_ref()?;
+    let is_same = from <= *day && *day <= until;
+    let kind = codes::DATES.describe(&date.qualifier);
+    (!is_same).then(|| format!("{kind} is {day} in DTM02 and {from} in DTM06"))
 }
 
 /// Reads a REF or N9.
@@ -196,6 +214,17 @@ pub(crate) fn read_pack_size(cursor: &mut SegmentCursor<'_, '_>, element: usize)
     Some(cursor.take(element + 1).map_or(size.clone(), |unit| format!("{size} {unit}")))
 }
 
+/// Takes the method of handling (331) from SAC11, where some senders write it.
+///
+/// SAC11 is the end of a range of quantities that begins in SAC10. Without SAC10, a code there is no quantity.
+fn take_early_handling(cursor: &mut SegmentCursor<'_, '_>) -> Option<String> {
+    let is_alone = cursor.peek(10).is_empty();
+    cursor.take_parsed(11, |text| {
+        let is_code = text.len() == 2 && text.starts_with('0') && text.bytes().all(|byte| byte.is_ascii_digit());
+        (is_alone && is_code).then(|| text.to_owned())
+    })
+}
+
 /// Reads a SAC. The second value is true if the amount has a decimal point, which N2 does not allow.
 pub(crate) fn read_sac(cursor: &mut SegmentCursor<'_, '_>) -> (AllowanceCharge, bool) {
     let amount = cursor.take_parsed(5, decimal::parse_n2);
@@ -210,7 +239,7 @@ pub(crate) fn read_sac(cursor: &mut SegmentCursor<'_, '_>) -> (AllowanceCharge, 
         rate: cursor.take_parsed(8, decimal::normalize_decimal),
         unit: cursor.take(9),
         quantity: cursor.take_parsed(10, decimal::normalize_decimal),
-        handling: cursor.take(12),
+        handling: cursor.take(12).or_else(|| take_early_handling(cursor)),
         description: cursor.take(15),
     };
     (allowance, has_point)
