@@ -4,10 +4,7 @@ use crate::access::{Role, TokenScope};
 use crate::config::oidc::CALLBACK_PATH;
 use crate::console::pages::settings::{self, account, tokens, totp, users};
 use crate::console::pages::{audit, destinations, mapping_actions, mapping_import, privacy};
-use crate::console::pages::{audit, destinations, privacy};
-use crate::console::pages::{mapping_actions, mapping_import};
 use crate::console::{ConsoleState, api, assets, guard, live, login, metrics, oidc, pages, reveals, second_step};
-use crate::console::{ConsoleState, api, assets, guard, live, login, oidc, pages, reveals, second_step};
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::Method;
@@ -116,11 +113,21 @@ pub fn list_routes() -> Vec<ConsoleRoute> {
         ConsoleRoute::page("/retries/{id}", User(Role::Viewer), get(pages::retries::show_retry)),
         ConsoleRoute::action("/retries/{id}/stop", User(Role::Operator), post(pages::retries::stop_retry)),
         ConsoleRoute::page("/rejections", User(Role::Viewer), get(pages::rejections::show_rejections)),
-        ConsoleRoute::action("/events/{id}/retry", User(Role::Operator), post(pages::event::retry_event)),
         ConsoleRoute::page("/alerts", User(Role::Viewer), get(pages::alerts::show_alerts)),
         ConsoleRoute::action("/alerts/{id}/dismiss", User(Role::Operator), post(pages::alerts::dismiss_alert)),
         ConsoleRoute::action("/reveal", User(Role::Operator), post(reveals::reveal_page)),
         ConsoleRoute::page("/metrics", LocalProgram(TokenScope::Metrics), get(metrics::send_metrics)),
+    ];
+    routes.extend(list_machine_routes());
+    routes.extend(api::routes::list_api_routes());
+    routes
+}
+
+/// Returns the routes of destinations, the audit trail, privacy requests and settings.
+#[rustfmt::skip]
+fn list_machine_routes() -> Vec<ConsoleRoute> {
+    use RouteAccess::User;
+    vec![
         ConsoleRoute::page("/destinations", User(Role::Viewer), get(destinations::show_destinations)),
         ConsoleRoute::action("/destinations/{name}/pause", User(Role::Operator), post(destinations::pause_destination)),
         ConsoleRoute::action("/destinations/{name}/resume", User(Role::Operator), post(destinations::resume_destination)),
@@ -149,9 +156,7 @@ pub fn list_routes() -> Vec<ConsoleRoute> {
         ConsoleRoute::page("/settings/tokens", User(Role::Admin), get(tokens::show_tokens)),
         ConsoleRoute::action("/settings/tokens", User(Role::Admin), post(tokens::create_token)),
         ConsoleRoute::action("/settings/tokens/{id}/revoke", User(Role::Admin), post(tokens::revoke_token)),
-    ];
-    routes.extend(api::routes::list_api_routes());
-    routes
+    ]
 }
 
 /// Builds the service of the console.
