@@ -3,13 +3,18 @@
 use crate::support::console::{PASSWORD, console_address};
 use crate::support::libraries::libraries;
 use crate::support::{Daemon, WAIT_MAX};
+use fantoccini::elements::Element;
+use fantoccini::wd::{PrintConfiguration, WebDriverCompatibleCommand};
+use fantoccini::{Client, ClientBuilder, Locator};
+use hyper::Method;
+use hyper_util::client::legacy::connect::HttpConnector;
+use reqwest::Url;
 use serde_json::{Value, json};
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
+use std::str::FromStr;
 use std::time::{Duration, Instant};
-use thirtyfour::common::print::PrintParameters;
-use thirtyfour::{By, ChromiumLikeCapabilities, DesiredCapabilities, TypingData, WebDriver, WebElement};
 use tokio::runtime::Runtime;
 
 /// How a page is looked at.
@@ -27,7 +32,7 @@ pub const PHONE: View = View { name: "phone", width: 360, height: 740, is_dark: 
 
 /// A browser without a window, at the console of a daemon. It ends on drop.
 pub struct Browser {
-    driver: Option<WebDriver>,
+    client: Option<Client>,
     runtime: Runtime,
     chromedriver: Child,
     base: String,
@@ -36,11 +41,8 @@ pub struct Browser {
 impl Browser {
     /// Starts a browser at the console of a daemon.
     pub fn open(daemon: &Daemon<'_>) -> Self {
-        // Another test of this process may have been first.
-        let _ = rustls::crypto::ring::default_provider().install_default();
         let (chromedriver, port) = start_chromedriver();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let mut capabilities = DesiredCapabilities::chrome();
         let arguments = [
             "--headless=new",
             "--no-sandbox", // chromium's sandbox does not start for root
@@ -49,24 +51,25 @@ impl Browser {
             "--ignore-certificate-errors",
             "--force-prefers-reduced-motion",
         ];
-        for argument in arguments {
-            capabilities.add_arg(argument).unwrap();
-        }
-        let address = format!("http://127.0.0.1:{port}");
-        let driver = runtime.block_on(WebDriver::new(&address, capabilities)).expect("chromedriver starts chromium");
+        let capabilities = json!({"goog:chromeOptions": {"args": arguments}, "acceptInsecureCerts": true});
+        let mut builder = ClientBuilder::new(HttpConnector::new());
+        builder.capabilities(capabilities.as_object().unwrap().clone());
+        let client = runtime.block_on(builder.connect(&format!("http://127.0.0.1:{port}")));
+        let client = client.expect("chromedriver starts chromium");
         let base = format!("https://{}", console_address(daemon));
-        let browser = Self { driver: Some(driver), runtime, chromedriver, base };
+        let browser = Self { client: Some(client), runtime, chromedriver, base };
         browser.look_as(LIGHT);
         browser
     }
 
-    fn driver(&self) -> &WebDriver {
-        self.driver.as_ref().expect("the driver ends on drop only")
+    fn client(&self) -> &Client {
+        self.client.as_ref().expect("the client ends on drop only")
     }
 
     /// Sends a command of Chrome's developer tools.
     pub fn control(&self, method: &str, parameters: &Value) -> Value {
-        self.runtime.block_on(self.driver().cdp().send_raw(method, parameters)).unwrap()
+        let command = DeveloperToolsCommand { method: method.to_owned(), parameters: parameters.clone() };
+        self.runtime.block_on(self.client().issue_cmd(command)).unwrap()
     }
 
     /// Sets the size of the screen and the colours that the person prefers.
@@ -86,12 +89,12 @@ impl Browser {
 
     /// Opens a page.
     pub fn open_page(&self, path: &str) {
-        self.runtime.block_on(self.driver().goto(format!("{}{path}", self.base))).unwrap();
+        self.runtime.block_on(self.client().goto(&format!("{}{path}", self.base))).unwrap();
     }
 
     /// Returns the path and the query of the page.
     pub fn path(&self) -> String {
-        let url = self.runtime.block_on(self.driver().current_url()).unwrap();
+        let url = self.runtime.block_on(self.client().current_url()).unwrap();
         url.as_str().strip_prefix(&self.base).unwrap_or(url.as_str()).to_owned()
     }
 
@@ -104,13 +107,13 @@ impl Browser {
         self.wait_for("form[action='/logout']");
     }
 
-    fn find(&self, css: &str) -> Option<WebElement> {
-        self.runtime.block_on(self.driver().find_all(By::Css(css))).unwrap().into_iter().next()
+    fn find(&self, css: &str) -> Option<Element> {
+        self.runtime.block_on(self.client().find_all(Locator::Css(css))).unwrap().into_iter().next()
     }
 
     /// Returns the number of elements.
     pub fn count(&self, css: &str) -> usize {
-        self.runtime.block_on(self.driver().find_all(By::Css(css))).unwrap().len()
+        self.runtime.block_on(self.client().find_all(Locator::Css(css))).unwrap().len()
     }
 
     /// Waits until an element exists.
@@ -145,15 +148,14 @@ impl Browser {
     pub fn click(&self, css: &str) {
         let element = self.find(css).unwrap_or_else(|| panic!("no {css} at {}\n{}", self.path(), self.text("body")));
         self.runtime.block_on(async {
-            element.scroll_into_view().await.unwrap();
             element.click().await.unwrap();
         });
     }
 
     /// Presses keys at the element that has the focus.
-    pub fn press(&self, keys: TypingData) {
+    pub fn press(&self, keys: &str) {
         self.runtime.block_on(async {
-            self.driver().active_element().await.unwrap().send_keys(keys).await.unwrap();
+            self.client().active_element().await.unwrap().send_keys(keys).await.unwrap();
         });
     }
 
@@ -165,18 +167,17 @@ impl Browser {
 
     /// Runs a script of the test in the page and returns its value.
     pub fn run_script(&self, script: &str) -> Value {
-        let value = self.runtime.block_on(self.driver().execute(script, Vec::new())).unwrap();
-        value.json().clone()
+        self.runtime.block_on(self.client().execute(script, Vec::new())).unwrap()
     }
 
     /// Returns the page as a PDF, as the browser prints it.
     pub fn print_page(&self) -> Vec<u8> {
-        self.runtime.block_on(self.driver().print_page(PrintParameters::default())).unwrap()
+        self.runtime.block_on(self.client().print(PrintConfiguration::default())).unwrap()
     }
 
     /// Returns a picture of the page (PNG).
     pub fn take_picture(&self) -> Vec<u8> {
-        self.runtime.block_on(self.driver().screenshot_as_png()).unwrap()
+        self.runtime.block_on(self.client().screenshot()).unwrap()
     }
 
     /// Returns what axe-core finds against WCAG 2.2 AA, one line each.
@@ -186,7 +187,7 @@ impl Browser {
         let run = "const done = arguments[arguments.length - 1]; \
                    const tags = ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice']; \
                    axe.run(document, {runOnly: tags}).then(done, (error) => done({violations: [{id: String(error), nodes: []}]}));";
-        let result = self.runtime.block_on(self.driver().execute_async(run, Vec::new())).unwrap().json().clone();
+        let result = self.runtime.block_on(self.client().execute_async(run, Vec::new())).unwrap();
         let violations = result["violations"].as_array().expect("axe-core answers").clone();
         let describe = |violation: &Value| {
             let nodes = violation["nodes"].as_array().into_iter().flatten();
@@ -197,11 +198,28 @@ impl Browser {
     }
 }
 
+/// A command of Chrome's developer tools, through chromedriver.
+#[derive(Debug)]
+struct DeveloperToolsCommand {
+    method: String,
+    parameters: Value,
+}
+
+impl WebDriverCompatibleCommand for DeveloperToolsCommand {
+    fn endpoint(&self, base: &Url, session: Option<&str>) -> Result<Url, <Url as FromStr>::Err> {
+        base.join(&format!("session/{}/goog/cdp/execute", session.expect("the session has begun")))
+    }
+
+    fn method_and_body(&self, _: &Url) -> (Method, Option<String>) {
+        (Method::POST, Some(json!({"cmd": self.method, "params": self.parameters}).to_string()))
+    }
+}
+
 impl Drop for Browser {
     fn drop(&mut self) {
-        if let Some(driver) = self.driver.take() {
+        if let Some(client) = self.client.take() {
             // Ends chromium; a failed test must not hide its own message.
-            let _ = self.runtime.block_on(driver.quit());
+            let _ = self.runtime.block_on(client.close());
         }
         let _ = self.chromedriver.kill();
         let _ = self.chromedriver.wait();

@@ -4,7 +4,7 @@ use crate::browser::{Browser, DARK, LIGHT, PHONE};
 use crate::scene::{fill_console, list_pages};
 use crate::support::Home;
 use crate::support::console::PASSWORD;
-use thirtyfour::Key;
+use fantoccini::key::Key;
 
 /// Returns the elements that make a page wider than the screen. A wide table scrolls in its own frame.
 const FIND_WIDE_ELEMENTS: &str = "const page = document.documentElement; \
@@ -42,14 +42,15 @@ fn console_works_by_keyboard_only() {
     fill_console(&home, &daemon);
     let browser = Browser::open(&daemon);
     browser.open_page("/login");
-    browser.press("anna".into());
-    browser.press(Key::Tab.into());
-    browser.press(PASSWORD + Key::Enter);
+    browser.press("anna");
+    browser.press(&Key::Tab);
+    browser.press(PASSWORD);
+    browser.press(&Key::Enter);
     browser.wait_for("form[action='/logout']");
     // The first stop of each page leads past the navigation.
-    browser.press(Key::Tab.into());
+    browser.press(&Key::Tab);
     assert_eq!(browser.run_script("return document.activeElement.className"), "skip");
-    browser.press(Key::Enter.into());
+    browser.press(&Key::Enter);
     assert_eq!(browser.run_script("return document.activeElement.id"), "content");
     // Each link, button and field is reached, and shows that it has the focus.
     browser.open_page("/events");
@@ -57,7 +58,7 @@ fn console_works_by_keyboard_only() {
         "return document.querySelectorAll('a[href], button, input:not([type=hidden]), select, summary, textarea').length",
     );
     for stop in 0..stops.as_u64().unwrap() {
-        browser.press(Key::Tab.into());
+        browser.press(&Key::Tab);
         let outline = browser.run_script(
             "const s = getComputedStyle(document.activeElement); \
              return document.activeElement === document.body ? 'none' : s.outlineStyle",
