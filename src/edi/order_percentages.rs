@@ -1,5 +1,5 @@
-//! Compares the amount of an allowance, a charge, a tax or a discount of the terms with its percentage or its rate, where
-//! the basis is certain.
+//! Compares the amount of an allowance, a charge, a tax or a discount of the terms with its percentage or its rate,
+//! where the basis is certain.
 
 use crate::edi::codes;
 use crate::edi::decimal;
@@ -55,8 +55,11 @@ impl AllowanceBasis {
 pub(crate) fn find_percentage_findings(order: &PurchaseOrder) -> Vec<String> {
     let lines: Vec<&PurchaseOrderLine> = order.lines.iter().filter(|line| line.change.is_none()).collect();
     let has_percentages = !order.allowances.is_empty() || !order.terms.is_empty();
-    let of_order =
-        has_percentages.then(|| AllowanceBasis::of_lines(HeaderAmounts::of(order), &lines)).unwrap_or_default();
+    let of_order = if has_percentages {
+        AllowanceBasis::of_lines(HeaderAmounts::of(order), &lines)
+    } else {
+        AllowanceBasis::default()
+    };
     let mut findings = contradict_parts(&order.allowances, &order.terms, &[of_order]);
     for (index, line) in lines.iter().copied().enumerate() {
         let name = line.describe_position(index + 1);

@@ -9,8 +9,8 @@ use std::collections::{BTreeMap, BTreeSet};
 const ALLOWANCE: &str = "A";
 const CHARGE: &str = "C";
 
-/// Methods of handling whose allowance or charge is no part of the invoice (element 331): bill back, a check or a credit
-/// of the vendor, a charge that the vendor pays, information only.
+/// Methods of handling whose allowance or charge is no part of the invoice (element 331): bill back, a check or a
+/// credit of the vendor, a charge that the vendor pays, information only.
 const HANDLINGS_BESIDE_INVOICE: [&str; 5] = ["01", "03", "04", "05", "15"];
 
 /// Values of the header that count towards a total.
@@ -77,14 +77,20 @@ impl LineTotals {
         let exact = amounts.iter().try_fold(Decimal::ZERO, |sum, amount| sum.checked_add(*amount))?;
         let plain = amounts.iter().try_fold(Decimal::ZERO, |sum, amount| sum.checked_add(round_to_cents(*amount)))?;
         let (mut of_header, mut of_lines) = (AdjustmentSum::ZERO, AdjustmentSum::ZERO);
-        header.allowances.iter().for_each(|allowance| of_header.add(allowance, exact, None));
+        for allowance in header.allowances {
+            of_header.add(allowance, exact, None);
+        }
         for (line, amount) in lines.iter().zip(&amounts) {
             let quantity = line.quantity.as_deref().and_then(decimal::parse_decimal);
-            line.allowances.iter().for_each(|allowance| of_lines.add(allowance, *amount, quantity));
+            for allowance in &line.allowances {
+                of_lines.add(allowance, *amount, quantity);
+            }
         }
         let header_taxes = TaxSum::of(header.extras, plain);
         let mut line_taxes = TaxSum::default();
-        lines.iter().for_each(|line| line_taxes.add(&line.extras, plain));
+        for line in lines {
+            line_taxes.add(&line.extras, plain);
+        }
         let taxes = [
             Some(Decimal::ZERO),
             Some(header_taxes.amount),
@@ -264,7 +270,9 @@ impl TaxSum {
                 }
             }
         }
-        of_rsx.into_values().for_each(|(amount, percent)| self.add_tax(amount, percent, goods));
+        for (amount, percent) in of_rsx.into_values() {
+            self.add_tax(amount, percent, goods);
+        }
     }
 
     fn add_tax(&mut self, amount: Option<&str>, percent: Option<&str>, goods: Decimal) {

@@ -1,5 +1,5 @@
-//! Parts of an order or a line that contradict each other or themselves: ids, freight payers, places, allowances, terms,
-//! components and packs.
+//! Parts of an order or a line that contradict each other or themselves: ids, freight payers, places, allowances,
+//! terms, components and packs.
 
 use crate::edi::codes;
 use crate::edi::decimal;

@@ -267,8 +267,8 @@ prop_compose! {
         notes in prop::collection::vec(words(), 0..2), lines in prop::collection::vec(line(), 1..6), total in prop::option::of(self::number()),
     ) -> PurchaseOrder {
         // A total that the lines do not add up to is a fault.
-        let sum: Option<Decimal> = lines.iter().map(PurchaseOrderLine::exact_amount).sum();
-        let total = total.map(|total| sum.map_or(total, |sum| sum.normalize().to_string()));
+        let sum: Decimal = lines.iter().filter_map(PurchaseOrderLine::exact_amount).sum();
+        let total = total.map(|_| sum.normalize().to_string());
         PurchaseOrder {
             partner: "ACMERETAIL".into(), number, release, purpose: "00".into(), kind: Some("SA".into()), ordered_on: Some(ordered_on),
             currency, dates, references, allowances, addresses, notes, stated_lines: Some(lines.len().to_string()), lines, stated_total: total,

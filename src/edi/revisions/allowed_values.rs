@@ -6,49 +6,52 @@
 use crate::edi::purchase_order::{AllowanceCharge, PurchaseOrder, PurchaseOrderLine};
 use crate::edi::revisions::listed_parts::ListedPart;
 use crate::edi::revisions::{difference, overwrite};
+use ValueKind::{Dates, Others, Price, Quantity, Unit};
 use std::collections::HashSet;
 
 /// Most comparisons of parts of one list; longer lists are compared as a whole.
 const COMPARISONS_MAX: usize = 250_000;
 
-/// Values that a change code allows to differ.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct AllowedValues {
-    quantity: bool,
+/// Kind of a value of a line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum ValueKind {
+    Quantity,
     /// The price with its basis and its currency.
-    price: bool,
+    Price,
     /// The unit, and the packs that are counted in it.
-    unit: bool,
-    dates: bool,
+    Unit,
+    Dates,
     /// Description, places, references, terms, carriers, allowances and schedules.
-    others: bool,
+    Others,
 }
 
+/// Kinds of value that a change code allows to differ.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct AllowedValues(&'static [ValueKind]);
+
 /// A deletion changes no value.
-pub(super) const NOTHING: AllowedValues =
-    AllowedValues { quantity: false, price: false, unit: false, dates: false, others: false };
+pub(super) const NOTHING: AllowedValues = AllowedValues(&[]);
 
 impl AllowedValues {
     /// Returns the values that may differ, or `None` for a code that sets no values or is not known.
     pub(super) fn of_code(code: &str) -> Option<Self> {
-        let allowed = match code {
-            "CA" | "MU" | "RZ" | "RE" | "RM" | "CL" | "CS" => {
-                Self { quantity: true, price: true, unit: true, dates: true, others: true }
-            }
-            "QI" | "QD" => Self { quantity: true, ..NOTHING },
-            "RQ" => Self { quantity: true, dates: true, ..NOTHING },
-            "PC" | "PR" => Self { price: true, dates: true, ..NOTHING },
-            "PQ" => Self { quantity: true, price: true, ..NOTHING },
-            "CT" | "CB" | "CC" | "CD" | "CE" | "CG" | "RA" | "RB" | "RS" => {
-                Self { dates: true, others: true, ..NOTHING }
-            }
+        Some(Self(match code {
+            "CA" | "MU" | "RZ" | "RE" | "RM" | "CL" | "CS" => &[Quantity, Price, Unit, Dates, Others],
+            "QI" | "QD" => &[Quantity],
+            "RQ" => &[Quantity, Dates],
+            "PC" | "PR" => &[Price, Dates],
+            "PQ" => &[Quantity, Price],
+            "CT" | "CB" | "CC" | "CD" | "CE" | "CG" | "RA" | "RB" | "RS" => &[Dates, Others],
             _ => return None,
-        };
-        Some(allowed)
+        }))
     }
 
-    fn is_everything(self) -> bool {
-        self.quantity && self.price && self.unit && self.dates && self.others
+    fn allows(self, kind: ValueKind) -> bool {
+        self.0.contains(&kind)
+    }
+
+    fn allows_everything(self) -> bool {
+        [Quantity, Price, Unit, Dates, Others].into_iter().all(|kind| self.allows(kind))
     }
 }
 
@@ -57,14 +60,14 @@ pub(super) fn find_forbidden_value(
     order: &PurchaseOrder,
     own: &PurchaseOrderLine,
     (line, code): (&PurchaseOrderLine, &str),
-    allowed: &AllowedValues,
+    allowed: AllowedValues,
 ) -> Option<String> {
     for (name, is_allowed, stated, has) in [
-        ("quantity", allowed.quantity, &line.quantity, &own.quantity),
-        ("price", allowed.price, &line.price, &own.price),
-        ("unit", allowed.unit, &line.unit, &own.unit),
-        ("pack", allowed.unit, &line.pack, &own.pack),
-        ("inner pack", allowed.unit, &line.inner_pack, &own.inner_pack),
+        ("quantity", allowed.allows(Quantity), &line.quantity, &own.quantity),
+        ("price", allowed.allows(Price), &line.price, &own.price),
+        ("unit", allowed.allows(Unit), &line.unit, &own.unit),
+        ("pack", allowed.allows(Unit), &line.pack, &own.pack),
+        ("inner pack", allowed.allows(Unit), &line.inner_pack, &own.inner_pack),
     ] {
         if let (false, Some(stated), Some(has)) = (is_allowed, stated, has)
             && stated != has
@@ -72,14 +75,14 @@ pub(super) fn find_forbidden_value(
             return Some(format!("{code} does not change the {name}: expected {has}, found {stated}"));
         }
     }
-    if allowed.is_everything() {
+    if allowed.allows_everything() {
         return None;
     }
     let before = inherit_header(order, own, line);
     let mut after = before.clone();
     overwrite::overwrite_line(&mut after, line);
-    settle_values(&before, &mut after, *allowed);
-    settle_lists(&before, &mut after, *allowed);
+    settle_values(&before, &mut after, allowed);
+    settle_lists(&before, &mut after, allowed);
     let differences = difference::list_line_differences(&before, &after);
     let stated = difference::join_differences(&differences);
     (!differences.is_empty()).then(|| format!("{code} does not change other values, but the line states {stated}"))
@@ -119,18 +122,18 @@ fn settle_values(before: &PurchaseOrderLine, after: &mut PurchaseOrderLine, allo
     after.extras.clone_from(&before.extras);
     // A basis that gives the same amount is no other one.
     let is_same_price = before.price.is_none() || before.units_per_price() == after.units_per_price();
-    if allowed.price || (before.price_basis.is_none() && is_same_price) {
+    if allowed.allows(Price) || (before.price_basis.is_none() && is_same_price) {
         after.price_basis.clone_from(&before.price_basis);
     }
     let is_same_text = is_same_description(before.description.as_deref(), after.description.as_deref());
     for (is_settled, old, new) in [
-        (allowed.price, &before.price, &mut after.price),
-        (allowed.price, &before.currency, &mut after.currency),
-        (allowed.unit, &before.unit, &mut after.unit),
-        (allowed.unit, &before.pack, &mut after.pack),
-        (allowed.unit, &before.inner_pack, &mut after.inner_pack),
-        (allowed.unit, &before.pack_size, &mut after.pack_size),
-        (allowed.others || is_same_text, &before.description, &mut after.description),
+        (allowed.allows(Price), &before.price, &mut after.price),
+        (allowed.allows(Price), &before.currency, &mut after.currency),
+        (allowed.allows(Unit), &before.unit, &mut after.unit),
+        (allowed.allows(Unit), &before.pack, &mut after.pack),
+        (allowed.allows(Unit), &before.inner_pack, &mut after.inner_pack),
+        (allowed.allows(Unit), &before.pack_size, &mut after.pack_size),
+        (allowed.allows(Others) || is_same_text, &before.description, &mut after.description),
     ] {
         if is_settled || old.is_none() {
             new.clone_from(old);
@@ -144,22 +147,27 @@ fn settle_lists(before: &PurchaseOrderLine, after: &mut PurchaseOrderLine, allow
     let has_same_basis = |own: &AllowanceCharge, other: &AllowanceCharge| {
         is_same(&own.percent, &other.percent) && is_same(&own.rate, &other.rate)
     };
-    settle_parts(&before.dates, &mut after.dates, allowed.dates, |own, other| own == other);
-    settle_parts(&before.references, &mut after.references, allowed.others, |own, other| own == other);
-    settle_parts(&before.terms, &mut after.terms, allowed.others, |own, other| own == other);
-    settle_parts(&before.carriers, &mut after.carriers, allowed.others, |own, other| own == other);
+    settle_parts(&before.dates, &mut after.dates, allowed.allows(Dates), |own, other| own == other);
+    settle_parts(&before.references, &mut after.references, allowed.allows(Others), |own, other| own == other);
+    settle_parts(&before.terms, &mut after.terms, allowed.allows(Others), |own, other| own == other);
+    settle_parts(&before.carriers, &mut after.carriers, allowed.allows(Others), |own, other| own == other);
     // The same place may have another wording.
-    settle_parts(&before.addresses, &mut after.addresses, allowed.others, ListedPart::is_about_same);
+    settle_parts(&before.addresses, &mut after.addresses, allowed.allows(Others), ListedPart::is_about_same);
     // The amount of an allowance follows from the quantity and the price.
-    settle_parts(&before.allowances, &mut after.allowances, allowed.others || allowed.price, has_same_basis);
+    settle_parts(
+        &before.allowances,
+        &mut after.allowances,
+        allowed.allows(Others) || allowed.allows(Price),
+        has_same_basis,
+    );
     let is_same_component = |own: &PurchaseOrderLine, other: &PurchaseOrderLine| {
         own.is_about_same(other)
             && is_same(&own.quantity, &other.quantity)
             && is_same(&own.unit, &other.unit)
-            && (allowed.price || is_same(&own.price, &other.price))
+            && (allowed.allows(Price) || is_same(&own.price, &other.price))
     };
     settle_parts(&before.components, &mut after.components, false, is_same_component);
-    if allowed.quantity || allowed.others || before.schedules.is_empty() {
+    if allowed.allows(Quantity) || allowed.allows(Others) || before.schedules.is_empty() {
         after.schedules.clone_from(&before.schedules);
     }
 }

@@ -133,7 +133,7 @@ fn change_values_by_code(
     quantities: ChangeQuantities,
 ) -> LineEffect {
     match AllowedValues::of_code(code) {
-        Some(allowed) => change_values(state, index, (line, code, &allowed), quantities),
+        Some(allowed) => change_values(state, index, (line, code, allowed), quantities),
         None => LineEffect::refuse(format!("novex-ingest does not know the change code {code}")),
     }
 }
@@ -174,7 +174,7 @@ fn delete_line(state: &mut OrderState, index: usize, line: &PurchaseOrderLine) -
     let is_zero = |price: &String| decimal::parse_decimal(price).is_some_and(|price| price.is_zero());
     let price = line.price.clone().filter(|price| !is_zero(price));
     let stated = PurchaseOrderLine { quantity: None, unit: None, price, ..line.clone() };
-    if let Some(problem) = allowed_values::find_forbidden_value(&state.order, own, (&stated, "DI"), &NOTHING) {
+    if let Some(problem) = allowed_values::find_forbidden_value(&state.order, own, (&stated, "DI"), NOTHING) {
         return LineEffect::refuse(problem);
     }
     state.line_statuses[index] = OrderStatus::Cancelled;
@@ -185,7 +185,7 @@ fn delete_line(state: &mut OrderState, index: usize, line: &PurchaseOrderLine) -
 fn change_values(
     state: &mut OrderState,
     index: usize,
-    (line, code, allowed): (&PurchaseOrderLine, &str, &AllowedValues),
+    (line, code, allowed): (&PurchaseOrderLine, &str, AllowedValues),
     quantities: ChangeQuantities,
 ) -> LineEffect {
     let before = &state.order.lines[index];

@@ -70,7 +70,7 @@ fn is_statement_between(first: &ReceivedDocument, other: &ReceivedDocument, seco
         _ if is_change && second.order.sequence.is_some() => false,
         _ if is_change => other.order.is_change || other.purpose() != DocumentPurpose::Plain,
         DocumentPurpose::Replacement => true,
-        _ => is_order(other),
+        DocumentPurpose::Plain => is_order(other),
     };
     // The days of an order and of a change have different meanings.
     let has_days_in_sequence = other.order.is_change != is_change

@@ -77,7 +77,7 @@ fn contradict_other_totals(
     let of_order = state.add_up_open_lines()?;
     let sums = list_sums_of_change(state, change, Some(&of_order).zip(sum_before));
     let fits = |stated: &Decimal| of_order.fits(*stated) || sums.iter().any(|sum| sum.fits(*stated));
-    let wrong = others.iter().find(|stated| !fits(*stated))?;
+    let wrong = others.iter().find(|stated| !fits(stated))?;
     let sums = describe_totals(sums.first(), &of_order);
     Some(format!("a further total of the change is {}: {sums}", format_number(*wrong)))
 }
