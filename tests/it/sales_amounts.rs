@@ -346,9 +346,9 @@ async fn part_of_an_order_that_its_lines_do_not_make_is_noticed() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn current_total_without_its_shipping_is_between_its_bounds() {
-    let older = with_change(whole_order(), ("/current_shipping_price_set", Value::Null));
+    let without_shipping = with_change(whole_order(), ("/current_shipping_price_set", Value::Null));
     for (total, is_noticed) in [("98.00", false), ("88.00", false), ("87.99", true), ("98.01", true)] {
-        let order = with_change(older.clone(), ("/current_total_price", json!(total)));
+        let order = with_change(without_shipping.clone(), ("/current_total_price", json!(total)));
         let attention = read_attention("orders/create", &order, "sales_orders").await;
         assert_eq!(attention.contains("the parts of current_total add up to"), is_noticed, "{total}: {attention}");
     }
