@@ -96,7 +96,7 @@ fn mapping_completes_a_purchase_order() {
 #[test]
 fn purchase_order_is_printed_as_a_paper_order() {
     let home = home_with_order(&interchange("850", &[order_set("PO1", 2)]));
-    let (status, said) = send_document(&home, "invoice", &invoice("I-1"), &[]);
+    let (status, said) = send_document(&home, "810", &invoice("I-1"), &[]);
     assert_eq!(status, 0, "{said}");
     let daemon = home.serve();
     let browser = sign_in_operator(&home, &daemon);

@@ -268,7 +268,8 @@ fn amounts_that_do_not_add_up_are_reported_until_they_do() {
     let send = |minute: u32, total: &str| {
         let body = format!(
             r##"{{"id":7,"name":"#1007","currency":"USD","total_price":"{total}","subtotal_price":"100.00",
-                "shipping_lines":[],"updated_at":"2026-11-24T10:{minute:02}:00Z","line_items":[]}}"##
+                "shipping_lines":[],"updated_at":"2026-11-24T10:{minute:02}:00Z",
+                "line_items":[{{"id":71,"quantity":1,"price":"100.00"}}]}}"##
         );
         send_webhook(&daemon, &format!("o{minute}"), "orders/updated", body.as_bytes());
         home.wait_until_processed();

@@ -108,7 +108,7 @@ fn build_deliveries(alert: &Alert, deliveries: &[AlertDelivery]) -> Markup {
         @if own.is_empty() {
             p { "No message about it." }
         } @else {
-            div class="scroll" {
+            div class="scroll" tabindex="0" {
                 table {
                     thead { tr { th { "Message" } th { "Event" } th { "Channel" } th { "Delivery" } th { "At" } th { "Error" } } }
                     tbody {

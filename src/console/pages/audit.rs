@@ -113,7 +113,7 @@ pub async fn show_audit_trail(
 
 fn build_table(records: &[AuditRecord], personal: &PersonalView) -> Markup {
     html! {
-        div class="scroll" {
+        div class="scroll" tabindex="0" {
             table {
                 thead {
                     tr {

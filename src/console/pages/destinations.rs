@@ -35,7 +35,7 @@ pub async fn show_destinations(
         @if states.is_empty() {
             p { "No destinations are configured: see [[destinations]] in the shipped config.toml." }
         } @else {
-            div class="scroll" {
+            div class="scroll" tabindex="0" {
                 table {
                     thead {
                         tr {

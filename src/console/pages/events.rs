@@ -156,7 +156,7 @@ fn build_event_form(list: &EventList, query: &EventsQuery, user: &CurrentUser) -
         form method="post" action="/events/retry" {
             (build_csrf_field(user))
             @for (name, value) in query.list_fields() { input type="hidden" name=(name) value=(value); }
-            div class="scroll" {
+            div class="scroll" tabindex="0" {
                 table data-stream=[stream] {
                     thead {
                         tr {

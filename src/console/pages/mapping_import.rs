@@ -146,7 +146,7 @@ fn build_preview_table(title: &str, rows: &[&PreviewRow]) -> Markup {
         format!("{} × {}{note}", mapping.item, mapping.factor)
     };
     html! {
-        div class="scroll" {
+        div class="scroll" tabindex="0" {
             table {
                 caption { (title) " mappings" }
                 thead {

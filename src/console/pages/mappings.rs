@@ -213,7 +213,7 @@ fn build_mapping_table(page: &MappingPage, user: &CurrentUser) -> Markup {
         @if is_empty {
             p { "No mappings match." }
         } @else {
-            div class="scroll" {
+            div class="scroll" tabindex="0" {
                 table {
                     thead { tr { @for column in columns { th scope="col" { (column) } } th scope="col" { "Action" } } }
                     tbody {

@@ -100,7 +100,7 @@ fn build_lines(order: &SalesOrderView, personal: &PersonalView, user: &CurrentUs
     html! {
         section {
             h2 { "Lines" }
-            div class="scroll" {
+            div class="scroll" tabindex="0" {
                 table {
                     thead {
                         tr {
@@ -126,11 +126,12 @@ fn build_line(
 ) -> Markup {
     let text = |text: &Option<String>| text.clone().unwrap_or_default();
     let number = |number: Option<i64>| number.map_or_else(String::new, |number| number.to_string());
-    let title = [text(&line.title), text(&line.variant_title)].into_iter().filter(|part| !part.is_empty());
+    let titles = [text(&line.title), text(&line.variant_title)].into_iter().filter(|part| !part.is_empty());
+    let title = titles.collect::<Vec<_>>().join(", ");
     html! {
         tr {
             th scope="row" {
-                (title.collect::<Vec<_>>().join(", "))
+                @if title.is_empty() { "untitled" } @else { (title) }
                 @for value in [&line.properties, &line.extras].into_iter().flatten() {
                     p class="text" { (personal.show(value)) }
                 }

@@ -99,7 +99,7 @@ fn build_filter(query: &OrdersQuery, shops: &[String]) -> Markup {
 
 fn build_order_table(orders: &[SalesOrderSummary], personal: &PersonalView) -> Markup {
     html! {
-        div class="scroll" {
+        div class="scroll" tabindex="0" {
             table {
                 thead {
                     tr {

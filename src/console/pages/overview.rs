@@ -154,7 +154,7 @@ fn build_sources(sources: &[SourceState]) -> Markup {
     html! {
         section {
             h2 { "Sources" }
-            div class="scroll" {
+            div class="scroll" tabindex="0" {
                 table {
                     thead { tr { th { "Source" } th { "Last event" } th class="number" { "Last 24 hours" } } }
                     tbody {
@@ -203,7 +203,7 @@ fn build_destinations(destinations: &[DestinationState]) -> Markup {
         @if !destinations.is_empty() {
             section {
                 h2 { "Destinations" }
-                div class="scroll" {
+                div class="scroll" tabindex="0" {
                     table {
                         thead {
                             tr { th { "Destination" } th { "State" } th class="number" { "Waiting" } th class="number" { "Failed" } th { "Last success" } }

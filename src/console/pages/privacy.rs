@@ -52,7 +52,7 @@ pub async fn show_requests(
 
 fn build_destructive_table(requests: &[DestructiveRequest], user: &CurrentUser) -> Markup {
     html! {
-        div class="scroll" {
+        div class="scroll" tabindex="0" {
             table {
                 thead {
                     tr {
@@ -110,7 +110,7 @@ fn build_decision(request: &DestructiveRequest, user: &CurrentUser) -> Markup {
 
 fn build_data_table(requests: &[DataRequest], user: &CurrentUser, now: Timestamp) -> Markup {
     html! {
-        div class="scroll" {
+        div class="scroll" tabindex="0" {
             table {
                 thead {
                     tr {

@@ -160,7 +160,7 @@ fn build_sent(documents: &[SentSummary]) -> Markup {
         @if !documents.is_empty() {
             section {
                 h2 { "Sent documents" }
-                div class="scroll" {
+                div class="scroll" tabindex="0" {
                     table {
                         thead {
                             tr {

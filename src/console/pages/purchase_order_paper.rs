@@ -100,7 +100,7 @@ impl Paper<'_> {
             section {
                 h2 { "Lines" }
                 @if self.view.document.lines.is_empty() { p { "The order has no lines." } }
-                div class="scroll" {
+                div class="scroll" tabindex="0" {
                     table {
                         thead {
                             tr {

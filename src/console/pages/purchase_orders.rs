@@ -75,7 +75,7 @@ fn build_filter(query: &PurchaseOrdersQuery) -> Markup {
 
 fn build_table(rows: &[PurchaseOrderRow]) -> Markup {
     html! {
-        div class="scroll" {
+        div class="scroll" tabindex="0" {
             table {
                 thead {
                     tr {

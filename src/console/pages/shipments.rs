@@ -79,7 +79,7 @@ pub async fn show_shipments(
 #[must_use]
 pub fn build_shipment_table(shipments: &[ShipmentSummary]) -> Markup {
     html! {
-        div class="scroll" {
+        div class="scroll" tabindex="0" {
             table {
                 thead {
                     tr {

@@ -51,7 +51,7 @@ fn build_sessions(sessions: &[SessionRecord], user: &CurrentUser) -> Markup {
     html! {
         section id="sessions" {
             h2 { "Sessions" }
-            div class="scroll" {
+            div class="scroll" tabindex="0" {
                 table {
                     thead {
                         tr {

@@ -97,7 +97,7 @@ fn build_certificates(certificates: &[ShownCertificate], now: Timestamp) -> Mark
     html! {
         section {
             h2 { "Certificates" }
-            div class="scroll" {
+            div class="scroll" tabindex="0" {
                 table {
                     thead {
                         tr {

@@ -50,7 +50,7 @@ pub async fn show_tokens(State(state): State<Arc<ConsoleState>>, Extension(user)
 
 fn build_table(tokens: &[ApiToken], user: &CurrentUser) -> Markup {
     html! {
-        div class="scroll" {
+        div class="scroll" tabindex="0" {
             table {
                 thead {
                     tr {

@@ -30,7 +30,7 @@ pub async fn show_users(State(state): State<Arc<ConsoleState>>, Extension(user):
         h1 { (TITLE) }
         p { "A viewer reads. An operator also retries and reveals personal data. An admin also manages users." }
         @if let Some(oidc) = &state.oidc { p { "People who sign in with " (oidc.settings.name) " are not in this list." } }
-        div class="scroll" {
+        div class="scroll" tabindex="0" {
             table {
                 thead {
                     tr {
