@@ -152,7 +152,8 @@ pub(crate) fn find_least_total(header: HeaderAmounts<'_>, lines: &[&PurchaseOrde
         }
         let Some(amount) = line.exact_amount() else { continue };
         let quantity = line.quantity.as_deref().and_then(decimal::parse_decimal);
-        sum = sum.checked_add(round_to_cents(amount))?;
+        // The sender may round each line, or only the total.
+        sum = sum.checked_add(amount.min(round_to_cents(amount)))?;
         for allowance in &line.allowances {
             sum = sum.checked_add(signed_amount(allowance, amount, quantity)?.min(Decimal::ZERO))?;
         }

@@ -96,8 +96,8 @@ fn mapping_completes_a_purchase_order() {
 #[test]
 fn purchase_order_is_printed_as_a_paper_order() {
     let home = home_with_order(&interchange("850", &[order_set("PO1", 2)]));
-    let (status, said) = send_document(&home, "810", &invoice("I-1"), &[]);
-    assert_eq!(status, 0, "{said}");
+    let (status, output) = send_document(&home, "810", &invoice("INV7"), &[]);
+    assert_eq!(status, 0, "{output}");
     let daemon = home.serve();
     let browser = sign_in_operator(&home, &daemon);
     browser.open_page("/purchase-orders");
@@ -108,7 +108,7 @@ fn purchase_order_is_printed_as_a_paper_order() {
     let output =
         Command::new("pdftotext").arg("-layout").arg(&pdf).arg("-").output().expect("pdftotext of poppler-utils");
     let text = String::from_utf8(output.stdout).unwrap();
-    for part in ["Purchase order", "PO1", "19.95", "I-1"] {
+    for part in ["Purchase order", "PO1", "19.95", "INV7"] {
         assert!(text.contains(part), "{part} in {text}");
     }
     assert!(!text.contains("Sign out") && !text.contains("Show personal data"), "no buttons on paper: {text}");
