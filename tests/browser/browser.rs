@@ -47,6 +47,7 @@ impl Browser {
             "--headless=new",
             "--no-sandbox", // chromium's sandbox does not start for root
             "--disable-gpu",
+            "--hide-scrollbars",
             "--disable-dev-shm-usage",
             "--ignore-certificate-errors",
             "--force-prefers-reduced-motion",
