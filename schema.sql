@@ -127,6 +127,8 @@ CREATE TABLE webhook_events (
 CREATE INDEX webhook_events_due ON webhook_events (next_attempt_at, id) WHERE status = 'received';
 CREATE INDEX webhook_events_leased ON webhook_events (lease_expires_at) WHERE status = 'processing';
 CREATE INDEX webhook_events_failed ON webhook_events (id) WHERE status = 'failed';
+CREATE INDEX webhook_events_dismissed ON webhook_events (source)
+  WHERE status = 'failed' AND dismissed_at IS NOT NULL AND test = 0;
 CREATE INDEX webhook_events_test ON webhook_events (id) WHERE test = 1;
 CREATE INDEX webhook_events_by_body ON webhook_events (body_hash);
 

@@ -81,8 +81,8 @@ pub fn read_stats(connection: &Connection, now: Timestamp) -> Result<StoreStats,
 /// Returns the number of events of each source and status. `event_counts` counts dismissed events as failed.
 fn list_event_counts(connection: &Connection) -> Result<Vec<EventCount>, StoreError> {
     let mut statement = connection.prepare_cached(
-        "WITH dismissed AS (SELECT source, count(*) AS events FROM webhook_events INDEXED BY webhook_events_failed \
-         WHERE status = 'failed' AND dismissed_at IS NOT NULL AND test = 0 GROUP BY source), \
+        "WITH dismissed AS (SELECT source, count(*) AS events FROM webhook_events INDEXED BY \
+         webhook_events_dismissed WHERE status = 'failed' AND dismissed_at IS NOT NULL AND test = 0 GROUP BY source), \
          counts AS (SELECT source, status, events FROM event_counts \
          UNION ALL SELECT source, 'failed', -events FROM dismissed UNION ALL SELECT source, 'dismissed', events FROM \
          dismissed) SELECT source, status, sum(events) FROM counts GROUP BY source, status HAVING sum(events) <> 0 \
