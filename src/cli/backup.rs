@@ -31,7 +31,7 @@ pub struct BackupArgs {
     /// Keep this many backups in the directory, and remove older ones after the new one is verified
     #[arg(long, value_name = "N", value_parser = parse_keep_count)]
     keep: Option<u32>,
-    /// Also upload the copy to the SFTP server of [backup]
+    /// Also upload the copy to the SFTP server of `[backup]`
     #[arg(long)]
     upload: bool,
     /// Print one JSON document
