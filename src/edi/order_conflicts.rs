@@ -4,6 +4,7 @@ use crate::edi::order_dates::{self, join_values};
 use crate::edi::part_conflicts;
 use crate::edi::purchase_order::{EdiAddress, PurchaseOrder, PurchaseOrderLine};
 use crate::edi::revisions::OrderStatus;
+use crate::edi::revisions::line_match::normalize_line_number;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Returns the conflicts of an order and its open lines.
@@ -26,10 +27,10 @@ pub(crate) fn list_order_conflicts(order: &PurchaseOrder, line_statuses: &[Order
     let of_dates = order_dates::list_date_conflicts(&order.dates, &[], ordered_on);
     conflicts.extend(of_dates.into_iter().map(|conflict| format!("the order {conflict}")));
     conflicts.extend(part_conflicts::list_header_conflicts(order));
-    let mut goods_by_number: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
+    let mut goods_by_number: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for (_, line) in &open {
         if let (Some(number), Some(goods)) = (line.number.as_deref(), line.item_key()) {
-            goods_by_number.entry(number).or_default().insert(goods);
+            goods_by_number.entry(normalize_line_number(number)).or_default().insert(goods);
         }
     }
     for (number, goods) in goods_by_number.into_iter().filter(|(_, goods)| goods.len() > 1) {

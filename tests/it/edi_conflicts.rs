@@ -26,6 +26,7 @@ fn conflicts_of_an_order_need_attention() {
             "line 1 states deliver not after (063) as 2026-12-01 and 2026-12-05",
         ),
         (&[LINE, "PO1*1*5*CA*5**VN*A2"], "several lines have the number 1: vendor A1 and vendor A2"),
+        (&[LINE, "PO1*001*5*CA*5**VN*A2"], "several lines have the number 1: vendor A1 and vendor A2"),
         (&[LINE, "PO1*1*5*CA*5**VN*A1"], ""),
         (&["PO1*1*-5*CA*5**VN*A1"], "line 1 has the quantity -5"),
         (&["PO1*1*0*CA*5**VN*A1"], "line 1 has the quantity 0"),

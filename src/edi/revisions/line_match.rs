@@ -261,7 +261,7 @@ fn classify_id(id: &ProductId) -> Option<(String, String)> {
 }
 
 /// Returns `001` as `1`.
-pub(super) fn normalize_line_number(text: &str) -> String {
+pub(in crate::edi) fn normalize_line_number(text: &str) -> String {
     text.parse::<u64>().map_or_else(|_| text.to_owned(), |number| number.to_string())
 }
 

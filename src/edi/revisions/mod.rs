@@ -11,7 +11,7 @@ mod change;
 mod copies;
 mod difference;
 mod line_change;
-mod line_match;
+pub(in crate::edi) mod line_match;
 mod listed_parts;
 mod originals;
 mod overwrite;
