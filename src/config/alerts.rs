@@ -1,7 +1,7 @@
 //! `[alerts]`: when a condition becomes an alert, and the channels that get the messages.
 
 use crate::backoff::BreakerSettings;
-use crate::config::destinations::check_signing_keys;
+use crate::config::destinations::{check_signing_keys, read_command};
 use crate::config::reader::{ConfigTable, Located};
 use crate::delivery::destinations::smtp::{SmtpLogin, SmtpSecurity, SmtpSettings, check_mail_address};
 use crate::delivery::destinations::{ALERT_CHANNEL_PREFIX, DestinationKind, DestinationSettings};
@@ -10,7 +10,7 @@ use crate::secret::Secret;
 use crate::store::audit::alerts::AlertKind;
 use crate::store::leases::alert_rounds::{ALERT_TOPIC, NoticeTimes};
 use std::net::IpAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -134,7 +134,7 @@ fn read_channel(
     let kind = match kind.value.as_str() {
         "smtp" => read_smtp(table, file, secrets)?,
         "webhook" => read_webhook(table, file, secrets)?,
-        "command" => read_command(table)?,
+        "command" => read_command(table, "[\"/usr/local/bin/notify\"]")?,
         other => {
             let message = format!("{other:?} is not a type of channel");
             table.report_error_at(&kind, message, "Use \"smtp\", \"webhook\" or \"command\".");
@@ -272,21 +272,4 @@ fn read_webhook(
         return None;
     }
     Some(DestinationKind::Http { url: url.value, secrets: loaded, ca_file, client_certificate: None })
-}
-
-fn read_command(table: &mut ConfigTable<'_>) -> Option<DestinationKind> {
-    let words = table.read_texts("command");
-    let Some((program, arguments)) = words.split_first() else {
-        table.report_error("has no command", "Add command = [\"/usr/local/bin/notify\"].");
-        return None;
-    };
-    if !Path::new(&program.value).is_absolute() {
-        table.report_error_at(
-            program,
-            "is not an absolute path",
-            "Write the full path of the program, starting with /.",
-        );
-    }
-    let arguments = arguments.iter().map(|word| word.value.clone()).collect();
-    Some(DestinationKind::Command { program: PathBuf::from(&program.value), arguments })
 }

@@ -138,22 +138,7 @@ fn read_destination_kind(
             check_destination_url(table, &url);
             Some(DestinationKind::Http { url: url.value, secrets, ca_file: ca, client_certificate: client })
         }
-        "command" => {
-            let words = table.read_texts("command");
-            let Some((program, arguments)) = words.split_first() else {
-                table.report_error("has no command", "Add command = [\"/usr/local/bin/import\", \"--json\"].");
-                return None;
-            };
-            if !Path::new(&program.value).is_absolute() {
-                table.report_error_at(
-                    program,
-                    "is not an absolute path",
-                    "Write the full path of the program, starting with /.",
-                );
-            }
-            let arguments = arguments.iter().map(|word| word.value.clone()).collect();
-            Some(DestinationKind::Command { program: PathBuf::from(&program.value), arguments })
-        }
+        "command" => read_command(table, "[\"/usr/local/bin/import\", \"--json\"]"),
         "directory" => {
             let Some(path) = table.read_text("path") else {
                 table.report_error("has no path", "Add path = \"/srv/erp/in\".");
@@ -198,6 +183,24 @@ pub(crate) fn check_signing_keys(
         }
     }
     warning
+}
+
+/// Reads `command`: the full path of a program and its arguments. `example` is a value for the hint.
+pub(super) fn read_command(table: &mut ConfigTable<'_>, example: &str) -> Option<DestinationKind> {
+    let words = table.read_texts("command");
+    let Some((program, arguments)) = words.split_first() else {
+        table.report_error("has no command", format!("Add command = {example}."));
+        return None;
+    };
+    if !Path::new(&program.value).is_absolute() {
+        table.report_error_at(
+            program,
+            "is not an absolute path",
+            "Write the full path of the program, starting with /.",
+        );
+    }
+    let arguments = arguments.iter().map(|word| word.value.clone()).collect();
+    Some(DestinationKind::Command { program: PathBuf::from(&program.value), arguments })
 }
 
 fn check_destination_url(table: &ConfigTable<'_>, url: &Located<String>) {
