@@ -7,6 +7,7 @@ use crate::console::guard::{CookieSite, CurrentUser, SESSION_COOKIE, build_cooki
 use crate::console::layout::{build_bare_page, build_forward_page};
 use crate::console::listener::ClientAddress;
 use crate::console::pages;
+use crate::console::paths::is_at_console;
 use crate::console::second_step::begin_second_step;
 use crate::store::access::Actor;
 use crate::store::access::sessions::{NewSession, OidcIdentity};
@@ -136,9 +137,7 @@ pub async fn begin_session(
 
 /// Returns the page to go to: a path of the console, never another site.
 fn choose_target(next: &str) -> String {
-    let is_path = next.starts_with('/') && !next.starts_with("//") && !next.starts_with("/\\");
-    let is_plain = next.chars().all(|letter| letter.is_ascii_graphic());
-    if is_path && is_plain && !next.starts_with("/login") { next.to_owned() } else { "/".to_owned() }
+    if is_at_console(next) && !next.starts_with("/login") { next.to_owned() } else { "/".to_owned() }
 }
 
 /// Ends the session.

@@ -26,11 +26,17 @@ pub fn build_shipment_path(code: &str) -> String {
     format!("/shipments/{}", utf8_percent_encode(&normalize_tracking_code(code), ENCODED))
 }
 
+/// Returns whether a browser opens `target` at the console. It opens `//HOST` and `/\HOST` at another site.
+#[must_use]
+pub fn is_at_console(target: &str) -> bool {
+    let is_path = target.starts_with('/') && !target.starts_with("//") && !target.starts_with("/\\");
+    is_path && target.bytes().all(|byte| byte.is_ascii_graphic())
+}
+
 /// Returns `back` if it is a path of the console, and `default` otherwise.
 #[must_use]
 pub fn choose_return_path<'a>(back: &'a str, default: &'a str) -> &'a str {
-    let is_path = back.starts_with('/') && !back.starts_with("//") && !back.contains('\\');
-    if is_path && back.bytes().all(|byte| byte.is_ascii_graphic()) { back } else { default }
+    if is_at_console(back) && !back.contains('\\') { back } else { default }
 }
 
 #[cfg(test)]

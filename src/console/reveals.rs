@@ -7,6 +7,7 @@ use crate::console::ConsoleState;
 use crate::console::components::build_action;
 use crate::console::guard::CurrentUser;
 use crate::console::pages::{redirect_to, show_refusal, show_store_error};
+use crate::console::paths::is_at_console;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
@@ -101,7 +102,7 @@ pub async fn reveal_page(
     Extension(user): Extension<CurrentUser>,
     Form(form): Form<RevealForm>,
 ) -> Response {
-    if !form.path.starts_with('/') || form.path.starts_with("//") || form.path.contains(['?', '#', '\\']) {
+    if !is_at_console(&form.path) || form.path.contains(['?', '#', '\\']) {
         return show_refusal(StatusCode::BAD_REQUEST, "The path is not of a page of the console. Nothing was done.");
     }
     // The audit trail comes first: nobody sees the data if it cannot record who asked.
